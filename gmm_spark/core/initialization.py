@@ -1,0 +1,181 @@
+"""Starting parameters, drawn from rows in memory: a bounded sample of the table.
+
+Distances are taken in units of each feature's deviation, so that a change of units changes no start.
+Rows and parameters here are centred at the table's mean, as in EM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gmm_spark.core.covariance import Array
+from gmm_spark.core.em import maximize
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.statistics import SufficientStatistics
+from gmm_spark.errors import DataError, ParameterError
+
+# Lloyd steps of the "kmeans" start; assignments rarely move after this many.
+_LLOYD_STEPS = 20
+# Variance that a start's covariances get at least, as a share of each feature's variance: one row may be a cluster.
+_START_FLOOR = 1e-3
+
+
+def draw_start(
+    rows: Array,
+    sample_weight: Array | None,
+    variance: Array,
+    k: int,
+    covariance_type: str,
+    mode: str,
+    rng: np.random.Generator,
+) -> MixtureParameters:
+    """Draw one start.
+
+    Parameters
+    ----------
+    rows : array (d, m)
+        Centred at the table's mean.
+    sample_weight : array (m,), optional
+    variance : array (d,)
+        Of the table's features; zero where constant.
+    k : int
+    covariance_type : {"full", "tied", "diag", "spherical"}
+    mode : {"k-means++", "kmeans", "random_from_data", "random"}
+        Seeds by greedy k-means++, each row to its nearest; the same after Lloyd steps; k rows as means under the
+        table's variances; random responsibilities.
+    rng : numpy Generator
+
+    Raises
+    ------
+    ParameterError
+        Where the mode is unknown.
+    DataError
+        Where fewer distinct rows of positive weight than k can be found.
+    """
+    if mode not in START_MODES:
+        raise ParameterError(f"initMode={mode!r}; use one of {', '.join(START_MODES)}")
+    weight = np.ones(rows.shape[1]) if sample_weight is None else sample_weight
+    scaled = rows / np.where(variance > 0, np.sqrt(variance), 1.0)[:, None]
+    responsibilities = START_MODES[mode](scaled, weight, k, rng)
+    if mode == "random_from_data":
+        means = responsibilities @ rows.T
+        return _under_table_variance(means, variance, covariance_type)
+    return _from_responsibilities(rows, weight, responsibilities, variance, covariance_type)
+
+
+def _seeds_by_distance(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+    """Greedy k-means++ (Arthur & Vassilvitskii 2007): k columns of ``rows``, as an array (d, k)."""
+    trials = 2 + int(np.log(k))
+    seeds = np.empty((rows.shape[0], k))
+    seeds[:, 0] = rows[:, rng.choice(rows.shape[1], p=weight / weight.sum())]
+    nearest = _square_distance(rows, seeds[:, :1])[0]
+    for j in range(1, k):
+        potential = weight * nearest
+        if not potential.sum() > 0:
+            raise DataError(f"k={k} but the rows that starts are drawn from have {j} distinct values; lower k")
+        drawn = rng.choice(rows.shape[1], size=trials, p=potential / potential.sum())
+        distances = np.minimum(nearest, _square_distance(rows, rows[:, drawn]))
+        choice = int(np.argmin(distances @ weight))
+        seeds[:, j], nearest = rows[:, drawn[choice]], distances[choice]
+    return seeds
+
+
+def _square_distance(rows: Array, seeds: Array) -> Array:
+    """Squared distances (k, m) between seeds (d, k) and rows (d, m); exact zeros where they coincide."""
+    distances = np.empty((seeds.shape[1], rows.shape[1]))
+    for j, seed in enumerate(seeds.T):
+        difference = rows - seed[:, None]
+        distances[j] = np.einsum("ij,ij->j", difference, difference)
+    return distances
+
+
+def _assign(rows: Array, seeds: Array) -> Array:
+    nearest = _square_distance(rows, seeds).argmin(axis=0)
+    return np.asarray(nearest == np.arange(seeds.shape[1])[:, None], dtype=np.float64)
+
+
+def _by_seeds(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+    return _assign(rows, _seeds_by_distance(rows, weight, k, rng))
+
+
+def _by_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+    seeds = _seeds_by_distance(rows, weight, k, rng)
+    assigned = _assign(rows, seeds)
+    for _ in range(_LLOYD_STEPS):
+        sizes = assigned @ weight
+        moved = np.where(sizes > 0, (rows * weight) @ assigned.T / np.maximum(sizes, np.finfo(float).tiny), seeds)
+        if np.array_equal(moved, seeds):
+            break
+        seeds, assigned = moved, _assign(rows, moved)
+    return assigned
+
+
+def _by_rows(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+    """One-hot picks of k rows, distinct as rows where the table has that many."""
+    candidates = np.flatnonzero(weight > 0)
+    if len(candidates) < k:
+        raise DataError(f"k={k} but the rows that starts are drawn from number {len(candidates)}; lower k")
+    picked = rng.choice(candidates, size=k, replace=False, p=weight[candidates] / weight[candidates].sum())
+    return np.asarray(np.arange(rows.shape[1]) == picked[:, None], dtype=np.float64)
+
+
+def _at_random(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+    drawn = rng.random((k, rows.shape[1]))
+    return np.asarray(drawn / drawn.sum(axis=0))
+
+
+START_MODES: dict[str, Callable[[Array, Array, int, np.random.Generator], Array]] = {
+    "k-means++": _by_seeds,
+    "kmeans": _by_lloyd,
+    "random_from_data": _by_rows,
+    "random": _at_random,
+}
+
+
+def _from_responsibilities(
+    rows: Array, weight: Array, responsibilities: Array, variance: Array, covariance_type: str
+) -> MixtureParameters:
+    """One M step from given responsibilities (k, m), with a floor that lets a single row be a cluster."""
+    k, d = len(responsibilities), len(rows)
+    weighted = responsibilities * weight
+    resp_sum = weighted.sum(axis=1)
+    empty = resp_sum <= 0
+    means = (weighted @ rows.T) / np.where(empty, 1.0, resp_sum)[:, None]
+    fallback = _under_table_variance(means, variance, covariance_type)
+    second = np.zeros((k, d) if fallback.structure.axis_aligned else (k, d, d))
+    for j in range(k):
+        centred = rows - means[j][:, None]
+        if fallback.structure.axis_aligned:
+            second[j] = centred**2 @ weighted[j]
+        else:
+            second[j] = (centred * weighted[j]) @ centred.T
+    statistics = SufficientStatistics(
+        covariance_type=covariance_type,
+        reference=means,
+        rows=float(rows.shape[1]),
+        weight_sum=float(weight.sum()),
+        log_likelihood=float("nan"),
+        resp_sum=resp_sum,
+        first=np.zeros((k, d)),
+        second=fallback.structure.project(second),
+    )
+    return maximize(statistics, fallback, _START_FLOOR * _positive(variance))
+
+
+def _under_table_variance(means: Array, variance: Array, covariance_type: str) -> MixtureParameters:
+    """Equal weights, given means, and the table's own variances as every component's covariance."""
+    k, d = means.shape
+    spread = _positive(variance)
+    shapes = {
+        "full": np.broadcast_to(np.diag(spread), (k, d, d)),
+        "tied": np.diag(spread),
+        "diag": np.broadcast_to(spread, (k, d)),
+        "spherical": np.full(k, spread.mean()),
+    }
+    return MixtureParameters(np.full(k, 1.0 / k), means, shapes[covariance_type], covariance_type)
+
+
+def _positive(variance: Array) -> Array:
+    return np.where(variance > 0, variance, 1.0)

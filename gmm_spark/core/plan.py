@@ -1,0 +1,266 @@
+"""What a pass needs to know of its candidates: coefficients, gate, and how its sums are laid out.
+
+A plan is made once a pass, on the driver, and sent to every task. A Gaussian's log-density is linear
+in the quadratic features of the row, so every candidate component becomes a row of coefficients and
+the E step of all of them one matrix product over shared features.
+
+Coordinates: candidates live in *centred* coordinates (row - center), in which EM runs so that an
+offset of the table costs no digits. Kernels also divide by ``scale``, which keeps float32 in range
+and makes the gate's bound independent of units; coefficients and sums are mapped here.
+
+The gate: expanding ``(z - mu)' P (z - mu)`` cancels where ``mu`` is far from the centre in units of
+its own width or where P is ill-conditioned. For a row at about one deviation from the mean the
+terms that cancel are as large as ``(|mu| + sigma)' |P| (|mu| + sigma)``; times the unit roundoff this
+bounds the error of the log-density. A component above the tolerance takes the accurate kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmm_spark.core.covariance import Array
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.statistics import SufficientStatistics
+from gmm_spark.errors import ParameterError
+
+PRECISIONS: dict[str, type[np.floating]] = {"float64": np.float64, "float32": np.float32}
+
+# Error bound of a log-density, in nats, above which a component takes the accurate kernel. float64: two digits
+# inside the 1e-10 that the tests ask for; float32: below what single-precision features carry themselves.
+GATE_TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
+
+# Above this many features the cross products of a row outgrow the caches, and the accurate kernel, whose
+# products have the same operation count, is faster.
+MAX_EXPANDED_FEATURES = 90
+
+# Stands for log(0): finite, since BLAS may multiply it by zero.
+_LOG_ZERO = -1e30
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One candidate's rows among all components of a plan."""
+
+    candidate: int
+    covariance_type: str
+    rows: slice
+    accurate: NDArray[np.bool_]
+    """Which components take the accurate kernel, (k,)."""
+    constants: Array
+    """log weight + log normalising constant, (k,)."""
+    means: Array
+    """Scaled, (k, d)."""
+    factors: Array
+    """Scaled precision factors, (k, d) or (k, d, d); the pooled (d, d) where tied."""
+
+    @property
+    def pooled(self) -> bool:
+        """True where the structure is tied."""
+        return self.covariance_type == "tied"
+
+    @property
+    def shares_scatter(self) -> bool:
+        """True where the table's own scatter serves as the candidate's second moment (tied, behind no gate)."""
+        return self.pooled and not bool(self.accurate.any())
+
+    @property
+    def axis_aligned(self) -> bool:
+        """True where the structure needs no cross products."""
+        return self.covariance_type in ("diag", "spherical")
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Components whose structures need the same prefix of the features."""
+
+    rows: slice
+    coefficients: Array
+    """(components, prefix)."""
+    expanded: bool
+    """False where every component of the group takes the accurate kernel."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A pass over a table for some candidates; see the module's text for the coordinates."""
+
+    center: Array
+    scale: Array
+    precision: str
+    segments: tuple[Segment, ...]
+    groups: tuple[Group, ...]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return len(self.center)
+
+    @property
+    def n_rows(self) -> int:
+        """Components of all candidates together."""
+        return int(self.groups[-1].rows.stop)
+
+    @property
+    def dtype(self) -> type[np.floating]:
+        """Type that the kernel's products run in."""
+        return PRECISIONS[self.precision]
+
+    @property
+    def n_expanded(self) -> int:
+        """Length of the feature prefix that has to be computed."""
+        needed = [g.coefficients.shape[1] for g in self.groups if g.expanded]
+        return max(needed, default=1 + self.n_features)
+
+    @property
+    def n_sums(self) -> int:
+        """Length of the vector of sums that a task returns."""
+        pooled = sum(s.pooled for s in self.segments)
+        return 2 + len(self.segments) + sum(g.coefficients.size for g in self.groups) + pooled * self.n_features**2
+
+    def group_of(self, row: int) -> int:
+        """Index of the group that a component's row lies in."""
+        return next(i for i, g in enumerate(self.groups) if row < g.rows.stop)
+
+    def pack(
+        self, rows: float, weight_sum: float, log_likelihood: Array, sums: list[Array], pooled: list[Array]
+    ) -> Array:
+        """Lay a task's sums out as one vector of ``n_sums`` float64."""
+        return np.concatenate([[rows, weight_sum], log_likelihood, *(t.ravel() for t in sums + pooled)])
+
+    def statistics(self, vector: Array) -> list[SufficientStatistics]:
+        """Read the added-up vectors of all tasks, in the candidates' own order and centred coordinates."""
+        d, n_segments = self.n_features, len(self.segments)
+        rows, weight_sum = vector[:2]
+        log_likelihood = vector[2 : 2 + n_segments]
+        at = 2 + n_segments
+        sums: dict[int, Array] = {}
+        for group in self.groups:
+            size = group.coefficients.size
+            table = vector[at : at + size].reshape(group.coefficients.shape)
+            sums.update(zip(range(group.rows.start, group.rows.stop), table, strict=True))
+            at += size
+        found: dict[int, SufficientStatistics] = {}
+        for index, segment in enumerate(self.segments):
+            table = np.stack([sums[r] for r in range(segment.rows.start, segment.rows.stop)])
+            if segment.pooled:
+                second = vector[at : at + d * d].reshape(d, d) * np.outer(self.scale, self.scale)
+                at += d * d
+            elif segment.axis_aligned:
+                second = table[:, 1 + d : 1 + 2 * d] * self.scale**2
+                second = second if segment.covariance_type == "diag" else second.sum(axis=1)
+            else:
+                second = _symmetric(table, d) * np.outer(self.scale, self.scale)
+            found[segment.candidate] = SufficientStatistics(
+                covariance_type=segment.covariance_type,
+                reference=np.where(segment.accurate[:, None], segment.means * self.scale, 0.0),
+                rows=float(rows),
+                weight_sum=float(weight_sum),
+                log_likelihood=float(log_likelihood[index]),
+                resp_sum=table[:, 0].copy(),
+                first=table[:, 1 : 1 + d] * self.scale,
+                second=second,
+            )
+        return [found[i] for i in range(n_segments)]
+
+
+def plan_pass(candidates: Sequence[MixtureParameters], center: Array, scale: Array, precision: str = "float64") -> Plan:
+    """Turn candidates into the coefficients of one pass.
+
+    Parameters
+    ----------
+    candidates : sequence of MixtureParameters
+        In centred coordinates; any mix of structures and k, one d.
+    center : array (d,)
+        Subtracted from every row, in float64.
+    scale : array (d,)
+        Positive; what centred rows are divided by.
+    precision : {"float64", "float32"}
+        Type of the kernel's products.
+
+    Raises
+    ------
+    ParameterError
+        Where there is no candidate, a width differs, or the precision is unknown.
+    """
+    d = len(center)
+    if not candidates or any(c.n_features != d for c in candidates):
+        raise ParameterError(f"candidates have {[c.n_features for c in candidates]} features; need {d} in each")
+    if precision not in PRECISIONS:
+        raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
+    order = sorted(range(len(candidates)), key=lambda i: -prefix_length(candidates[i], d))
+    segments: list[Segment] = []
+    blocks: list[tuple[int, Segment, Array]] = []
+    for i in order:
+        start = segments[-1].rows.stop if segments else 0
+        segment, coefficients = _scaled(i, start, candidates[i], scale, precision)
+        segments.append(segment)
+        blocks.append((coefficients.shape[1], segment, coefficients))
+    groups: list[Group] = []
+    for length in dict.fromkeys(b[0] for b in blocks):
+        members = [b for b in blocks if b[0] == length]
+        groups.append(
+            Group(
+                rows=slice(members[0][1].rows.start, members[-1][1].rows.stop),
+                coefficients=np.concatenate([b[2] for b in members]),
+                expanded=not all(b[1].accurate.all() for b in members),
+            )
+        )
+    return Plan(center, scale, precision, tuple(segments), tuple(groups))
+
+
+def prefix_length(candidate: MixtureParameters, d: int) -> int:
+    """Count the quadratic features that a candidate's structure needs (design: linear | squares | cross)."""
+    if candidate.structure.pooled:
+        return 1 + d
+    return 1 + 2 * d if candidate.structure.axis_aligned else 1 + 2 * d + d * (d - 1) // 2
+
+
+def _scaled(
+    index: int, start: int, candidate: MixtureParameters, scale: Array, precision: str
+) -> tuple[Segment, Array]:
+    """One candidate's segment and its coefficients (k, prefix), both in scaled coordinates."""
+    k, d = candidate.means.shape
+    means = candidate.means / scale
+    constants = np.maximum(candidate.log_normalisers, _LOG_ZERO)
+    if candidate.structure.axis_aligned:
+        factors = candidate.component_cholesky * scale
+        precisions = factors**2
+        linear = precisions * means
+        reach = np.abs(means) + 1 / factors
+        magnitude = (precisions * reach**2).sum(axis=1)
+        quadratic = -0.5 * precisions
+    else:
+        factors = candidate.component_cholesky * scale[:, None]
+        precisions = factors @ np.swapaxes(factors, 1, 2)
+        linear = np.einsum("kij,kj->ki", precisions, means)
+        reach = np.abs(means) + np.sqrt(np.diagonal(candidate.dense_covariances, axis1=1, axis2=2)) / scale
+        magnitude = np.einsum("ki,kij,kj->k", reach, np.abs(precisions), reach)
+        upper = np.triu_indices(d, 1)
+        diagonal = -0.5 * np.diagonal(precisions, axis1=1, axis2=2)
+        quadratic = np.concatenate([diagonal, -precisions[:, upper[0], upper[1]]], axis=1)
+    accurate = np.finfo(PRECISIONS[precision]).eps * magnitude > GATE_TOLERANCE[precision]
+    if candidate.structure.pooled:
+        # One scatter serves all components, so they go together; the quadratic term is the kernel's own.
+        accurate = np.full(k, accurate.any())
+        factors, quadratic = factors[0], np.empty((k, 0))
+    elif not candidate.structure.axis_aligned and d > MAX_EXPANDED_FEATURES:
+        accurate = np.ones(k, dtype=bool)
+    expanded_constants = np.maximum(constants - 0.5 * (linear * means).sum(axis=1), _LOG_ZERO)
+    coefficients = np.concatenate([expanded_constants[:, None], linear, quadratic], axis=1)
+    rows = slice(start, start + k)
+    return Segment(index, candidate.covariance_type, rows, accurate, constants, means, factors), coefficients
+
+
+def _symmetric(table: Array, d: int) -> Array:
+    """Second moments (k, d, d) from sums over [1, z | z^2 | z_i z_j (i < j)]."""
+    second = np.zeros((len(table), d, d))
+    upper = np.triu_indices(d, 1)
+    second[:, upper[0], upper[1]] = table[:, 1 + 2 * d :]
+    second += np.swapaxes(second, 1, 2)
+    diagonal = np.arange(d)
+    second[:, diagonal, diagonal] = table[:, 1 + d : 1 + 2 * d]
+    return second

@@ -1,0 +1,129 @@
+"""From a table and a bounded sample of it to one fitted mixture: many starts, few passes.
+
+Starts are drawn from the sample and run there first, where an iteration costs next to nothing; the most
+promising go on over the full table together, sharing its passes; the best of them is run to convergence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gmm_spark.core.covariance import Array
+from gmm_spark.core.em import EMResult, PassRecord, best, fit
+from gmm_spark.core.expectation import Block
+from gmm_spark.core.initialization import draw_start
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.sampling import Purpose, random_stream
+from gmm_spark.core.table import ArrayTable, Table
+from gmm_spark.errors import DegenerateComponentError
+
+# Rows that starts are drawn from and first run on.
+SAMPLE_ROWS = 100_000
+# Iterations on the sample of all starts, to rank them, and of the best few, to bring them near their fixed points.
+_RANKING_ITERATIONS = 10
+_SAMPLE_ITERATIONS = 100
+# Starts that go on over the full table, and the passes they share before only the best is kept.
+_FINALISTS = 3
+_SHARED_PASSES = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What EM is asked for; names and meanings as the estimator's parameters of the same names."""
+
+    k: int
+    covariance_type: str = "full"
+    max_iter: int = 100
+    tol: float = 1e-4
+    seed: int = 0
+    n_init: int = 1
+    init_mode: str = "k-means++"
+    reg_covar: float = 1e-6
+
+
+def search(
+    table: Table,
+    sample: tuple[Block, Array | None],
+    settings: Settings,
+    callback: Callable[[PassRecord], None] | None = None,
+) -> EMResult:
+    """Fit a mixture.
+
+    Parameters
+    ----------
+    table : Table
+    sample : rows (d, m) and weights (m,) or None
+        Drawn from the table, in its own coordinates.
+    settings : Settings
+    callback : callable, optional
+        Called after each pass over the table.
+
+    Raises
+    ------
+    DegenerateComponentError
+        Where every start degenerated.
+    DataError
+        Where the sample has fewer distinct rows than k.
+    """
+    finalists = _finalists(table, sample, settings)
+    if len(finalists) == 1:
+        return polish(table, finalists[0], settings, callback)
+    shared = min(_SHARED_PASSES, settings.max_iter)
+    results = fit(table, finalists, max_iter=shared, tol=settings.tol, reg_covar=settings.reg_covar, callback=callback)
+    leader = best(results)
+    if leader.converged or shared == settings.max_iter:
+        return leader
+    return polish(table, leader.parameters, settings, callback, done=leader.history)
+
+
+def polish(
+    table: Table,
+    start: MixtureParameters,
+    settings: Settings,
+    callback: Callable[[PassRecord], None] | None = None,
+    done: tuple[PassRecord, ...] = (),
+) -> EMResult:
+    """Run one start to the table's fixed point, within the passes that ``done`` leaves of ``max_iter``."""
+    (result,) = fit(
+        table,
+        [start],
+        max_iter=settings.max_iter - len(done),
+        tol=settings.tol,
+        reg_covar=settings.reg_covar,
+        callback=callback,
+        done=done,
+    )
+    return result
+
+
+def _finalists(table: Table, sample: tuple[Block, Array | None], settings: Settings) -> list[MixtureParameters]:
+    """Draw the starts, run them on the sample, and return the most promising, best first."""
+    rows, weight = sample
+    centred = rows - table.moments.mean[:, None]
+    starts = [
+        draw_start(
+            centred,
+            weight,
+            table.moments.variance,
+            settings.k,
+            settings.covariance_type,
+            settings.init_mode,
+            random_stream(settings.seed, Purpose.START, i),
+        )
+        for i in range(settings.n_init)
+    ]
+    trial = ArrayTable(rows, weight, moments=table.moments)
+    try:
+        if len(starts) > _FINALISTS:
+            ranked = fit(trial, starts, max_iter=_RANKING_ITERATIONS, tol=settings.tol, reg_covar=settings.reg_covar)
+            starts = [r.parameters for r in _by_bound(ranked)[:_FINALISTS]]
+        near = fit(trial, starts, max_iter=_SAMPLE_ITERATIONS, tol=settings.tol, reg_covar=settings.reg_covar)
+    except DegenerateComponentError:
+        # The sample may be too small for a component that the table can carry: leave it to the table.
+        return starts[:_FINALISTS]
+    return [r.parameters for r in _by_bound(near)]
+
+
+def _by_bound(results: list[EMResult]) -> list[EMResult]:
+    return sorted(results, key=lambda r: -r.lower_bound)

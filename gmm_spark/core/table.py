@@ -1,0 +1,100 @@
+"""What EM sees of the data: two questions, whatever the rows lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmm_spark.core.covariance import Array
+from gmm_spark.core.expectation import Block, EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.moments import Moments
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.plan import plan_pass
+from gmm_spark.core.statistics import SufficientStatistics
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How well one mixture explains a table.
+
+    Attributes
+    ----------
+    rows, weight_sum : float
+    log_likelihood : float
+        Weighted sum of log p(row), nats.
+    entropy : float
+        Weighted sum of the responsibilities' entropy, nats.
+    cluster_sizes : array (k,)
+        Rows by most probable component.
+    """
+
+    rows: float
+    weight_sum: float
+    log_likelihood: float
+    entropy: float
+    cluster_sizes: NDArray[np.int64]
+
+    @classmethod
+    def from_vector(cls, vector: Array) -> Evaluation:
+        """Read what an EvaluationAccumulator summed up."""
+        rows, weight_sum, log_likelihood, entropy = vector[:4].tolist()
+        return cls(rows, weight_sum, log_likelihood, entropy, vector[4:].astype(np.int64))
+
+
+class Table(Protocol):
+    """Rows that candidates can be tried on; candidates live in coordinates centred at ``moments.mean``."""
+
+    moments: Moments
+
+    def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
+        """One pass: the statistics of each candidate."""
+        ...
+
+    def evaluate(self, candidate: MixtureParameters) -> Evaluation:
+        """One pass: likelihood, entropy and cluster sizes of a candidate."""
+        ...
+
+
+class ArrayTable:
+    """A table in memory: rows (d, m) and weights (m,).
+
+    Parameters
+    ----------
+    rows : array (d, m)
+        float32 or float64, all finite.
+    sample_weight : array (m,), optional
+        Non-negative.
+    moments : Moments, optional
+        Those of a larger table that these rows are a sample of; by default the rows' own.
+    precision : {"float64", "float32"}
+    """
+
+    def __init__(
+        self,
+        rows: Block,
+        sample_weight: Array | None = None,
+        moments: Moments | None = None,
+        precision: str = "float64",
+    ) -> None:
+        self.rows = rows
+        self.sample_weight = sample_weight
+        self.moments = Moments.of(rows, sample_weight) if moments is None else moments
+        self.precision = precision
+
+    def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
+        """One pass: the statistics of each candidate."""
+        plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
+        accumulator = StatisticsAccumulator(plan)
+        accumulator.add(self.rows, self.sample_weight)
+        return plan.statistics(accumulator.vector())
+
+    def evaluate(self, candidate: MixtureParameters) -> Evaluation:
+        """One pass: likelihood, entropy and cluster sizes of a candidate."""
+        plan = plan_pass([candidate], self.moments.mean, self.moments.scale, self.precision)
+        accumulator = EvaluationAccumulator(plan)
+        accumulator.add(self.rows, self.sample_weight)
+        return Evaluation.from_vector(accumulator.vector())

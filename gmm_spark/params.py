@@ -1,0 +1,198 @@
+"""The parameters that the estimator and the model share, by pyspark.ml's names and conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import (
+    HasAggregationDepth,
+    HasFeaturesCol,
+    HasInputCols,
+    HasMaxIter,
+    HasPredictionCol,
+    HasProbabilityCol,
+    HasSeed,
+    HasTol,
+    HasWeightCol,
+)
+
+from gmm_spark.core.covariance import STRUCTURES
+from gmm_spark.core.initialization import START_MODES
+from gmm_spark.core.plan import PRECISIONS
+from gmm_spark.errors import ParameterError
+from gmm_spark.spark.features import HANDLE_INVALID
+from gmm_spark.spark.scoring import LOG_DENSITY, PREDICTION, PROBABILITY
+
+P = TypeVar("P", bound="GaussianMixtureParams")
+
+_text = TypeConverters.toString
+
+
+class GaussianMixtureParams(
+    HasFeaturesCol,
+    HasInputCols,
+    HasWeightCol,
+    HasPredictionCol,
+    HasProbabilityCol,
+    HasMaxIter,
+    HasTol,
+    HasSeed,
+    HasAggregationDepth,
+):
+    """Parameters of :class:`gmm_spark.GaussianMixture` and of the model it fits; the README tabulates them."""
+
+    k: Param[int] = Param(Params._dummy(), "k", "Number of components, >= 1.", TypeConverters.toInt)
+    covarianceType: Param[str] = Param(
+        Params._dummy(), "covarianceType", f"Covariance structure: {', '.join(STRUCTURES)}.", _text
+    )
+    nInit: Param[int] = Param(
+        Params._dummy(), "nInit", "Starts, of which the best is kept, >= 1.", TypeConverters.toInt
+    )
+    initMode: Param[str] = Param(Params._dummy(), "initMode", f"How starts are drawn: {', '.join(START_MODES)}.", _text)
+    regCovar: Param[float] = Param(
+        Params._dummy(),
+        "regCovar",
+        "Variance added to each feature, as a share of its variance, >= 0.",
+        TypeConverters.toFloat,
+    )
+    handleInvalid: Param[str] = Param(
+        Params._dummy(),
+        "handleInvalid",
+        "What a row with a null, NaN, infinity or wrong width does: error; skip (counted and dropped); keep (fit skips "
+        "and counts, transform keeps the row with null outputs).",
+        _text,
+    )
+    precision: Param[str] = Param(
+        Params._dummy(), "precision", f"Type of the kernel's products: {', '.join(PRECISIONS)}.", _text
+    )
+    logDensityCol: Param[str] = Param(
+        Params._dummy(), "logDensityCol", "Column for log p(row), in nats; empty: not written.", _text
+    )
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._setDefault(
+            k=2,
+            covarianceType="full",
+            maxIter=100,
+            tol=1e-4,
+            seed=0,  # HasSeed's own default is another number in every process
+            nInit=1,
+            initMode="k-means++",
+            regCovar=1e-6,
+            handleInvalid="error",
+            precision="float64",
+            logDensityCol="",
+            aggregationDepth=2,
+        )
+
+    def getK(self) -> int:
+        """Return the number of components."""
+        return self.getOrDefault(self.k)
+
+    def getCovarianceType(self) -> str:
+        """Return the covariance structure."""
+        return self.getOrDefault(self.covarianceType)
+
+    def getNInit(self) -> int:
+        """Return the number of starts."""
+        return self.getOrDefault(self.nInit)
+
+    def getInitMode(self) -> str:
+        """Return how starts are drawn."""
+        return self.getOrDefault(self.initMode)
+
+    def getRegCovar(self) -> float:
+        """Return the regularisation, relative to each feature's variance."""
+        return self.getOrDefault(self.regCovar)
+
+    def getHandleInvalid(self) -> str:
+        """Return what a bad row does."""
+        return self.getOrDefault(self.handleInvalid)
+
+    def getPrecision(self) -> str:
+        """Return the type of the kernel's products."""
+        return self.getOrDefault(self.precision)
+
+    def getLogDensityCol(self) -> str:
+        """Return the column for log p(row); empty where it is not written."""
+        return self.getOrDefault(self.logDensityCol)
+
+    def setFeaturesCol(self: P, value: str) -> P:
+        """Set the Vector or array column."""
+        return self._set(featuresCol=value)
+
+    def setInputCols(self: P, value: Sequence[str]) -> P:
+        """Set the numeric columns, in place of ``featuresCol``."""
+        return self._set(inputCols=list(value))
+
+    def setPredictionCol(self: P, value: str) -> P:
+        """Set the column for the most probable component; empty: not written."""
+        return self._set(predictionCol=value)
+
+    def setProbabilityCol(self: P, value: str) -> P:
+        """Set the column for the vector of responsibilities; empty: not written."""
+        return self._set(probabilityCol=value)
+
+    def setLogDensityCol(self: P, value: str) -> P:
+        """Set the column for log p(row); empty: not written."""
+        return self._set(logDensityCol=value)
+
+    def setHandleInvalid(self: P, value: str) -> P:
+        """Set what a bad row does."""
+        return self._set(handleInvalid=value)
+
+    def setPrecision(self: P, value: str) -> P:
+        """Set the type of the kernel's products."""
+        return self._set(precision=value)
+
+    def setWeightCol(self: P, value: str) -> P:
+        """Set the column of row weights."""
+        return self._set(weightCol=value)
+
+    @property
+    def input_columns(self) -> list[str] | None:
+        """Numeric columns, or None where ``featuresCol`` is meant."""
+        return list(self.getInputCols()) if self.isDefined(self.inputCols) else None
+
+    @property
+    def weight_column(self) -> str | None:
+        """Column of row weights, or None."""
+        return self.getWeightCol() if self.isDefined(self.weightCol) and self.getWeightCol() else None
+
+    @property
+    def output_columns(self) -> dict[str, str]:
+        """Name of each output that is written, in pyspark.ml's order."""
+        names = {
+            PROBABILITY: self.getProbabilityCol(),
+            PREDICTION: self.getPredictionCol(),
+            LOG_DENSITY: self.getLogDensityCol(),
+        }
+        return {output: name for output, name in names.items() if name}
+
+    def check_params(self) -> None:
+        """Check every value; raises ParameterError that lists all faults."""
+        faults = []
+        for param, least in ((self.k, 1), (self.maxIter, 1), (self.nInit, 1), (self.aggregationDepth, 1)):
+            if self.getOrDefault(param) < least:
+                faults.append(f"{param.name}={self.getOrDefault(param)}; need at least {least}")
+        faults += [
+            f"{number.name}={self.getOrDefault(number)}; need a finite number >= 0"
+            for number in (self.tol, self.regCovar)
+            if not 0 <= self.getOrDefault(number) < float("inf")
+        ]
+        for choice, known in (
+            (self.covarianceType, tuple(STRUCTURES)),
+            (self.initMode, tuple(START_MODES)),
+            (self.handleInvalid, HANDLE_INVALID),
+            (self.precision, tuple(PRECISIONS)),
+        ):
+            if self.getOrDefault(choice) not in known:
+                faults.append(f"{choice.name}={self.getOrDefault(choice)!r}; use one of {', '.join(known)}")
+        names = list(self.output_columns.values())
+        if len({n.lower() for n in names}) < len(names):
+            faults.append(f"output columns {names} repeat a name; each needs its own")
+        if faults:
+            raise ParameterError("; ".join(faults))

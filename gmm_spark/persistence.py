@@ -1,0 +1,121 @@
+"""Models on disk: one JSON line of metadata and one Parquet row a component. Nothing is pickled.
+
+Layout, written and read through Spark so that any file system it knows will do::
+
+    <path>/metadata   pyspark.ml's own layout, with formatVersion, covarianceType and featureNames added
+    <path>/data       component int, weight double, mean array<double>, covariance array<double>
+
+A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (tied
+repeats it), diag d, spherical 1. ``formatVersion`` rises when an older reader would misread the files.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark.errors import AnalysisException
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.sql import SparkSession
+
+from gmm_spark.core.covariance import structure
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.errors import ModelFileError, ParameterError
+
+if TYPE_CHECKING:
+    from gmm_spark.model import GaussianMixtureModel
+
+FORMAT_VERSION = 1
+_DATA_SCHEMA = "component int, weight double, mean array<double>, covariance array<double>"
+
+
+class ModelWriter(MLWriter):
+    """Writes one model; ``overwrite()`` replaces what is there, without which that is an error."""
+
+    def __init__(self, model: GaussianMixtureModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def save(self, path: str) -> None:
+        """Write the model below ``path``."""
+        spark, mode = self.sparkSession, "overwrite" if self.shouldOverwrite else "error"
+        parameters = self._model.parameters
+        # Metadata last: a folder without it is no model, so an interrupted save cannot be mistaken for one.
+        rows = spark.createDataFrame(_rows(parameters), _DATA_SCHEMA)
+        rows.coalesce(1).sortWithinPartitions("component").write.mode(mode).parquet(f"{path}/data")
+        extra = {
+            "formatVersion": FORMAT_VERSION,
+            "covarianceType": parameters.covariance_type,
+            "featureNames": self._model.featureNames,
+        }
+        metadata = DefaultParamsWriter._get_metadata_to_save(self._model, spark, extra)
+        spark.createDataFrame([(metadata,)], "value string").coalesce(1).write.mode(mode).text(f"{path}/metadata")
+
+
+class ModelReader(MLReader["GaussianMixtureModel"]):
+    """Reads what :class:`ModelWriter` wrote, as the class it is given."""
+
+    def __init__(self, kind: type[GaussianMixtureModel]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def load(self, path: str) -> GaussianMixtureModel:
+        """Read a model.
+
+        Raises
+        ------
+        ModelFileError
+            Where there is no model at ``path``, its format version is unknown, or it is damaged.
+        """
+        spark = self.sparkSession
+        metadata = _read_metadata(spark, path)
+        version = metadata.get("formatVersion")
+        if version != FORMAT_VERSION:
+            raise ModelFileError(
+                f"{path} has model format version {version!r}; this gmm_spark reads version {FORMAT_VERSION}: "
+                "install the gmm_spark that wrote it, or a later one"
+            )
+        try:
+            rows = spark.read.parquet(f"{path}/data").orderBy("component").collect()
+            model = self._kind(_parameters(rows, metadata["covarianceType"]), metadata["featureNames"])
+            model._resetUid(metadata["uid"])
+            DefaultParamsReader.getAndSetParams(model, metadata)
+        except (AnalysisException, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise ModelFileError(f"the model at {path} is damaged: {_first_line(error)}; save it again") from error
+        return model
+
+
+def _rows(parameters: MixtureParameters) -> list[tuple[int, float, list[float], list[float]]]:
+    covariances = parameters.covariances
+    if parameters.structure.pooled:
+        covariances = np.broadcast_to(covariances, (parameters.n_components, *covariances.shape))
+    columns = zip(parameters.weights.tolist(), parameters.means.tolist(), covariances, strict=True)
+    return [(j, weight, mean, covariance.ravel().tolist()) for j, (weight, mean, covariance) in enumerate(columns)]
+
+
+def _parameters(rows: list[Any], covariance_type: str) -> MixtureParameters:
+    if [r["component"] for r in rows] != list(range(len(rows))) or not rows:
+        raise ParameterError(f"data holds components {[r['component'] for r in rows]}")
+    means = np.array([r["mean"] for r in rows])
+    kind = structure(covariance_type)
+    stored = np.array([r["covariance"] for r in rows])
+    covariances = (stored[0] if kind.pooled else stored).reshape(kind.shape(*means.shape))
+    return MixtureParameters([r["weight"] for r in rows], means, covariances, covariance_type)
+
+
+def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
+    try:
+        line = spark.read.text(f"{path}/metadata").first()
+        if line is None:
+            raise ValueError("its metadata is empty")
+        metadata = json.loads(line["value"])
+    except (AnalysisException, ValueError) as error:
+        raise ModelFileError(f"no model at {path}: {_first_line(error)}; give the folder that save() wrote") from error
+    if not isinstance(metadata, dict) or not str(metadata.get("class", "")).endswith(".GaussianMixtureModel"):
+        raise ModelFileError(f"{path} holds something else than a gmm_spark model; give the folder that save() wrote")
+    return metadata
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,65 @@
+"""How a job ends: its exit code, and what its last line tells the reader to do."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from gmm_spark import errors
+
+
+class ExitCode(IntEnum):
+    """What a job's process returns."""
+
+    DONE = 0
+    FAILURE = 1
+    CONFIGURATION = 2
+    DATA = 3
+    NOT_CONVERGED = 4
+
+    @classmethod
+    def legend(cls) -> str:
+        """Return all codes with their meanings, on one line."""
+        return ", ".join(f"{code.value} {meaning}" for code, (meaning, _) in _MEANING_AND_REMEDY.items())
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return _MEANING_AND_REMEDY[self][1]
+
+
+_MEANING_AND_REMEDY = {
+    ExitCode.DONE: ("done", ""),
+    ExitCode.CONFIGURATION: (
+        "configuration",
+        "Nothing was done. Correct the keys above and run it again; --help lists every key.",
+    ),
+    ExitCode.DATA: (
+        "data",
+        "Nothing was published. Correct the table or the keys that name it, then run it again.",
+    ),
+    ExitCode.NOT_CONVERGED: (
+        "not converged where that was asked to be an error",
+        "No model was published. Raise model.max_iter or model.tol, or drop run.require_convergence.",
+    ),
+    ExitCode.FAILURE: (
+        "anything else",
+        "Nothing was published. If the message above does not tell the cause, look at Spark's log, then run it again.",
+    ),
+}
+
+_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (errors.ConfigurationError, ExitCode.CONFIGURATION),
+    (errors.ParameterError, ExitCode.CONFIGURATION),
+    (errors.DataError, ExitCode.DATA),
+    (errors.ModelFileError, ExitCode.DATA),
+    (errors.DegenerateComponentError, ExitCode.DATA),
+    (errors.NotConvergedError, ExitCode.NOT_CONVERGED),
+)
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """Return the code that an error ends a job with."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return ExitCode.FAILURE

@@ -1,0 +1,44 @@
+"""Values that must not be written down: options of data sources and Spark settings may hold passwords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+# Spark's own spark.redaction.regex, and URLs, which often carry a password.
+_SENSITIVE_KEY = re.compile(r"secret|password|token|access[.]?key|credential|url", re.IGNORECASE)
+
+
+def reveal(options: Mapping[str, SecretStr]) -> dict[str, str]:
+    """Return options in clear, for Spark alone."""
+    return {key: value.get_secret_value() for key, value in options.items()}
+
+
+def secrets_of(configuration: BaseModel) -> list[str]:
+    """Return the values of a configuration that no message may repeat, the longest first."""
+    found = {value.get_secret_value() for key, value in _secret_values(configuration) if _SENSITIVE_KEY.search(key)}
+    return sorted(found - {""}, key=len, reverse=True)
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Replace every secret in a text that is about to be shown.
+
+    Examples
+    --------
+    >>> redact("cannot reach jdbc:x?password=hunter2", ["hunter2"])
+    'cannot reach jdbc:x?password=[redacted]'
+    """
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]")
+    return text
+
+
+def _secret_values(value: Any, key: str = "") -> Iterator[tuple[str, SecretStr]]:
+    if isinstance(value, SecretStr):
+        yield key, value
+    elif isinstance(value, (BaseModel, Mapping)):
+        for name, part in value.items() if isinstance(value, Mapping) else value:
+            yield from _secret_values(part, name)

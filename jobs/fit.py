@@ -1,0 +1,90 @@
+"""Fit a Gaussian mixture to a table and save the model.
+
+``spark-submit jobs/fit.py --config conf/fit.toml`` or ``python jobs/fit.py …``; ``--help`` lists every key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gmm_spark.errors import NotConvergedError
+from gmm_spark.pipeline.configuration import FitConfiguration
+from gmm_spark.pipeline.progress import pass_bar
+from gmm_spark.pipeline.publishing import published, require_publishable
+from gmm_spark.pipeline.report import RunReport
+from gmm_spark.pipeline.running import run
+from gmm_spark.pipeline.tables import feature_parameters, read_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from gmm_spark import GaussianMixtureModel
+
+
+def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
+    """Read the table, fit, publish the model and the report."""
+    # Here, not above: faults in a configuration are told before Spark is loaded.
+    from gmm_spark import GaussianMixture, GaussianMixtureModel
+
+    features, mixture, output = configuration.features, configuration.model, configuration.output
+    report = RunReport(configuration)
+    require_publishable(spark, "output.model", output.model, output.overwrite, "output.overwrite = true")
+    with report.timed("read"):
+        rows = read_table(spark, configuration.input)
+    estimator = GaussianMixture(
+        **feature_parameters(rows, features.columns),
+        weightCol=features.weight,
+        handleInvalid=features.handle_invalid,
+        k=mixture.k,
+        covarianceType=mixture.covariance_type,
+        maxIter=mixture.max_iter,
+        tol=mixture.tol,
+        seed=mixture.seed,
+        nInit=mixture.n_init,
+        initMode=mixture.init_mode,
+        regCovar=mixture.reg_covar,
+        precision=mixture.precision,
+    )
+    if mixture.initial_model is not None:
+        estimator.setInitialModel(GaussianMixtureModel.load(mixture.initial_model))
+    with report.timed("fit"), pass_bar(mixture.max_iter) as show:
+        estimator.setCallback(show)
+        model = estimator.fit(rows)
+    describe(model, report)
+    if configuration.run.require_convergence and not model.summary.converged:
+        report.write(spark, output.report)  # its history shows how far the fit was from converging
+        raise NotConvergedError(f"no convergence to model.tol={mixture.tol:g} in model.max_iter={mixture.max_iter}")
+    with report.timed("write"), published(spark, output.model) as staging:
+        model.save(staging)
+    report.write(spark, output.report)
+    summary = model.summary
+    print(
+        f"fit: {summary.numRows:,} rows used, {sum(summary.skipped.values()):,} skipped; "
+        f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations; "
+        f"model in {output.model}"
+    )
+
+
+def describe(model: GaussianMixtureModel, report: RunReport) -> None:
+    """Put what was read and what came of it into the run report."""
+    summary = model.summary
+    skipped = sum(summary.skipped.values())
+    report.add("rows", read=summary.numRows + skipped, used=summary.numRows, skipped=summary.skipped)
+    report.add(
+        "fit",
+        converged=summary.converged,
+        iterations=summary.numIter,
+        log_likelihood=summary.logLikelihood,
+        lower_bound=summary.history[-1].lower_bound,
+        aic=summary.aic,
+        bic=summary.bic,
+        history=[
+            {"iteration": one.iteration, "lower_bound": one.lower_bound, "change": one.change, "seconds": one.seconds}
+            for one in summary.history
+        ],
+    )
+    report.add("mixture", features=model.featureNames, **model.parameters.to_dict())
+
+
+if __name__ == "__main__":
+    run(fit, FitConfiguration)

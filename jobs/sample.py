@@ -1,0 +1,68 @@
+"""Draw rows from a saved model or from given parameters.
+
+``spark-submit jobs/sample.py --config conf/sample.toml`` or ``python jobs/sample.py …``; ``--help`` lists every key.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from gmm_spark.errors import ConfigurationError
+from gmm_spark.pipeline.configuration import SampleConfiguration
+from gmm_spark.pipeline.files import files_of
+from gmm_spark.pipeline.publishing import require_publishable
+from gmm_spark.pipeline.report import RunReport
+from gmm_spark.pipeline.running import run
+from gmm_spark.pipeline.tables import write_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from gmm_spark import GaussianMixtureModel
+
+
+def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
+    """Load the mixture, draw from it, publish the rows and the report."""
+    output = configuration.output
+    report = RunReport(configuration)
+    if output.mode != "append":
+        overwrite = output.mode == "overwrite"
+        require_publishable(spark, "output.path", output.path, overwrite, 'output.mode = "overwrite"')
+    model = mixture(spark, configuration)
+    columns = output.columns or (None if output.vector else model.featureNames)
+    rows = model.sample(
+        spark,
+        configuration.n,
+        configuration.seed,
+        outputCols=columns,
+        featuresCol=output.vector or "features",
+        componentCol=output.component,
+        numPartitions=output.partitions,
+    )
+    with report.timed("sample"):
+        write_table(rows, output.path, output.mode)
+    report.add("rows", written=configuration.n)
+    report.add("mixture", **model.parameters.to_dict())
+    report.write(spark, output.report)
+    print(f"sample: {configuration.n:,} rows drawn from {len(model.weights)} components; table in {output.path}")
+
+
+def mixture(spark: SparkSession, configuration: SampleConfiguration) -> GaussianMixtureModel:
+    """Return the model that the configuration names, saved or written down as JSON."""
+    # Here, not above: faults in a configuration are told before Spark is loaded.
+    from gmm_spark import GaussianMixtureModel, MixtureParameters
+
+    if configuration.parameters is None:
+        return GaussianMixtureModel.load(configuration.model)
+    try:
+        values = json.loads(files_of(spark).read_text(configuration.parameters))
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"parameters: got {configuration.parameters!r}, needs a JSON file: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"parameters: got {configuration.parameters!r}, needs a JSON object in it")
+    return GaussianMixtureModel(parameters=MixtureParameters.from_dict(values))
+
+
+if __name__ == "__main__":
+    run(sample, SampleConfiguration)

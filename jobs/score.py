@@ -1,0 +1,73 @@
+"""Score a table with a saved model.
+
+``spark-submit jobs/score.py --config conf/score.toml`` or ``python jobs/score.py …``; ``--help`` lists every key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gmm_spark.pipeline.configuration import ScoreConfiguration
+from gmm_spark.pipeline.publishing import require_publishable
+from gmm_spark.pipeline.report import RunReport
+from gmm_spark.pipeline.running import run
+from gmm_spark.pipeline.tables import (
+    feature_parameters,
+    read_table,
+    require_columns,
+    require_partitioning,
+    select_columns,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
+    """Read the table, append the model's columns, publish the result and the report."""
+    # Here, not above: faults in a configuration are told before Spark is loaded.
+    from pyspark.sql import Observation
+    from pyspark.sql.functions import col, count, lit
+
+    from gmm_spark import GaussianMixtureModel
+
+    features, output = configuration.features, configuration.output
+    report = RunReport(configuration)
+    if output.mode != "append":
+        overwrite = output.mode == "overwrite"
+        require_publishable(spark, "output.path", output.path, overwrite, 'output.mode = "overwrite"')
+    with report.timed("read"):
+        model = GaussianMixtureModel.load(configuration.model)
+        rows = read_table(spark, configuration.input)
+    require_columns(rows, "output.columns", output.columns)
+    if features.columns is not None:
+        model.clear(model.inputCols)
+        for name, value in feature_parameters(rows, features.columns).items():
+            model.set(model.getParam(name), value)
+    model.setHandleInvalid(features.handle_invalid)
+    model.setPredictionCol(output.prediction)
+    model.setLogDensityCol(output.log_density)
+    model.setProbabilityCol(output.probability)
+
+    # Counted while the rows go by: asking again would read the table twice.
+    read, written = Observation("read"), Observation("written")
+    outputs = [name for name in (output.probability, output.prediction, output.log_density) if name]
+    scored = model.transform(rows.observe(read, count(lit(1)).alias("rows")))
+    scored = select_columns(scored, output.columns, outputs)
+    require_partitioning(scored, output.partition_by)
+    scored = scored.observe(written, count(lit(1)).alias("rows"), count(col(outputs[0])).alias("scored"))
+    with report.timed("score"):
+        write_table(scored, output.path, output.mode, output.partition_by)
+
+    rows_in, rows_out, rows_scored = read.get["rows"], written.get["rows"], written.get["scored"]
+    report.add("rows", read=rows_in, scored=rows_scored, unscored=rows_out - rows_scored, dropped=rows_in - rows_out)
+    report.write(spark, output.report)
+    print(
+        f"score: {rows_in:,} rows read, {rows_scored:,} scored, {rows_out - rows_scored:,} kept without a score, "
+        f"{rows_in - rows_out:,} dropped; table in {output.path}"
+    )
+
+
+if __name__ == "__main__":
+    run(score, ScoreConfiguration)

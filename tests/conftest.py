@@ -1,0 +1,49 @@
+"""The one Spark session that every test shares: starting a JVM costs seconds, a fixture costs nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Python workers, and the jobs that tests start as processes, run `python3` from PATH unless told otherwise:
+# an interpreter that may lack pyarrow.
+os.environ["PYSPARK_PYTHON"] = sys.executable
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """Two local cores: the least that runs two tasks at once, and what CI machines have."""
+    from pyspark.sql import SparkSession
+
+    scratch = tmp_path_factory.mktemp("spark")
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("gmm-spark tests")
+        # Loopback only: the machine's host name need not resolve, and nothing listens outside.
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        # No web page to look at; it costs a port and a second.
+        .config("spark.ui.enabled", "false")
+        # The default of 200 shuffle partitions is 200 tasks for a table of a hundred rows.
+        .config("spark.sql.shuffle.partitions", "3")
+        # The tests' tables are small: leave their partitions as the test made them.
+        .config("spark.sql.adaptive.enabled", "false")
+        # createDataFrame and toPandas by Arrow: the row-at-a-time path dominates the tests' time otherwise.
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        # Enough for every table here, little enough for two sessions on one CI machine.
+        .config("spark.driver.memory", "2g")
+        # Nothing is left in the working directory.
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.local.dir", str(scratch / "local"))
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")  # the failures that tests provoke would fill the screen
+    yield session
+    session.stop()
