@@ -53,10 +53,10 @@ def mixture(spark: SparkSession, configuration: SampleConfiguration) -> Gaussian
     # Here, not above: faults in a configuration are told before Spark is loaded.
     from gmm_spark import GaussianMixtureModel, MixtureParameters
 
-    if configuration.parameters is None:
+    if configuration.model is not None:
         return GaussianMixtureModel.load(configuration.model)
     try:
-        values = json.loads(files_of(spark).read_text(configuration.parameters))
+        values = json.loads(files_of(spark).read_text(str(configuration.parameters)))
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"parameters: got {configuration.parameters!r}, needs a JSON file: {error}") from error
     if not isinstance(values, dict):

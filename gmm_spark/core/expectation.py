@@ -142,7 +142,7 @@ def normalise(log_prob: Block) -> Block:
     largest = log_prob.max(axis=0)
     log_prob -= largest
     np.exp(log_prob, out=log_prob)
-    total = log_prob.sum(axis=0)
+    total: Block = log_prob.sum(axis=0)
     log_prob /= total
     np.log(total, out=total)
     total += largest

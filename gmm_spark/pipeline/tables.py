@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.pipeline.configuration import InputSection
@@ -66,7 +66,7 @@ def require_columns(rows: DataFrame, key: str, names: Sequence[str]) -> None:
         raise DataError(f"{key}: got {', '.join(missing)}, which the table lacks; it has {', '.join(rows.columns)}")
 
 
-def feature_parameters(rows: DataFrame, columns: Sequence[str]) -> dict[str, str | list[str]]:
+def feature_parameters(rows: DataFrame, columns: Sequence[str]) -> dict[str, Any]:
     """Return the parameter that names feature columns: ``featuresCol`` for one Vector or array, else ``inputCols``.
 
     Raises

@@ -1,0 +1,336 @@
+"""Measure this project on your own machines: ``spark-submit jobs/benchmark.py --cases pass,kernel --rows 1000000``.
+
+Every case times its contenders in turn, round by round, and reports medians and the ratio of each contender to
+the first, round by round: absolute times drift on shared machines, ratios of neighbours hardly do. Results go
+to the screen and, as JSON lines, to ``--out``. Data is sampled by the project's own sampler and kept below
+``--data``; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from pyspark.ml.clustering import GaussianMixture as PysparkMixture
+from pyspark.ml.feature import VectorAssembler
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from threadpoolctl import threadpool_limits
+
+from gmm_spark import GaussianMixtureModel, MixtureParameters
+from gmm_spark.core.expectation import StatisticsAccumulator
+from gmm_spark.core.plan import plan_pass
+from gmm_spark.spark.features import resolve_features
+from gmm_spark.spark.packed import PackedTable
+
+Contender: TypeAlias = Callable[[], float]
+"""Runs once and returns the seconds that count."""
+Contenders: TypeAlias = dict[str, Contender]
+
+
+@dataclass
+class Result:
+    """What one case gave: seconds of each contender, round by round."""
+
+    case: str
+    setting: dict[str, Any]
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def ratios(self) -> dict[str, float]:
+        """Median over rounds of each contender's seconds over the first contender's."""
+        base = next(iter(self.seconds.values()))
+        return {n: statistics.median(a / b for a, b in zip(s, base, strict=True)) for n, s in self.seconds.items()}
+
+    def show(self) -> None:
+        """Print a table of medians and ratios."""
+        print(f"\n{self.case}  " + "  ".join(f"{k}={v}" for k, v in self.setting.items()))
+        rows = self.setting["rows"]
+        for name, ratio in self.ratios().items():
+            median = statistics.median(self.seconds[name])
+            print(f"  {name:<42} {median:10.3f} s  {1e9 * median / rows:10.0f} ns/row  {ratio:8.2f} x", flush=True)
+
+
+def mixture(d: int, k: int, covariance_type: str, seed: int = 0) -> MixtureParameters:
+    """Overlapping components of every shape, so that EM has work to do for many passes."""
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
+    dense = factors @ np.swapaxes(factors, 1, 2) + 0.5 * np.eye(d)
+    variances = np.diagonal(dense, axis1=1, axis2=2)
+    shapes = {"full": dense, "tied": dense[0], "diag": variances, "spherical": variances.mean(axis=1)}
+    return MixtureParameters(
+        rng.dirichlet(np.full(k, 5.0)), 2 * rng.normal(size=(k, d)), shapes[covariance_type], covariance_type
+    )
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def compete(case: str, setting: Setting, contenders: Contenders, rounds: int) -> Result:
+    """Run the contenders in turn, once to warm up and then ``rounds`` times."""
+    result = Result(case, asdict(setting), {name: [] for name in contenders})
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            seconds = run()
+            if number:
+                result.seconds[name].append(seconds)
+    result.show()
+    return result
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One combination that a case is run at."""
+
+    rows: int
+    d: int
+    k: int
+    structure: str
+    precision: str
+
+    @property
+    def single(self) -> bool:
+        """Whether tables hold float32 and kernels multiply it."""
+        return self.precision == "float32"
+
+
+class Bench:
+    """The cases; each gives its contenders at one setting."""
+
+    def __init__(self, spark: SparkSession, data: Path, cores: int, against: Sequence[str]) -> None:
+        self.spark, self.data, self.cores, self.against = spark, data, cores, against
+
+    def table(self, s: Setting) -> DataFrame:
+        """Rows sampled from :func:`mixture`, as Parquet made once and read again."""
+        path = self.data / f"rows={s.rows}-d={s.d}-k={s.k}-{'float' if s.single else 'double'}"
+        if not (path / "_SUCCESS").exists():
+            # Rows come ordered by component; the order is of no matter to a pass.
+            drawn = GaussianMixtureModel(mixture(s.d, s.k, "full")).sample(self.spark, s.rows, 1, columns(s.d))
+            kept = drawn.select(*(F.col(c).cast("float" if s.single else "double").alias(c) for c in columns(s.d)))
+            kept.write.mode("overwrite").parquet(str(path))
+        return self.spark.read.parquet(str(path))
+
+    def packed(self, s: Setting) -> PackedTable:
+        """The same rows packed into blocks."""
+        table = self.table(s)
+        features = resolve_features(table, "", columns(s.d), None, None)
+        if features is None:
+            raise RuntimeError("the benchmark's own table has no features")
+        return PackedTable(table, features, precision=s.precision)
+
+    @contextmanager
+    def passes(self, s: Setting) -> Iterator[Contenders]:
+        """Our pass against pyspark.ml's and scikit-learn's, from fixed parameters, reading and starting left out."""
+        start = mixture(s.d, s.k, s.structure, seed=7)
+        with self.packed(s) as packed:
+            centred = start.shifted(-packed.moments.mean)
+            contenders: Contenders = {"gmm_spark, one pass": lambda: timed(lambda: packed.expect([centred]))}
+            if "pyspark" in self.against:
+                contenders["pyspark.ml, one pass"] = self._pyspark_pass(s)
+            if "sklearn" in self.against:
+                contenders["scikit-learn, one iteration in memory"] = self._sklearn_pass(s, start)
+            yield contenders
+            self.spark.catalog.clearCache()
+
+    def _pyspark_pass(self, s: Setting) -> Contender:
+        vectors = assembler(s).transform(self.table(s)).select("features").persist()
+        vectors.count()
+        theirs = PysparkMixture(k=s.k, seed=1, tol=0.0)
+        few, more = 1, 4
+
+        def one_pass() -> float:
+            # Two fits that differ in passes alone: drawing starts and caching cancel.
+            short = timed(lambda: theirs.setMaxIter(few).fit(vectors))
+            return (timed(lambda: theirs.setMaxIter(more).fit(vectors)) - short) / (more - few)
+
+        return one_pass
+
+    def _sklearn_pass(self, s: Setting, start: MixtureParameters) -> Contender:
+        from sklearn.mixture import GaussianMixture as SklearnMixture
+
+        read = self.table(s).toPandas().to_numpy()
+        theirs = SklearnMixture(s.k, covariance_type=s.structure, means_init=start.means, weights_init=start.weights)
+        theirs.fit(read[: 100 * s.k])  # gives it the attributes that its E and M steps need
+
+        def one_iteration() -> float:
+            began = time.perf_counter()
+            _, log_resp = theirs._e_step(read)
+            theirs._m_step(read, log_resp)
+            return time.perf_counter() - began
+
+        return one_iteration
+
+    @contextmanager
+    def kernels(self, s: Setting) -> Iterator[Contenders]:
+        """The bare kernel against its two matrix products, one thread, rows in memory."""
+        fold, block = bare_kernel(s)
+        (group,), chunk, dtype = fold.plan.groups, fold.kernel.chunk, fold.plan.dtype
+        theta = group.coefficients.astype(dtype)
+        phi, resp = np.ones((theta.shape[1], chunk), dtype), np.empty((s.k, chunk), dtype)
+        sums = np.empty(theta.shape, dtype)
+
+        def products() -> None:
+            for _ in range(0, block.shape[1], chunk):
+                np.matmul(theta, phi, out=resp)
+                np.matmul(resp, phi.T, out=sums)
+
+        share = s.rows / block.shape[1]
+        with threadpool_limits(1):
+            yield {
+                "two matrix products": lambda: share * timed(products),
+                "kernel": lambda: share * timed(lambda: fold.add(block, None)),
+            }
+
+    @contextmanager
+    def structures(self, s: Setting) -> Iterator[Contenders]:
+        """The bare kernel of each structure, one thread."""
+
+        def contender(name: str) -> Contender:
+            fold, block = bare_kernel(replace(s, structure=name))
+            return lambda: s.rows / block.shape[1] * timed(lambda: fold.add(block, None))
+
+        with threadpool_limits(1):
+            yield {name: contender(name) for name in ("full", "tied", "diag", "spherical")}
+
+    @contextmanager
+    def wholes(self, s: Setting) -> Iterator[Contenders]:
+        """A whole pass against the bare kernel's time for one core's share of as many rows."""
+        fold, block = bare_kernel(s)
+        share = s.rows / self.cores / block.shape[1]
+        with self.packed(s) as packed, threadpool_limits(1):
+            candidate = mixture(s.d, s.k, s.structure).shifted(-packed.moments.mean)
+            yield {
+                "bare kernel": lambda: share * timed(lambda: fold.add(block, None)),
+                "whole pass": lambda: timed(lambda: packed.expect([candidate])),
+            }
+
+    @contextmanager
+    def packs(self, s: Setting) -> Iterator[Contenders]:
+        """Packing against the same columns sent through an empty mapInArrow."""
+        table = self.table(s)
+        yield {
+            "empty mapInArrow": lambda: timed(lambda: table.mapInArrow(swallow, "n long").count()),
+            "pack": lambda: timed(lambda: self.packed(s).close()),
+        }
+
+    @contextmanager
+    def scores(self, s: Setting) -> Iterator[Contenders]:
+        """Scoring a table against reading and writing it, and against pyspark.ml's transform written out."""
+        table = self.table(s)
+        model = GaussianMixtureModel(mixture(s.d, s.k, s.structure))
+        model.setInputCols(columns(s.d)).setProbabilityCol("").setLogDensityCol("log_density").setPrecision(s.precision)
+        vectors = assembler(s)
+        theirs = PysparkMixture(k=s.k, maxIter=1, seed=1).fit(vectors.transform(table.limit(20_000)))
+        yield {
+            "read and write": lambda: self._write(table),
+            "score": lambda: self._write(model.transform(table)),
+            "pyspark.ml transform": lambda: self._write(
+                theirs.transform(vectors.transform(table)).drop("features", "probability")
+            ),
+        }
+
+    @contextmanager
+    def samples(self, s: Setting) -> Iterator[Contenders]:
+        """Sampling against writing as many rows of ``rand()`` columns."""
+        model = GaussianMixtureModel(mixture(s.d, s.k, s.structure))
+        noise = self.spark.range(s.rows).select(*(F.rand(i).alias(c) for i, c in enumerate(columns(s.d))))
+        yield {
+            "write rand()": lambda: self._write(noise),
+            "sample": lambda: self._write(model.sample(self.spark, s.rows, 1, columns(s.d))),
+        }
+
+    def _write(self, frame: DataFrame) -> float:
+        return timed(lambda: frame.write.mode("overwrite").parquet(str(self.data / "written")))
+
+
+CASES: dict[str, Callable[[Bench, Setting], AbstractContextManager[Contenders]]] = {
+    "pass": Bench.passes,
+    "kernel": Bench.kernels,
+    "structures": Bench.structures,
+    "whole": Bench.wholes,
+    "pack": Bench.packs,
+    "score": Bench.scores,
+    "sample": Bench.samples,
+}
+
+
+def assembler(s: Setting) -> VectorAssembler:
+    """Make the Vector column that pyspark.ml needs."""
+    return VectorAssembler(inputCols=columns(s.d), outputCol="features")
+
+
+def bare_kernel(s: Setting) -> tuple[StatisticsAccumulator, np.ndarray[Any, Any]]:
+    """One task's fold, and rows in memory for it, few enough to be made quickly."""
+    plan = plan_pass([mixture(s.d, s.k, s.structure)], np.zeros(s.d), np.full(s.d, 2.0), s.precision)
+    block = np.random.default_rng(0).normal(scale=2.0, size=(s.d, min(s.rows, 1 << 18))).astype(plan.dtype)
+    return StatisticsAccumulator(plan), block
+
+
+def columns(d: int) -> list[str]:
+    """Names of the benchmark tables' features."""
+    return [f"x{i}" for i in range(d)]
+
+
+def swallow(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Task that reads its batches and returns nothing."""
+    for _ in stream:
+        pass
+    yield pa.RecordBatch.from_pydict({"n": pa.array([], pa.int64())})
+
+
+def main() -> None:
+    """Parse, run the cases, print and keep the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", default="pass", help=f"comma-separated, of {', '.join(CASES)}")
+    parser.add_argument("--rows", default="1e6", help="comma-separated")
+    parser.add_argument("--shape", default="16x16", help="d x k, comma-separated, such as 4x8,16x16")
+    parser.add_argument("--structure", default="full", choices=("full", "tied", "diag", "spherical"))
+    parser.add_argument("--precision", default="float64", choices=("float64", "float32"))
+    parser.add_argument("--against", default="pyspark,sklearn", help="contenders of the case pass, comma-separated")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="cores that the session's tasks share")
+    parser.add_argument("--data", default="build/benchmark", help="folder for the tables made")
+    parser.add_argument("--out", default="build/benchmark/results.jsonl", help="file that results are appended to")
+    options = parser.parse_args()
+    cases = options.cases.split(",")
+    unknown = set(cases) - set(CASES)
+    if unknown:
+        parser.error(f"--cases: {', '.join(sorted(unknown))} not known; use {', '.join(CASES)}")
+    shapes = [tuple(int(n) for n in shape.split("x")) for shape in options.shape.split(",")]
+    settings = [
+        Setting(int(float(rows)), d, k, options.structure, options.precision)
+        for rows in options.rows.split(",")
+        for d, k in shapes
+    ]
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    spark = SparkSession.builder.appName("gmm-spark benchmark").getOrCreate()
+    bench = Bench(spark, Path(options.data), options.cores, options.against.split(","))
+    try:
+        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+        with open(options.out, "a", encoding="utf-8") as out:
+            for name, setting in product(cases, settings):
+                with CASES[name](bench, setting) as contenders:
+                    result = compete(name, setting, contenders, options.rounds)
+                out.write(json.dumps(asdict(result) | {"ratios": result.ratios()}) + "\n")
+                out.flush()
+    finally:
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()

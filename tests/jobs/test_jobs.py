@@ -1,0 +1,272 @@
+"""fit, score and sample: what they read, what they write, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import chisquare, multivariate_normal
+
+from gmm_spark.pipeline import tables
+from tests.jobs.conftest import N_NULLS, N_ROWS, Outcome
+
+Run = Callable[..., Outcome]
+FEATURES = ("--features.columns", "x", "y")
+
+
+def read(path: Path) -> pa.Table:
+    return ds.dataset(path, partitioning="hive").to_table()
+
+
+def log_density(parameters: dict, rows: np.ndarray) -> np.ndarray:
+    """Oracle: scipy's normal densities."""
+    components = zip(parameters["weights"], parameters["means"], parameters["covariances"], strict=True)
+    return logsumexp([np.log(w) + multivariate_normal(m, c).logpdf(rows) for w, m, c in components], axis=0)
+
+
+def test_a_fit_reports_what_it_read_and_found(model: Path, tmp_path: Path, table: Path) -> None:
+    report = json.loads((tmp_path / "fit.json").read_text())
+    assert report["rows"] == {
+        "read": N_ROWS,
+        "used": N_ROWS - N_NULLS,
+        "skipped": report["rows"]["skipped"],
+    }
+    assert sum(report["rows"]["skipped"].values()) == N_NULLS
+    mixture, fit = report["mixture"], report["fit"]
+    assert mixture["features"] == ["x", "y"]
+    assert sorted(np.round(np.array(mixture["means"])[:, 0])) == [0, 6]
+
+    rows = pq.read_table(table, columns=["x", "y"]).to_pandas().dropna().to_numpy()
+    assert fit["log_likelihood"] == pytest.approx(log_density(mixture, rows).sum(), rel=1e-9)
+    n_parameters = 1 + 2 * 2 + 2 * 3
+    assert fit["aic"] == pytest.approx(2 * n_parameters - 2 * fit["log_likelihood"])
+    assert fit["bic"] == pytest.approx(n_parameters * np.log(len(rows)) - 2 * fit["log_likelihood"])
+    assert fit["converged"] is True
+    assert [one["iteration"] for one in fit["history"]] == list(range(1, len(fit["history"]) + 1))
+    assert fit["history"][0]["change"] is None
+    assert report["seconds"].keys() >= {"read", "fit", "write", "total"}
+
+
+def test_scoring_keeps_every_row_and_column_and_appends_the_outputs(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    done = run_job(
+        "score",
+        *("--model", model, "--input.path", table, "--output.path", tmp_path / "scored"),
+        *("--features.handle_invalid", "keep", "--output.probability", "probability", "--output.partition_by", "day"),
+        *("--output.report", tmp_path / "score.json"),
+    )
+    assert done.code == 0, done.err
+    scored = read(tmp_path / "scored").sort_by("id")
+    assert set(scored.column_names) == {"id", "x", "y", "day", "probability", "prediction", "log_density"}
+    assert scored.schema.field("prediction").type == pa.int32()
+    assert scored.schema.field("log_density").type == pa.float64()
+    assert scored["id"].to_pylist() == list(range(N_ROWS))
+    assert scored["log_density"].null_count == scored["prediction"].null_count == N_NULLS
+
+    mixture = json.loads((tmp_path / "fit.json").read_text())["mixture"]
+    known = scored.slice(N_NULLS).to_pandas()
+    expected = log_density(mixture, known[["x", "y"]].to_numpy())
+    np.testing.assert_allclose(known["log_density"], expected, rtol=1e-9)
+    left = int(np.argmin(np.array(mixture["means"])[:, 0]))
+    assert (known["prediction"] == np.where(known["x"] < 3, left, 1 - left)).mean() > 0.98
+    counts = json.loads((tmp_path / "score.json").read_text())["rows"]
+    assert counts == {"read": N_ROWS, "scored": N_ROWS - N_NULLS, "unscored": N_NULLS, "dropped": 0}
+
+
+def test_scoring_can_keep_some_columns_and_drop_bad_rows(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    done = run_job(
+        "score",
+        *("--model", model, "--input.path", table, "--output.path", tmp_path / "scored", "--input.where", "id < 100"),
+        *("--features.handle_invalid", "skip", "--output.columns", "id", "--output.prediction", ""),
+    )
+    assert done.code == 0, done.err
+    scored = read(tmp_path / "scored")
+    assert scored.column_names == ["id", "log_density"]
+    assert sorted(scored["id"].to_pylist()) == list(range(N_NULLS, 100))
+    assert f"100 rows read, {100 - N_NULLS} scored, 0 kept without a score, {N_NULLS} dropped" in done.out
+
+
+def test_a_table_can_be_scored_in_place(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    pq.write_to_dataset(pq.read_table(table), place)
+    arguments = ("--model", model, "--input.path", place, "--output.path", place, "--features.handle_invalid", "keep")
+    assert run_job("score", *arguments).code == 2, "mode error refuses what is there"
+    done = run_job("score", *arguments, "--output.mode", "overwrite")
+    assert done.code == 0, done.err
+    assert read(place).column_names == ["id", "x", "y", "day", "prediction", "log_density"]
+    assert read(place).num_rows == N_ROWS
+
+
+def test_scoring_other_columns_than_those_of_the_fit(run_job: Run, model: Path, tmp_path: Path) -> None:
+    renamed = tmp_path / "renamed.parquet"
+    pq.write_table(pa.table({"v": pa.array([[0.0, 0.0], [6.0, 3.0]])}), renamed)
+    done = run_job(
+        "score", "--model", model, "--input.path", renamed, "--output.path", tmp_path / "s", "--features.columns", "v"
+    )
+    assert done.code == 0, done.err
+    assert len(set(read(tmp_path / "s")["prediction"].to_pylist())) == 2
+
+
+def test_sampling_names_the_features_of_the_fit(run_job: Run, model: Path, tmp_path: Path) -> None:
+    done = run_job("sample", "--model", model, "--n", 500, "--output.path", tmp_path / "sampled")
+    assert done.code == 0, done.err
+    sampled = read(tmp_path / "sampled")
+    assert set(sampled.column_names) == {"component", "x", "y"}
+    assert sampled.num_rows == 500
+
+
+def test_sampling_from_written_parameters_follows_them(run_job: Run, tmp_path: Path) -> None:
+    parameters = {
+        "covariance_type": "diag",
+        "weights": [0.2, 0.3, 0.5],
+        "means": [[0, 0], [10, 0], [0, 10]],
+        "covariances": [[1, 4], [4, 1], [1, 1]],
+    }
+    (tmp_path / "mixture.json").write_text(json.dumps(parameters))
+    n = 20_000
+    done = run_job(
+        "sample",
+        *("--parameters", tmp_path / "mixture.json", "--n", n, "--seed", 3),
+        *("--output.path", tmp_path / "sampled", "--output.vector", "v", "--output.partitions", 3),
+    )
+    assert done.code == 0, done.err
+    sampled = read(tmp_path / "sampled")
+    components, rows = sampled["component"].to_numpy(), np.array(sampled["v"].to_pylist())
+    assert (np.diff(components) >= 0).all(), "ordered by component"
+    assert chisquare(np.bincount(components), n * np.array(parameters["weights"])).pvalue > 1e-3
+    for component, (mean, variance) in enumerate(zip(parameters["means"], parameters["covariances"], strict=True)):
+        drawn = rows[components == component]
+        error = np.sqrt(np.array(variance) / len(drawn))
+        assert (np.abs(drawn.mean(axis=0) - mean) < 5 * error).all()
+        np.testing.assert_allclose(drawn.var(axis=0), variance, rtol=0.1)
+
+
+def test_a_fit_can_start_from_a_model(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
+    again = ("--input.path", table, *FEATURES, "--features.handle_invalid", "skip", "--model.initial_model", model)
+    done = run_job("fit", *again, "--output.model", tmp_path / "again", "--output.report", tmp_path / "again.json")
+    assert done.code == 0, done.err
+    first, second = (json.loads((tmp_path / f"{name}.json").read_text())["fit"] for name in ("fit", "again"))
+    assert second["iterations"] <= first["iterations"]
+    assert second["log_likelihood"] == pytest.approx(first["log_likelihood"], rel=1e-6)
+
+
+def assert_told(done: Outcome, code: int, message: str) -> None:
+    """A failure ends with its code, its message, and a last line that says what to do."""
+    assert done.code == code, done.err
+    assert message in done.err
+    assert done.err.splitlines()[-1].startswith(
+        tuple(f"{job} ended with exit code" for job in ("fit", "score", "sample"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--input.path", "/no/such/place"], 3, "fit failed: input.path: got '/no/such/place', which cannot be read"),
+        (["--input.path", "", "--input.table", "no_such_table"], 3, "input.table: got 'no_such_table'"),
+        (["--features.columns", "x", "z"], 3, "features.columns: got z, which the table lacks; it has id, x, y, day"),
+        (["--features.columns", "x", "day"], 3, "day"),
+        (["--input.where", "x >"], 2, "input.where: got 'x >', needs a Spark SQL condition"),
+        (["--input.where", "y > 1e9"], 3, "no usable row"),
+        (["--features.handle_invalid", "error"], 3, "5 with a null feature"),
+        (["--features.weight", "w"], 3, "w"),
+        (["--output.model", "{table}"], 2, "which is there already; set output.overwrite = true or name another path"),
+        (["--model.initial_model", "/no/such/model"], 3, "/no/such/model"),
+    ],
+)
+def test_how_a_fit_fails(
+    run_job: Run, table: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = run_job(
+        "fit",
+        *("--input.path", table, *FEATURES, "--features.handle_invalid", "skip", "--output.model", tmp_path / "m"),
+        *(str(table) if argument == "{table}" else argument for argument in arguments),
+    )
+    assert_told(done, code, message)
+    assert "Traceback" not in done.err
+    assert list(tmp_path.iterdir()) == [], "nothing was published"
+
+
+def test_a_fit_that_must_converge_and_does_not_writes_its_report_and_no_model(
+    run_job: Run, table: Path, tmp_path: Path
+) -> None:
+    done = run_job(
+        "fit",
+        *("--input.path", table, *FEATURES, "--features.handle_invalid", "skip", "--output.model", tmp_path / "m"),
+        *("--model.max_iter", 1, "--model.tol", 0, "--run.require_convergence"),
+        *("--output.report", tmp_path / "report.json"),
+    )
+    assert_told(done, 4, "no convergence to model.tol=0 in model.max_iter=1")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert json.loads((tmp_path / "report.json").read_text())["fit"]["converged"] is False
+
+
+def test_bad_rows_met_while_scoring_end_with_code_3_and_leave_the_old_table(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    pq.write_to_dataset(pa.table({"old": [1]}), tmp_path / "scored")
+    done = run_job(
+        "score",
+        *("--model", model, "--input.path", table, "--output.path", tmp_path / "scored"),
+        *("--output.mode", "overwrite", "--output.report", tmp_path / "score.json"),
+    )
+    assert_told(done, 3, "5 with a null feature")
+    assert read(tmp_path / "scored").to_pydict() == {"old": [1]}
+    assert not (tmp_path / "score.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--model", "/no/such/model"], 3, "/no/such/model"),
+        (["--parameters", "/no/such/file.json"], 3, "/no/such/file.json: no such file"),
+        (["--parameters", "{broken}"], 2, "needs a JSON file"),
+        (["--parameters", "{list}"], 2, "needs a JSON object"),
+        (["--parameters", "{half}"], 2, "weights"),
+    ],
+)
+def test_how_a_sample_fails(run_job: Run, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    texts = {"broken": "{", "list": "[1]", "half": '{"weights": [0.5], "means": [[0]], "covariances": [[[1]]]}'}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    named = [str(tmp_path / one.strip("{}")) if one.startswith("{") else one for one in arguments]
+    done = run_job("sample", *named, "--n", 10, "--output.path", tmp_path / "sampled")
+    assert_told(done, code, message)
+    assert not (tmp_path / "sampled").exists()
+
+
+def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
+    run_job: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("cannot log in with hunter2")
+
+    monkeypatch.setattr(tables, "read_table", fail)
+    done = run_job(
+        "fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m", "--input.options", "password=hunter2"
+    )
+    assert_told(done, 1, "fit failed: RuntimeError: cannot log in with [redacted]")
+    assert "Traceback" in done.err
+    assert "hunter2" not in done.err
+
+
+def test_an_interruption_ends_with_code_1_and_publishes_nothing(
+    run_job: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tables, "read_table", interrupt)
+    done = run_job("fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m")
+    assert_told(done, 1, "fit failed: interrupted")
+    assert list(tmp_path.iterdir()) == []

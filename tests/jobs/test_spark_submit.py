@@ -1,0 +1,137 @@
+"""The jobs as real processes: by spark-submit, by python, interrupted, and with their JVM killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from tests.jobs.conftest import N_NULLS, N_ROWS, ROOT
+
+SPARK_SUBMIT = str(Path(sys.executable).with_name("spark-submit"))
+PYTHON = sys.executable
+# A tenth of a second a row: long enough to be stopped half-way.
+SLOW = "length(concat('a', coalesce(reflect('java.lang.Thread', 'sleep', 100L), ''))) > 0"
+
+
+def environment() -> dict[str, str]:
+    settings = {"SPARK_CONF_DIR": str(ROOT / "conf"), "PATH": f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYSPARK_", "SPARK_"))}
+    return {**inherited, **settings}
+
+
+def run(program: str, job: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [program, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300, check=False)
+
+
+def fit(program: str, table: Path, model: Path) -> subprocess.CompletedProcess[str]:
+    features = ("--features.columns", "x", "y", "--features.handle_invalid", "skip")
+    return run(program, "fit", "--input.path", table, *features, "--output.model", model)
+
+
+def test_python_runs_a_fit_without_any_setting(table: Path, tmp_path: Path) -> None:
+    done = fit(PYTHON, table, tmp_path / "model")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"fit: {N_ROWS - N_NULLS:,} rows used, {N_NULLS} skipped" in done.stdout
+
+
+@pytest.mark.slow
+def test_spark_submit_fits_scores_and_samples(table: Path, tmp_path: Path) -> None:
+    model, scored, sampled = (tmp_path / name for name in ("model", "scored", "sampled"))
+    for done in (
+        fit(SPARK_SUBMIT, table, model),
+        run(
+            SPARK_SUBMIT,
+            "score",
+            *("--model", model, "--input.path", table, "--output.path", scored, "--features.handle_invalid", "keep"),
+        ),
+        run(SPARK_SUBMIT, "sample", "--model", model, "--n", 1000, "--output.path", sampled),
+    ):
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    rows = ds.dataset(scored).to_table()
+    assert rows.column_names == ["id", "x", "y", "day", "prediction", "log_density"]
+    assert (rows.num_rows, rows["log_density"].null_count) == (N_ROWS, N_NULLS)
+    assert ds.dataset(sampled).schema.names == ["component", "x", "y"]
+    assert ds.dataset(sampled).count_rows() == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--surplus"], 2),
+        (["--features.columns", "x", "z"], 3),
+        (["--model.max_iter", "1", "--model.tol", "0", "--run.require_convergence"], 4),
+        (["--run.spark", "spark.sql.shuffle.partitions=many"], 1),
+    ],
+)
+def test_spark_submit_passes_exit_codes_on(table: Path, tmp_path: Path, arguments: list[str], code: int) -> None:
+    features = ("--features.columns", "x", "y", "--features.handle_invalid", "skip")
+    done = run(SPARK_SUBMIT, "fit", "--input.path", table, *features, "--output.model", tmp_path / "m", *arguments)
+    assert done.returncode == code
+    # spark-submit sends what a Python program writes to stderr to its own stdout.
+    assert done.stdout.splitlines()[-1].startswith(f"fit ended with exit code {code}. ")
+    assert not (tmp_path / "m").exists()
+
+
+@contextmanager
+def scoring_half_way(table: Path, directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """A score job that is to replace a table, begun and seen to write."""
+    assert fit(PYTHON, table, directory / "model").returncode == 0
+    pq.write_to_dataset(pa.table({"old": [1]}), directory / "scored")
+    command = [
+        *(PYTHON, str(ROOT / "jobs" / "score.py"), "--model", str(directory / "model"), "--input.path", str(table)),
+        *("--input.where", SLOW, "--features.handle_invalid", "keep"),
+        *("--output.path", str(directory / "scored"), "--output.mode", "overwrite"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as job:
+        try:
+            deadline = time.monotonic() + 120
+            while not list(directory.glob("scored.staging-*")):
+                assert job.poll() is None, job.communicate()[1][-2000:]
+                assert time.monotonic() < deadline, "the job did not begin to write"
+                time.sleep(0.05)
+            yield job
+        finally:
+            job.kill()
+
+
+def jvm_of(process: subprocess.Popen[str]) -> int:
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
+    lines = (line.split(None, 2) for line in listed.splitlines())
+    return next(int(pid) for pid, parent, name in lines if int(parent) == process.pid and "java" in name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+def test_a_terminated_job_fails_and_leaves_the_old_table_alone(
+    table: Path, tmp_path: Path, signal_: signal.Signals
+) -> None:
+    with scoring_half_way(table, tmp_path) as job:
+        job.send_signal(signal_)
+        _, err = job.communicate(timeout=120)
+    assert job.returncode == 1
+    assert err.splitlines()[-1] == "score ended with exit code 1. Nothing was published. Run it again."
+    assert ds.dataset(tmp_path / "scored").to_table().to_pydict() == {"old": [1]}
+    assert list(tmp_path.glob("scored.*")) == [], "staging was removed"
+
+
+@pytest.mark.slow
+def test_a_driver_whose_jvm_has_died_publishes_nothing(table: Path, tmp_path: Path) -> None:
+    with scoring_half_way(table, tmp_path) as job:
+        os.kill(jvm_of(job), signal.SIGKILL)
+        _, err = job.communicate(timeout=120)
+    assert job.returncode == 1
+    assert err.splitlines()[-1].startswith("score ended with exit code 1. Nothing was published.")
+    assert ds.dataset(tmp_path / "scored").to_table().to_pydict() == {"old": [1]}
