@@ -75,7 +75,7 @@ def describe(model: GaussianMixtureModel, report: RunReport) -> None:
         converged=summary.converged,
         iterations=summary.numIter,
         log_likelihood=summary.logLikelihood,
-        lower_bound=summary.history[-1].lower_bound,
+        lower_bound=summary.lowerBound,
         aic=summary.aic,
         bic=summary.bic,
         history=[

@@ -45,16 +45,13 @@ class Moments:
         weight_sum = float(m) if sample_weight is None else float(sample_weight.sum())
         mean, scatter = np.zeros(d), np.zeros(d)
         if weight_sum > 0:
-            # About the first row, so that the mean of a far table is as exact as the table itself.
-            first = rows[:, :1].astype(np.float64)
-            shift = rows - first
-            offset = (shift.sum(axis=1) if sample_weight is None else shift @ sample_weight) / weight_sum
-            mean = first[:, 0] + offset
-            shift -= offset[:, None]
+            weighted = rows if sample_weight is None else rows * sample_weight
+            mean = weighted.sum(axis=1, dtype=np.float64) / weight_sum
+            centred = rows - mean[:, None]
             if sample_weight is None:
-                scatter = np.einsum("ij,ij->i", shift, shift)
+                scatter = np.einsum("ij,ij->i", centred, centred)
             else:
-                scatter = np.einsum("ij,ij,j->i", shift, shift, sample_weight)
+                scatter = np.einsum("ij,ij,j->i", centred, centred, sample_weight)
         return cls(float(m), weight_sum, mean, scatter, _float64(rows.min(axis=1)), _float64(rows.max(axis=1)))
 
     def __add__(self, other: Moments) -> Moments:

@@ -10,6 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from gmm_spark.core.covariance import Array
 from gmm_spark.core.parameters import MixtureParameters
@@ -70,6 +71,7 @@ def draw_chunk(
         if factor.ndim == 1:
             rows[:, mine] /= factor[:, None]
         else:
-            rows[:, mine] = np.linalg.solve(factor.T, rows[:, mine])
+            lower = solve_triangular(factor, np.eye(len(factor)), trans="T", lower=False)
+            rows[:, mine] = lower @ rows[:, mine]
         rows[:, mine] += parameters.means[j][:, None]
     return rows, components

@@ -43,7 +43,7 @@ _MEANING_AND_REMEDY = {
     ),
     ExitCode.FAILURE: (
         "anything else",
-        "Nothing was published. If the message above does not tell the cause, look at Spark's log, then run it again.",
+        "Nothing was published. If the message above does not tell the cause, Spark's log may; then run it again.",
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,7 @@ def pass_bar(max_iter: int) -> Iterator[Callable[[PassRecord], None]]:
 
         def show(record: PassRecord) -> None:
             bar.n = record.iteration
-            bar.set_postfix_str(
-                f"lower bound {record.lower_bound:.6f}, change {record.change:+.2e}, {record.seconds:.2f} s"
-            )
+            change = "" if math.isnan(record.change) else f"change {record.change:+.2e}, "  # the first has none
+            bar.set_postfix_str(f"lower bound {record.lower_bound:.6f}, {change}{record.seconds:.2f} s")
 
         yield show

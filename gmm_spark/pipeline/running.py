@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from gmm_spark import errors
-from gmm_spark.errors import DataError, GmmSparkError
+from gmm_spark.errors import DataError, GmmSparkError, ResourceError
 from gmm_spark.pipeline.command_line import load
 from gmm_spark.pipeline.configuration import JobConfiguration
 from gmm_spark.pipeline.exits import ExitCode, exit_code
@@ -77,8 +77,11 @@ def _translated(error: Exception) -> Exception:
     """Return what Spark says of a table, a column or a row as an error of ours; any other error as it is."""
     if isinstance(error, GmmSparkError):
         return error
+    from py4j.protocol import Py4JNetworkError
     from pyspark.errors import AnalysisException
 
+    if isinstance(error, (ConnectionRefusedError, Py4JNetworkError)):
+        return ResourceError("Spark's JVM has ended; it may have been killed, or have had too little memory")
     text = _text(error)
     # Raised in a worker, an error of ours arrives as text within one of Spark's.
     if ours := _RAISED_IN_WORKER.search(text):

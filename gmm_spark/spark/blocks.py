@@ -17,6 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,8 @@ class WriteBlocks:
         """Pack one partition."""
         context = _context()
         partition, attempt = context.partitionId(), context.taskAttemptId()
-        directory = _local_directory(partition)
+        directories = _local_directories()
+        directory = directories[partition % len(directories)]
         path = os.path.join(directory, f"gmm-{self.run}-{partition}-{attempt}.blocks")
         bad: Counter[str] = Counter()
         moments, rows, failure = Moments.zero(self.features.width), 0, ""
@@ -220,15 +222,23 @@ def _blocks_of(handle: Handle, mapped: NDArray[np.uint8]) -> Iterator[tuple[Bloc
         yield handle.split(mapped[begin : begin + rows * handle.row_bytes], rows)
 
 
-def delete_files(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Task that removes its handles' files; a file that is gone already is as good."""
-    for batch in stream:
-        for text in batch.column("handle").to_pylist():
-            path = Handle.from_json(text).path
-            if path:
+@dataclass(frozen=True)
+class RemoveFiles:
+    """Task that removes every file of a run from its executor's local directories.
+
+    It looks for names, not for handles: a handle that Spark has lost would be made again only to be removed.
+    """
+
+    run: str
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Remove what is there; files on an executor that no task reaches go with the application."""
+        for directory in _local_directories():
+            for path in Path(directory).glob(f"gmm-{self.run}-*"):
                 with contextlib.suppress(OSError):
-                    os.unlink(path)
-        yield batch.slice(0, 0)
+                    path.unlink()
+        for batch in stream:
+            yield batch.slice(0, 0)
 
 
 def _layout(features: Features) -> tuple[int, str, bool]:
@@ -260,10 +270,10 @@ def _context() -> TaskContext:
     return context
 
 
-def _local_directory(partition: int) -> str:
-    """One of the directories Spark gave this executor; Spark removes them with the application."""
+def _local_directories() -> list[str]:
+    """The directories Spark gave this executor; Spark removes them with the application."""
     given = [d for d in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if d]
-    return given[partition % len(given)] if given else tempfile.gettempdir()
+    return given or [tempfile.gettempdir()]
 
 
 def _new_private_file(path: str) -> Any:

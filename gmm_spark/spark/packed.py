@@ -19,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from gmm_spark.core.covariance import Array
 from gmm_spark.core.expectation import Block
@@ -29,7 +30,7 @@ from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError, ResourceError
-from gmm_spark.spark.blocks import HANDLE_SCHEMA, STREAM_SCHEMA, Handle, StreamBlocks, WriteBlocks, delete_files
+from gmm_spark.spark.blocks import HANDLE_SCHEMA, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
 from gmm_spark.spark.features import REASONS, Features, describe_bad
 from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, sampled
 
@@ -37,6 +38,10 @@ Answer = TypeVar("Answer")
 
 # Packing anew more often than this means that files do not stay where their handles are.
 MAX_REBUILDS = 2
+# Rows below which a task of its own is not worth its overhead, and bytes above which it has enough to do.
+MIN_TASK_ROWS, TASK_BYTES = 100_000, 64 << 20
+# Tasks a core may get however small they are: enough to even out their lengths.
+TASKS_PER_CORE = 8
 
 
 class PackedTable:
@@ -82,19 +87,21 @@ class PackedTable:
     ) -> None:
         self.features = features
         self.precision = precision
+        self._spark = table.sparkSession
         self._source = features.select(table)
         self._strict = strict
         self._run = uuid.uuid4().hex[:12]
         self._rebuilds = 0
-        encrypted = table.sparkSession.conf.get("spark.io.encryption.enabled", "false") == "true"
+        encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self.streaming = encrypted if streaming is None else streaming
-        self._blocks, self._handles, self.moments = self._pack()
-        self.bad: Counter[str] = Counter()
-        for handle in self._handles:
-            self.bad.update(handle.bad)
+        self._blocks: DataFrame | None = None
+        self._tasks: int | None = None
         try:
+            self._handles, self.moments = self._pack()
+            self.bad = sum((Counter(h.bad) for h in self._handles), Counter[str]())
             self._check()
-        except Exception:
+            self._balance()
+        except BaseException:
             self.close()
             raise
 
@@ -139,21 +146,19 @@ class PackedTable:
         partitions = [h.partition for h in self._handles]
         shares = {p: (q, s) for p, q, s in zip(partitions, quotas.tolist(), sizes, strict=True)}
         task = SamplePass(shares, seed)
-        return self._until_complete(lambda: sampled(self._blocks, task, self.features.width))
+        return self._until_complete(lambda: sampled(self._persisted, task, self.features.width))
 
     def close(self) -> None:
         """Remove the blocks, as far as Spark still answers."""
         with contextlib.suppress(Exception):
-            if not self.streaming:
-                self._blocks.mapInArrow(delete_files, HANDLE_SCHEMA).count()
-        with contextlib.suppress(Exception):
-            self._blocks.unpersist()
+            self._drop()
+            self._remove_files()
 
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
 
     def _sum(self, task: PassTask, length: int) -> Array:
-        return self._until_complete(lambda: added_up(self._blocks, task, length, self.n_partitions))
+        return self._until_complete(lambda: added_up(self._persisted, task, length, self.n_partitions))
 
     def _until_complete(self, attempt: Callable[[], Answer | None]) -> Answer:
         """Run a pass until no task misses its file, packing again in between."""
@@ -165,7 +170,6 @@ class PackedTable:
 
     def _rebuild(self) -> None:
         """Pack again after a miss; the rows must be those of the first time."""
-        self._blocks.unpersist()
         self._rebuilds += 1
         if self._rebuilds > MAX_REBUILDS:
             warnings.warn(
@@ -176,7 +180,7 @@ class PackedTable:
             )
             self.streaming = True
         before = {h.partition: h.rows for h in self._handles}
-        self._blocks, self._handles, _ = self._pack()
+        self._handles, _ = self._pack()
         after = {h.partition: h.rows for h in self._handles}
         if before != after:
             raise DataError(
@@ -184,20 +188,60 @@ class PackedTable:
                 "lost blocks were read again; it is changing, or not deterministic: write it to Parquet and fit that"
             )
 
-    def _pack(self) -> tuple[DataFrame, list[Handle], Moments]:
-        """Read the table; return its persisted blocks or handles, the handles, and the moments."""
+    def _pack(self) -> tuple[list[Handle], Moments]:
+        """Read the table, persist its blocks or their handles; return the handles and the moments."""
+        self._drop()
         if self.streaming:
             blocks = self._source.mapInArrow(StreamBlocks(self.features, self._strict), STREAM_SCHEMA)
         else:
-            task = WriteBlocks(self.features, f"{self._run}-{self._rebuilds}", self._strict)
+            task = WriteBlocks(self.features, self._run, self._strict)
             blocks = self._source.mapInArrow(task, HANDLE_SCHEMA)
-        blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
-        found = blocks.where("moments is not null").select("handle", "moments").collect()
+        self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
+        found = self._persisted.where("moments is not null").select("handle", "moments").collect()
         packed = sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
         moments = Moments.zero(self.features.width)
         for _, vector in packed:
             moments += Moments.from_vector(np.frombuffer(vector))
-        return blocks, [handle for handle, _ in packed], moments
+        return [handle for handle, _ in packed], moments
+
+    @property
+    def _persisted(self) -> DataFrame:
+        """The blocks or their handles, in as many partitions as a pass should have tasks."""
+        if self._blocks is None:
+            raise RuntimeError("this packed table has been closed")
+        # A narrow coalesce: Spark groups partitions that are cached on the same executor.
+        return self._blocks if self._tasks is None or self.streaming else self._blocks.coalesce(self._tasks)
+
+    def _drop(self) -> None:
+        if self._blocks is not None:
+            self._blocks.unpersist()
+            self._blocks = None
+
+    def _remove_files(self) -> None:
+        if not self.streaming or self._rebuilds:
+            self._spark.range(1 << 10).mapInArrow(RemoveFiles(self._run), "id long").count()
+
+    def _balance(self) -> None:
+        """Suit the number of tasks to the cores and the rows.
+
+        Too few partitions leave cores idle on every pass: the table is packed again, spread out. Too many cost
+        more to schedule than to work: passes then take several to a task, each still where its file is.
+        """
+        if self.n_partitions <= 2 * TASKS_PER_CORE and self.rows < 2 * MIN_TASK_ROWS:
+            return
+        cores = self._cores()
+        spread = min(cores, self.rows // MIN_TASK_ROWS)
+        if self.n_partitions < spread:
+            self._remove_files()
+            self._source = self._source.repartition(spread)
+            self._handles, self.moments = self._pack()
+        enough = max(TASKS_PER_CORE * cores, sum(h.rows * h.row_bytes for h in self._handles) // TASK_BYTES)
+        if self.n_partitions > 2 * enough and not self.streaming:
+            self._tasks = enough
+
+    def _cores(self) -> int:
+        """Tasks that Spark runs at once, as its own default for the partitions of a range says."""
+        return self._spark.range(1 << 20).select(F.spark_partition_id()).distinct().count()
 
     def _check(self) -> None:
         """Raise what the tasks found wrong."""

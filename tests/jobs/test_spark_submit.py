@@ -40,8 +40,14 @@ def fit(program: str, table: Path, model: Path) -> subprocess.CompletedProcess[s
     return run(program, "fit", "--input.path", table, *features, "--output.model", model)
 
 
-def test_python_runs_a_fit_without_any_setting(table: Path, tmp_path: Path) -> None:
-    done = fit(PYTHON, table, tmp_path / "model")
+@pytest.fixture(scope="module")
+def fitted(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    model = tmp_path_factory.mktemp("fitted") / "model"
+    return fit(PYTHON, table, model), model
+
+
+def test_python_runs_a_fit_without_any_setting(fitted: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    done, _ = fitted
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"fit: {N_ROWS - N_NULLS:,} rows used, {N_NULLS} skipped" in done.stdout
 
@@ -86,12 +92,11 @@ def test_spark_submit_passes_exit_codes_on(table: Path, tmp_path: Path, argument
 
 
 @contextmanager
-def scoring_half_way(table: Path, directory: Path) -> Iterator[subprocess.Popen[str]]:
+def scoring_half_way(model: Path, table: Path, directory: Path) -> Iterator[subprocess.Popen[str]]:
     """A score job that is to replace a table, begun and seen to write."""
-    assert fit(PYTHON, table, directory / "model").returncode == 0
     pq.write_to_dataset(pa.table({"old": [1]}), directory / "scored")
     command = [
-        *(PYTHON, str(ROOT / "jobs" / "score.py"), "--model", str(directory / "model"), "--input.path", str(table)),
+        *(PYTHON, str(ROOT / "jobs" / "score.py"), "--model", str(model), "--input.path", str(table)),
         *("--input.where", SLOW, "--features.handle_invalid", "keep"),
         *("--output.path", str(directory / "scored"), "--output.mode", "overwrite"),
     ]
@@ -116,9 +121,9 @@ def jvm_of(process: subprocess.Popen[str]) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
 def test_a_terminated_job_fails_and_leaves_the_old_table_alone(
-    table: Path, tmp_path: Path, signal_: signal.Signals
+    fitted: tuple[object, Path], table: Path, tmp_path: Path, signal_: signal.Signals
 ) -> None:
-    with scoring_half_way(table, tmp_path) as job:
+    with scoring_half_way(fitted[1], table, tmp_path) as job:
         job.send_signal(signal_)
         _, err = job.communicate(timeout=120)
     assert job.returncode == 1
@@ -128,10 +133,13 @@ def test_a_terminated_job_fails_and_leaves_the_old_table_alone(
 
 
 @pytest.mark.slow
-def test_a_driver_whose_jvm_has_died_publishes_nothing(table: Path, tmp_path: Path) -> None:
-    with scoring_half_way(table, tmp_path) as job:
+def test_a_driver_whose_jvm_has_died_publishes_nothing(
+    fitted: tuple[object, Path], table: Path, tmp_path: Path
+) -> None:
+    with scoring_half_way(fitted[1], table, tmp_path) as job:
         os.kill(jvm_of(job), signal.SIGKILL)
         _, err = job.communicate(timeout=120)
     assert job.returncode == 1
+    assert "score failed: Spark's JVM has ended" in err
     assert err.splitlines()[-1].startswith("score ended with exit code 1. Nothing was published.")
     assert ds.dataset(tmp_path / "scored").to_table().to_pydict() == {"old": [1]}
