@@ -18,8 +18,8 @@ demo: java $(VENV)/.installed-demo ## fit, score and sample the flights table of
 test: java $(VENV)/.installed-dev ## run the tests, without the slow ones
 	@$(BIN)/python -m pytest
 
-test-slow: java $(VENV)/.installed-dev ## run the slow tests
-	@$(BIN)/python -m pytest -m slow
+test-slow: java $(VENV)/.installed-dev ## run the slow tests, those on a cluster and those over Spark Connect
+	@$(BIN)/python -m pytest -m "slow or cluster or connect"
 
 lint: $(VENV)/.installed-dev ## check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
 from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.statistics import SufficientStatistics
 
 LongArray = np.ndarray[Any, np.dtype[np.longdouble]]
 
@@ -128,7 +129,7 @@ def em_step_longdouble(
     x = np.asarray(rows, dtype=np.longdouble)
     if center is not None:
         x = x - np.asarray(center, dtype=np.longdouble)[:, None]
-    d, m = x.shape
+    m = x.shape[1]
     weight = np.ones(m, np.longdouble) if sample_weight is None else np.asarray(sample_weight, np.longdouble)
     terms = weighted_log_prob_longdouble(parameters, rows, center)
     log_density = log_sum_exp_longdouble(terms)
@@ -183,3 +184,24 @@ def assert_same_mixture(
     covariance_error = np.abs(np.asarray(found.covariances - covariances, np.float64)) / unit
     assert mean_error.max() <= rtol, f"means differ by {mean_error.max():.3g} deviations"
     assert covariance_error.max() <= rtol, f"covariances differ by {covariance_error.max():.3g} of their unit"
+
+
+def assert_same_statistics(
+    found: SufficientStatistics, expected: SufficientStatistics, deviations: np.ndarray, rtol: float
+) -> None:
+    """Compare sums with what they could at most be: the weight, times the table's deviations (d,) to their power."""
+    assert found.covariance_type == expected.covariance_type
+    np.testing.assert_array_equal(found.reference, expected.reference)
+    assert found.rows == expected.rows
+    assert found.weight_sum == pytest.approx(expected.weight_sum, rel=rtol)
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=rtol)
+    weight = expected.weight_sum
+    unit = {
+        "full": np.outer(deviations, deviations),
+        "tied": np.outer(deviations, deviations),
+        "diag": deviations**2,
+        "spherical": (deviations**2).sum(),
+    }[expected.covariance_type]
+    for name, bound in (("resp_sum", 1.0), ("first", deviations), ("second", unit)):
+        error = (np.abs(getattr(found, name) - getattr(expected, name)) / bound).max()
+        assert error <= rtol * weight, f"{name} differs by {error:.3g} of its unit, at a weight of {weight:.6g}"

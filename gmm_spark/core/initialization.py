@@ -57,6 +57,8 @@ def draw_start(
     if mode not in START_MODES:
         raise ParameterError(f"initMode={mode!r}; use one of {', '.join(START_MODES)}")
     weight = np.ones(rows.shape[1]) if sample_weight is None else sample_weight
+    if not weight.sum() > 0:
+        raise DataError(f"the {rows.shape[1]} rows that starts are drawn from have no weight; give more rows a weight")
     scaled = rows / np.where(variance > 0, np.sqrt(variance), 1.0)[:, None]
     responsibilities = START_MODES[mode](scaled, weight, k, rng)
     if mode == "random_from_data":
@@ -113,12 +115,15 @@ def _by_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> A
 
 
 def _by_rows(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
-    """One-hot picks of k rows, distinct as rows where the table has that many."""
+    """One-hot picks of k distinct rows."""
     candidates = np.flatnonzero(weight > 0)
-    if len(candidates) < k:
-        raise DataError(f"k={k} but the rows that starts are drawn from number {len(candidates)}; lower k")
-    picked = rng.choice(candidates, size=k, replace=False, p=weight[candidates] / weight[candidates].sum())
-    return np.asarray(np.arange(rows.shape[1]) == picked[:, None], dtype=np.float64)
+    shuffled = rng.choice(candidates, len(candidates), replace=False, p=weight[candidates] / weight[candidates].sum())
+    picked: dict[bytes, int] = {}
+    for i in shuffled:
+        picked.setdefault((rows[:, i] + 0.0).tobytes(), i)  # + 0.0 makes -0.0 and 0.0 one value
+        if len(picked) == k:
+            return np.asarray(np.arange(rows.shape[1]) == np.array(list(picked.values()))[:, None], dtype=np.float64)
+    raise DataError(f"k={k} but the rows that starts are drawn from have {len(picked)} distinct values; lower k")
 
 
 def _at_random(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:

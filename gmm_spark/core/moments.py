@@ -79,9 +79,9 @@ class Moments:
 
     @property
     def scale(self) -> Array:
-        """Standard deviations (d,), 1 where a feature is constant: what kernels divide by."""
+        """Standard deviations (d,) as powers of two, by which dividing rounds nothing; 1 where constant."""
         variance = self.variance
-        return np.where(variance > 0, np.sqrt(variance), 1.0)
+        return np.exp2(np.round(0.5 * np.log2(np.where(variance > 0, variance, 1.0))))
 
     def vector(self) -> Array:
         """Lay the moments out flat, (2 + 4 d,)."""

@@ -252,7 +252,9 @@ def _scaled(
     expanded_constants = np.maximum(constants - 0.5 * (linear * means).sum(axis=1), _LOG_ZERO)
     coefficients = np.concatenate([expanded_constants[:, None], linear, quadratic], axis=1)
     rows = slice(start, start + k)
-    return Segment(index, candidate.covariance_type, rows, accurate, constants, means, factors), coefficients
+    # The accurate kernel subtracts means as its type has them: its moments are about those very points.
+    points = means.astype(PRECISIONS[precision]).astype(np.float64)
+    return Segment(index, candidate.covariance_type, rows, accurate, constants, points, factors), coefficients
 
 
 def _symmetric(table: Array, d: int) -> Array:

@@ -23,6 +23,8 @@ SAMPLE_ROWS = 100_000
 # Iterations on the sample of all starts, to rank them, and of the best few, to bring them near their fixed points.
 _RANKING_ITERATIONS = 10
 _SAMPLE_ITERATIONS = 100
+# Rows times starts up to which none is dropped so early: the first iterations say little of where a start will end.
+_RANK_ABOVE = 200_000
 # Starts that go on over the full table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 5
@@ -115,14 +117,14 @@ def _finalists(table: Table, sample: tuple[Block, Array | None], settings: Setti
     ]
     trial = ArrayTable(rows, weight, moments=table.moments)
     try:
-        if len(starts) > _FINALISTS:
+        if len(starts) > _FINALISTS and len(starts) * rows.shape[1] > _RANK_ABOVE:
             ranked = fit(trial, starts, max_iter=_RANKING_ITERATIONS, tol=settings.tol, reg_covar=settings.reg_covar)
             starts = [r.parameters for r in _by_bound(ranked)[:_FINALISTS]]
         near = fit(trial, starts, max_iter=_SAMPLE_ITERATIONS, tol=settings.tol, reg_covar=settings.reg_covar)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return starts[:_FINALISTS]
-    return [r.parameters for r in _by_bound(near)]
+    return [r.parameters for r in _by_bound(near)[:_FINALISTS]]
 
 
 def _by_bound(results: list[EMResult]) -> list[EMResult]:

@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -148,11 +149,11 @@ class WriteBlocks:
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack one partition."""
-        context = _context()
-        partition, attempt = context.partitionId(), context.taskAttemptId()
+        partition = _partition()
         directories = _local_directories()
         directory = directories[partition % len(directories)]
-        path = os.path.join(directory, f"gmm-{self.run}-{partition}-{attempt}.blocks")
+        # Not named by attempt: one task may come to pack two partitions, where Spark had lost both their handles.
+        path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
         bad: Counter[str] = Counter()
         moments, rows, failure = Moments.zero(self.features.width), 0, ""
         try:
@@ -189,7 +190,7 @@ class StreamBlocks:
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack one partition."""
-        partition = _context().partitionId()
+        partition = _partition()
         bad: Counter[str] = Counter()
         moments, rows = Moments.zero(self.features.width), 0
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):
@@ -263,11 +264,11 @@ def _batch(partition: int, handle: Handle, moments: Moments | None, block: bytes
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _context() -> TaskContext:
+def _partition() -> int:
     context = TaskContext.get()
     if context is None:
         raise RuntimeError("blocks are packed inside Spark tasks only")
-    return context
+    return context.partitionId()
 
 
 def _local_directories() -> list[str]:

@@ -158,7 +158,8 @@ class PackedTable:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
 
     def _sum(self, task: PassTask, length: int) -> Array:
-        return self._until_complete(lambda: added_up(self._persisted, task, length, self.n_partitions))
+        partitions = [h.partition for h in self._handles]
+        return self._until_complete(lambda: added_up(self._persisted, task, length, partitions))
 
     def _until_complete(self, attempt: Callable[[], Answer | None]) -> Answer:
         """Run a pass until no task misses its file, packing again in between."""
@@ -196,8 +197,8 @@ class PackedTable:
         else:
             task = WriteBlocks(self.features, self._run, self._strict)
             blocks = self._source.mapInArrow(task, HANDLE_SCHEMA)
-        self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
-        found = self._persisted.where("moments is not null").select("handle", "moments").collect()
+        self._blocks = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
+        found = blocks.where("moments is not null").select("handle", "moments").collect()
         packed = sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
         moments = Moments.zero(self.features.width)
         for _, vector in packed:

@@ -8,7 +8,7 @@ hold is refused before the pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -82,7 +82,7 @@ class SamplePass:
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Draw from the partitions of one task."""
         for partition, blocks in _partitions(stream):
-            if blocks is None:
+            if blocks is None or partition not in self.shares:
                 yield _row(_SAMPLES, partition, None, None)
                 continue
             rng = random_stream(self.seed, Purpose.TABLE_SAMPLE, 1 + partition)
@@ -120,8 +120,11 @@ class Fold:
                 yield _row(_SUMS, partition, number, vector[start : start + self.slice_length].tobytes())
 
 
-def added_up(blocks: DataFrame, task: PassTask, length: int, partitions: int) -> Array | None:
-    """Run a pass and add its vectors up in partition order; None where a task missed its file.
+def added_up(blocks: DataFrame, task: PassTask, length: int, partitions: Collection[int]) -> Array | None:
+    """Run a pass and add its vectors up in partition order.
+
+    None where a task missed its file, or the vectors are not one of each partition: a handle that Spark lost and
+    made again inside a task of several partitions bears that task's number.
 
     Raises
     ------
@@ -133,7 +136,7 @@ def added_up(blocks: DataFrame, task: PassTask, length: int, partitions: int) ->
             f"one pass would bring {8 * length:,} bytes of sums to the driver (limit {MAX_VECTOR_BYTES:,}); "
             "lower k, or use covarianceType diag or tied"
         )
-    on_driver = 8 * length * partitions <= DRIVER_SUM_BYTES
+    on_driver = 8 * length * len(partitions) <= DRIVER_SUM_BYTES
     sums = blocks.drop("moments").mapInArrow(Fold(task, length if on_driver else SLICE_LENGTH), SUM_SCHEMA)
     if not on_driver:
         slices = -(-length // SLICE_LENGTH)
@@ -141,6 +144,10 @@ def added_up(blocks: DataFrame, task: PassTask, length: int, partitions: int) ->
         sums = by_slice.mapInArrow(add_slices, SUM_SCHEMA)
     rows = sorted(sums.collect(), key=lambda r: (r["slice"], r["partition"]))
     if any(r["slice"] == _MISS for r in rows):
+        return None
+    if on_driver and [r["partition"] for r in rows] != sorted(partitions):
+        return None
+    if not on_driver and any(r["partition"] != len(partitions) for r in rows):
         return None
     total = np.zeros(length)
     for r in rows:
@@ -151,19 +158,21 @@ def added_up(blocks: DataFrame, task: PassTask, length: int, partitions: int) ->
 
 
 def add_slices(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Task that adds up consecutive rows of the same slice, in the order they come."""
-    current, total = None, np.zeros(0)
+    """Task that adds up the rows of each slice, in the order they come; partition is how many different ones."""
+    current, partitions, total = None, [-1], np.zeros(0)
     for batch in stream:
-        for number, sums in zip(batch.column("slice").to_pylist(), batch.column("sums"), strict=True):
+        columns = batch.column("partition").to_pylist(), batch.column("slice").to_pylist(), batch.column("sums")
+        for partition, number, sums in zip(*columns, strict=True):
             part = np.frombuffer(sums.as_buffer())
             if number == current:
                 total += part
+                partitions.append(partition)
                 continue
             if current is not None:
-                yield _row(_SUMS, 0, current, total.tobytes())
-            current, total = number, part.copy()
+                yield _row(_SUMS, len(set(partitions)), current, total.tobytes())
+            current, partitions, total = number, [partition], part.copy()
     if current is not None:
-        yield _row(_SUMS, 0, current, total.tobytes())
+        yield _row(_SUMS, len(set(partitions)), current, total.tobytes())
 
 
 def sampled(blocks: DataFrame, task: SamplePass, width: int) -> tuple[Block, Array | None] | None:
@@ -171,9 +180,11 @@ def sampled(blocks: DataFrame, task: SamplePass, width: int) -> tuple[Block, Arr
     drawn = sorted(blocks.drop("moments").mapInArrow(task, SAMPLE_SCHEMA).collect(), key=lambda r: r["partition"])
     if any(r["rows"] is None for r in drawn):
         return None
-    rows = [np.frombuffer(r["rows"]).reshape(width, -1) for r in drawn]
+    rows = np.concatenate([np.frombuffer(r["rows"]).reshape(width, -1) for r in drawn], axis=1)
     weights = [np.frombuffer(r["weights"]) for r in drawn if r["weights"] is not None]
-    return np.concatenate(rows, axis=1), np.concatenate(weights) if weights else None
+    if rows.shape[1] != sum(quota for quota, _ in task.shares.values()):
+        return None
+    return rows, np.concatenate(weights) if weights else None
 
 
 def _partitions(stream: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Blocks | None]]:

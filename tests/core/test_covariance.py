@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from examples import COVARIANCE_TYPES, random_mixture
-from oracles import dense_covariances, sklearn_mixture
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
 from gmm_spark.core.covariance import STRUCTURES, structure
 from gmm_spark.errors import DegenerateComponentError, ParameterError
+from tests.examples import COVARIANCE_TYPES, random_mixture
+from tests.oracles import dense_covariances, sklearn_mixture
 
 K, D = 3, 4
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from examples import draw_rows, random_mixture
-from oracles import sklearn_mixture
 from scipy.stats import entropy
 
 from gmm_spark.core.criteria import aic, bic, icl
 from gmm_spark.core.table import ArrayTable
+from tests.examples import draw_rows, random_mixture
+from tests.oracles import sklearn_mixture
 
 
 @pytest.fixture

@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from examples import draw_rows, random_mixture
-from oracles import (
-    dense_covariances,
-    log_sum_exp_longdouble,
-    needs_longdouble,
-    sklearn_mixture,
-    weighted_log_prob_longdouble,
-)
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gmm_spark.core.density import log_density, responsibilities, weighted_log_prob
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.errors import DataError
+from tests.examples import draw_rows, random_mixture
+from tests.oracles import (
+    dense_covariances,
+    log_sum_exp_longdouble,
+    needs_longdouble,
+    sklearn_mixture,
+    weighted_log_prob_longdouble,
+)
 
 K, D, M = 4, 3, 60
 

@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from examples import draw_rows, random_mixture
-from oracles import dense_covariances
 from scipy.stats import multivariate_normal
 
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
+from tests.examples import draw_rows, random_mixture
+from tests.oracles import dense_covariances
 
 K, D = 3, 2
 
@@ -19,9 +19,7 @@ def test_normalisers_are_the_log_weighted_densities_at_the_means(covariance_type
     parameters = random_mixture(covariance_type, K, D, rng)
     expected = [
         np.log(w) + multivariate_normal(mean, covariance).logpdf(mean)
-        for w, mean, covariance in zip(
-            parameters.weights, parameters.means, dense_covariances(parameters), strict=True
-        )
+        for w, mean, covariance in zip(parameters.weights, parameters.means, dense_covariances(parameters), strict=True)
     ]
     np.testing.assert_allclose(parameters.log_normalisers, expected, rtol=1e-12)
 
@@ -67,7 +65,7 @@ def test_a_dictionary_with_missing_or_unknown_keys_is_refused_by_their_names(rng
 def test_shifting_moves_the_means_and_nothing_else(covariance_type, rng):
     parameters = random_mixture(covariance_type, K, D, rng)
     moved = parameters.shifted(np.array([1.0, -2.0]))
-    np.testing.assert_array_equal(moved.means, parameters.means + [1.0, -2.0])
+    np.testing.assert_array_equal(moved.means, parameters.means + np.array([1.0, -2.0]))
     np.testing.assert_array_equal(moved.covariances, parameters.covariances)
     np.testing.assert_array_equal(moved.weights, parameters.weights)
 

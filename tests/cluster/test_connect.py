@@ -1,0 +1,48 @@
+"""The same code over Spark Connect, where there is no SparkContext, no RDD and no JVM on the client's side."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.connect
+
+PROGRAM = Path(__file__).with_name("fit_over_connect.py")
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(tmp_path_factory.mktemp("model") / "m")],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env=os.environ | {"PYSPARK_PYTHON": sys.executable},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_session_is_a_connect_client(outcome: dict[str, object]) -> None:
+    assert outcome["session"] == "pyspark.sql.connect.session"
+
+
+def test_the_fit_reaches_the_known_likelihood(outcome: dict[str, object]) -> None:
+    assert outcome["log_likelihood"] == pytest.approx(-180.1855, abs=1e-3)  # iris, full, k=3
+
+
+def test_a_saved_model_reads_back_bit_for_bit_and_can_be_overwritten(outcome: dict[str, object]) -> None:
+    assert outcome["read_back"] is True
+
+
+def test_scoring_sampling_and_pipelines_work(outcome: dict[str, object]) -> None:
+    assert outcome["scored"] == ["a", "b", "c", "d", "probability", "prediction", "density"]
+    assert outcome["scored_rows"] == 150
+    assert outcome["sampled_rows"] == 1000
+    assert outcome["pipeline_rows"] == 150

@@ -1,0 +1,53 @@
+"""A real cluster of processes on this machine: executors die in the middle of a fit, and the answer stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+PROGRAM = Path(__file__).with_name("fit_while_executors_die.py")
+
+
+def fit_with_kills(table: Path, kills: str) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(table), kills],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env=os.environ | {"PYSPARK_PYTHON": sys.executable},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for part in range(8):
+        rows = rng.normal(size=(20_000, 3)) + 3 * rng.integers(0, 3, size=(20_000, 1))
+        columns = {f"x{j}": rows[:, j] for j in range(3)}
+        (tmp_path / "table").mkdir(exist_ok=True)
+        pq.write_table(pa.table(columns), tmp_path / "table" / f"part-{part}.parquet")
+    return tmp_path / "table"
+
+
+def test_killing_two_executors_during_a_fit_changes_nothing(table: Path) -> None:
+    quiet = fit_with_kills(table, "")
+    killed = fit_with_kills(table, "3,6")
+    assert killed["killed"] == 2
+    assert killed["passes"] == quiet["passes"]
+    assert killed["rows"] == quiet["rows"] == 160_000
+    # Partitions, and so the order of every sum, are the same: so are the bits.
+    assert killed["log_likelihood"] == quiet["log_likelihood"]
+    assert killed["means"] == quiet["means"]

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gmm_spark.core.density import log_density
+from gmm_spark.core.moments import Moments
+from gmm_spark.core.table import ArrayTable, Evaluation
+from tests.examples import draw_rows, random_mixture
+
+
+def test_candidates_live_about_the_tables_mean(covariance_type, rng):
+    # The same candidate, told in the table's own coordinates, has the log-likelihood of the direct formula.
+    parameters = random_mixture(covariance_type, 2, 3, rng).shifted(np.array([10.0, -20.0, 30.0]))
+    rows = draw_rows(parameters, 50, rng)[0]
+    table = ArrayTable(rows)
+    found = table.evaluate(parameters.shifted(-table.moments.mean)).log_likelihood
+    assert found == pytest.approx(log_density(parameters, rows).sum(), rel=1e-10)
+
+
+def test_a_pass_and_an_evaluation_agree_on_the_likelihood(covariance_type, rng):
+    parameters = random_mixture(covariance_type, 2, 3, rng)
+    table = ArrayTable(draw_rows(parameters, 50, rng)[0], rng.uniform(0, 2, 50))
+    (statistics,) = table.expect([parameters])
+    assert table.evaluate(parameters).log_likelihood == pytest.approx(statistics.log_likelihood, rel=1e-12)
+
+
+def test_a_sample_keeps_the_moments_of_the_table_it_is_of(rng):
+    whole = Moments.of(rng.standard_normal((2, 100)))
+    assert ArrayTable(np.zeros((2, 3)), moments=whole).moments is whole
+
+
+def test_moments_are_weighted_as_the_table_is(rng):
+    rows, weight = rng.standard_normal((2, 30)), rng.uniform(0, 1, 30)
+    np.testing.assert_array_equal(ArrayTable(rows, weight).moments.mean, Moments.of(rows, weight).mean)
+    assert not np.allclose(ArrayTable(rows, weight).moments.mean, rows.mean(axis=1))
+
+
+def test_an_evaluation_reads_back_what_was_summed():
+    found = Evaluation.from_vector(np.array([10.0, 9.5, -30.0, 2.0, 4.0, 6.0]))
+    assert (found.rows, found.weight_sum, found.log_likelihood, found.entropy) == (10.0, 9.5, -30.0, 2.0)
+    assert found.cluster_sizes.tolist() == [4, 6]
