@@ -210,7 +210,7 @@ class GaussianMixture(
             raise DataError(
                 f"k={self.getK()} but the input has {table.rows} valid row(s){skipped}; lower k or check the filter"
             )
-        constant = table.moments.constant
+        constant = table.moments.variance <= 0
         if constant.all() or (constant.any() and self.getCovarianceType() != "spherical"):
             named = [
                 f"{name!r} ({value:g})"
@@ -218,8 +218,8 @@ class GaussianMixture(
                 if same
             ]
             raise DataError(
-                f"{len(named)} feature(s) have one value in all {table.rows} row(s): {', '.join(named[:5])}"
-                f"{', ...' if len(named) > 5 else ''}; drop them, they carry no information"
+                f"{len(named)} feature(s) have one value in all {table.rows} row(s) that have weight: "
+                f"{', '.join(named[:5])}{', ...' if len(named) > 5 else ''}; drop them, they carry no information"
             )
         if not np.isfinite(table.moments.variance).all():
             raise DataError("a feature's variance overflows float64; rescale the features")

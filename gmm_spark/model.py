@@ -38,7 +38,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
     --------
     >>> from gmm_spark import MixtureParameters
     >>> model = GaussianMixtureModel(MixtureParameters([0.5, 0.5], [[-9.0], [9.0]], [1.0, 1.0], "spherical"))
-    >>> model.predict([8.0]), model.k, model.numFeatures
+    >>> model.predict([8.0]), model.getK(), model.numFeatures
     (1, 2, 1)
     """
 

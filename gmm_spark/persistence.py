@@ -40,6 +40,8 @@ class ModelWriter(MLWriter):
     def save(self, path: str) -> None:
         """Write the model below ``path``."""
         spark, mode = self.sparkSession, "overwrite" if self.shouldOverwrite else "error"
+        if not self.shouldOverwrite and _exists(spark, path):
+            raise ParameterError(f"path={path!r} exists already; use write().overwrite().save(path) or another path")
         parameters = self._model.parameters
         # Metadata last: a folder without it is no model, so an interrupted save cannot be mistaken for one.
         rows = spark.createDataFrame(_rows(parameters), _DATA_SCHEMA)
@@ -81,7 +83,7 @@ class ModelReader(MLReader["GaussianMixtureModel"]):
             model = self._kind(_parameters(rows, metadata["covarianceType"]), metadata["featureNames"])
             model._resetUid(metadata["uid"])
             DefaultParamsReader.getAndSetParams(model, metadata)
-        except (AnalysisException, KeyError, ValueError, TypeError, AttributeError) as error:
+        except Exception as error:  # a torn Parquet file comes as whatever the reader within Spark threw
             raise ModelFileError(f"the model at {path} is damaged: {_first_line(error)}; save it again") from error
         return model
 
@@ -112,9 +114,18 @@ def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
         metadata = json.loads(line["value"])
     except (AnalysisException, ValueError) as error:
         raise ModelFileError(f"no model at {path}: {_first_line(error)}; give the folder that save() wrote") from error
-    if not isinstance(metadata, dict) or not str(metadata.get("class", "")).endswith(".GaussianMixtureModel"):
+    if not isinstance(metadata, dict) or metadata.get("class") != "gmm_spark.model.GaussianMixtureModel":
         raise ModelFileError(f"{path} holds something else than a gmm_spark model; give the folder that save() wrote")
     return metadata
+
+
+def _exists(spark: SparkSession, path: str) -> bool:
+    """Whether there is anything at a path: a reader of any file looks for it without reading it."""
+    try:
+        spark.read.format("binaryFile").load(path).schema  # noqa: B018 - Connect resolves the path only when asked
+    except AnalysisException:
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:

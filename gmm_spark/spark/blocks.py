@@ -29,7 +29,7 @@ from pyspark import TaskContext
 from gmm_spark.core.covariance import Array
 from gmm_spark.core.expectation import Block
 from gmm_spark.core.moments import Moments
-from gmm_spark.spark.features import NEGATIVE_WEIGHT, Features
+from gmm_spark.spark.features import Features, refused
 
 # Bytes of a block on disk: enough for sequential reads, little enough that a task's memory stays flat.
 BLOCK_BYTES = 1 << 20
@@ -122,7 +122,7 @@ def gather_blocks(
     for batch in stream:
         decoded = features.decode(batch.columns)
         bad.update(decoded.bad)
-        if bad and (strict or bad[NEGATIVE_WEIGHT]):
+        if refused(bad, strict):
             return
         rows, weight = decoded.usable()
         at = 0

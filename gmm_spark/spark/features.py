@@ -7,7 +7,7 @@ columns. The driver checks names and types before any job; tasks check values, r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -157,7 +157,7 @@ def resolve_features(
     if weight_col is not None and not isinstance(weight_type, T.NumericType):
         raise DataError(f"weightCol={weight_col!r} is {_typename(weight_type)}; need a numeric column")
     if input_cols is not None:
-        if not input_cols or len(set(input_cols)) < len(input_cols):
+        if not input_cols or len({c.lower() for c in input_cols}) < len(input_cols):
             raise ParameterError(f"inputCols={list(input_cols)!r}; need at least one column, none twice")
         types = [_type_of(table, c, "inputCols") for c in input_cols]
         for name, kind in zip(input_cols, types, strict=True):
@@ -181,9 +181,29 @@ def resolve_features(
     )
 
 
-def describe_bad(bad: Counter[str]) -> str:
+def describe_bad(bad: Mapping[str, int]) -> str:
     """Word the counts of bad rows for a person."""
     return ", ".join(f"{count} with a {reason}" for reason, count in sorted(bad.items()))
+
+
+def refused(bad: Mapping[str, int], strict: bool) -> bool:
+    """Whether bad rows end the work: any where ``strict``, a negative weight in any case."""
+    return bool(bad) and (strict or NEGATIVE_WEIGHT in bad)
+
+
+def require_usable(bad: Mapping[str, int], features: Features, strict: bool) -> None:
+    """Raise DataError where the bad rows that were found are to be refused."""
+    if not refused(bad, strict):
+        return
+    if NEGATIVE_WEIGHT in bad:
+        raise DataError(
+            f"weightCol={features.weight!r} is negative in at least {bad[NEGATIVE_WEIGHT]} row(s); weights must be >= 0"
+        )
+    weighted = f" and weightCol {features.weight!r}" if features.weight else ""
+    raise DataError(
+        f"bad rows in {', '.join(features.columns)}{weighted}: at least {describe_bad(bad)} (d={features.width}); "
+        "clean the table, or set handleInvalid to 'skip' or 'keep'"
+    )
 
 
 def _column(name: str) -> Column:
@@ -208,6 +228,8 @@ def _first_width(table: DataFrame, name: str) -> int | None:
     """Width of a Vector or array column's first value; SQL cannot look into a Vector, so the value is fetched."""
     column = _column(name)
     first = table.select(column.alias("v")).where(F.col("v").isNotNull()).limit(1).collect()
+    if first and not len(first[0]["v"]):
+        raise DataError(f"featuresCol={name!r} has no elements in its first row; need at least one feature")
     return len(first[0]["v"]) if first else None
 
 

@@ -31,7 +31,7 @@ from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.blocks import HANDLE_SCHEMA, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
-from gmm_spark.spark.features import REASONS, Features, describe_bad
+from gmm_spark.spark.features import Features, describe_bad, require_usable
 from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, sampled
 
 Answer = TypeVar("Answer")
@@ -249,17 +249,8 @@ class PackedTable:
         failures = [h.failure for h in self._handles if h.failure]
         if failures:
             raise ResourceError(failures[0])
-        negative = self.bad[REASONS[-1]]
-        if negative:
-            raise DataError(
-                f"weightCol={self.features.weight!r} is negative in at least {negative} row(s); weights must be >= 0"
-            )
+        require_usable(self.bad, self.features, self._strict)
         columns = ", ".join(self.features.columns)
-        if self._strict and self.bad:
-            raise DataError(
-                f"bad rows in {columns}: at least {describe_bad(self.bad)} (d={self.features.width}); "
-                "clean the table, or set handleInvalid to 'skip' to leave them out"
-            )
         if not self.rows:
             skipped = f" ({describe_bad(self.bad)})" if self.bad else ""
             raise DataError(f"no usable row in {columns}{skipped}; check the filter and the columns")

@@ -5,7 +5,9 @@ The other columns never leave the JVM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,13 +17,12 @@ from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.covariance import Array
 from gmm_spark.core.expectation import Block, EvaluationAccumulator, Kernel, normalise
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError
-from gmm_spark.spark.features import Decoded, Features, describe_bad
+from gmm_spark.spark.features import Features, refused, require_usable
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
@@ -42,7 +43,8 @@ class Score:
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
-        decoded = _decoded(self.features, columns, self.strict)
+        decoded = self.features.decode(columns)
+        require_usable(decoded.bad, self.features, self.strict)
         rows, _ = decoded.usable()
         outputs = self._outputs(rows)
         if decoded.good is None:
@@ -128,7 +130,7 @@ def append_scores(
 
 @dataclass(frozen=True)
 class Judge:
-    """Task that folds its rows into one evaluation, bad rows left out or refused."""
+    """Task that folds its good rows into one evaluation and counts the others."""
 
     plan: Plan
     features: Features
@@ -137,13 +139,17 @@ class Judge:
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Fold the rows of one task."""
         fold = EvaluationAccumulator(self.plan)
+        bad: Counter[str] = Counter()
         for batch in stream:
-            fold.add(*_usable(self.features, batch.columns, self.strict))
+            decoded = self.features.decode(batch.columns)
+            bad.update(decoded.bad)
+            if refused(bad, self.strict):
+                break
+            fold.add(*decoded.usable())
         context = TaskContext.get()
         partition = context.partitionId() if context else 0
-        yield pa.RecordBatch.from_pydict(
-            {"partition": pa.array([partition], pa.int32()), "sums": [fold.vector().tobytes()]}
-        )
+        columns = [pa.array([partition], pa.int32()), pa.array([fold.vector().tobytes()]), pa.array([json.dumps(bad)])]
+        yield pa.RecordBatch.from_arrays(columns, names=["partition", "sums", "bad"])
 
 
 def evaluate(
@@ -157,7 +163,8 @@ def evaluate(
         Where a row is bad and ``strict``, or no row is good.
     """
     task = Judge(_plan(parameters, precision), features, strict)
-    found = features.select(table).mapInArrow(task, "partition int, sums binary").collect()
+    found = features.select(table).mapInArrow(task, "partition int, sums binary, bad string").collect()
+    require_usable(sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]()), features, strict)
     total = np.zeros(4 + parameters.n_components)
     for row in sorted(found, key=lambda r: r["partition"]):
         total += np.frombuffer(row["sums"])
@@ -173,25 +180,15 @@ def _plan(parameters: MixtureParameters, precision: str) -> Plan:
     return plan_pass([parameters.shifted(-mean)], mean, np.sqrt(variance), precision)
 
 
-def _usable(features: Features, columns: Sequence[pa.Array], strict: bool) -> tuple[Block, Array | None]:
-    return _decoded(features, columns, strict).usable()
-
-
-def _decoded(features: Features, columns: Sequence[pa.Array], strict: bool) -> Decoded:
-    decoded = features.decode(columns)
-    if strict and decoded.bad:
-        raise DataError(
-            f"bad rows in {', '.join(features.columns)}: at least {describe_bad(decoded.bad)} "
-            f"(d={features.width}); clean the table, or set handleInvalid to 'skip' or 'keep'"
-        )
-    return decoded
-
-
 def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:
-    """Wrap a callable as a scalar Arrow UDF; its signature must be spelled out for Spark to accept it."""
+    """Wrap a callable as a scalar Arrow UDF that is evaluated once.
+
+    Its signature must be spelled out for Spark to accept it. It is called non-deterministic because Spark would push
+    a filter on an output below the projection, and score every row a second time there.
+    """
 
     def score(*columns: pa.Array) -> pa.Array:
         return task(*columns)
 
-    wrapped: Callable[..., Column] = F.arrow_udf(score, returns)  # type: ignore[attr-defined]
+    wrapped: Callable[..., Column] = F.arrow_udf(score, returns).asNondeterministic()  # type: ignore[attr-defined]
     return wrapped

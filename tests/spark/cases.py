@@ -1,4 +1,4 @@
-"""Tables, starting points and independent oracles that several Spark tests share. Driver side only: tasks cannot import it."""
+"""Tables and starting points that several Spark tests share. Driver side only: tasks cannot import it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_spark import MixtureParameters
 from gmm_spark.spark.features import Features, resolve_features
@@ -17,22 +15,22 @@ from gmm_spark.spark.packed import PackedTable
 
 Rows = NDArray[np.float64]
 
-# The 15 rows of Spark's own GaussianMixtureSuite.
-SPARK_EXAMPLE = np.array(
-    [-5.1971, -2.5359, -3.8220, -5.2211, -5.0602, 4.7118, 6.8989, 3.4592, 4.6322, 5.7048]
-    + [4.6567, 5.5026, 4.5605, 5.2043, 6.2734]
-).reshape(-1, 1)
+
+# What Spark cuts a small local table into on the two cores of the tests' session; more needs a shuffle.
+LOCAL_PARTITIONS = 2
 
 
 def array_table(
     spark: SparkSession, rows: Rows, partitions: int = 2, weight: NDArray[np.float64] | None = None
 ) -> DataFrame:
-    """Rows (n, d) as a table of ``id`` and ``features`` (array<double>), evenly spread, in an order that never changes."""
+    """Rows (n, d) as a table of ``id`` and ``features`` (array<double>), evenly spread in the order given."""
     columns = {"id": pa.array(np.arange(len(rows))), "features": pa.array(list(rows), pa.list_(pa.float64()))}
     if weight is not None:
         columns["w"] = pa.array(np.asarray(weight, dtype=float))
     table = spark.createDataFrame(pa.table(columns))
-    return table.repartition(partitions, F.col("id") % partitions).sortWithinPartitions("id")
+    if partitions <= LOCAL_PARTITIONS:
+        return table.coalesce(partitions)
+    return table.repartitionByRange(partitions, "id").sortWithinPartitions("id")
 
 
 def scalar_table(spark: SparkSession, rows: Rows, names: list[str], partitions: int = 2) -> DataFrame:
@@ -81,19 +79,6 @@ def mixture(covariance_type: str = "full", k: int = 3, d: int = 2, seed: int = 3
         "spherical": full[:, 0, 0],
     }[covariance_type]
     return MixtureParameters(weights, means, covariances, covariance_type)
-
-
-def as_sklearn(parameters: MixtureParameters) -> SklearnMixture:
-    """The same mixture as scikit-learn knows it."""
-    found = SklearnMixture(parameters.n_components, covariance_type=parameters.covariance_type)
-    found.weights_, found.means_ = np.array(parameters.weights), np.array(parameters.means)
-    found.covariances_ = np.array(parameters.covariances)
-    if parameters.covariance_type in ("diag", "spherical"):
-        found.precisions_cholesky_ = 1 / np.sqrt(found.covariances_)
-    else:
-        inverse = np.linalg.inv(found.covariances_)
-        found.precisions_cholesky_ = np.linalg.cholesky(inverse)  # lower L with L L' = precision serves as well
-    return found
 
 
 def read_back(

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
-from cases import Rows, in_order, read_back, three_blobs
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -24,6 +23,7 @@ from gmm_spark.spark.features import (
     Features,
     resolve_features,
 )
+from tests.spark.cases import Rows, in_order, read_back, three_blobs
 
 ROWS = np.round(three_blobs(60) * 8) / 8  # exact in float32 and in decimal(18, 3)
 ROWS[np.abs(ROWS - 20) < 0.5] = 0.0  # something for sparse vectors to leave out
@@ -69,9 +69,7 @@ def test_many_small_arrow_batches_give_the_same_rows(spark: SparkSession, form: 
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_null_rows_are_counted_and_the_others_are_untouched(
-    spark: SparkSession, form: str, small_batches: int
-) -> None:
+def test_null_rows_are_counted_and_the_others_are_untouched(spark: SparkSession, form: str, small_batches: int) -> None:
     whole = FORMS[form](spark).coalesce(1)
     numbered = whole.withColumn("n", F.monotonically_increasing_id())
     holed = numbered.select(F.when(F.col("n") % 4 != 1, F.col("features")).alias("features"))
@@ -170,7 +168,12 @@ def test_a_slice_with_nulls_decodes_to_its_own_rows() -> None:
 def vector_array(vectors: list[object]) -> pa.StructArray:
     """Vectors as Spark hands them to Arrow: struct of type, size, indices, values."""
     kind = pa.struct(
-        [("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))]
+        [
+            ("type", pa.int8()),
+            ("size", pa.int32()),
+            ("indices", pa.list_(pa.int32())),
+            ("values", pa.list_(pa.float64())),
+        ]
     )
     return pa.array(vectors, kind)
 
@@ -274,7 +277,10 @@ def test_input_cols_that_differ_in_case_only_name_one_column_twice(spark: SparkS
 
 def test_features_are_named_for_messages(spark: SparkSession) -> None:
     table = spark.sql("select array(1.0D, 2.0D) v, 1 a, 2 b")
-    vector, scalars = resolve_features(table, "v", None, None, None), resolve_features(table, "", ["b", "a"], None, None)
+    vector, scalars = (
+        resolve_features(table, "v", None, None, None),
+        resolve_features(table, "", ["b", "a"], None, None),
+    )
     assert vector is not None
     assert scalars is not None
     assert vector.names == ("v[0]", "v[1]")

@@ -1,0 +1,330 @@
+"""Blocks on local disks: their files, and a fit that goes on whatever becomes of them."""
+
+from __future__ import annotations
+
+import stat
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.core.em import PassRecord
+from gmm_spark.errors import DataError
+from gmm_spark.spark.blocks import Handle, read_file
+from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable
+from tests.spark.cases import array_table, found_features, rough_start, three_blobs
+
+Files = Callable[[], list[Path]]
+
+ROWS = three_blobs(600)
+START = rough_start(ROWS)
+WEIGHT = 1.0 + np.arange(len(ROWS)) % 3
+PASSES = 6
+
+
+@pytest.fixture(scope="module")
+def table(spark: SparkSession) -> Iterator[DataFrame]:
+    found = array_table(spark, ROWS, partitions=3, weight=WEIGHT).persist()
+    yield found
+    found.unpersist()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(table: DataFrame) -> GaussianMixtureModel:
+    return fit(table, lambda record: None)
+
+
+def fit(table: DataFrame, callback: Callable[[PassRecord], None]) -> GaussianMixtureModel:
+    estimator = GaussianMixture(maxIter=PASSES, tol=0.0, weightCol="w").setInitialModel(START)
+    return estimator.setCallback(callback).fit(table)
+
+
+def assert_same_bits(left: GaussianMixtureModel, right: GaussianMixtureModel) -> None:
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
+    assert left.summary.logLikelihood == right.summary.logLikelihood
+    assert [r.lower_bound for r in left.summary.history] == [r.lower_bound for r in right.summary.history]
+
+
+# Files
+
+
+def test_a_fit_has_one_private_file_a_partition_and_leaves_none(table: DataFrame, block_files: Files) -> None:
+    before = set(block_files())
+    seen: list[set[Path]] = []
+    modes: set[int] = set()
+
+    def look(record: PassRecord) -> None:
+        mine = set(block_files()) - before
+        seen.append(mine)
+        modes.update(stat.S_IMODE(f.stat().st_mode) for f in mine)
+
+    fit(table, look)
+    assert [len(files) for files in seen] == [3] * PASSES
+    assert all(f.suffix == ".blocks" for f in seen[0])  # none is still being written
+    assert sum(len(files) for files in seen) == 3 * PASSES
+    assert len(set.union(*seen)) == 3  # the same files serve every pass
+    assert modes == {0o600}
+    assert not set(block_files()) - before
+
+
+def test_a_block_file_holds_features_and_weights_and_no_more(table: DataFrame, block_files: Files) -> None:
+    before = set(block_files())
+    with PackedTable(table, found_features(table, weight_col="w")):
+        sizes = [f.stat().st_size for f in set(block_files()) - before]
+    assert sum(sizes) == len(ROWS) * (3 + 1) * 8
+
+
+def test_empty_partitions_have_no_file(spark: SparkSession, table: DataFrame, block_files: Files) -> None:
+    before = set(block_files())
+    one_of_nine = table.repartition(9, F.lit(1))
+    with PackedTable(one_of_nine, found_features(table)) as blocks:
+        assert blocks.n_partitions == 9
+        assert len(set(block_files()) - before) == 1
+        assert blocks.rows == len(ROWS)
+
+
+def test_a_fit_that_fails_between_passes_leaves_no_files(table: DataFrame, block_files: Files) -> None:
+    before = set(block_files())
+
+    def fail(record: PassRecord) -> None:
+        assert set(block_files()) - before
+        raise KeyError("the callback's own failure")
+
+    with pytest.raises(KeyError, match="own failure"):
+        fit(table, fail)
+    assert not set(block_files()) - before
+
+
+def test_a_fit_whose_source_fails_leaves_no_files(table: DataFrame, block_files: Files) -> None:
+    before = set(block_files())
+    last = F.when(F.col("id") == len(ROWS) - 1, F.raise_error(F.lit("a broken source"))).otherwise(F.col("features"))
+    broken = table.withColumn("features", last.cast("array<double>"))
+    with pytest.raises(PySparkException, match="a broken source"):
+        fit(broken, lambda record: None)
+    assert not set(block_files()) - before
+
+
+# Misses
+
+
+def delete_on(passes: set[int], files: Files, pick: Callable[[list[Path]], list[Path]]) -> Callable[[PassRecord], None]:
+    before = set(files())
+
+    def delete(record: PassRecord) -> None:
+        if record.iteration in passes:
+            chosen = pick(sorted(set(files()) - before))
+            assert chosen, "nothing to delete: the test would prove nothing"
+            for file in chosen:
+                file.unlink()
+
+    return delete
+
+
+def test_a_fit_survives_a_block_file_deleted_between_passes(
+    table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        survivor = fit(table, delete_on({2}, block_files, lambda files: files[:1]))
+    assert_same_bits(survivor, undisturbed)
+
+
+def test_a_rebuild_leaves_no_files_of_the_first_packing(table: DataFrame, block_files: Files) -> None:
+    before = set(block_files())
+    fit(table, delete_on({2}, block_files, lambda files: files[:1]))
+    assert not set(block_files()) - before
+
+
+def test_a_truncated_file_is_a_miss(table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files) -> None:
+    before = set(block_files())
+
+    def truncate(record: PassRecord) -> None:
+        if record.iteration == 3:
+            file = min(set(block_files()) - before)
+            with file.open("r+b") as opened:
+                opened.truncate(file.stat().st_size - 8)
+
+    assert_same_bits(fit(table, truncate), undisturbed)
+
+
+def test_a_file_lost_before_the_last_pass_does_not_spoil_the_summary(
+    table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files
+) -> None:
+    survivor = fit(table, delete_on({PASSES}, block_files, lambda files: files))
+    assert survivor.summary.logLikelihood == undisturbed.summary.logLikelihood
+    assert survivor.summary.clusterSizes == undisturbed.summary.clusterSizes
+
+
+def test_a_fit_whose_every_pass_misses_ends_by_streaming_with_one_warning(
+    table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(block_files())
+    pack, packings = PackedTable._pack, []
+
+    def pack_and_lose(self: PackedTable) -> Any:
+        found = pack(self)
+        packings.append(self.streaming)
+        for file in set(block_files()) - before:
+            file.unlink()
+        return found
+
+    monkeypatch.setattr(PackedTable, "_pack", pack_and_lose)
+    with pytest.warns(RuntimeWarning, match="streaming") as caught:
+        survivor = fit(table, lambda record: None)
+    assert packings == [False, False, False, True]  # packed, rebuilt twice, streamed
+    assert len([w for w in caught if "streaming" in str(w.message)]) == 1
+    assert_same_bits(survivor, undisturbed)
+    assert not set(block_files()) - before
+
+
+def test_files_lost_after_every_pass_end_in_streaming_and_the_same_answer(
+    table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files
+) -> None:
+    lose = delete_on(set(range(1, MAX_REBUILDS + 2)), block_files, lambda files: files)
+    with pytest.warns(RuntimeWarning, match="slower"):
+        survivor = fit(table, lose)
+    assert_same_bits(survivor, undisturbed)
+
+
+def test_a_source_that_gives_other_rows_when_read_again_is_refused(
+    spark: SparkSession, tmp_path: Path, block_files: Files
+) -> None:
+    count = tmp_path / "count"
+    count.write_text("50")
+    path = str(count)
+
+    def unstable(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in stream:
+            with open(path) as file:
+                n = int(file.read())
+            yield pa.RecordBatch.from_pydict(
+                {"x": [float(i % 13) for i in range(n)], "y": [float(i) for i in range(n)]}
+            )
+            del batch
+
+    before = set(block_files())
+
+    def lose_and_change(record: PassRecord) -> None:
+        if record.iteration == 1:
+            (set(block_files()) - before).pop().unlink()
+            count.write_text("49")
+
+    source = spark.range(0, 2, 1, 2).mapInArrow(unstable, "x double, y double")
+    estimator = GaussianMixture(inputCols=["x", "y"], tol=0.0, maxIter=3).setCallback(lose_and_change)
+    with pytest.raises(DataError, match=r"100 rows.* 98 .*not deterministic.*Parquet"):
+        estimator.fit(source)
+    assert not set(block_files()) - before
+
+
+def handle_of(path: Path, rows: int) -> Handle:
+    return Handle(0, str(path), rows, 2, 2, "float64", True)
+
+
+def test_a_handles_file_reads_back_as_its_blocks(tmp_path: Path) -> None:
+    first, second = np.array([[1.0, 2.0], [3.0, 4.0], [0.5, 0.6]]), np.array([[5.0], [6.0], [0.7]])
+    path = tmp_path / "blocks"
+    path.write_bytes(first.tobytes() + second.tobytes())
+    blocks = read_file(handle_of(path, 3))
+    assert blocks is not None
+    found = list(blocks)
+    np.testing.assert_array_equal(np.hstack([rows for rows, _ in found]), [[1, 2, 5], [3, 4, 6]])
+    np.testing.assert_array_equal(np.hstack([weight for _, weight in found if weight is not None]), [0.5, 0.6, 0.7])
+
+
+@pytest.mark.parametrize("surplus", [-8, -1, 1, 24])
+def test_a_file_of_another_size_is_a_miss(tmp_path: Path, surplus: int) -> None:
+    path = tmp_path / "blocks"
+    path.write_bytes(b"\0" * (3 * 24 + surplus))
+    assert read_file(handle_of(path, 3)) is None
+
+
+def test_a_missing_file_is_a_miss_and_no_rows_need_no_file(tmp_path: Path) -> None:
+    assert read_file(handle_of(tmp_path / "none", 3)) is None
+    nothing = read_file(handle_of(tmp_path / "none", 0))
+    assert nothing is not None
+    assert list(nothing) == []
+
+
+# Streaming
+
+
+@pytest.mark.parametrize("weight_col", [None, "w"])
+def test_streaming_gives_the_same_statistics_as_files(
+    table: DataFrame, block_files: Files, weight_col: str | None
+) -> None:
+    features = found_features(table, weight_col=weight_col)
+    before = set(block_files())
+    with PackedTable(table, features, streaming=True) as streamed, PackedTable(table, features) as filed:
+        assert len(set(block_files()) - before) == 3  # all of them the second table's
+        start = START.shifted(-filed.moments.mean)
+        np.testing.assert_array_equal(streamed.moments.vector(), filed.moments.vector())
+        ours, theirs = streamed.expect([start])[0], filed.expect([start])[0]
+        for name in ("rows", "weight_sum", "log_likelihood", "resp_sum", "first", "second"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+        np.testing.assert_array_equal(streamed.sample(100, 3)[0], filed.sample(100, 3)[0])
+        judged, expected = streamed.evaluate(start), filed.evaluate(start)
+        assert (judged.log_likelihood, judged.entropy) == (expected.log_likelihood, expected.entropy)
+        assert not streamed.bad
+
+
+def test_streaming_counts_bad_rows_and_empty_partitions(spark: SparkSession, table: DataFrame) -> None:
+    holed = table.withColumn("features", F.when(F.col("id") % 10 != 0, F.col("features"))).repartition(7, F.lit(1))
+    with PackedTable(holed, found_features(holed), strict=False, streaming=True) as streamed:
+        assert streamed.n_partitions == 7
+        assert streamed.rows == 540
+        assert streamed.bad == {"null feature": 60}
+        assert streamed.sample(1000, 0)[0].shape == (3, 540)
+
+
+def test_rows_stay_off_local_disks_where_spark_is_to_encrypt_them(
+    table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = type(table.sparkSession.conf)
+    get = conf.get
+
+    def encrypted(self: Any, key: str, *default: Any) -> Any:
+        return "true" if key == "spark.io.encryption.enabled" else get(self, key, *default)
+
+    monkeypatch.setattr(conf, "get", encrypted)
+    before = set(block_files())
+    written: list[Path] = []
+    model = fit(table, lambda record: written.extend(set(block_files()) - before))
+    assert written == []
+    assert_same_bits(model, undisturbed)
+
+
+# The bounded sample
+
+
+def test_a_sample_is_drawn_without_replacement_from_all_partitions_alike(spark: SparkSession) -> None:
+    uneven = (
+        spark.range(0, 4000, 1, 2)
+        .select(F.col("id").cast("double").alias("x"))
+        .union(spark.range(4000, 10_000, 1, 1).select(F.col("id").cast("double").alias("x")))
+    )
+    with PackedTable(uneven, found_features(uneven, input_cols=["x"])) as blocks:
+        first, again, other = (blocks.sample(2500, seed)[0][0] for seed in (1, 1, 2))
+    assert len(first) == len(np.unique(first)) == 2500
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    # 2500 of 10,000: a tenth of the range gets 250 give or take 5 deviations of sqrt(250 * 0.9 * 0.75).
+    counts, _ = np.histogram(first, bins=10, range=(0, 10_000))
+    assert np.abs(counts - 250).max() < 5 * np.sqrt(250 * 0.9 * 0.75)
+
+
+def test_a_sample_of_more_than_there_is_takes_every_row_once(table: DataFrame) -> None:
+    with PackedTable(table, found_features(table, weight_col="w")) as blocks:
+        rows, weight = blocks.sample(601, 0)
+    assert weight is not None
+    order, expected = np.lexsort(rows), np.lexsort(ROWS.T)
+    np.testing.assert_array_equal(rows.T[order], ROWS[expected])
+    np.testing.assert_array_equal(weight[order], WEIGHT[expected])

@@ -1,0 +1,264 @@
+"""Per-row outputs: right to the last digits, in pyspark.ml's order, from the feature columns alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.ml.linalg import DenseVector, Vectors, VectorUDT
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from gmm_spark import GaussianMixtureModel, MixtureParameters
+from gmm_spark.core import density
+from gmm_spark.errors import DataError, GmmSparkError, ParameterError
+from tests.oracles import sklearn_mixture
+from tests.spark.cases import array_table, mixture, scalar_table
+
+KINDS = ("full", "tied", "diag", "spherical")
+ROWS = np.random.default_rng(1).normal(scale=4.0, size=(200, 2))
+
+
+def model_of(parameters: MixtureParameters, **params: object) -> GaussianMixtureModel:
+    model = GaussianMixtureModel(parameters)
+    model._set(**params)
+    return model
+
+
+def collected(scored: DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = scored.orderBy("id").select("probability", "prediction", "logDensity").collect()
+    return (
+        np.array([r["probability"].toArray() for r in rows]),
+        np.array([r["prediction"] for r in rows]),
+        np.array([r["logDensity"] for r in rows]),
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_those_of_the_direct_formulas_and_of_scikit_learn(spark: SparkSession, kind: str) -> None:
+    parameters = mixture(kind)
+    model = model_of(parameters, logDensityCol="logDensity")
+    probability, prediction, log_density = collected(model.transform(array_table(spark, ROWS, 3)))
+    oracle = sklearn_mixture(parameters)
+    for resp, logs in (
+        (density.responsibilities(parameters, ROWS.T).T, density.log_density(parameters, ROWS.T)),
+        (oracle.predict_proba(ROWS), oracle.score_samples(ROWS)),
+    ):
+        np.testing.assert_allclose(probability, resp, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(log_density, logs, rtol=1e-11)
+    np.testing.assert_array_equal(prediction, oracle.predict(ROWS))
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0, rtol=1e-14)
+
+
+def test_rows_far_from_every_component_keep_finite_scores(spark: SparkSession) -> None:
+    parameters = mixture("full")
+    far = np.array([[1e4, 1e4], [-1e6, 0.0]])
+    scored = model_of(parameters, logDensityCol="logDensity").transform(array_table(spark, far, 1))
+    probability, _, log_density = collected(scored)
+    np.testing.assert_allclose(log_density, sklearn_mixture(parameters).score_samples(far), rtol=1e-9)
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+
+
+def test_outputs_follow_the_tables_columns_in_pyspark_mls_order(spark: SparkSession) -> None:
+    table = array_table(spark, ROWS).withColumn("a.b", F.lit("kept")).withColumn("c`d", F.lit(1))
+    scored = model_of(mixture(), logDensityCol="logDensity").transform(table)
+    assert scored.columns == ["id", "features", "a.b", "c`d", "probability", "prediction", "logDensity"]
+    assert scored.schema["probability"].dataType == VectorUDT()
+    assert scored.schema["prediction"].dataType == T.IntegerType()
+    assert scored.schema["logDensity"].dataType == T.DoubleType()
+    first = scored.first()
+    assert isinstance(first["probability"], DenseVector)
+    assert (first["a.b"], first["c`d"]) == ("kept", 1)
+
+
+def test_an_empty_name_leaves_its_output_out(spark: SparkSession) -> None:
+    table = array_table(spark, ROWS)
+    assert model_of(mixture(), probabilityCol="").transform(table).columns == ["id", "features", "prediction"]
+    only_density = model_of(mixture(), probabilityCol="", predictionCol="", logDensityCol="l").transform(table)
+    assert only_density.columns == ["id", "features", "l"]
+    values = [r["l"] for r in only_density.orderBy("id").collect()]
+    np.testing.assert_allclose(values, density.log_density(mixture(), ROWS.T), rtol=1e-11)
+    nothing = model_of(mixture(), probabilityCol="", predictionCol="").transform(table)
+    assert nothing.columns == ["id", "features"]
+
+
+def plan_of(scored: DataFrame, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    scored.explain("formatted")
+    return capsys.readouterr().out
+
+
+def operators(plan: str) -> list[str]:
+    """The Python operators of a plan's tree, each once."""
+    tree = plan.split("\n\n")[0]
+    return re.findall(r"(\w*EvalPython\w*|\w*MapInArrow\w*|\w*InPandas\w*)", tree)
+
+
+@pytest.mark.parametrize("handle", ["error", "skip", "keep"])
+def test_only_feature_columns_enter_the_one_python_evaluation(
+    spark: SparkSession, capsys: pytest.CaptureFixture[str], handle: str
+) -> None:
+    table = spark.createDataFrame([(1, 2.0, 3.0, "secret", 4.0)], ["id", "x", "y", "private", "z"])
+    parameters = mixture()
+    scored = model_of(parameters, inputCols=["x", "y"], handleInvalid=handle, logDensityCol="l").transform(table)
+    plan = plan_of(scored, capsys)
+    assert operators(plan) == ["ArrowEvalPython"], plan
+    (arguments,) = set(
+        re.findall(r"Arguments: \[(\w+\(.*?\))#\d+\]", plan.split("ArrowEvalPython")[-1].split("\n\n")[0])
+    )
+    names = set(re.findall(r"(\w+)#\d+", arguments))
+    assert names == {"x", "y"}, arguments
+
+
+@pytest.mark.parametrize("handle", ["skip", "keep"])
+def test_one_selected_output_still_costs_one_python_evaluation(
+    spark: SparkSession, capsys: pytest.CaptureFixture[str], handle: str
+) -> None:
+    scored = model_of(mixture(), handleInvalid=handle).transform(array_table(spark, ROWS))
+    plan = plan_of(scored.select("prediction", "probability").where("prediction = 1"), capsys)
+    assert operators(plan) == ["ArrowEvalPython"], plan
+
+
+# Bad rows
+
+HOLED = "select * from values (0, array(1.0D, 2.0D)), (1, null), (2, array(3.0D, double('NaN'))), (3, array(1.0D)), \
+(4, array(1.0D, null)), (5, array(double('-Infinity'), 0.0D)), (6, array(-2.0D, 0.5D)) t(id, features)"
+GOOD = np.array([[1.0, 2.0], [-2.0, 0.5]])
+
+
+def test_skip_drops_bad_rows_and_scores_the_others(spark: SparkSession, small_batches: int) -> None:
+    model = model_of(mixture(), handleInvalid="skip", logDensityCol="logDensity")
+    scored = model.transform(spark.sql(HOLED).coalesce(1))
+    assert [r["id"] for r in scored.orderBy("id").collect()] == [0, 6]
+    probability, _, log_density = collected(scored)
+    np.testing.assert_allclose(probability, density.responsibilities(mixture(), GOOD.T).T, rtol=1e-9)
+    np.testing.assert_allclose(log_density, density.log_density(mixture(), GOOD.T), rtol=1e-11)
+
+
+def test_keep_leaves_bad_rows_in_with_null_outputs(spark: SparkSession) -> None:
+    model = model_of(mixture(), handleInvalid="keep", logDensityCol="logDensity")
+    rows = model.transform(spark.sql(HOLED).coalesce(1)).orderBy("id").collect()
+    assert [r["id"] for r in rows] == list(range(7))
+    for r in rows[1:6]:
+        assert (r["probability"], r["prediction"], r["logDensity"]) == (None, None, None)
+    good = [rows[0], rows[6]]
+    np.testing.assert_allclose([r["logDensity"] for r in good], density.log_density(mixture(), GOOD.T), rtol=1e-11)
+    np.testing.assert_allclose(
+        [r["probability"].toArray() for r in good], density.responsibilities(mixture(), GOOD.T).T, rtol=1e-9
+    )
+
+
+def test_error_fails_the_job_with_the_reason_and_the_way_out(spark: SparkSession) -> None:
+    scored = model_of(mixture()).transform(spark.sql(HOLED).where("id in (0, 3)").coalesce(1))
+    with pytest.raises(PySparkException, match=r"features.*1 with a wrong width.*d=2.*handleInvalid"):
+        scored.collect()
+
+
+@pytest.mark.parametrize("handle", ["skip", "keep"])
+def test_vectors_sparse_dense_and_null_are_scored(spark: SparkSession, handle: str) -> None:
+    rows = [(0, Vectors.dense(1.0, 0.0)), (1, None), (2, Vectors.sparse(2, [0], [1.0])), (3, Vectors.sparse(5, [], []))]
+    schema = T.StructType([T.StructField("id", T.IntegerType()), T.StructField("features", VectorUDT())])
+    model = model_of(mixture(), handleInvalid=handle, logDensityCol="l")
+    found = {r["id"]: r["l"] for r in model.transform(spark.createDataFrame(rows, schema)).collect()}
+    assert found[0] == found[2] == pytest.approx(model.logDensity([1.0, 0.0]), rel=1e-12)
+    assert [i for i, value in found.items() if value is None] == ([1, 3] if handle == "keep" else [])
+    assert len(found) == (4 if handle == "keep" else 2)
+
+
+def test_a_table_of_bad_rows_alone_is_kept_or_skipped(spark: SparkSession) -> None:
+    table = spark.range(5).select("id", F.lit(None).cast("array<double>").alias("features"))
+    assert model_of(mixture(), handleInvalid="skip").transform(table).count() == 0
+    assert model_of(mixture(), handleInvalid="keep").transform(table).where("prediction is null").count() == 5
+
+
+def test_an_empty_table_is_scored_to_an_empty_table(spark: SparkSession) -> None:
+    scored = model_of(mixture()).transform(array_table(spark, ROWS).where("id < 0"))
+    assert scored.collect() == []
+    assert scored.columns[-2:] == ["probability", "prediction"]
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["probability", "PREDICTION", "logdensity"])
+def test_an_output_that_the_table_already_has_is_refused_by_name(spark: SparkSession, name: str) -> None:
+    table = array_table(spark, ROWS).withColumn(name, F.lit(1))
+    with pytest.raises(DataError, match=rf"(?i)already has '{name}'.*output columns"):
+        model_of(mixture(), logDensityCol="logDensity").transform(table)
+
+
+def test_outputs_of_one_name_are_refused(spark: SparkSession) -> None:
+    with pytest.raises(ParameterError, match="repeat"):
+        model_of(mixture(), predictionCol="p", probabilityCol="P").transform(array_table(spark, ROWS))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda t: t.drop("features"), ["featuresCol", "'features'", "'id'"]),
+        (lambda t: t.withColumn("features", F.lit("a")), ["featuresCol='features'", "string"]),
+    ],
+)
+def test_a_table_without_the_features_is_refused(
+    spark: SparkSession, prepare: Callable[[DataFrame], DataFrame], words: list[str]
+) -> None:
+    with pytest.raises(DataError) as raised:
+        model_of(mixture()).transform(prepare(array_table(spark, ROWS)))
+    assert all(word in str(raised.value) for word in words)
+
+
+def test_columns_of_other_numeric_types_are_scored_at_their_value(spark: SparkSession) -> None:
+    table = spark.createDataFrame([(1, 2.5)], "x int, y float").withColumn("id", F.lit(0))
+    scored = model_of(mixture(), inputCols=["y", "X"], logDensityCol="l").transform(table)
+    assert scored.first()["l"] == pytest.approx(model_of(mixture()).logDensity([2.5, 1.0]), rel=1e-12)
+
+
+# Judging a mixture on a table
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_likelihood_and_criteria_are_scikit_learns(spark: SparkSession, kind: str) -> None:
+    parameters = mixture(kind)
+    model, oracle, table = model_of(parameters), sklearn_mixture(parameters), array_table(spark, ROWS, 3)
+    resp = oracle.predict_proba(ROWS)
+    entropy = -np.where(resp > 0, resp * np.log(np.maximum(resp, 1e-300)), 0).sum()
+    assert model.logLikelihood(table) == pytest.approx(oracle.score_samples(ROWS).sum(), rel=1e-11)
+    assert model.aic(table) == pytest.approx(oracle.aic(ROWS), rel=1e-11)
+    assert model.bic(table) == pytest.approx(oracle.bic(ROWS), rel=1e-11)
+    assert model.icl(table) == pytest.approx(oracle.bic(ROWS) + 2 * entropy, rel=1e-10)
+
+
+def test_likelihood_counts_a_row_by_its_weight(spark: SparkSession) -> None:
+    weight = np.arange(200) % 3
+    model = model_of(mixture(), weightCol="w")
+    expected = sklearn_mixture(mixture()).score_samples(ROWS) @ weight
+    assert model.logLikelihood(array_table(spark, ROWS, weight=weight)) == pytest.approx(expected, rel=1e-11)
+
+
+def test_likelihood_of_a_table_with_bad_rows_follows_handle_invalid(spark: SparkSession) -> None:
+    table = spark.sql(HOLED)
+    expected = density.log_density(mixture(), GOOD.T).sum()
+    assert model_of(mixture(), handleInvalid="skip").logLikelihood(table) == pytest.approx(expected, rel=1e-11)
+    with pytest.raises((GmmSparkError, PySparkException), match=r"bad rows in features.*handleInvalid"):
+        model_of(mixture()).logLikelihood(table)
+
+
+def test_a_bad_row_in_a_judged_table_is_a_data_error(spark: SparkSession) -> None:
+    with pytest.raises(DataError, match="bad rows in features"):
+        model_of(mixture()).logLikelihood(spark.sql(HOLED))
+
+
+def test_no_usable_row_has_no_likelihood(spark: SparkSession) -> None:
+    with pytest.raises(DataError, match=r"no usable row in features"):
+        model_of(mixture()).logLikelihood(array_table(spark, ROWS).where("id < 0"))
+
+
+def test_scalars_are_scored_as_arrays_are(spark: SparkSession) -> None:
+    model = model_of(mixture(), inputCols=["x", "y"])
+    assert model.logLikelihood(scalar_table(spark, ROWS, ["x", "y"])) == pytest.approx(
+        model_of(mixture()).logLikelihood(array_table(spark, ROWS)), rel=1e-12
+    )
