@@ -163,7 +163,7 @@ class Bench:
     def _sklearn_pass(self, s: Setting, start: MixtureParameters) -> Contender:
         from sklearn.mixture import GaussianMixture as SklearnMixture
 
-        read = self.table(s).toPandas().to_numpy()
+        read = np.column_stack([column.to_numpy() for column in self.table(s).toArrow().columns])
         theirs = SklearnMixture(s.k, covariance_type=s.structure, means_init=start.means, weights_init=start.weights)
         theirs.fit(read[: 100 * s.k])  # gives it the attributes that its E and M steps need
 

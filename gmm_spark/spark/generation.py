@@ -14,6 +14,7 @@ from pyspark.sql import types as T
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.sampling import CHUNK_ROWS, component_counts, draw_chunk
 from gmm_spark.errors import ParameterError
+from gmm_spark.spark.threads import one_blas_thread
 
 # Rows of one Arrow batch that a task hands to Spark.
 _BATCH_ROWS = 1 << 14
@@ -33,7 +34,8 @@ class DrawRows:
         """Draw the chunks of one task."""
         for batch in stream:
             for chunk in batch.column(0).to_pylist():
-                rows, components = draw_chunk(self.parameters, self.counts, self.seed, chunk)
+                with one_blas_thread():
+                    rows, components = draw_chunk(self.parameters, self.counts, self.seed, chunk)
                 for start in range(0, len(components), _BATCH_ROWS):
                     part = slice(start, start + _BATCH_ROWS)
                     columns = [pa.array(components[part]), *self._features(rows[:, part])]

@@ -23,6 +23,7 @@ from gmm_spark.core.plan import Plan
 from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.blocks import Handle, read_file
+from gmm_spark.spark.threads import one_blas_thread
 
 # Bytes of all partitions' vectors together that the driver adds up itself.
 DRIVER_SUM_BYTES = 8 << 20
@@ -113,8 +114,9 @@ class Fold:
                 yield _row(_SUMS, partition, _MISS, b"")
                 continue
             fold = self.task.accumulator()
-            for rows, weight in blocks:
-                fold.add(rows, weight)
+            with one_blas_thread():
+                for rows, weight in blocks:
+                    fold.add(rows, weight)
             vector = fold.vector()
             for number, start in enumerate(range(0, len(vector), self.slice_length)):
                 yield _row(_SUMS, partition, number, vector[start : start + self.slice_length].tobytes())

@@ -23,6 +23,7 @@ from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError
 from gmm_spark.spark.features import Features, refused, require_usable
+from gmm_spark.spark.threads import one_blas_thread
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
@@ -46,7 +47,8 @@ class Score:
         decoded = self.features.decode(columns)
         require_usable(decoded.bad, self.features, self.strict)
         rows, _ = decoded.usable()
-        outputs = self._outputs(rows)
+        with one_blas_thread():
+            outputs = self._outputs(rows)
         if decoded.good is None:
             return pa.StructArray.from_arrays(outputs, names=list(self.wanted))
         # Bad rows are null: each takes "no row" out of the good rows' outputs.
@@ -145,7 +147,8 @@ class Judge:
             bad.update(decoded.bad)
             if refused(bad, self.strict):
                 break
-            fold.add(*decoded.usable())
+            with one_blas_thread():
+                fold.add(*decoded.usable())
         context = TaskContext.get()
         partition = context.partitionId() if context else 0
         columns = [pa.array([partition], pa.int32()), pa.array([fold.vector().tobytes()]), pa.array([json.dumps(bad)])]

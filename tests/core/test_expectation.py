@@ -85,7 +85,7 @@ def test_m_step_is_scikit_learns(mixture, rows, gate):
     assert_same_mixture(found, expected.weights, expected.means, expected.covariances, deviations(expected), rtol=1e-10)
 
 
-@pytest.mark.parametrize("d", [100, 200])
+@pytest.mark.parametrize("d", [100, 200, 784])
 def test_an_em_step_in_many_dimensions_is_scikit_learns(covariance_type, d, rng):
     # Starts a little beside the truth, so that components share rows at any d; 3 d rows keep covariances definite.
     mixture = random_mixture(covariance_type, 2, d, rng, spread=0.3)

@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
+import pytest
 
-from gmm_spark.core.expectation import StatisticsAccumulator
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.plan import plan_pass
+from gmm_spark.spark.features import resolve_features
+from gmm_spark.spark.packed import PackedTable
+from gmm_spark.spark.passes import added_up
 
-
-def count_threads(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Run the kernel in a worker, then ask every BLAS in the process how many threads it uses."""
-    from threadpoolctl import threadpool_info
-
-    for _ in stream:
-        pass
-    d = 16
-    candidate = MixtureParameters(np.full(8, 1 / 8), np.eye(8, d), np.ones((8, d)), "diag")
-    fold = StatisticsAccumulator(plan_pass([candidate], np.zeros(d), np.ones(d)))
-    fold.add(np.random.default_rng(0).normal(size=(d, 50_000)), None)
-    pools = [p for p in threadpool_info() if p["user_api"] in ("blas", "openmp")]
-    yield pa.RecordBatch.from_pydict({"pools": [len(pools)], "threads": [max(p["num_threads"] for p in pools)]})
+ALLOWED = 4
 
 
-def test_a_worker_runs_the_kernel_on_one_thread(spark):
-    found = spark.range(0, 4, 1, 4).mapInArrow(count_threads, "pools long, threads long").collect()
-    assert len(found) == 4
-    assert all(row.pools >= 1 for row in found)
-    assert {row.threads for row in found} == {1}
+class ThreadCount:
+    """Fold that forgets the rows and remembers how many threads BLAS had while they were given to it."""
+
+    def __init__(self, allowed: int | None) -> None:
+        from threadpoolctl import threadpool_limits
+
+        if allowed is not None:
+            threadpool_limits(allowed, "blas")  # as a worker would find it under spark.executorEnv.OMP_NUM_THREADS
+        self.most = 0
+
+    def add(self, rows: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        from threadpoolctl import threadpool_info
+
+        np.ones((300, 300)) @ np.ones((300, 300))
+        pools = [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+        self.most = max([self.most, *pools])
+
+    def vector(self) -> np.ndarray:
+        return np.array([1.0, self.most])
+
+
+@dataclass(frozen=True)
+class CountThreads:
+    allowed: int | None
+
+    def accumulator(self) -> ThreadCount:
+        return ThreadCount(self.allowed)
+
+
+@pytest.mark.parametrize("allowed", [None, ALLOWED])
+def test_a_pass_gives_blas_one_thread_whatever_the_worker_was_told(spark, allowed):
+    table = spark.range(0, 1000, 1, 3).selectExpr("cast(id as double) as x")
+    features = resolve_features(table, "", ["x"], None, None)
+    with PackedTable(table, features) as packed:
+        partitions = [h.partition for h in packed._handles]
+        tasks, threads = added_up(packed._persisted, CountThreads(allowed), 2, partitions)
+    assert tasks == 3
+    assert threads == 3  # one in each
