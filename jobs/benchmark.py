@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from gmm_spark import GaussianMixtureModel, MixtureParameters
 from gmm_spark.core.expectation import StatisticsAccumulator
 from gmm_spark.core.plan import plan_pass
+from gmm_spark.core.sampling import CHUNK_ROWS, component_counts, draw_chunk
 from gmm_spark.spark.features import resolve_features
 from gmm_spark.spark.packed import PackedTable
 
@@ -276,9 +277,15 @@ def assembler(s: Setting) -> VectorAssembler:
 
 def bare_kernel(s: Setting) -> tuple[StatisticsAccumulator, np.ndarray[Any, Any]]:
     """One task's fold, and rows in memory for it, few enough to be made quickly."""
-    plan = plan_pass([mixture(s.d, s.k, s.structure)], np.zeros(s.d), np.full(s.d, 2.0), s.precision)
-    block = np.random.default_rng(0).normal(scale=2.0, size=(s.d, min(s.rows, 1 << 18))).astype(plan.dtype)
-    return StatisticsAccumulator(plan), block
+    source = mixture(s.d, s.k, s.structure)
+    mean, variance = source.moments()
+    plan = plan_pass([source.shifted(-mean)], mean, np.sqrt(variance), s.precision)
+    counts = component_counts(source, min(s.rows, 1 << 18), seed=0)
+    chunks = range(-(-int(counts.sum()) // CHUNK_ROWS))
+    rows = np.concatenate([draw_chunk(source, counts, 0, c)[0] for c in chunks], axis=1).astype(plan.dtype)
+    return StatisticsAccumulator(plan), np.ascontiguousarray(
+        rows[:, np.random.default_rng(0).permutation(rows.shape[1])]
+    )
 
 
 def columns(d: int) -> list[str]:

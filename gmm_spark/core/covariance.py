@@ -20,7 +20,7 @@ spherical  (k,)            (k,)                           (k,), over features
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from gmm_spark.errors import DegenerateComponentError, ParameterError
 
 Array = NDArray[np.float64]
+Block = NDArray[np.floating[Any]]
 
 
 class CovarianceStructure(Protocol):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gmm_spark.core.covariance import Array
-from gmm_spark.core.expectation import Block, normalise
+from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.expectation import normalise
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 

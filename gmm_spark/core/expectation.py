@@ -1,6 +1,6 @@
 """The hot kernels: blocks of rows in, log-densities and sums out.
 
-Two matrix products a block do the work, ``L = Theta @ Phi`` for the E step and ``T = R @ Phi'`` for all
+Two matrix products a block do the work, ``L = Theta @ Phi`` for the E step and ``T = Phi @ R`` for all
 sums of the M step (design of the features in :mod:`gmm_spark.core.plan`). Components behind the gate
 are overwritten by the accurate kernel, which subtracts the component's own mean first and whitens with
 its precision factor; its sums are about that mean and land in the same layout.
@@ -11,18 +11,19 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import get_blas_funcs
 from scipy.special import entr
 
-from gmm_spark.core.covariance import Array
-from gmm_spark.core.plan import Plan, Segment
-
-Block = NDArray[np.floating[Any]]
+from gmm_spark.core import products
+from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.plan import Plan, Segment, quadratic_order
 
 # Bytes of work buffers a kernel fills before it multiplies. Fewer cost calls, more fall out of L3.
 WORK_BYTES = 1 << 22
-_MIN_CHUNK, _MAX_CHUNK = 256, 8192
+_MIN_CHUNK, _MAX_CHUNK = products.SLICE, 24 * products.SLICE
+
+# Sums of exp(log-density - peak) below which the terms that underflow might matter: such rows are worked again.
+_FAR = {"float64": 1e-280, "float32": 1e-28}
 
 
 class Accumulator(Protocol):
@@ -44,7 +45,7 @@ class Kernel:
         self.plan = plan
         d, dtype = plan.n_features, np.dtype(plan.dtype)
         per_row = dtype.itemsize * (plan.n_expanded + 2 * plan.n_rows + 2 * d)
-        self.chunk = int(np.clip(WORK_BYTES // per_row, _MIN_CHUNK, _MAX_CHUNK)) // 64 * 64
+        self.chunk = int(np.clip(WORK_BYTES // per_row, _MIN_CHUNK, _MAX_CHUNK)) // products.SLICE * products.SLICE
         self._features = np.empty(plan.n_expanded * self.chunk, dtype)
         self._log_prob = np.empty(plan.n_rows * self.chunk, dtype)
         self._work = np.empty(d * self.chunk, dtype)
@@ -67,22 +68,23 @@ class Kernel:
         # Subtracted in float64 whatever the product's type: the centre may be far from zero.
         np.subtract(rows, self._center, out=z, casting="same_kind")
         z *= self._inverse_scale.astype(z.dtype)
-        if len(features) > 1 + d:
-            np.multiply(z, z, out=features[1 + d : 1 + 2 * d])
-        if len(features) > 1 + 2 * d:
-            at = 1 + 2 * d
-            for i in range(d - 1):
-                np.multiply(z[i], z[i + 1 :], out=features[at : at + d - 1 - i])
-                at += d - 1 - i
+        at, gap = 1 + d, 0
+        while at < len(features):
+            # Contiguous as they are, the rows of one gap are one long product for numpy.
+            np.multiply(z[: d - gap], z[gap:], out=features[at : at + d - gap])
+            at, gap = at + d - gap, gap + 1
         return features
 
-    def weighted_log_prob(self, features: Block) -> Block:
-        """Log of weight times density, (components, m), nats; valid until the next call."""
+    def weighted_log_prob(self, features: Block, out: Block | None = None) -> Block:
+        """Log of weight times density less the segment's peak, (components, m), nats.
+
+        Valid until the next call, unless ``out`` was given to hold it.
+        """
         m = features.shape[1]
-        log_prob = self._log_prob[: self.plan.n_rows * m].reshape(-1, m)
+        log_prob = self._log_prob[: self.plan.n_rows * m].reshape(-1, m) if out is None else out
         for group, coefficients in zip(self.plan.groups, self._coefficients, strict=True):
             if group.expanded:
-                np.matmul(coefficients, features[: coefficients.shape[1]], out=log_prob[group.rows])
+                products.evaluate(coefficients, features[: coefficients.shape[1]], log_prob[group.rows])
         z = features[1 : 1 + self.plan.n_features]
         for segment in self.plan.segments:
             if segment.shares_scatter:
@@ -135,7 +137,7 @@ def _per_component(segment: Segment, dtype: np.dtype[Any]) -> list[Block]:
 
 
 def normalise(log_prob: Block) -> Block:
-    """Turn weighted log-densities (k, m) into responsibilities, in place; return log p(row), (m,).
+    """Turn weighted log-densities (k, m) into responsibilities, in place; return their log-sum-exp, (m,).
 
     The log-sum-exp is taken about the largest term, so neither far rows nor narrow components underflow.
     """
@@ -159,16 +161,18 @@ class StatisticsAccumulator:
         self._rows = 0.0
         self._weight_sum = 0.0
         self._log_likelihood = np.zeros(len(plan.segments))
-        self._sums = [np.zeros(g.coefficients.shape) for g in plan.groups]
-        self._products = [np.empty(g.coefficients.shape, plan.dtype) for g in plan.groups]
+        self._sums = [np.zeros(g.coefficients.shape[::-1]) for g in plan.groups]
+        self._total = np.empty((len(plan.segments), self.kernel.chunk), plan.dtype)
+        self._ones = np.ones(plan.n_rows, plan.dtype)
+        self._resp = np.empty((self.kernel.chunk, plan.n_rows), plan.dtype)
         # The quadratic sums that do not come out of the shared product.
         self._shared_scatter = np.zeros((d, d)) if any(s.shares_scatter for s in plan.segments) else None
-        self._own: dict[int, tuple[Segment, int, Array]] = {}
+        # What the accurate kernel sums for its components: weight and first moment, (1 + d,), and the second.
+        self._own: dict[int, tuple[Segment, int, Array, Array]] = {}
         for segment in plan.segments:
             for j in np.flatnonzero(segment.accurate).tolist():
                 second = np.zeros(d if segment.axis_aligned else (d, d))
-                self._own[segment.rows.start + j] = (segment, j, second)
-        self._masked = [[r - g.rows.start for r in self._own if g.rows.start <= r < g.rows.stop] for g in plan.groups]
+                self._own[segment.rows.start + j] = (segment, j, np.zeros(1 + d), second)
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
         """Fold in rows (d, m), with weights (m,) where the table has them."""
@@ -177,56 +181,76 @@ class StatisticsAccumulator:
             self._add_chunk(rows[:, chunk], None if sample_weight is None else sample_weight[chunk])
 
     def _add_chunk(self, rows: Block, sample_weight: Array | None) -> None:
-        plan = self.plan
+        plan, m = self.plan, rows.shape[1]
         features = self.kernel.expand(rows)
         z = features[1 : 1 + plan.n_features]
-        resp = self.kernel.weighted_log_prob(features)
-        self._rows += rows.shape[1]
-        for i, segment in enumerate(plan.segments):
-            log_density = normalise(resp[segment.rows])
-            if sample_weight is None:
-                self._log_likelihood[i] += log_density.sum(dtype=np.float64)
-            else:
-                self._log_likelihood[i] += log_density.astype(np.float64) @ sample_weight
-        if sample_weight is None:
-            weighted = z
-            self._weight_sum += rows.shape[1]
-        else:
-            self._weight_sum += float(sample_weight.sum())
-            weight = sample_weight.astype(resp.dtype)
-            resp *= weight
-            weighted = z * weight if self._shared_scatter is not None else z
-        for group, sums, product, masked in zip(plan.groups, self._sums, self._products, self._masked, strict=True):
+        weight = None if sample_weight is None else sample_weight.astype(z.dtype)
+        resp = self._responsibilities(features, weight, sample_weight)
+        self._rows += m
+        self._weight_sum += m if sample_weight is None else float(sample_weight.sum())
+        for group, sums in zip(plan.groups, self._sums, strict=True):
             if group.expanded:
-                np.matmul(resp[group.rows], features[: product.shape[1]].T, out=product)
-                product[masked] = 0.0
-                sums += product
+                products.accumulate(features[: len(sums)], resp[:, group.rows], sums)
         if self._shared_scatter is not None:
-            self._shared_scatter += weighted @ z.T
-        for row, (segment, j, second) in self._own.items():
-            own_first, own_second = self.kernel.centred_moments(z, segment, j, resp[row])
-            sums = self._sums[plan.group_of(row)][row - plan.groups[plan.group_of(row)].rows.start]
-            sums[0] += resp[row].sum(dtype=np.float64)
-            sums[1 : 1 + plan.n_features] += own_first
+            self._shared_scatter += (z if weight is None else z * weight) @ z.T
+        for row, (segment, j, first, second) in self._own.items():
+            own_resp = np.ascontiguousarray(resp[:, row])
+            own_first, own_second = self.kernel.centred_moments(z, segment, j, own_resp)
+            first[0] += own_resp.sum(dtype=np.float64)
+            first[1:] += own_first
             second += own_second
+
+    def _responsibilities(self, features: Block, weight: Block | None, sample_weight: Array | None) -> Block:
+        """Weighted responsibilities (m, components); the log-likelihood is added up on the way.
+
+        No log-density exceeds its segment's peak, so that exp() cannot overflow and no largest term need be
+        looked for. Where all terms of a row nearly vanish, that row is worked again about its largest.
+        """
+        plan, m = self.plan, features.shape[1]
+        terms = self.kernel.weighted_log_prob(features)
+        resp = self._resp[:m]
+        np.exp(terms, out=terms)
+        for i, segment in enumerate(plan.segments):
+            own = terms[segment.rows]
+            total = self._total[i, :m]
+            np.matmul(self._ones[: len(own)], own, out=total)
+            if total.min() >= _FAR[plan.precision]:
+                log_density = np.log(total)
+            else:
+                far = np.flatnonzero(total < _FAR[plan.precision])
+                again = np.empty((plan.n_rows, len(far)), terms.dtype)
+                again = self.kernel.weighted_log_prob(features[:, far], again)[segment.rows]
+                far_density = normalise(again)
+                own[:, far], total[far] = again, 1.0
+                log_density = np.log(total)
+                log_density[far] = far_density
+            if sample_weight is None:
+                self._log_likelihood[i] += log_density.sum(dtype=np.float64) + m * segment.peak
+                factor = np.reciprocal(total, out=total)
+            else:
+                self._log_likelihood[i] += (log_density.astype(np.float64) + segment.peak) @ sample_weight
+                factor = np.divide(weight, total, out=total)
+            np.multiply(own.T, factor[:, None], out=resp[:, segment.rows])
+        return resp
 
     def vector(self) -> Array:
         """Return all sums so far, laid out as the plan says."""
         plan, d = self.plan, self.plan.n_features
-        upper = np.triu_indices(d, 1)
-        sums = [s.copy() for s in self._sums]
+        i, j = quadratic_order(d)
+        sums = [s.T.copy() for s in self._sums]
         pooled = {s.candidate: np.zeros((d, d)) for s in plan.segments if s.pooled}
         for segment in plan.segments:
             if segment.shares_scatter and self._shared_scatter is not None:
                 pooled[segment.candidate] += self._shared_scatter
-        for row, (segment, _, second) in self._own.items():
-            quadratic = sums[plan.group_of(row)][row - plan.groups[plan.group_of(row)].rows.start, 1 + d :]
+        for row, (segment, _, own_first, second) in self._own.items():
+            at = plan.group_of(row)
+            own = sums[at][row - plan.groups[at].rows.start]
+            own[:] = 0.0  # the shared product has columns for these components too
+            own[: 1 + d] = own_first
             if segment.pooled:
                 pooled[segment.candidate] += second
-            elif segment.axis_aligned:
-                quadratic += second
             else:
-                quadratic += np.concatenate([np.diagonal(second), second[upper]])
+                own[1 + d :] = second if segment.axis_aligned else second[i, j]
         return plan.pack(self._rows, self._weight_sum, self._log_likelihood, sums, list(pooled.values()))
 
 
@@ -250,7 +274,7 @@ class EvaluationAccumulator:
                 weight = sample_weight[start : start + self.kernel.chunk]
             resp = self.kernel.weighted_log_prob(self.kernel.expand(part))
             self._cluster_sizes += np.bincount(resp.argmax(axis=0), minlength=len(resp))
-            log_density = normalise(resp).astype(np.float64)
+            log_density = normalise(resp) + self.plan.segments[0].peak
             entropy = entr(resp).sum(axis=0, dtype=np.float64)
             self._totals += [part.shape[1], weight.sum(), log_density @ weight, entropy @ weight]
 

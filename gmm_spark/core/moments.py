@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmm_spark.core.covariance import Array
-from gmm_spark.core.expectation import Block
+from gmm_spark.core.covariance import Array, Block
 
 
 @dataclass(frozen=True, eq=False)

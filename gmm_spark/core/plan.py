@@ -50,8 +50,10 @@ class Segment:
     rows: slice
     accurate: NDArray[np.bool_]
     """Which components take the accurate kernel, (k,)."""
+    peak: float
+    """The most that any component's weighted log-density can be, nats; what kernels give is relative to it."""
     constants: Array
-    """log weight + log normalising constant, (k,)."""
+    """log weight + log normalising constant - peak, (k,)."""
     means: Array
     """Scaled, (k, d)."""
     factors: Array
@@ -219,13 +221,29 @@ def prefix_length(candidate: MixtureParameters, d: int) -> int:
     return 1 + 2 * d if candidate.structure.axis_aligned else 1 + 2 * d + d * (d - 1) // 2
 
 
+def quadratic_order(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices i <= j of the products z_i z_j in the order of the features: by j - i, so squares come first.
+
+    All products of one difference are one product of two contiguous arrays.
+
+    Examples
+    --------
+    >>> [a.tolist() for a in quadratic_order(3)]
+    [[0, 1, 2, 0, 1, 0], [0, 1, 2, 1, 2, 2]]
+    """
+    i = np.concatenate([np.arange(d - gap) for gap in range(d)])
+    gap = np.repeat(np.arange(d), np.arange(d, 0, -1))
+    return i, i + gap
+
+
 def _scaled(
     index: int, start: int, candidate: MixtureParameters, scale: Array, precision: str
 ) -> tuple[Segment, Array]:
     """One candidate's segment and its coefficients (k, prefix), both in scaled coordinates."""
     k, d = candidate.means.shape
     means = candidate.means / scale
-    constants = np.maximum(candidate.log_normalisers, _LOG_ZERO)
+    peak = float(candidate.log_normalisers.max())
+    constants = np.maximum(candidate.log_normalisers - peak, _LOG_ZERO)
     if candidate.structure.axis_aligned:
         factors = candidate.component_cholesky * scale
         precisions = factors**2
@@ -239,9 +257,8 @@ def _scaled(
         linear = np.einsum("kij,kj->ki", precisions, means)
         reach = np.abs(means) + np.sqrt(np.diagonal(candidate.dense_covariances, axis1=1, axis2=2)) / scale
         magnitude = np.einsum("ki,kij,kj->k", reach, np.abs(precisions), reach)
-        upper = np.triu_indices(d, 1)
-        diagonal = -0.5 * np.diagonal(precisions, axis1=1, axis2=2)
-        quadratic = np.concatenate([diagonal, -precisions[:, upper[0], upper[1]]], axis=1)
+        i, j = quadratic_order(d)
+        quadratic = np.where(i == j, -0.5, -1.0) * precisions[:, i, j]
     accurate = np.finfo(PRECISIONS[precision]).eps * magnitude > GATE_TOLERANCE[precision]
     if candidate.structure.pooled:
         # One scatter serves all components, so they go together; the quadratic term is the kernel's own.
@@ -254,15 +271,12 @@ def _scaled(
     rows = slice(start, start + k)
     # The accurate kernel subtracts means as its type has them: its moments are about those very points.
     points = means.astype(PRECISIONS[precision]).astype(np.float64)
-    return Segment(index, candidate.covariance_type, rows, accurate, constants, points, factors), coefficients
+    return Segment(index, candidate.covariance_type, rows, accurate, peak, constants, points, factors), coefficients
 
 
 def _symmetric(table: Array, d: int) -> Array:
-    """Second moments (k, d, d) from sums over [1, z | z^2 | z_i z_j (i < j)]."""
-    second = np.zeros((len(table), d, d))
-    upper = np.triu_indices(d, 1)
-    second[:, upper[0], upper[1]] = table[:, 1 + 2 * d :]
-    second += np.swapaxes(second, 1, 2)
-    diagonal = np.arange(d)
-    second[:, diagonal, diagonal] = table[:, 1 + d : 1 + 2 * d]
+    """Second moments (k, d, d) from sums over [1, z | z_i z_j]."""
+    second = np.empty((len(table), d, d))
+    i, j = quadratic_order(d)
+    second[:, i, j] = second[:, j, i] = table[:, 1 + d :]
     return second

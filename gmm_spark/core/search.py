@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gmm_spark.core.covariance import Array
+from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.em import EMResult, PassRecord, best, fit
-from gmm_spark.core.expectation import Block
 from gmm_spark.core.initialization import draw_start
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.sampling import Purpose, random_stream

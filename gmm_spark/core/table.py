@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.covariance import Array
-from gmm_spark.core.expectation import Block, EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.expectation import EvaluationAccumulator, StatisticsAccumulator
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import plan_pass

@@ -26,8 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark import TaskContext
 
-from gmm_spark.core.covariance import Array
-from gmm_spark.core.expectation import Block
+from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.moments import Moments
 from gmm_spark.spark.features import Features, refused
 

@@ -18,8 +18,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from gmm_spark.core.covariance import Array
-from gmm_spark.core.expectation import Block
+from gmm_spark.core.covariance import Array, Block
 from gmm_spark.errors import DataError, ParameterError
 
 HANDLE_INVALID = ("error", "skip", "keep")

@@ -21,8 +21,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.covariance import Array
-from gmm_spark.core.expectation import Block
+from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from gmm_spark.core.covariance import Array
-from gmm_spark.core.expectation import Accumulator, Block, EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.expectation import Accumulator, EvaluationAccumulator, StatisticsAccumulator
 from gmm_spark.core.plan import Plan
 from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.errors import ResourceError

@@ -17,7 +17,8 @@ from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.expectation import Block, EvaluationAccumulator, Kernel, normalise
+from gmm_spark.core.covariance import Block
+from gmm_spark.core.expectation import EvaluationAccumulator, Kernel, normalise
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.table import Evaluation
@@ -71,7 +72,7 @@ class Score:
             if PREDICTION in self.wanted:
                 prediction[part] = log_prob.argmax(axis=0)
             if probability is not None or LOG_DENSITY in self.wanted:
-                density[part] = normalise(log_prob)
+                density[part] = normalise(log_prob) + self.plan.segments[0].peak
             if probability is not None:
                 probability[part] = log_prob.T
         found = {PREDICTION: pa.array(prediction), LOG_DENSITY: pa.array(density)}

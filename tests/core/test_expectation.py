@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
-from gmm_spark.core import expectation
+from gmm_spark.core import expectation, products
 from gmm_spark.core.em import maximize
 from gmm_spark.core.expectation import EvaluationAccumulator, Kernel, normalise
 from gmm_spark.core.moments import Moments
@@ -26,6 +26,7 @@ from tests.oracles import (
     needs_longdouble,
     sklearn_em_step,
     sklearn_mixture,
+    weighted_log_prob_longdouble,
 )
 
 K, D, M = 3, 4, 500
@@ -69,7 +70,7 @@ def test_e_step_is_scikit_learns(mixture, rows, gate):
     plan = plan_pass([centred(table, mixture)], table.moments.mean, table.moments.scale)
     assert plan.segments[0].accurate.all() == (gate == "open")
     kernel = Kernel(plan)
-    log_prob = kernel.weighted_log_prob(kernel.expand(rows)).copy()
+    log_prob = kernel.weighted_log_prob(kernel.expand(rows)) + plan.segments[0].peak
     oracle = sklearn_mixture(mixture)
     np.testing.assert_allclose(log_prob.T, oracle._estimate_weighted_log_prob(rows.T), rtol=1e-10)
     log_density, log_resp = oracle._estimate_log_prob_resp(rows.T)
@@ -167,11 +168,40 @@ def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, mo
     whole = expect(ArrayTable(rows), mixture)
     monkeypatch.setattr(expectation, "WORK_BYTES", 1)
     monkeypatch.setattr(expectation, "_MIN_CHUNK", 64)
+    monkeypatch.setattr(products, "SLICE", 32)
     table = ArrayTable(rows)
     kernel = Kernel(plan_pass([mixture], table.moments.mean, table.moments.scale))
     assert len(kernel.chunks(rows)) == 8  # 500 rows in chunks of 64, the last one short
     assert_same_statistics(expect(table, mixture), whole, table.moments.scale, rtol=1e-12)
     assert table.evaluate(centred(table, mixture)).log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-12)
+
+
+@pytest.mark.parametrize("m", [1, products.SLICE - 1, products.SLICE, 3 * products.SLICE + 5])
+@pytest.mark.parametrize("limit", [0, products.SMALL_PRODUCT])
+def test_sliced_products_are_plain_products(m, limit, rng, monkeypatch):
+    monkeypatch.setattr(products, "SMALL_PRODUCT", limit)
+    coefficients, features, resp = rng.normal(size=(3, 7)), rng.normal(size=(7, m)), rng.normal(size=(m, 3))
+    log_prob, sums = np.full((3, m), np.nan), np.ones((7, 2))
+    products.evaluate(coefficients, features, log_prob)
+    products.accumulate(features, resp[:, 1:], sums)
+    np.testing.assert_allclose(log_prob, coefficients @ features, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(sums, 1.0 + features @ resp[:, 1:], rtol=1e-12, atol=1e-12)
+
+
+@needs_longdouble
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_rows_too_far_for_any_term_to_show_count_in_full(mixture, rows, gate, precision, weighted, rng):
+    rows = np.ascontiguousarray(rows[:, :40])
+    away = 4000.0 * deviations(mixture).max() * rng.choice([-1.0, 1.0], (D, 40))
+    far = ArrayTable(np.concatenate([rows, rows + away], axis=1), rng.uniform(0.5, 1.5, 80) if weighted else None)
+    found = ArrayTable(far.rows, far.sample_weight, ArrayTable(rows).moments, precision).expect(
+        [centred(ArrayTable(rows), mixture)]
+    )[0]
+    weight = np.ones(80) if far.sample_weight is None else far.sample_weight
+    expected = np.logaddexp.reduce(weighted_log_prob_longdouble(mixture, far.rows)).astype(float) @ weight
+    assert found.resp_sum.sum() == pytest.approx(weight.sum(), rel=1e-6 if precision == "float32" else 1e-12)
+    assert found.log_likelihood == pytest.approx(expected, rel=1e-4 if precision == "float32" else 1e-9)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -19,8 +19,9 @@ UNITS = np.zeros(D), np.ones(D)  # a table centred at 0 whose features have devi
 
 
 def kernel_log_prob(parameters: MixtureParameters, rows: np.ndarray, precision: str = "float64") -> np.ndarray:
-    kernel = Kernel(plan_pass([parameters], *UNITS, precision))
-    return kernel.weighted_log_prob(kernel.expand(rows)).copy()
+    plan = plan_pass([parameters], *UNITS, precision)
+    kernel = Kernel(plan)
+    return kernel.weighted_log_prob(kernel.expand(rows)) + plan.segments[0].peak
 
 
 def next_parameters(parameters: MixtureParameters, rows: np.ndarray) -> MixtureParameters:
