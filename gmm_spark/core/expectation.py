@@ -184,15 +184,15 @@ class StatisticsAccumulator:
         plan, m = self.plan, rows.shape[1]
         features = self.kernel.expand(rows)
         z = features[1 : 1 + plan.n_features]
-        weight = None if sample_weight is None else sample_weight.astype(z.dtype)
-        resp = self._responsibilities(features, weight, sample_weight)
+        resp = self._responsibilities(features, sample_weight)
         self._rows += m
         self._weight_sum += m if sample_weight is None else float(sample_weight.sum())
         for group, sums in zip(plan.groups, self._sums, strict=True):
             if group.expanded:
                 products.accumulate(features[: len(sums)], resp[:, group.rows], sums)
         if self._shared_scatter is not None:
-            self._shared_scatter += (z if weight is None else z * weight) @ z.T
+            weighted = z if sample_weight is None else z * sample_weight.astype(z.dtype)
+            self._shared_scatter += weighted @ z.T
         for row, (segment, j, first, second) in self._own.items():
             own_resp = np.ascontiguousarray(resp[:, row])
             own_first, own_second = self.kernel.centred_moments(z, segment, j, own_resp)
@@ -200,7 +200,7 @@ class StatisticsAccumulator:
             first[1:] += own_first
             second += own_second
 
-    def _responsibilities(self, features: Block, weight: Block | None, sample_weight: Array | None) -> Block:
+    def _responsibilities(self, features: Block, sample_weight: Array | None) -> Block:
         """Weighted responsibilities (m, components); the log-likelihood is added up on the way.
 
         No log-density exceeds its segment's peak, so that exp() cannot overflow and no largest term need be
@@ -229,7 +229,7 @@ class StatisticsAccumulator:
                 factor = np.reciprocal(total, out=total)
             else:
                 self._log_likelihood[i] += (log_density.astype(np.float64) + segment.peak) @ sample_weight
-                factor = np.divide(weight, total, out=total)
+                factor = np.divide(sample_weight, total, out=total, casting="same_kind")
             np.multiply(own.T, factor[:, None], out=resp[:, segment.rows])
         return resp
 

@@ -33,9 +33,9 @@ PRECISIONS: dict[str, type[np.floating]] = {"float64": np.float64, "float32": np
 # 2,000 rows was 0.5 to 20 times the bound, for d = 1 to 64, offsets and condition numbers of 1 to 1e8, both types.
 GATE_TOLERANCE = {"float64": 1e-11, "float32": 1e-3}
 
-# Above this many features the cross products of a row outgrow the caches, and the accurate kernel, whose
-# products have the same operation count, is faster.
-MAX_EXPANDED_FEATURES = 90
+# Above this many features the cross products of a row outgrow the caches, and the accurate kernel, whose triangular
+# products need fewer operations, is faster: with a task on every core the two were level at about 64.
+MAX_EXPANDED_FEATURES = 60
 
 # Stands for log(0): finite, since BLAS may multiply it by zero.
 _LOG_ZERO = -1e30

@@ -94,6 +94,7 @@ class PackedTable:
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self.streaming = encrypted if streaming is None else streaming
         self._blocks: DataFrame | None = None
+        self._read: DataFrame | None = None
         self._tasks: int | None = None
         try:
             self._handles, self.moments = self._pack()
@@ -209,13 +210,17 @@ class PackedTable:
         """The blocks or their handles, in as many partitions as a pass should have tasks."""
         if self._blocks is None:
             raise RuntimeError("this packed table has been closed")
-        # A narrow coalesce: Spark groups partitions that are cached on the same executor.
-        return self._blocks if self._tasks is None or self.streaming else self._blocks.coalesce(self._tasks)
+        if self._read is None:  # kept from pass to pass: every step of a query is a call to the driver's JVM
+            self._read = self._blocks.drop("moments")
+            if self._tasks is not None and not self.streaming:
+                # A narrow coalesce: Spark groups partitions that are cached on the same executor.
+                self._read = self._read.coalesce(self._tasks)
+        return self._read
 
     def _drop(self) -> None:
         if self._blocks is not None:
             self._blocks.unpersist()
-            self._blocks = None
+            self._blocks = self._read = None
 
     def _remove_files(self) -> None:
         if not self.streaming or self._rebuilds:

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql.types import BinaryType, IntegerType, StructType
 
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.expectation import Accumulator, EvaluationAccumulator, StatisticsAccumulator
@@ -32,8 +33,9 @@ SLICE_LENGTH = 1 << 17
 # Bytes of one vector that a driver is trusted to hold a few times over.
 MAX_VECTOR_BYTES = 2 << 30
 
-SUM_SCHEMA = "partition int, slice int, sums binary"
-SAMPLE_SCHEMA = "partition int, rows binary, weights binary"
+# Not as text, which the driver's JVM would have to parse on every pass.
+SUM_SCHEMA = StructType().add("partition", IntegerType()).add("slice", IntegerType()).add("sums", BinaryType())
+SAMPLE_SCHEMA = StructType().add("partition", IntegerType()).add("rows", BinaryType()).add("weights", BinaryType())
 _SUMS = pa.schema([("partition", pa.int32()), ("slice", pa.int32()), ("sums", pa.binary())])
 _SAMPLES = pa.schema([("partition", pa.int32()), ("rows", pa.binary()), ("weights", pa.binary())])
 
@@ -139,7 +141,7 @@ def added_up(blocks: DataFrame, task: PassTask, length: int, partitions: Collect
             "lower k, or use covarianceType diag or tied"
         )
     on_driver = 8 * length * len(partitions) <= DRIVER_SUM_BYTES
-    sums = blocks.drop("moments").mapInArrow(Fold(task, length if on_driver else SLICE_LENGTH), SUM_SCHEMA)
+    sums = blocks.mapInArrow(Fold(task, length if on_driver else SLICE_LENGTH), SUM_SCHEMA)
     if not on_driver:
         slices = -(-length // SLICE_LENGTH)
         by_slice = sums.repartition(slices, "slice").sortWithinPartitions("slice", "partition")
@@ -179,7 +181,7 @@ def add_slices(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def sampled(blocks: DataFrame, task: SamplePass, width: int) -> tuple[Block, Array | None] | None:
     """Run a sampling pass: rows (width, m) and weights (m,) in table order; None where a task missed its file."""
-    drawn = sorted(blocks.drop("moments").mapInArrow(task, SAMPLE_SCHEMA).collect(), key=lambda r: r["partition"])
+    drawn = sorted(blocks.mapInArrow(task, SAMPLE_SCHEMA).collect(), key=lambda r: r["partition"])
     if any(r["rows"] is None for r in drawn):
         return None
     rows = np.concatenate([np.frombuffer(r["rows"]).reshape(width, -1) for r in drawn], axis=1)
