@@ -214,7 +214,7 @@ class GaussianMixture(
         if constant.all() or (constant.any() and self.getCovarianceType() != "spherical"):
             named = [
                 f"{name!r} ({value:g})"
-                for name, value, same in zip(table.features.names, table.moments.minimum, constant, strict=True)
+                for name, value, same in zip(table.features.names, table.moments.low, constant, strict=True)
                 if same
             ]
             raise DataError(

@@ -24,6 +24,8 @@ _MIN_CHUNK, _MAX_CHUNK = products.SLICE, 24 * products.SLICE
 
 # Sums of exp(log-density - peak) below which the terms that underflow might matter: such rows are worked again.
 _FAR = {"float64": 1e-280, "float32": 1e-28}
+# Share of a chunk's rows from which it is worked again as a whole.
+_MANY_FAR = 1 / 16
 
 
 class Accumulator(Protocol):
@@ -217,8 +219,9 @@ class StatisticsAccumulator:
             if total.min() >= _FAR[plan.precision]:
                 log_density = np.log(total)
             else:
-                far = np.flatnonzero(total < _FAR[plan.precision])
-                again = np.empty((plan.n_rows, len(far)), terms.dtype)
+                found = np.flatnonzero(total < _FAR[plan.precision])
+                far = found if len(found) < _MANY_FAR * m else slice(None)  # picking many would cost more
+                again = np.empty((plan.n_rows, len(total[far])), terms.dtype)
                 again = self.kernel.weighted_log_prob(features[:, far], again)[segment.rows]
                 far_density = normalise(again)
                 own[:, far], total[far] = again, 1.0

@@ -8,6 +8,8 @@ import numpy as np
 
 from gmm_spark.core.covariance import Array, Block
 
+_FEW_ROWS = 64
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -19,16 +21,16 @@ class Moments:
     mean : array (d,)
     scatter : array (d,)
         Weighted sum of squared deviations from ``mean``, feature by feature.
-    minimum, maximum : array (d,)
-        Over all rows, weighted or not.
+    low, high : array (d,)
+        Two of each feature's values, weighted or not; equal only where all of them are.
     """
 
     rows: float
     weight_sum: float
     mean: Array
     scatter: Array
-    minimum: Array
-    maximum: Array
+    low: Array
+    high: Array
 
     @classmethod
     def zero(cls, d: int) -> Moments:
@@ -44,14 +46,16 @@ class Moments:
         weight_sum = float(m) if sample_weight is None else float(sample_weight.sum())
         mean, scatter = np.zeros(d), np.zeros(d)
         if weight_sum > 0:
-            weighted = rows if sample_weight is None else rows * sample_weight
-            mean = weighted.sum(axis=1, dtype=np.float64) / weight_sum
-            centred = rows - mean[:, None]
+            weight = np.ones(m) if sample_weight is None else sample_weight
+            wide = rows.astype(np.float64, copy=False)
+            mean = wide @ weight / weight_sum
+            centred = wide - mean[:, None]
             if sample_weight is None:
                 scatter = np.einsum("ij,ij->i", centred, centred)
             else:
                 scatter = np.einsum("ij,ij,j->i", centred, centred, sample_weight)
-        return cls(float(m), weight_sum, mean, scatter, _float64(rows.min(axis=1)), _float64(rows.max(axis=1)))
+        low, high = _two_values(rows)
+        return cls(float(m), weight_sum, mean, scatter, low, high)
 
     def __add__(self, other: Moments) -> Moments:
         """Merge the moments of disjoint rows."""
@@ -62,13 +66,13 @@ class Moments:
             delta = other.mean - self.mean if self.weight_sum > 0 else other.mean
             mean = self.mean + share * delta if self.weight_sum > 0 else other.mean
             scatter = self.scatter + other.scatter + self.weight_sum * share * delta**2
-        minimum, maximum = np.minimum(self.minimum, other.minimum), np.maximum(self.maximum, other.maximum)
-        return Moments(self.rows + other.rows, weight_sum, mean, scatter, minimum, maximum)
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return Moments(self.rows + other.rows, weight_sum, mean, scatter, low, high)
 
     @property
     def constant(self) -> Array:
         """Which features have one value in every row, (d,) of bool."""
-        return np.asarray(self.minimum == self.maximum)
+        return np.asarray(self.low == self.high)
 
     @property
     def variance(self) -> Array:
@@ -84,15 +88,20 @@ class Moments:
 
     def vector(self) -> Array:
         """Lay the moments out flat, (2 + 4 d,)."""
-        parts = [self.mean, self.scatter, self.minimum, self.maximum]
+        parts = [self.mean, self.scatter, self.low, self.high]
         return np.concatenate([[self.rows, self.weight_sum], *parts])
 
     @classmethod
     def from_vector(cls, vector: Array) -> Moments:
         """Read what :meth:`vector` laid out."""
-        mean, scatter, minimum, maximum = np.split(vector[2:], 4)
-        return cls(float(vector[0]), float(vector[1]), mean, scatter, minimum, maximum)
+        mean, scatter, low, high = np.split(vector[2:], 4)
+        return cls(float(vector[0]), float(vector[1]), mean, scatter, low, high)
 
 
-def _float64(values: Block) -> Array:
-    return np.asarray(values, dtype=np.float64)
+def _two_values(rows: Block) -> tuple[Array, Array]:
+    """Two values of each feature, equal only where all are: seldom more than a few rows have to be looked at."""
+    few = rows[:, :_FEW_ROWS]
+    low, high = few.min(axis=1).astype(np.float64), few.max(axis=1).astype(np.float64)
+    for i in np.flatnonzero(low == high):
+        low[i], high[i] = rows[i].min(), rows[i].max()
+    return low, high

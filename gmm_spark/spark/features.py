@@ -99,10 +99,18 @@ class Features:
         return np.float32 if self.single else np.float64
 
     def expressions(self) -> list[Column]:
-        """List the columns that tasks need, and only those, in the types they decode."""
+        """List the columns that tasks need, and only those, in the types they decode.
+
+        Numeric columns travel as one array: Spark hands a row to Arrow value by value, and an array's values cost
+        it two thirds of what as many columns do.
+        """
         number = "float" if self.single else "double"
-        cast = {"scalars": number, "array": f"array<{number}>"}.get(self.form)
-        found = [_column(c).cast(cast) if cast else _column(c) for c in self.columns]
+        if self.form == "scalars":
+            found = [F.array(*(_column(c).cast(number) for c in self.columns))]
+        elif self.form == "array":
+            found = [_column(self.columns[0]).cast(f"array<{number}>")]
+        else:
+            found = [_column(self.columns[0])]
         return found + ([_column(self.weight).cast("double")] if self.weight else [])
 
     def select(self, table: DataFrame) -> DataFrame:
@@ -111,13 +119,10 @@ class Features:
 
     def decode(self, columns: Sequence[pa.Array]) -> Decoded:
         """Turn the Arrow columns of one batch into floats and say which rows are bad."""
-        data = columns[: len(self.columns)]
-        if self.form == "scalars":
-            rows, reasons = _from_scalars(data, self.dtype)
-        elif self.form == "array":
-            rows, reasons = _from_lists(data[0], self.width, self.dtype)
+        if self.form == "vector":
+            rows, reasons = _from_vectors(columns[0], self.width)
         else:
-            rows, reasons = _from_vectors(data[0], self.width)
+            rows, reasons = _from_lists(columns[0], self.width, self.dtype)
         weight = None
         if self.weight:
             weight = _floats(columns[-1], np.float64)
@@ -240,17 +245,6 @@ def _floats(column: pa.Array, dtype: type[np.floating[Any]]) -> NDArray[Any]:
 
 def _nulls(column: pa.Array) -> Mask | None:
     return column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
-
-
-def _from_scalars(columns: Sequence[pa.Array], dtype: type[np.floating[Any]]) -> tuple[Block, dict[str, Mask]]:
-    rows = np.empty((len(columns), len(columns[0])), dtype)
-    missing: Mask | None = None
-    for target, column in zip(rows, columns, strict=True):
-        target[:] = _floats(column, dtype)
-        nulls = _nulls(column)
-        if nulls is not None:
-            missing = nulls if missing is None else missing | nulls
-    return rows, {} if missing is None else {NULL: missing}
 
 
 def _from_lists(column: pa.Array, width: int, dtype: type[np.floating[Any]]) -> tuple[Block, dict[str, Mask]]:

@@ -191,7 +191,11 @@ def test_sliced_products_are_plain_products(m, limit, rng, monkeypatch):
 @needs_longdouble
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_rows_too_far_for_any_term_to_show_count_in_full(mixture, rows, gate, precision, weighted, rng):
+@pytest.mark.parametrize("many", [0, 1], ids=["worked as a whole", "picked out"])
+def test_rows_too_far_for_any_term_to_show_count_in_full(
+    mixture, rows, gate, precision, weighted, many, rng, monkeypatch
+):
+    monkeypatch.setattr(expectation, "_MANY_FAR", many)
     rows = np.ascontiguousarray(rows[:, :40])
     away = 4000.0 * deviations(mixture).max() * rng.choice([-1.0, 1.0], (D, 40))
     far = ArrayTable(np.concatenate([rows, rows + away], axis=1), rng.uniform(0.5, 1.5, 80) if weighted else None)

@@ -210,7 +210,7 @@ def test_an_empty_batch_decodes_to_no_rows() -> None:
     for form, column in (
         ("array", pa.array([], pa.list_(pa.float64()))),
         ("vector", vector_array([])),
-        ("scalars", pa.array([], pa.float64())),
+        ("scalars", pa.array([], pa.list_(pa.float64()))),
     ):
         decoded = Features(("x",), form, 1, False, "w").decode([column, pa.array([], pa.float64())])  # type: ignore[arg-type]
         assert decoded.rows.shape == (1, 0)
@@ -219,10 +219,10 @@ def test_an_empty_batch_decodes_to_no_rows() -> None:
 
 def test_each_bad_row_counts_once_under_its_first_reason() -> None:
     nan, inf = float("nan"), float("inf")
-    x = pa.array([None, nan, inf, nan, 1.0, 1.0, 1.0, 1.0, 1.0])
-    y = pa.array([nan, inf, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0])
+    x = [None, nan, inf, nan, 1.0, 1.0, 1.0, 1.0, 1.0]
+    y = [nan, inf, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0]
     w = pa.array([-1.0, 1.0, -1.0, 1.0, -1.0, None, nan, inf, 2.0])
-    decoded = Features(("x", "y"), "scalars", 2, False, "w").decode([x, y, w])
+    decoded = Features(("x", "y"), "scalars", 2, False, "w").decode([pa.array(list(zip(x, y, strict=True))), w])
     assert decoded.bad == Counter({NULL: 1, NOT_A_NUMBER: 2, INFINITE: 1, NEGATIVE_WEIGHT: 1, BAD_WEIGHT: 3})
     rows, weight = decoded.usable()
     np.testing.assert_array_equal(rows, [[1.0], [7.0]])
