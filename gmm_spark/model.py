@@ -137,10 +137,12 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         featuresCol: str = "features",
         componentCol: str = "component",
         numPartitions: int | None = None,
+        precision: str = "float64",
     ) -> DataFrame:
         """Sample n rows, ordered by component; the same seed gives the same rows on any number of partitions.
 
-        ``outputCols`` names a column for each feature; without it they come as one array<double> column.
+        ``outputCols`` names a column for each feature; without it they come as one array column. With the precision
+        "float32" features are float, not double.
         """
         return sample_rows(
             spark,
@@ -151,6 +153,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
             features_col=featuresCol,
             component_col=componentCol,
             partitions=numPartitions,
+            precision=precision,
         )
 
     def write(self) -> ModelWriter:

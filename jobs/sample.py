@@ -39,6 +39,7 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
         featuresCol=output.vector or "features",
         componentCol=output.component,
         numPartitions=output.partitions,
+        precision=output.precision,
     )
     with report.timed("sample"):
         write_table(rows, output.path, output.mode)

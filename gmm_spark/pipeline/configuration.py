@@ -182,6 +182,7 @@ class SampleOutputSection(Section):
     )
     component: Text = Field("component", description="Column of the component that a row was drawn from.")
     partitions: Count | None = Field(None, description="Number of Spark tasks. The rows do not depend on it.")
+    precision: Precision = Field("float64", description="Type of the features: float64 (double) or float32 (float).")
     report: OptionalText = Field(None, description="JSON file to write the run report to.")
 
     @field_validator("vector")

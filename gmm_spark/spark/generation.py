@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
+from gmm_spark.core.covariance import Block
 from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.plan import PRECISIONS
 from gmm_spark.core.sampling import CHUNK_ROWS, component_counts, draw_chunk
 from gmm_spark.errors import ParameterError
 from gmm_spark.spark.threads import one_blas_thread
@@ -29,19 +31,21 @@ class DrawRows:
     seed: int
     names: tuple[str, ...]
     as_array: bool
+    single: bool
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Draw the chunks of one task."""
         for batch in stream:
             for chunk in batch.column(0).to_pylist():
                 with one_blas_thread():
-                    rows, components = draw_chunk(self.parameters, self.counts, self.seed, chunk)
+                    drawn, components = draw_chunk(self.parameters, self.counts, self.seed, chunk)
+                rows = drawn.astype(np.float32) if self.single else drawn
                 for start in range(0, len(components), _BATCH_ROWS):
                     part = slice(start, start + _BATCH_ROWS)
                     columns = [pa.array(components[part]), *self._features(rows[:, part])]
                     yield pa.RecordBatch.from_arrays(columns, names=list(self.names))
 
-    def _features(self, rows: NDArray[np.float64]) -> list[pa.Array]:
+    def _features(self, rows: Block) -> list[pa.Array]:
         d, m = rows.shape
         if not self.as_array:
             return [pa.array(row) for row in rows]
@@ -59,6 +63,7 @@ def sample_rows(
     features_col: str = "features",
     component_col: str = "component",
     partitions: int | None = None,
+    precision: str = "float64",
 ) -> DataFrame:
     """Sample n rows from a mixture, ordered by component.
 
@@ -75,6 +80,8 @@ def sample_rows(
     features_col, component_col : str
     partitions : int, optional
         Tasks; by default Spark's default parallelism.
+    precision : {"float64", "float32"}
+        Type of the features' columns: double or float. The rows are the same but for rounding.
 
     Returns
     -------
@@ -84,12 +91,14 @@ def sample_rows(
     Raises
     ------
     ParameterError
-        Where n is below 1, or the names do not fit the features or repeat one another.
+        Where n is below 1, the precision is unknown, or the names do not fit the features or repeat one another.
     """
     if n < 1:
         raise ParameterError(f"n={n}; need at least 1 row to sample")
     if partitions is not None and partitions < 1:
         raise ParameterError(f"numPartitions={partitions}; need at least 1")
+    if precision not in PRECISIONS:
+        raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
     if output_cols is not None and len(output_cols) != parameters.n_features:
         raise ParameterError(
             f"outputCols names {len(output_cols)} columns but the model has {parameters.n_features} features"
@@ -98,9 +107,10 @@ def sample_rows(
     if len({name.lower() for name in names}) < len(names):
         raise ParameterError(f"columns {', '.join(map(repr, names))} repeat a name; each needs its own")
     as_array = output_cols is None
-    feature_type: T.DataType = T.ArrayType(T.DoubleType(), containsNull=False) if as_array else T.DoubleType()
+    number = T.FloatType() if precision == "float32" else T.DoubleType()
+    feature_type: T.DataType = T.ArrayType(number, containsNull=False) if as_array else number
     types = [T.StructField(component_col, T.IntegerType(), nullable=False)]
     types += [T.StructField(name, feature_type, nullable=False) for name in names[1:]]
-    task = DrawRows(parameters, component_counts(parameters, n, seed), seed, names, as_array)
+    task = DrawRows(parameters, component_counts(parameters, n, seed), seed, names, as_array, precision == "float32")
     chunks = -(-n // CHUNK_ROWS)
     return spark.range(0, chunks, 1, partitions).mapInArrow(task, T.StructType(types))

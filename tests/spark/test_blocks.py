@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,12 @@ from pyspark.sql import functions as F
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.core.em import PassRecord
 from gmm_spark.errors import DataError
-from gmm_spark.spark.blocks import Handle, read_file
+from gmm_spark.core.plan import plan_pass
+from gmm_spark.spark import blocks as blocks_module
+from gmm_spark.spark.blocks import Handle, WriteBlocks, read_file
+from gmm_spark.spark.features import Features
 from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable
+from gmm_spark.spark.passes import Fold, StatisticsPass
 from tests.spark.cases import array_table, found_features, rough_start, three_blobs
 
 Files = Callable[[], list[Path]]
@@ -92,14 +97,17 @@ def test_empty_partitions_have_no_file(spark: SparkSession, table: DataFrame, bl
         assert blocks.rows == len(ROWS)
 
 
-def test_a_fit_that_fails_between_passes_leaves_no_files(table: DataFrame, block_files: Files) -> None:
+@pytest.mark.parametrize("error", [KeyError("the callback's own failure"), KeyboardInterrupt("the callback's own")])
+def test_a_fit_that_fails_or_is_interrupted_between_passes_leaves_no_files(
+    table: DataFrame, block_files: Files, error: BaseException
+) -> None:
     before = set(block_files())
 
     def fail(record: PassRecord) -> None:
         assert set(block_files()) - before
-        raise KeyError("the callback's own failure")
+        raise error
 
-    with pytest.raises(KeyError, match="own failure"):
+    with pytest.raises(type(error), match="own"):
         fit(table, fail)
     assert not set(block_files()) - before
 
@@ -252,6 +260,38 @@ def test_a_missing_file_is_a_miss_and_no_rows_need_no_file(tmp_path: Path) -> No
     nothing = read_file(handle_of(tmp_path / "none", 0))
     assert nothing is not None
     assert list(nothing) == []
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """Bytes that numpy and Python held at most during a call."""
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = Features(("v",), "array", 4, False, "w")
+    batch = pa.RecordBatch.from_pydict({"v": pa.array(np.ones((10_000, 4)).tolist()), "w": np.ones(10_000)})
+    monkeypatch.setattr(blocks_module, "_partition", lambda: 0)
+    monkeypatch.setattr(blocks_module, "_local_directories", lambda: [str(tmp_path)])
+    plan = plan_pass([rough_start(np.random.default_rng(0).normal(size=(9, 4)))], np.zeros(4), np.ones(4))
+
+    def pack(batches: int) -> Handle:
+        (answer,) = WriteBlocks(features, "run", strict=True)(batch for _ in range(batches))
+        return Handle.from_json(answer.column("handle")[0].as_py())
+
+    def one_pass(handle: Handle) -> None:
+        handles = pa.RecordBatch.from_pydict({"partition": [0], "handle": [handle.to_json()]})
+        list(Fold(StatisticsPass(plan), 1 << 17)(iter([handles])))
+
+    pack(2)  # what is loaded on first use is no part of either peak
+    small, large = pack(20), pack(200)
+    assert large.rows == 10 * small.rows
+    assert peak_of(lambda: pack(200)) < 1.1 * peak_of(lambda: pack(20))
+    one_pass(small)
+    assert peak_of(lambda: one_pass(large)) < 1.1 * peak_of(lambda: one_pass(small))
 
 
 # Streaming

@@ -38,6 +38,17 @@ def test_the_rows_are_the_same_whatever_the_partitions(
     np.testing.assert_array_equal(np.array(sample.toPandas(), dtype=float), drawn)
 
 
+@pytest.mark.parametrize("columns", [["x", "y"], None])
+def test_single_precision_rounds_the_same_rows(
+    spark: SparkSession, parameters: MixtureParameters, drawn: np.ndarray, columns: list[str] | None
+) -> None:
+    single = GaussianMixtureModel(parameters).sample(spark, N, 5, outputCols=columns, precision="float32")
+    assert {kind for _, kind in single.dtypes[1:]} == ({"float"} if columns else {"array<float>"})
+    rows = single.collect()
+    found = [list(row)[1:] if columns else row["features"] for row in rows]
+    np.testing.assert_array_equal(np.array(found, np.float32), drawn[:, 1:].astype(np.float32))
+
+
 def test_another_seed_gives_other_rows(spark: SparkSession, parameters: MixtureParameters, drawn: np.ndarray) -> None:
     other = GaussianMixtureModel(parameters).sample(spark, 1000, 6, outputCols=["x", "y"]).toPandas()
     assert not np.isin(other["x"].to_numpy(), drawn[:, 1]).any()
@@ -109,6 +120,7 @@ def test_a_component_of_no_weight_is_never_drawn(spark: SparkSession) -> None:
     [
         ({"n": 0}, "n=0.*at least 1"),
         ({"numPartitions": 0}, "numPartitions=0.*at least 1"),
+        ({"precision": "half"}, "precision='half'.*float64, float32"),
         ({"outputCols": ["x"]}, "outputCols names 1 columns.*2 features"),
         ({"outputCols": ["x", "X"]}, "'x', 'X'.*repeat a name"),
         ({"outputCols": ["x", "component"]}, "'component'.*repeat a name"),
