@@ -83,6 +83,12 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def second(work: Callable[[], Any]) -> float:
+    """Seconds of the second of two calls: passes follow one another, while other contenders let files go cold."""
+    work()
+    return timed(work)
+
+
 def compete(case: str, setting: Setting, contenders: Contenders, rounds: int) -> Result:
     """Run the contenders in turn, once to warm up and then ``rounds`` times."""
     result = Result(case, asdict(setting), {name: [] for name in contenders})
@@ -128,13 +134,13 @@ class Bench:
             drawn.drop("component").write.mode("overwrite").parquet(str(path))
         return self.spark.read.parquet(str(path))
 
-    def packed(self, s: Setting, table: DataFrame | None = None) -> PackedTable:
+    def packed(self, s: Setting, table: DataFrame | None = None, streaming: bool | None = None) -> PackedTable:
         """The same rows packed into blocks."""
         table = table or self.table(s)
         features = resolve_features(table, "", columns(s.d), None, None)
         if features is None:
             raise RuntimeError("the benchmark's own table has no features")
-        return PackedTable(table, features, precision=s.precision)
+        return PackedTable(table, features, precision=s.precision, streaming=streaming)
 
     @contextmanager
     def passes(self, s: Setting) -> Iterator[Contenders]:
@@ -142,7 +148,7 @@ class Bench:
         start = mixture(s.d, s.k, s.structure, seed=7)
         with self.packed(s) as packed:
             centred = start.shifted(-packed.moments.mean)
-            contenders: Contenders = {"gmm_spark, one pass": lambda: timed(lambda: packed.expect([centred]))}
+            contenders: Contenders = {"gmm_spark, one pass": lambda: second(lambda: packed.expect([centred]))}
             if "pyspark" in self.against:
                 contenders["pyspark.ml, one pass"] = self._pyspark_pass(s)
             if "sklearn" in self.against:
@@ -209,7 +215,18 @@ class Bench:
             candidate = mixture(s.d, s.k, s.structure).shifted(-packed.moments.mean)
             yield {
                 "bare kernel": lambda: share * timed(lambda: fold.add(block, None)),
-                "whole pass": lambda: timed(lambda: packed.expect([candidate])),
+                "whole pass": lambda: second(lambda: packed.expect([candidate])),
+            }
+
+    @contextmanager
+    def streams(self, s: Setting) -> Iterator[Contenders]:
+        """A pass over files on local disks against one over blocks that stream through Spark."""
+        candidate = mixture(s.d, s.k, s.structure)
+        with self.packed(s) as packed, self.packed(s, streaming=True) as streamed:
+            centred = candidate.shifted(-packed.moments.mean)
+            yield {
+                "pass over local files": lambda: second(lambda: packed.expect([centred])),
+                "pass over streamed blocks": lambda: second(lambda: streamed.expect([centred])),
             }
 
     @contextmanager
@@ -262,6 +279,7 @@ CASES: dict[str, Callable[[Bench, Setting], AbstractContextManager[Contenders]]]
     "kernel": Bench.kernels,
     "structures": Bench.structures,
     "whole": Bench.wholes,
+    "stream": Bench.streams,
     "pack": Bench.packs,
     "score": Bench.scores,
     "sample": Bench.samples,
