@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -38,7 +39,7 @@ Answer = TypeVar("Answer")
 # Packing anew more often than this means that files do not stay where their handles are.
 MAX_REBUILDS = 2
 # Rows below which a task of its own is not worth its overhead, and bytes above which it has enough to do.
-MIN_TASK_ROWS, TASK_BYTES = 100_000, 64 << 20
+MIN_TASK_ROWS, TASK_BYTES = 100_000, 1 << 30
 # Tasks a core may get however small they are: enough to even out their lengths.
 TASKS_PER_CORE = 8
 
@@ -139,10 +140,7 @@ class PackedTable:
         Each partition's share is drawn on the driver, so that the sample is uniform whatever the partitions' sizes.
         """
         sizes = [h.rows for h in self._handles]
-        quotas = np.array(sizes)
-        if self.rows > n:
-            stream = random_stream(seed, Purpose.TABLE_SAMPLE)
-            quotas = stream.multivariate_hypergeometric(sizes, n, method="marginals")
+        quotas = shares_of(sizes, n, random_stream(seed, Purpose.TABLE_SAMPLE))
         partitions = [h.partition for h in self._handles]
         shares = {p: (q, s) for p, q, s in zip(partitions, quotas.tolist(), sizes, strict=True)}
         task = SamplePass(shares, seed)
@@ -262,3 +260,15 @@ class PackedTable:
             raise DataError(f"no usable row in {columns}{skipped}; check the filter and the columns")
         if not self.moments.weight_sum > 0:
             raise DataError(f"weightCol={self.features.weight!r} sums to 0; give at least one row a positive weight")
+
+
+def shares_of(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How many of n rows, drawn without replacement from all, fall to each partition; all rows where n is no less.
+
+    Counted from drawn positions: numpy's multivariate hypergeometric ends at 10^9 rows.
+    """
+    ends = np.cumsum(sizes, dtype=np.int64)
+    if ends[-1] <= n:
+        return np.array(sizes, dtype=np.int64)
+    drawn = rng.choice(int(ends[-1]), n, replace=False, shuffle=False)
+    return np.bincount(np.searchsorted(ends, drawn, side="right"), minlength=len(ends))

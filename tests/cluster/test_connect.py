@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-pytestmark = pytest.mark.connect
+from tests.cluster.programs import outcome_of
 
-PROGRAM = Path(__file__).with_name("fit_over_connect.py")
+pytestmark = pytest.mark.connect
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(tmp_path_factory.mktemp("model") / "m")],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env=os.environ | {"PYSPARK_PYTHON": sys.executable},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return outcome_of("fit_over_connect.py", str(tmp_path_factory.mktemp("model") / "m"))
 
 
 def test_the_session_is_a_connect_client(outcome: dict[str, object]) -> None:

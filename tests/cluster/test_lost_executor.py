@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.cluster.programs import outcome_of
+
 pytestmark = pytest.mark.cluster
 
-PROGRAM = Path(__file__).with_name("fit_while_executors_die.py")
-
-
-def fit_with_kills(table: Path, kills: str) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(table), kills],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env=os.environ | {"PYSPARK_PYTHON": sys.executable},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+PROGRAM = "fit_while_executors_die.py"
 
 
 @pytest.fixture
@@ -43,8 +28,8 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_killing_two_executors_during_a_fit_changes_nothing(table: Path) -> None:
-    quiet = fit_with_kills(table, "")
-    killed = fit_with_kills(table, "3,6")
+    quiet = outcome_of(PROGRAM, str(table), "")
+    killed = outcome_of(PROGRAM, str(table), "3,6")
     assert killed["killed"] == 2
     assert killed["passes"] == quiet["passes"]
     assert killed["rows"] == quiet["rows"] == 160_000

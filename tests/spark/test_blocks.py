@@ -15,6 +15,7 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from scipy.stats import multivariate_hypergeom
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.core.em import PassRecord
@@ -23,7 +24,7 @@ from gmm_spark.errors import DataError
 from gmm_spark.spark import blocks as blocks_module
 from gmm_spark.spark.blocks import Handle, WriteBlocks, read_file
 from gmm_spark.spark.features import Features
-from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable
+from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable, shares_of
 from gmm_spark.spark.passes import Fold, StatisticsPass
 from tests.spark.cases import array_table, found_features, rough_start, three_blobs
 
@@ -368,3 +369,19 @@ def test_a_sample_of_more_than_there_is_takes_every_row_once(table: DataFrame) -
     order, expected = np.lexsort(rows), np.lexsort(ROWS.T)
     np.testing.assert_array_equal(rows.T[order], ROWS[expected])
     np.testing.assert_array_equal(weight[order], WEIGHT[expected])
+
+
+def test_shares_of_a_sample_are_hypergeometric() -> None:
+    sizes = [5, 0, 20, 75]
+    drawn = np.array([shares_of(sizes, 10, np.random.default_rng(seed)) for seed in range(4000)])
+    assert (drawn.sum(axis=1) == 10).all()
+    assert (drawn <= sizes).all()
+    expected = multivariate_hypergeom(m=sizes, n=10)
+    np.testing.assert_allclose(drawn.mean(axis=0), expected.mean(), atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.T, ddof=0), expected.cov(), atol=0.15)
+
+
+def test_shares_of_tables_of_any_size_can_be_drawn() -> None:
+    quotas = shares_of([6 * 10**9, 3 * 10**9], 100_000, np.random.default_rng(0))
+    assert quotas.sum() == 100_000
+    assert quotas[0] == pytest.approx(2 / 3 * 100_000, rel=0.02)
