@@ -45,16 +45,17 @@ class Moments:
             return cls.zero(d)
         weight_sum = float(m) if sample_weight is None else float(sample_weight.sum())
         mean, scatter = np.zeros(d), np.zeros(d)
+        low, high = _two_values(rows)
         if weight_sum > 0:
             weight = np.ones(m) if sample_weight is None else sample_weight
             wide = rows.astype(np.float64, copy=False)
-            mean = wide @ weight / weight_sum
+            # A sum of equal values rounds; centred at anything else, a constant feature would seem to vary.
+            mean = np.where(low == high, low, wide @ weight / weight_sum)
             centred = wide - mean[:, None]
             if sample_weight is None:
                 scatter = np.einsum("ij,ij->i", centred, centred)
             else:
                 scatter = np.einsum("ij,ij,j->i", centred, centred, sample_weight)
-        low, high = _two_values(rows)
         return cls(float(m), weight_sum, mean, scatter, low, high)
 
     def __add__(self, other: Moments) -> Moments:

@@ -141,5 +141,7 @@ def test_a_feature_is_constant_only_where_its_last_row_is_like_the_first():
     rows = np.full((2, 10_000), 0.1)
     rows[1, -1] = np.nextafter(0.1, 1.0)
     np.testing.assert_array_equal(Moments.of(rows).constant, [True, False])
+    assert Moments.of(rows).mean[0] == 0.1
+    assert Moments.of(rows).scatter[0] == 0.0
     parts = Moments.of(rows[:, :5000]) + Moments.of(rows[:, 5000:])
     np.testing.assert_array_equal(parts.constant, [True, False])
