@@ -48,7 +48,7 @@ class Moments:
         low, high = _two_values(rows)
         if weight_sum > 0:
             weight = np.ones(m) if sample_weight is None else sample_weight
-            wide = rows.astype(np.float64, copy=False)
+            wide = np.ascontiguousarray(rows, dtype=np.float64)  # however rows lie, BLAS adds in one order
             # A sum of equal values rounds; centred at anything else, a constant feature would seem to vary.
             mean = np.where(low == high, low, wide @ weight / weight_sum)
             centred = wide - mean[:, None]
