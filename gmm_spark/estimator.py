@@ -53,6 +53,9 @@ class GaussianMixture(
     initMode : {"k-means++", "kmeans", "random_from_data", "random"}
     regCovar : float
         Variance added to each feature, as a share of that feature's variance in the table.
+    accelerate : bool
+        Try an extrapolated step (Anderson) beside each EM step, in the same pass, and go on from the likelier of the
+        two: fewer passes to the same fixed points, each with twice the arithmetic.
     handleInvalid : {"error", "skip", "keep"}
         What a row with a null, NaN, infinity or wrong width does. Fitting skips and counts such rows under both
         "skip" and "keep"; ``transform`` drops them or keeps them with null outputs.
@@ -89,6 +92,7 @@ class GaussianMixture(
         nInit: int = 1,
         initMode: str = "k-means++",
         regCovar: float = 1e-6,
+        accelerate: bool = True,
         handleInvalid: str = "error",
         precision: str = "float64",
         aggregationDepth: int = 2,
@@ -135,6 +139,10 @@ class GaussianMixture(
     def setRegCovar(self, value: float) -> GaussianMixture:
         """Set the regularisation, as a share of each feature's variance."""
         return self._set(regCovar=value)
+
+    def setAccelerate(self, value: bool) -> GaussianMixture:
+        """Set whether extrapolated steps are tried."""
+        return self._set(accelerate=value)
 
     def setAggregationDepth(self, value: int) -> GaussianMixture:
         """Accept pyspark.ml's parameter; it changes nothing here."""
@@ -183,6 +191,7 @@ class GaussianMixture(
             n_init=self.getNInit(),
             init_mode=self.getInitMode(),
             reg_covar=self.getRegCovar(),
+            accelerate=self.getAccelerate(),
         )
         if self._initial is not None:
             return polish(table, self._initial.shifted(-table.moments.mean), settings, self._callback)

@@ -57,6 +57,12 @@ class GaussianMixtureParams(
         "Variance added to each feature, as a share of its variance, >= 0.",
         TypeConverters.toFloat,
     )
+    accelerate: Param[bool] = Param(
+        Params._dummy(),
+        "accelerate",
+        "Try an extrapolated step beside each EM step, in the same pass, and go on from the likelier.",
+        TypeConverters.toBoolean,
+    )
     handleInvalid: Param[str] = Param(
         Params._dummy(),
         "handleInvalid",
@@ -82,6 +88,7 @@ class GaussianMixtureParams(
             nInit=1,
             initMode="k-means++",
             regCovar=1e-6,
+            accelerate=True,
             handleInvalid="error",
             precision="float64",
             logDensityCol="",
@@ -107,6 +114,10 @@ class GaussianMixtureParams(
     def getRegCovar(self) -> float:
         """Return the regularisation, relative to each feature's variance."""
         return self.getOrDefault(self.regCovar)
+
+    def getAccelerate(self) -> bool:
+        """Return whether extrapolated steps are tried."""
+        return self.getOrDefault(self.accelerate)
 
     def getHandleInvalid(self) -> str:
         """Return what a bad row does."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gmm_spark.errors import NotConvergedError
@@ -43,6 +44,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
         nInit=mixture.n_init,
         initMode=mixture.init_mode,
         regCovar=mixture.reg_covar,
+        accelerate=mixture.accelerate,
         precision=mixture.precision,
     )
     if mixture.initial_model is not None:
@@ -78,10 +80,7 @@ def describe(model: GaussianMixtureModel, report: RunReport) -> None:
         lower_bound=summary.lowerBound,
         aic=summary.aic,
         bic=summary.bic,
-        history=[
-            {"iteration": one.iteration, "lower_bound": one.lower_bound, "change": one.change, "seconds": one.seconds}
-            for one in summary.history
-        ],
+        history=[asdict(record) for record in summary.history],
     )
     report.add("mixture", features=model.featureNames, **model.parameters.to_dict())
 

@@ -1,7 +1,9 @@
 """The EM loop, over a table that answers ``expect``.
 
 One iteration is one pass: the E step's statistics under the current parameters, then the M step.
-Several starts go through the same passes together; each leaves when it has converged.
+Several starts go through the same passes together; each leaves when it has converged. Accelerated, a start
+tries an extrapolated step in the same pass as the plain one and goes on from the likelier of the two, so that
+no pass is lost and the likelihood falls no more than it does without.
 
 Regularisation adds ``reg_covar`` times each feature's variance to the diagonal of every covariance,
 so that a change of units changes nothing. A component whose responsibilities fade to nothing keeps
@@ -13,9 +15,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
+from gmm_spark.core.acceleration import Anderson
 from gmm_spark.core.covariance import Array
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.statistics import SufficientStatistics
@@ -40,12 +44,20 @@ class PassRecord:
         Since the pass before; NaN on the first.
     seconds : float
         Wall time of the pass and its M step.
+    step : {"plain", "extrapolated", "refused"}
+        What the parameters came from: a plain EM step, an extrapolated one, or a plain one that was likelier than
+        the extrapolated one beside it.
+    remaining : float
+        Estimate of what the lower bound still has to gain, nats, from the last two changes (Aitken; Boehning et
+        al. 1994); NaN where they do not shrink.
     """
 
     iteration: int
     lower_bound: float
     change: float
     seconds: float
+    step: str = "plain"
+    remaining: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +109,60 @@ def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floo
     return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type)
 
 
+class _Run:
+    """One start on its way: where it is, what it tries next, what it has behind it."""
+
+    def __init__(self, start: MixtureParameters, done: tuple[PassRecord, ...], accelerate: bool) -> None:
+        self.candidates = [start]
+        self.history = list(done)
+        self._memory = Anderson() if accelerate else None
+
+    def advance(self, statistics: Sequence[SufficientStatistics], floor: Array, iteration: int, seconds: float) -> None:
+        """Go on from the likelier candidate; raises DegenerateComponentError where the plain one has no M step."""
+        plain = maximize(statistics[0], self.candidates[0], floor)
+        steps = [(self.candidates[0], plain, statistics[0].lower_bound, "plain")]
+        if len(self.candidates) > 1:
+            steps = self._with_extrapolated(steps[0], statistics[1], floor)
+        _, image, lower_bound, step = steps[-1]
+        self.history.append(_record(self.history, iteration, lower_bound, seconds, step))
+        self.candidates = [image]
+        if self._memory is not None:
+            for point, reached, _, _ in steps:
+                self._memory.add(point, reached)
+            if step == "refused":
+                self._memory.forget()
+            proposal = self._memory.propose(image)
+            if proposal is not None:
+                self.candidates.append(proposal)
+
+    def _with_extrapolated(self, plain: _Step, statistics: SufficientStatistics, floor: Array) -> list[_Step]:
+        """Both steps of a pass, the likelier last."""
+        point, image, lower_bound, _ = plain
+        refused = (point, image, lower_bound, "refused")
+        if not statistics.lower_bound >= lower_bound:
+            return [refused]
+        try:
+            beyond = maximize(statistics, self.candidates[1], floor)
+        except DegenerateComponentError:
+            return [refused]
+        return [plain, (self.candidates[1], beyond, statistics.lower_bound, "extrapolated")]
+
+    def result(self, converged: bool) -> EMResult:
+        """Where the start has ended."""
+        return EMResult(self.candidates[0], self.history[-1].lower_bound, converged, tuple(self.history))
+
+
+_Step: TypeAlias = "tuple[MixtureParameters, MixtureParameters, float, str]"
+"""A point, its image under EM, the point's lower bound, and how the point was come by."""
+
+
+def _record(history: Sequence[PassRecord], iteration: int, lower_bound: float, seconds: float, step: str) -> PassRecord:
+    change = lower_bound - history[-1].lower_bound if history else float("nan")
+    ratio = change / history[-1].change if history and history[-1].change else float("nan")
+    remaining = change * ratio / (1 - ratio) if 0 < ratio < 1 else float("nan")
+    return PassRecord(iteration, lower_bound, change, seconds, step, remaining)
+
+
 def fit(
     table: Table,
     starts: Sequence[MixtureParameters],
@@ -104,6 +170,7 @@ def fit(
     max_iter: int,
     tol: float,
     reg_covar: float = 0.0,
+    accelerate: bool = False,
     callback: Callable[[PassRecord], None] | None = None,
     done: tuple[PassRecord, ...] = (),
 ) -> list[EMResult]:
@@ -120,6 +187,8 @@ def fit(
         A start has converged when a pass changes its mean log-likelihood per row by less than this, in nats.
     reg_covar : float
         Variance added to each feature, as a share of the feature's variance in the table.
+    accelerate : bool
+        Try an extrapolated step beside each plain one, in the same pass.
     callback : callable, optional
         Called after each pass with the record of the start that leads.
     done : tuple of PassRecord
@@ -140,31 +209,28 @@ def fit(
     if not starts or max_iter < 1:
         raise ParameterError(f"got {len(starts)} start(s) and maxIter={max_iter}; need at least one of each")
     floor = reg_covar * table.moments.variance
-    current: dict[int, MixtureParameters] = dict(enumerate(starts))
-    histories = {i: list(done) for i in current}
+    runs = {i: _Run(start, done, accelerate) for i, start in enumerate(starts)}
     results: dict[int, EMResult] = {}
     failure: DegenerateComponentError | None = None
     last = len(done) + max_iter
     for iteration in range(len(done) + 1, last + 1):
         began = time.perf_counter()
-        statistics = table.expect(list(current.values()))
-        for i, found in zip(list(current), statistics, strict=True):
+        statistics = iter(table.expect([c for run in runs.values() for c in run.candidates]))
+        reached: list[PassRecord] = []
+        for i, run in list(runs.items()):
             try:
-                current[i] = maximize(found, current[i], floor)
+                run.advance([next(statistics) for _ in run.candidates], floor, iteration, time.perf_counter() - began)
             except DegenerateComponentError as error:
                 failure = error
-                del current[i]
+                del runs[i]
                 continue
-            before = histories[i][-1].lower_bound if histories[i] else float("nan")
-            change = found.lower_bound - before
-            histories[i].append(PassRecord(iteration, found.lower_bound, change, time.perf_counter() - began))
-            converged = abs(change) < tol
+            reached.append(run.history[-1])
+            converged = abs(run.history[-1].change) < tol
             if converged or iteration == last:
-                results[i] = EMResult(current.pop(i), found.lower_bound, converged, tuple(histories[i]))
-        reached = [h[-1] for i, h in histories.items() if h and h[-1].iteration == iteration]
+                results[i] = runs.pop(i).result(converged)
         if callback is not None and reached:
             callback(max(reached, key=lambda r: r.lower_bound))
-        if not current:
+        if not runs:
             break
     if not results:
         raise failure or DegenerateComponentError("every start degenerated; raise regCovar or lower k")

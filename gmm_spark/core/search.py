@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.em import EMResult, PassRecord, best, fit
@@ -41,6 +42,12 @@ class Settings:
     n_init: int = 1
     init_mode: str = "k-means++"
     reg_covar: float = 1e-6
+    accelerate: bool = True
+
+    def loop(self, max_iter: int) -> dict[str, Any]:
+        """What :func:`gmm_spark.core.em.fit` is asked for, for at most so many passes."""
+        asked = {"tol": self.tol, "reg_covar": self.reg_covar, "accelerate": self.accelerate}
+        return {"max_iter": max_iter, **asked}
 
 
 def search(
@@ -71,7 +78,7 @@ def search(
     if len(finalists) == 1:
         return polish(table, finalists[0], settings, callback)
     shared = min(_SHARED_PASSES, settings.max_iter)
-    results = fit(table, finalists, max_iter=shared, tol=settings.tol, reg_covar=settings.reg_covar, callback=callback)
+    results = fit(table, finalists, **settings.loop(shared), callback=callback)
     leader = best(results)
     if leader.converged or shared == settings.max_iter:
         return leader
@@ -86,15 +93,7 @@ def polish(
     done: tuple[PassRecord, ...] = (),
 ) -> EMResult:
     """Run one start to the table's fixed point, within the passes that ``done`` leaves of ``max_iter``."""
-    (result,) = fit(
-        table,
-        [start],
-        max_iter=settings.max_iter - len(done),
-        tol=settings.tol,
-        reg_covar=settings.reg_covar,
-        callback=callback,
-        done=done,
-    )
+    (result,) = fit(table, [start], **settings.loop(settings.max_iter - len(done)), callback=callback, done=done)
     return result
 
 
@@ -117,9 +116,9 @@ def _finalists(table: Table, sample: tuple[Block, Array | None], settings: Setti
     trial = ArrayTable(rows, weight, moments=table.moments)
     try:
         if len(starts) > _FINALISTS and len(starts) * rows.shape[1] > _RANK_ABOVE:
-            ranked = fit(trial, starts, max_iter=_RANKING_ITERATIONS, tol=settings.tol, reg_covar=settings.reg_covar)
+            ranked = fit(trial, starts, **settings.loop(_RANKING_ITERATIONS))
             starts = [r.parameters for r in _by_bound(ranked)[:_FINALISTS]]
-        near = fit(trial, starts, max_iter=_SAMPLE_ITERATIONS, tol=settings.tol, reg_covar=settings.reg_covar)
+        near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS))
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return starts[:_FINALISTS]

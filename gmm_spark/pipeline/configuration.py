@@ -102,6 +102,9 @@ class MixtureSection(Section):
     reg_covar: Tolerance = Field(
         1e-6, description="Added to the variances, as a fraction of each feature's variance in the table."
     )
+    accelerate: bool = Field(
+        True, description="Try an extrapolated step beside each EM step: fewer passes, twice the arithmetic in each."
+    )
     precision: Precision = Field("float64", description="Arithmetic of the products over rows.")
     initial_model: OptionalText = Field(None, description="Saved model to start from, instead of model.init_mode.")
 
