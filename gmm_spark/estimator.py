@@ -53,6 +53,9 @@ class GaussianMixture(
     initMode : {"k-means++", "kmeans", "random_from_data", "random"}
     regCovar : float
         Variance added to each feature, as a share of that feature's variance in the table.
+    sampleRows : int
+        Rows of the sample that starts are drawn from and first run on; the best few go on over the full table. 0 runs
+        every start on the full table, all in the same passes.
     accelerate : bool
         Try an extrapolated step (Anderson) beside each EM step, in the same pass, and go on from the likelier of the
         two: fewer passes to the same fixed points, each with twice the arithmetic.
@@ -92,6 +95,7 @@ class GaussianMixture(
         nInit: int = 1,
         initMode: str = "k-means++",
         regCovar: float = 1e-6,
+        sampleRows: int = SAMPLE_ROWS,
         accelerate: bool = True,
         handleInvalid: str = "error",
         precision: str = "float64",
@@ -139,6 +143,10 @@ class GaussianMixture(
     def setRegCovar(self, value: float) -> GaussianMixture:
         """Set the regularisation, as a share of each feature's variance."""
         return self._set(regCovar=value)
+
+    def setSampleRows(self, value: int) -> GaussianMixture:
+        """Set the number of rows that starts are first run on; 0: the full table."""
+        return self._set(sampleRows=value)
 
     def setAccelerate(self, value: bool) -> GaussianMixture:
         """Set whether extrapolated steps are tried."""
@@ -192,10 +200,11 @@ class GaussianMixture(
             init_mode=self.getInitMode(),
             reg_covar=self.getRegCovar(),
             accelerate=self.getAccelerate(),
+            sample_rows=self.getSampleRows(),
         )
         if self._initial is not None:
             return polish(table, self._initial.shifted(-table.moments.mean), settings, self._callback)
-        return search(table, table.sample(SAMPLE_ROWS, settings.seed), settings, self._callback)
+        return search(table, table.sample(settings.rows_to_draw, settings.seed), settings, self._callback)
 
     def _known_width(self) -> int | None:
         return None if self._initial is None else self._initial.n_features

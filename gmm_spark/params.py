@@ -21,6 +21,7 @@ from pyspark.ml.param.shared import (
 from gmm_spark.core.covariance import STRUCTURES
 from gmm_spark.core.initialization import START_MODES
 from gmm_spark.core.plan import PRECISIONS
+from gmm_spark.core.search import SAMPLE_ROWS
 from gmm_spark.errors import ParameterError
 from gmm_spark.spark.features import HANDLE_INVALID
 from gmm_spark.spark.scoring import LOG_DENSITY, PREDICTION, PROBABILITY
@@ -57,6 +58,12 @@ class GaussianMixtureParams(
         "Variance added to each feature, as a share of its variance, >= 0.",
         TypeConverters.toFloat,
     )
+    sampleRows: Param[int] = Param(
+        Params._dummy(),
+        "sampleRows",
+        "Rows of the sample on which starts are drawn and first run, >= 0; 0: every start on the full table.",
+        TypeConverters.toInt,
+    )
     accelerate: Param[bool] = Param(
         Params._dummy(),
         "accelerate",
@@ -89,6 +96,7 @@ class GaussianMixtureParams(
             initMode="k-means++",
             regCovar=1e-6,
             accelerate=True,
+            sampleRows=SAMPLE_ROWS,
             handleInvalid="error",
             precision="float64",
             logDensityCol="",
@@ -114,6 +122,10 @@ class GaussianMixtureParams(
     def getRegCovar(self) -> float:
         """Return the regularisation, relative to each feature's variance."""
         return self.getOrDefault(self.regCovar)
+
+    def getSampleRows(self) -> int:
+        """Return the number of rows that starts are first run on."""
+        return self.getOrDefault(self.sampleRows)
 
     def getAccelerate(self) -> bool:
         """Return whether extrapolated steps are tried."""
@@ -186,7 +198,14 @@ class GaussianMixtureParams(
     def check_params(self) -> None:
         """Check every value; raises ParameterError that lists all faults."""
         faults = []
-        for param, least in ((self.k, 1), (self.maxIter, 1), (self.nInit, 1), (self.aggregationDepth, 1)):
+        least_values = (
+            (self.k, 1),
+            (self.maxIter, 1),
+            (self.nInit, 1),
+            (self.sampleRows, 0),
+            (self.aggregationDepth, 1),
+        )
+        for param, least in least_values:
             if self.getOrDefault(param) < least:
                 faults.append(f"{param.name}={self.getOrDefault(param)}; need at least {least}")
         faults += [

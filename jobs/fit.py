@@ -44,6 +44,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
         nInit=mixture.n_init,
         initMode=mixture.init_mode,
         regCovar=mixture.reg_covar,
+        sampleRows=mixture.sample_rows,
         accelerate=mixture.accelerate,
         precision=mixture.precision,
     )

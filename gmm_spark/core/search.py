@@ -18,7 +18,7 @@ from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.core.table import ArrayTable, Table
 from gmm_spark.errors import DegenerateComponentError
 
-# Rows that starts are drawn from and first run on.
+# Rows that starts are drawn from and first run on, unless asked otherwise.
 SAMPLE_ROWS = 100_000
 # Iterations on the sample of all starts, to rank them, and of the best few, to bring them near their fixed points.
 _RANKING_ITERATIONS = 10
@@ -43,6 +43,12 @@ class Settings:
     init_mode: str = "k-means++"
     reg_covar: float = 1e-6
     accelerate: bool = True
+    sample_rows: int = SAMPLE_ROWS
+
+    @property
+    def rows_to_draw(self) -> int:
+        """Rows of the sample that starts are drawn from, on which they need not be run."""
+        return self.sample_rows or SAMPLE_ROWS
 
     def loop(self, max_iter: int) -> dict[str, Any]:
         """What :func:`gmm_spark.core.em.fit` is asked for, for at most so many passes."""
@@ -64,6 +70,7 @@ def search(
     sample : rows (d, m) and weights (m,) or None
         Drawn from the table, in its own coordinates.
     settings : Settings
+        With ``sample_rows`` 0 no start is run on the sample: all go over the full table together, to their ends.
     callback : callable, optional
         Called after each pass over the table.
 
@@ -74,7 +81,10 @@ def search(
     DataError
         Where the sample has fewer distinct rows than k.
     """
-    finalists = _finalists(table, sample, settings)
+    starts = _starts(table, sample, settings)
+    if settings.sample_rows == 0:
+        return best(fit(table, starts, **settings.loop(settings.max_iter), callback=callback))
+    finalists = _finalists(table, sample, starts, settings)
     if len(finalists) == 1:
         return polish(table, finalists[0], settings, callback)
     shared = min(_SHARED_PASSES, settings.max_iter)
@@ -97,11 +107,10 @@ def polish(
     return result
 
 
-def _finalists(table: Table, sample: tuple[Block, Array | None], settings: Settings) -> list[MixtureParameters]:
-    """Draw the starts, run them on the sample, and return the most promising, best first."""
+def _starts(table: Table, sample: tuple[Block, Array | None], settings: Settings) -> list[MixtureParameters]:
     rows, weight = sample
     centred = rows - table.moments.mean[:, None]
-    starts = [
+    return [
         draw_start(
             centred,
             weight,
@@ -113,6 +122,13 @@ def _finalists(table: Table, sample: tuple[Block, Array | None], settings: Setti
         )
         for i in range(settings.n_init)
     ]
+
+
+def _finalists(
+    table: Table, sample: tuple[Block, Array | None], starts: list[MixtureParameters], settings: Settings
+) -> list[MixtureParameters]:
+    """Run the starts on the sample and return the most promising, best first."""
+    rows, weight = sample
     trial = ArrayTable(rows, weight, moments=table.moments)
     try:
         if len(starts) > _FINALISTS and len(starts) * rows.shape[1] > _RANK_ABOVE:

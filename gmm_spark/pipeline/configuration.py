@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from gmm_spark.pipeline.fields import (
     Columns,
     Count,
+    CountOrZero,
     CovarianceType,
     HandleInvalid,
     InitMode,
@@ -101,6 +102,9 @@ class MixtureSection(Section):
     init_mode: InitMode = Field("k-means++", description="How a start is drawn.")
     reg_covar: Tolerance = Field(
         1e-6, description="Added to the variances, as a fraction of each feature's variance in the table."
+    )
+    sample_rows: CountOrZero = Field(
+        100_000, description="Rows that starts are drawn from and first run on; 0: every start on the full table."
     )
     accelerate: bool = Field(
         True, description="Try an extrapolated step beside each EM step: fewer passes, twice the arithmetic in each."

@@ -50,6 +50,7 @@ Text = Annotated[str, Field(min_length=1)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 Columns = Annotated[list[Text], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1)]
+CountOrZero = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0)]
 Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST_SEED)]
 Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
 # Secret, since a password is an option like any other: shown as asterisks wherever a configuration is written out.

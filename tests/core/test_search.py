@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core.search import Settings, search
+from gmm_spark.core.search import SAMPLE_ROWS, Settings, search
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError
 from tests.examples import blobs, draw_rows, iris, random_mixture, repeated_value
@@ -136,3 +136,25 @@ def test_more_components_than_distinct_rows_are_refused(covariance_type):
     table = ArrayTable(np.tile(np.array([[0.0, 1.0], [0.0, 2.0]]), 10))
     with pytest.raises(DataError, match=r"k=3 .* 2 distinct"):
         run(table, k=3, covariance_type=covariance_type)
+
+
+def test_without_a_sample_every_start_runs_on_the_full_table_in_the_same_passes(clear_clusters):
+    result = run(clear_clusters, k=2, n_init=4, sample_rows=0, accelerate=False)
+    assert clear_clusters.candidates[0] == 4
+    assert len(clear_clusters.candidates) >= len(result.history)
+    assert result.converged
+
+
+def test_a_component_of_one_row_in_ten_thousand_survives_the_sample():
+    rng = np.random.default_rng(5)
+    n = 400_000
+    weights = np.array([0.6, 0.3999, 1e-4])
+    centres = np.array([[0.0, 0.0], [6.0, 0.0], [40.0, 40.0]])
+    rows = (centres[rng.choice(3, n, p=weights)] + rng.normal(size=(n, 2))).T
+    sample = rows[:, rng.choice(n, SAMPLE_ROWS, replace=False)]
+    for seed in range(3):
+        result = search(ArrayTable(rows), (sample, None), Settings(k=3, seed=seed))
+        found = result.parameters.shifted(rows.mean(axis=1))
+        rare = np.argmin(found.weights)
+        assert found.weights[rare] == pytest.approx(1e-4, rel=0.5)
+        np.testing.assert_allclose(found.means[rare], centres[2], atol=1.0)
