@@ -70,7 +70,7 @@ def to_free(parameters: MixtureParameters) -> Array:
     if parameters.structure.axis_aligned:
         shape = 0.5 * np.log(covariances)
     else:
-        shape = np.linalg.cholesky(covariances)
+        shape = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
         diagonal = np.arange(parameters.n_features)
         shape[..., diagonal, diagonal] = np.log(shape[..., diagonal, diagonal])
     return np.concatenate([np.log(parameters.weights), parameters.means.ravel(), shape.ravel()])
