@@ -101,11 +101,12 @@ def fit(
     table: Table,
     starts: Sequence[MixtureParameters],
     *,
-    max_iter: int,
-    tol: float,
-    reg_covar: float = 0.0,
+    max_iter: int | Sequence[int],
+    tol: float | Sequence[float],
+    reg_covar: float | Sequence[float] = 0.0,
     callback: Callable[[PassRecord], None] | None = None,
     done: tuple[PassRecord, ...] = (),
+    dropped: dict[int, DegenerateComponentError] | None = None,
 ) -> list[EMResult]:
     """Run EM from each start, all of them in the same passes.
 
@@ -114,16 +115,18 @@ def fit(
     table : Table
     starts : sequence of MixtureParameters
         In the table's centred coordinates.
-    max_iter : int
+    max_iter : int, or one for each start
         Passes at most; at least 1.
-    tol : float
+    tol : float, or one for each start
         A start has converged when a pass changes its mean log-likelihood per row by less than this, in nats.
-    reg_covar : float
+    reg_covar : float, or one for each start
         Variance added to each feature, as a share of the feature's variance in the table.
     callback : callable, optional
         Called after each pass with the record of the start that leads.
     done : tuple of PassRecord
         History that every start already has, where this continues an earlier fit; ``max_iter`` counts from here.
+    dropped : dict, optional
+        Filled with the error of each start that degenerated, by its index.
 
     Returns
     -------
@@ -137,29 +140,33 @@ def fit(
     ParameterError
         Where there is no start, or ``max_iter`` is below 1.
     """
-    if not starts or max_iter < 1:
-        raise ParameterError(f"got {len(starts)} start(s) and maxIter={max_iter}; need at least one of each")
-    floor = reg_covar * table.moments.variance
+    n = len(starts)
+    lasts = (len(done) + np.broadcast_to(max_iter, n)).tolist()
+    if not starts or min(lasts) <= len(done):
+        raise ParameterError(f"got {n} start(s) and maxIter={max_iter}; need at least one of each")
+    tols: list[float] = np.broadcast_to(tol, n).tolist()
+    floors = np.multiply.outer(np.broadcast_to(reg_covar, n), table.moments.variance)
     current: dict[int, MixtureParameters] = dict(enumerate(starts))
     histories = {i: list(done) for i in current}
     results: dict[int, EMResult] = {}
     failure: DegenerateComponentError | None = None
-    last = len(done) + max_iter
-    for iteration in range(len(done) + 1, last + 1):
+    for iteration in range(len(done) + 1, max(lasts) + 1):
         began = time.perf_counter()
         statistics = table.expect(list(current.values()))
         for i, found in zip(list(current), statistics, strict=True):
             try:
-                current[i] = maximize(found, current[i], floor)
+                current[i] = maximize(found, current[i], floors[i])
             except DegenerateComponentError as error:
                 failure = error
+                if dropped is not None:
+                    dropped[i] = error
                 del current[i]
                 continue
             before = histories[i][-1].lower_bound if histories[i] else float("nan")
             change = found.lower_bound - before
             histories[i].append(PassRecord(iteration, found.lower_bound, change, time.perf_counter() - began))
-            converged = abs(change) < tol
-            if converged or iteration == last:
+            converged = abs(change) < tols[i]
+            if converged or iteration == lasts[i]:
                 results[i] = EMResult(current.pop(i), found.lower_bound, converged, tuple(histories[i]))
         reached = [h[-1] for i, h in histories.items() if h and h[-1].iteration == iteration]
         if callback is not None and reached:

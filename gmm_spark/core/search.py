@@ -67,11 +67,11 @@ def search(
     DataError
         Where the sample has fewer distinct rows than k.
     """
-    finalists = _finalists(table, sample, settings)
-    if len(finalists) == 1:
-        return polish(table, finalists[0], settings, callback)
+    starts = finalists(table, sample, settings)
+    if len(starts) == 1:
+        return polish(table, starts[0], settings, callback)
     shared = min(_SHARED_PASSES, settings.max_iter)
-    results = fit(table, finalists, max_iter=shared, tol=settings.tol, reg_covar=settings.reg_covar, callback=callback)
+    results = fit(table, starts, max_iter=shared, tol=settings.tol, reg_covar=settings.reg_covar, callback=callback)
     leader = best(results)
     if leader.converged or shared == settings.max_iter:
         return leader
@@ -98,8 +98,18 @@ def polish(
     return result
 
 
-def _finalists(table: Table, sample: tuple[Block, Array | None], settings: Settings) -> list[MixtureParameters]:
-    """Draw the starts, run them on the sample, and return the most promising, best first."""
+def finalists(
+    table: Table, sample: tuple[Block, Array | None], settings: Settings, at_most: int = _FINALISTS
+) -> list[MixtureParameters]:
+    """Draw the starts, run them on the sample, and return the most promising, best first.
+
+    Where every start degenerated on the sample they come unranked, and then there may be more than ``at_most``.
+
+    Raises
+    ------
+    DegenerateComponentError, DataError
+        Where no start can be drawn.
+    """
     rows, weight = sample
     centred = rows - table.moments.mean[:, None]
     starts = [
@@ -123,7 +133,7 @@ def _finalists(table: Table, sample: tuple[Block, Array | None], settings: Setti
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return starts[:_FINALISTS]
-    return [r.parameters for r in _by_bound(near)[:_FINALISTS]]
+    return [r.parameters for r in _by_bound(near)[:at_most]]
 
 
 def _by_bound(results: list[EMResult]) -> list[EMResult]:

@@ -18,8 +18,8 @@ from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.core.em import PassRecord
-from gmm_spark.errors import DataError
 from gmm_spark.core.plan import plan_pass
+from gmm_spark.errors import DataError
 from gmm_spark.spark import blocks as blocks_module
 from gmm_spark.spark.blocks import Handle, WriteBlocks, read_file
 from gmm_spark.spark.features import Features
