@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gmm_spark.core.parameters import MixtureParameters
     from gmm_spark.estimator import GaussianMixture
     from gmm_spark.model import GaussianMixtureModel
+    from gmm_spark.selector import GaussianMixtureSelector
 
 try:
     __version__ = metadata.version("gmm-spark")
@@ -24,10 +25,18 @@ except metadata.PackageNotFoundError:  # shipped as a zip by --py-files
 _HOMES = {
     "GaussianMixture": "gmm_spark.estimator",
     "GaussianMixtureModel": "gmm_spark.model",
+    "GaussianMixtureSelector": "gmm_spark.selector",
     "MixtureParameters": "gmm_spark.core.parameters",
 }
 
-__all__ = ["GaussianMixture", "GaussianMixtureModel", "MixtureParameters", "__version__", "errors"]
+__all__ = [
+    "GaussianMixture",
+    "GaussianMixtureModel",
+    "GaussianMixtureSelector",
+    "MixtureParameters",
+    "__version__",
+    "errors",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from pyspark import keyword_only
 from pyspark.ml.base import Estimator
+from pyspark.ml.param import Param
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
 
-from gmm_spark.core.em import EMResult, PassRecord
 from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.search import SAMPLE_ROWS, Settings, polish, search
-from gmm_spark.errors import DataError, ParameterError
-from gmm_spark.model import GaussianMixtureModel, GaussianMixtureSummary
+from gmm_spark.core.search import SAMPLE_ROWS, polish, search
+from gmm_spark.errors import ParameterError
+from gmm_spark.fitting import Fitted, MixtureFitting, fit_together, require_fittable
+from gmm_spark.model import GaussianMixtureModel
 from gmm_spark.params import GaussianMixtureParams
-from gmm_spark.spark.features import describe_bad, resolve_features
-from gmm_spark.spark.packed import PackedTable
 
 
 class GaussianMixture(
     Estimator[GaussianMixtureModel],
+    MixtureFitting,
     GaussianMixtureParams,
     DefaultParamsReadable["GaussianMixture"],
     DefaultParamsWritable,
@@ -103,14 +103,8 @@ class GaussianMixture(
     ) -> None:
         super().__init__()
         self._initial: MixtureParameters | None = None
-        self._callback: Callable[[PassRecord], None] | None = None
         # keyword_only keeps what the caller gave, so that isSet() tells it from the defaults.
         self.setParams(**self._input_kwargs)
-
-    @keyword_only
-    def setParams(self, **kwargs: Any) -> GaussianMixture:
-        """Set any of the constructor's parameters; None leaves one as it is."""
-        return self._set(**{name: value for name, value in kwargs.items() if value is not None})
 
     def setK(self, value: int) -> GaussianMixture:
         """Set the number of components."""
@@ -119,38 +113,6 @@ class GaussianMixture(
     def setCovarianceType(self, value: str) -> GaussianMixture:
         """Set the covariance structure."""
         return self._set(covarianceType=value)
-
-    def setMaxIter(self, value: int) -> GaussianMixture:
-        """Set the largest number of passes."""
-        return self._set(maxIter=value)
-
-    def setTol(self, value: float) -> GaussianMixture:
-        """Set the convergence tolerance, nats per row."""
-        return self._set(tol=value)
-
-    def setSeed(self, value: int) -> GaussianMixture:
-        """Set the seed."""
-        return self._set(seed=value)
-
-    def setNInit(self, value: int) -> GaussianMixture:
-        """Set the number of starts."""
-        return self._set(nInit=value)
-
-    def setInitMode(self, value: str) -> GaussianMixture:
-        """Set how starts are drawn."""
-        return self._set(initMode=value)
-
-    def setRegCovar(self, value: float) -> GaussianMixture:
-        """Set the regularisation, as a share of each feature's variance."""
-        return self._set(regCovar=value)
-
-    def setSampleRows(self, value: int) -> GaussianMixture:
-        """Set the number of rows that starts are first run on; 0: the full table."""
-        return self._set(sampleRows=value)
-
-    def setAccelerate(self, value: bool) -> GaussianMixture:
-        """Set whether extrapolated steps are tried."""
-        return self._set(accelerate=value)
 
     def setAggregationDepth(self, value: int) -> GaussianMixture:
         """Accept pyspark.ml's parameter; it changes nothing here."""
@@ -164,50 +126,45 @@ class GaussianMixture(
         self._initial = model if isinstance(model, MixtureParameters) else model.parameters
         return self._set(k=self._initial.n_components, covarianceType=self._initial.covariance_type)
 
-    def setCallback(self, callback: Callable[[PassRecord], None] | None) -> GaussianMixture:
-        """Have ``callback`` called on the driver after each pass over the table; None stops that."""
-        self._callback = callback
-        return self
+    def fitMultiple(
+        self, dataset: DataFrame, paramMaps: Sequence[dict[Param[Any], Any]]
+    ) -> Iterator[tuple[int, GaussianMixtureModel]]:
+        """Fit a model for each of several param maps, as pyspark.ml's tuning asks for them.
+
+        Maps that agree on the columns read, ``handleInvalid`` and ``precision`` are fitted together, in shared passes
+        over one packed table, when the first model is asked for; the callback then hears of each shared pass. With
+        ``nInit`` above 1 each takes the start that is best on the sample, where a fit of its own may try several
+        on the table. Other maps, and those of an estimator with an initial model, are fitted one after another.
+        """
+        members = [self.copy(one) for one in paramMaps]
+        alone = len(members) < 2 or len({one._source for one in members}) > 1
+        if alone or self._initial is not None:
+            return super().fitMultiple(dataset, paramMaps)
+        return _FittedTogether(lambda: _fit_members(members, dataset), len(members))
+
+    @property
+    def _source(self) -> tuple[object, ...]:
+        """What a packed table depends on."""
+        columns = self.input_columns
+        return (
+            self.getFeaturesCol() if columns is None else tuple(columns),
+            self.weight_column,
+            self.getHandleInvalid() == "error",
+            self.getPrecision(),
+        )
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         self._check()
-        features = resolve_features(
-            dataset, self.getFeaturesCol(), self.input_columns, self.weight_column, width=self._known_width()
-        )
-        if features is None:
-            raise DataError(f"featuresCol={self.getFeaturesCol()!r} is null in every row; check the filter")
-        strict = self.getHandleInvalid() == "error"
-        with PackedTable(dataset, features, strict=strict, precision=self.getPrecision()) as table:
-            self._check_table(table)
-            result = self._run(table)
-            evaluation = table.evaluate(result.parameters)
-            center = table.moments.mean
-            skipped = dict(table.bad)
-        model = GaussianMixtureModel(result.parameters.shifted(center), list(features.names))
-        self._copyValues(model)
-        model._resetUid(self.uid)
-        model._summary = GaussianMixtureSummary(model, dataset, result, evaluation, skipped)
-        return model
-
-    def _run(self, table: PackedTable) -> EMResult:
-        settings = Settings(
-            k=self.getK(),
-            covariance_type=self.getCovarianceType(),
-            max_iter=self.getMaxIter(),
-            tol=self.getTol(),
-            seed=self.getSeed(),
-            n_init=self.getNInit(),
-            init_mode=self.getInitMode(),
-            reg_covar=self.getRegCovar(),
-            accelerate=self.getAccelerate(),
-            sample_rows=self.getSampleRows(),
-        )
-        if self._initial is not None:
-            return polish(table, self._initial.shifted(-table.moments.mean), settings, self._callback)
-        return search(table, table.sample(settings.rows_to_draw, settings.seed), settings, self._callback)
-
-    def _known_width(self) -> int | None:
-        return None if self._initial is None else self._initial.n_features
+        settings = self._settings(self.getK(), self.getCovarianceType())
+        initial = self._initial
+        features = self._resolve(dataset, None if initial is None else initial.n_features)
+        with self._pack(dataset, features) as table:
+            require_fittable(table, settings)
+            if initial is not None:
+                result = polish(table, initial.shifted(-table.moments.mean), settings, self._callback)
+            else:
+                result = search(table, table.sample(settings.rows_to_draw, settings.seed), settings, self._callback)
+            return self._model(dataset, table, Fitted(result, table.evaluate(result.parameters)))
 
     def _check(self) -> None:
         self.check_params()
@@ -221,23 +178,44 @@ class GaussianMixture(
                 f"{initial.n_components} {initial.covariance_type} components; set them alike"
             )
 
-    def _check_table(self, table: PackedTable) -> None:
-        """Refuse what no fit could come from, before the first pass."""
-        if table.rows < self.getK():
-            skipped = f" ({describe_bad(table.bad)})" if table.bad else ""
-            raise DataError(
-                f"k={self.getK()} but the input has {table.rows} valid row(s){skipped}; lower k or check the filter"
-            )
-        constant = table.moments.variance <= 0
-        if constant.all() or (constant.any() and self.getCovarianceType() != "spherical"):
-            named = [
-                f"{name!r} ({value:g})"
-                for name, value, same in zip(table.features.names, table.moments.low, constant, strict=True)
-                if same
-            ]
-            raise DataError(
-                f"{len(named)} feature(s) have one value in all {table.rows} row(s) that have weight: "
-                f"{', '.join(named[:5])}{', ...' if len(named) > 5 else ''}; drop them, they carry no information"
-            )
-        if not np.isfinite(table.moments.variance).all():
-            raise DataError("a feature's variance overflows float64; rescale the features")
+
+class _FittedTogether(Iterator[tuple[int, GaussianMixtureModel]]):
+    """Models by index, all fitted when the first is asked for; threads may ask at the same time."""
+
+    def __init__(self, fit: Callable[[], list[GaussianMixtureModel | Exception]], n: int) -> None:
+        self._fit = fit
+        self._lock = threading.Lock()
+        self._indices = iter(range(n))
+        self._n = n
+        self._outcomes: list[GaussianMixtureModel | Exception] | None = None
+
+    def __next__(self) -> tuple[int, GaussianMixtureModel]:
+        with self._lock:
+            index = next(self._indices)
+            if self._outcomes is None:
+                try:
+                    self._outcomes = self._fit()
+                except Exception as error:  # of the table: it is every model's
+                    self._outcomes = [error] * self._n
+        outcome = self._outcomes[index]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return index, outcome
+
+
+def _fit_members(members: Sequence[GaussianMixture], dataset: DataFrame) -> list[GaussianMixtureModel | Exception]:
+    """Fit estimators of one source together; the reason in place of a model that there is not."""
+    outcomes: dict[int, GaussianMixtureModel | Exception] = {}
+    for i, member in enumerate(members):
+        try:
+            member._check()
+        except ParameterError as error:
+            outcomes[i] = error
+    able = {i: member for i, member in enumerate(members) if i not in outcomes}
+    if able:
+        first = next(iter(able.values()))
+        settings = [one._settings(one.getK(), one.getCovarianceType()) for one in able.values()]
+        with first._pack(dataset, first._resolve(dataset)) as table:
+            for (i, member), found in zip(able.items(), fit_together(table, settings, first._callback), strict=True):
+                outcomes[i] = member._model(dataset, table, found) if isinstance(found, Fitted) else found
+    return [outcomes[i] for i in range(len(members))]

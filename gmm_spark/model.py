@@ -20,6 +20,7 @@ from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError
 from gmm_spark.params import GaussianMixtureParams
 from gmm_spark.persistence import ModelReader, ModelWriter
+from gmm_spark.selection import Selection
 from gmm_spark.spark.features import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
 from gmm_spark.spark.scoring import append_scores, evaluate
@@ -210,6 +211,8 @@ class GaussianMixtureSummary:
         Rows left out, by reason.
     aic, bic, icl : float
         On the training rows; smaller is better.
+    selection : Selection or None
+        All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
 
     def __init__(
@@ -230,6 +233,7 @@ class GaussianMixtureSummary:
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
         self.numRows = int(evaluation.rows)
         self.skipped = skipped
+        self.selection: Selection | None = None
         self.k = model.parameters.n_components
         self.featuresCol = model.getFeaturesCol()
         self.predictionCol = model.getPredictionCol()

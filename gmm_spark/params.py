@@ -1,4 +1,4 @@
-"""The parameters that the estimator and the model share, by pyspark.ml's names and conventions."""
+"""The parameters that the estimators and the model share, by pyspark.ml's names and conventions."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from gmm_spark.errors import ParameterError
 from gmm_spark.spark.features import HANDLE_INVALID
 from gmm_spark.spark.scoring import LOG_DENSITY, PREDICTION, PROBABILITY
 
-P = TypeVar("P", bound="GaussianMixtureParams")
+P = TypeVar("P", bound="MixtureParams")
 
 _text = TypeConverters.toString
 
 
-class GaussianMixtureParams(
+class MixtureParams(
     HasFeaturesCol,
     HasInputCols,
     HasWeightCol,
@@ -40,14 +40,9 @@ class GaussianMixtureParams(
     HasMaxIter,
     HasTol,
     HasSeed,
-    HasAggregationDepth,
 ):
-    """Parameters of :class:`gmm_spark.GaussianMixture` and of the model it fits; the README tabulates them."""
+    """Parameters of every estimator and model here; the README tabulates them."""
 
-    k: Param[int] = Param(Params._dummy(), "k", "Number of components, >= 1.", TypeConverters.toInt)
-    covarianceType: Param[str] = Param(
-        Params._dummy(), "covarianceType", f"Covariance structure: {', '.join(STRUCTURES)}.", _text
-    )
     nInit: Param[int] = Param(
         Params._dummy(), "nInit", "Starts, of which the best is kept, >= 1.", TypeConverters.toInt
     )
@@ -87,8 +82,6 @@ class GaussianMixtureParams(
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._setDefault(
-            k=2,
-            covarianceType="full",
             maxIter=100,
             tol=1e-4,
             seed=0,  # HasSeed's own default is another number in every process
@@ -100,16 +93,7 @@ class GaussianMixtureParams(
             handleInvalid="error",
             precision="float64",
             logDensityCol="",
-            aggregationDepth=2,
         )
-
-    def getK(self) -> int:
-        """Return the number of components."""
-        return self.getOrDefault(self.k)
-
-    def getCovarianceType(self) -> str:
-        """Return the covariance structure."""
-        return self.getOrDefault(self.covarianceType)
 
     def getNInit(self) -> int:
         """Return the number of starts."""
@@ -197,24 +181,20 @@ class GaussianMixtureParams(
 
     def check_params(self) -> None:
         """Check every value; raises ParameterError that lists all faults."""
-        faults = []
-        least_values = (
-            (self.k, 1),
-            (self.maxIter, 1),
-            (self.nInit, 1),
-            (self.sampleRows, 0),
-            (self.aggregationDepth, 1),
-        )
-        for param, least in least_values:
-            if self.getOrDefault(param) < least:
-                faults.append(f"{param.name}={self.getOrDefault(param)}; need at least {least}")
+        faults = self._faults()
+        if faults:
+            raise ParameterError("; ".join(faults))
+
+    def _faults(self) -> list[str]:
+        faults = self._below_one(self.maxIter, self.nInit)
+        if self.getSampleRows() < 0:
+            faults.append(f"sampleRows={self.getSampleRows()}; need at least 0")
         faults += [
             f"{number.name}={self.getOrDefault(number)}; need a finite number >= 0"
             for number in (self.tol, self.regCovar)
             if not 0 <= self.getOrDefault(number) < float("inf")
         ]
         for choice, known in (
-            (self.covarianceType, tuple(STRUCTURES)),
             (self.initMode, tuple(START_MODES)),
             (self.handleInvalid, HANDLE_INVALID),
             (self.precision, tuple(PRECISIONS)),
@@ -224,5 +204,35 @@ class GaussianMixtureParams(
         names = list(self.output_columns.values())
         if len({n.lower() for n in names}) < len(names):
             faults.append(f"output columns {names} repeat a name; each needs its own")
-        if faults:
-            raise ParameterError("; ".join(faults))
+        return faults
+
+    def _below_one(self, *counts: Param[int]) -> list[str]:
+        found = {param.name: self.getOrDefault(param) for param in counts}
+        return [f"{name}={value}; need at least 1" for name, value in found.items() if value < 1]
+
+
+class GaussianMixtureParams(MixtureParams, HasAggregationDepth):
+    """Parameters of :class:`gmm_spark.GaussianMixture` and of the model it fits."""
+
+    k: Param[int] = Param(Params._dummy(), "k", "Number of components, >= 1.", TypeConverters.toInt)
+    covarianceType: Param[str] = Param(
+        Params._dummy(), "covarianceType", f"Covariance structure: {', '.join(STRUCTURES)}.", _text
+    )
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._setDefault(k=2, covarianceType="full", aggregationDepth=2)
+
+    def getK(self) -> int:
+        """Return the number of components."""
+        return self.getOrDefault(self.k)
+
+    def getCovarianceType(self) -> str:
+        """Return the covariance structure."""
+        return self.getOrDefault(self.covarianceType)
+
+    def _faults(self) -> list[str]:
+        faults = self._below_one(self.k, self.aggregationDepth)
+        if self.getCovarianceType() not in STRUCTURES:
+            faults.append(f"covarianceType={self.getCovarianceType()!r}; use one of {', '.join(STRUCTURES)}")
+        return faults + super()._faults()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gmm_spark.errors import NotConvergedError
@@ -18,8 +17,6 @@ from gmm_spark.pipeline.tables import feature_parameters, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-    from gmm_spark import GaussianMixtureModel
 
 
 def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
@@ -53,7 +50,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
     with report.timed("fit"), pass_bar(mixture.max_iter) as show:
         estimator.setCallback(show)
         model = estimator.fit(rows)
-    describe(model, report)
+    report.add_fit(model)
     if configuration.run.require_convergence and not model.summary.converged:
         report.write(spark, output.report)  # its history shows how far the fit was from converging
         raise NotConvergedError(f"no convergence to model.tol={mixture.tol:g} in model.max_iter={mixture.max_iter}")
@@ -66,24 +63,6 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
         f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations; "
         f"model in {output.model}"
     )
-
-
-def describe(model: GaussianMixtureModel, report: RunReport) -> None:
-    """Put what was read and what came of it into the run report."""
-    summary = model.summary
-    skipped = sum(summary.skipped.values())
-    report.add("rows", read=summary.numRows + skipped, used=summary.numRows, skipped=summary.skipped)
-    report.add(
-        "fit",
-        converged=summary.converged,
-        iterations=summary.numIter,
-        log_likelihood=summary.logLikelihood,
-        lower_bound=summary.lowerBound,
-        aic=summary.aic,
-        bic=summary.bic,
-        history=[asdict(record) for record in summary.history],
-    )
-    report.add("mixture", features=model.featureNames, **model.parameters.to_dict())
 
 
 if __name__ == "__main__":

@@ -167,12 +167,13 @@ def fit(
     table: Table,
     starts: Sequence[MixtureParameters],
     *,
-    max_iter: int,
-    tol: float,
-    reg_covar: float = 0.0,
-    accelerate: bool = False,
+    max_iter: int | Sequence[int],
+    tol: float | Sequence[float],
+    reg_covar: float | Sequence[float] = 0.0,
+    accelerate: bool | Sequence[bool] = False,
     callback: Callable[[PassRecord], None] | None = None,
     done: tuple[PassRecord, ...] = (),
+    dropped: dict[int, DegenerateComponentError] | None = None,
 ) -> list[EMResult]:
     """Run EM from each start, all of them in the same passes.
 
@@ -181,11 +182,11 @@ def fit(
     table : Table
     starts : sequence of MixtureParameters
         In the table's centred coordinates.
-    max_iter : int
+    max_iter : int, or one for each start
         Passes at most; at least 1.
-    tol : float
+    tol : float, or one for each start
         A start has converged when a pass changes its mean log-likelihood per row by less than this, in nats.
-    reg_covar : float
+    reg_covar : float, or one for each start
         Variance added to each feature, as a share of the feature's variance in the table.
     accelerate : bool
         Try an extrapolated step beside each plain one, in the same pass.
@@ -193,6 +194,8 @@ def fit(
         Called after each pass with the record of the start that leads.
     done : tuple of PassRecord
         History that every start already has, where this continues an earlier fit; ``max_iter`` counts from here.
+    dropped : dict, optional
+        Filled with the error of each start that degenerated, by its index.
 
     Returns
     -------
@@ -206,27 +209,34 @@ def fit(
     ParameterError
         Where there is no start, or ``max_iter`` is below 1.
     """
-    if not starts or max_iter < 1:
-        raise ParameterError(f"got {len(starts)} start(s) and maxIter={max_iter}; need at least one of each")
-    floor = reg_covar * table.moments.variance
-    runs = {i: _Run(start, done, accelerate) for i, start in enumerate(starts)}
+    n = len(starts)
+    lasts = (len(done) + np.broadcast_to(max_iter, n)).tolist()
+    if not starts or min(lasts) <= len(done):
+        raise ParameterError(f"got {n} start(s) and maxIter={max_iter}; need at least one of each")
+    tols: list[float] = np.broadcast_to(tol, n).tolist()
+    floors = np.multiply.outer(np.broadcast_to(reg_covar, n), table.moments.variance)
+    extrapolated = np.broadcast_to(accelerate, n).tolist()
+    runs = {i: _Run(start, done, extrapolated[i]) for i, start in enumerate(starts)}
     results: dict[int, EMResult] = {}
     failure: DegenerateComponentError | None = None
-    last = len(done) + max_iter
-    for iteration in range(len(done) + 1, last + 1):
+    for iteration in range(len(done) + 1, max(lasts) + 1):
         began = time.perf_counter()
         statistics = iter(table.expect([c for run in runs.values() for c in run.candidates]))
         reached: list[PassRecord] = []
         for i, run in list(runs.items()):
             try:
-                run.advance([next(statistics) for _ in run.candidates], floor, iteration, time.perf_counter() - began)
+                run.advance(
+                    [next(statistics) for _ in run.candidates], floors[i], iteration, time.perf_counter() - began
+                )
             except DegenerateComponentError as error:
                 failure = error
+                if dropped is not None:
+                    dropped[i] = error
                 del runs[i]
                 continue
             reached.append(run.history[-1])
-            converged = abs(run.history[-1].change) < tol
-            if converged or iteration == last:
+            converged = abs(run.history[-1].change) < tols[i]
+            if converged or iteration == lasts[i]:
                 results[i] = runs.pop(i).result(converged)
         if callback is not None and reached:
             callback(max(reached, key=lambda r: r.lower_bound))

@@ -258,14 +258,14 @@ class StatisticsAccumulator:
 
 
 class EvaluationAccumulator:
-    """The sums of a pass that judges one candidate rather than improving it."""
+    """The sums of a pass that judges candidates rather than improving them."""
 
     def __init__(self, plan: Plan) -> None:
-        if len(plan.segments) != 1:
-            raise ValueError(f"an evaluation judges one candidate, got {len(plan.segments)}")
         self.plan = plan
         self.kernel = Kernel(plan)
-        self._totals = np.zeros(4)  # rows, weight sum, log-likelihood, entropy
+        self._totals = np.zeros(2)  # rows, weight sum
+        self._log_likelihood = np.zeros(len(plan.segments))
+        self._entropy = np.zeros(len(plan.segments))
         self._cluster_sizes = np.zeros(plan.n_rows)
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
@@ -275,12 +275,15 @@ class EvaluationAccumulator:
             weight = np.ones(part.shape[1])
             if sample_weight is not None:
                 weight = sample_weight[start : start + self.kernel.chunk]
-            resp = self.kernel.weighted_log_prob(self.kernel.expand(part))
-            self._cluster_sizes += np.bincount(resp.argmax(axis=0), minlength=len(resp))
-            log_density = normalise(resp) + self.plan.segments[0].peak
-            entropy = entr(resp).sum(axis=0, dtype=np.float64)
-            self._totals += [part.shape[1], weight.sum(), log_density @ weight, entropy @ weight]
+            self._totals += [part.shape[1], weight.sum()]
+            log_prob = self.kernel.weighted_log_prob(self.kernel.expand(part))
+            for i, segment in enumerate(self.plan.segments):
+                resp = log_prob[segment.rows]
+                self._cluster_sizes[segment.rows] += np.bincount(resp.argmax(axis=0), minlength=len(resp))
+                log_density = normalise(resp) + segment.peak
+                self._log_likelihood[i] += log_density @ weight
+                self._entropy[i] += entr(resp).sum(axis=0, dtype=np.float64) @ weight
 
     def vector(self) -> Array:
-        """Rows, weight sum, log-likelihood, entropy, then rows by most probable component, (4 + k,)."""
-        return np.concatenate([self._totals, self._cluster_sizes])
+        """Rows, weight sum; then of each segment log-likelihood; entropy; rows by most probable component."""
+        return np.concatenate([self._totals, self._log_likelihood, self._entropy, self._cluster_sizes])

@@ -89,9 +89,8 @@ class MixtureParameters:
 
     @property
     def n_parameters(self) -> int:
-        """Count of free parameters: weights (k - 1), means (k d), covariances (by structure)."""
-        k, d = self.means.shape
-        return int(k - 1 + k * d + self.structure.n_parameters(k, d))
+        """Count of free parameters."""
+        return count_parameters(self.covariance_type, *self.means.shape)
 
     @cached_property
     def precisions_cholesky(self) -> Array:
@@ -153,6 +152,11 @@ class MixtureParameters:
                 "need weights, means, covariances and, unless full, covariance_type"
             )
         return cls(**values)
+
+
+def count_parameters(covariance_type: str, k: int, d: int) -> int:
+    """Count the free parameters of a mixture: weights (k - 1), means (k d), covariances (by structure)."""
+    return int(k - 1 + k * d + structure(covariance_type).n_parameters(k, d))
 
 
 def _floats(name: str, values: ArrayLike, n_dimensions: int) -> Array:

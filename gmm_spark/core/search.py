@@ -81,14 +81,13 @@ def search(
     DataError
         Where the sample has fewer distinct rows than k.
     """
-    starts = _starts(table, sample, settings)
+    starts = finalists(table, sample, settings)
     if settings.sample_rows == 0:
         return best(fit(table, starts, **settings.loop(settings.max_iter), callback=callback))
-    finalists = _finalists(table, sample, starts, settings)
-    if len(finalists) == 1:
-        return polish(table, finalists[0], settings, callback)
+    if len(starts) == 1:
+        return polish(table, starts[0], settings, callback)
     shared = min(_SHARED_PASSES, settings.max_iter)
-    results = fit(table, finalists, **settings.loop(shared), callback=callback)
+    results = fit(table, starts, **settings.loop(shared), callback=callback)
     leader = best(results)
     if leader.converged or shared == settings.max_iter:
         return leader
@@ -107,10 +106,21 @@ def polish(
     return result
 
 
-def _starts(table: Table, sample: tuple[Block, Array | None], settings: Settings) -> list[MixtureParameters]:
+def finalists(
+    table: Table, sample: tuple[Block, Array | None], settings: Settings, at_most: int = _FINALISTS
+) -> list[MixtureParameters]:
+    """Draw the starts, run them on the sample, and return the most promising, best first.
+
+    All of them, unranked, where ``sample_rows`` is 0; and where every start degenerated on the sample, up to three.
+
+    Raises
+    ------
+    DegenerateComponentError, DataError
+        Where no start can be drawn.
+    """
     rows, weight = sample
     centred = rows - table.moments.mean[:, None]
-    return [
+    starts = [
         draw_start(
             centred,
             weight,
@@ -122,13 +132,8 @@ def _starts(table: Table, sample: tuple[Block, Array | None], settings: Settings
         )
         for i in range(settings.n_init)
     ]
-
-
-def _finalists(
-    table: Table, sample: tuple[Block, Array | None], starts: list[MixtureParameters], settings: Settings
-) -> list[MixtureParameters]:
-    """Run the starts on the sample and return the most promising, best first."""
-    rows, weight = sample
+    if settings.sample_rows == 0:
+        return starts
     trial = ArrayTable(rows, weight, moments=table.moments)
     try:
         if len(starts) > _FINALISTS and len(starts) * rows.shape[1] > _RANK_ABOVE:
@@ -138,7 +143,7 @@ def _finalists(
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return starts[:_FINALISTS]
-    return [r.parameters for r in _by_bound(near)[:_FINALISTS]]
+    return [r.parameters for r in _by_bound(near)[:at_most]]
 
 
 def _by_bound(results: list[EMResult]) -> list[EMResult]:

@@ -13,7 +13,7 @@ from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.expectation import EvaluationAccumulator, StatisticsAccumulator
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.plan import plan_pass
+from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.statistics import SufficientStatistics
 
 
@@ -40,9 +40,27 @@ class Evaluation:
 
     @classmethod
     def from_vector(cls, vector: Array) -> Evaluation:
-        """Read what an EvaluationAccumulator summed up."""
+        """Read what an EvaluationAccumulator summed up for a plan's one candidate."""
         rows, weight_sum, log_likelihood, entropy = vector[:4].tolist()
         return cls(rows, weight_sum, log_likelihood, entropy, vector[4:].astype(np.int64))
+
+
+def evaluations(plan: Plan, vector: Array) -> list[Evaluation]:
+    """Read what an EvaluationAccumulator summed up, in the candidates' own order."""
+    n = len(plan.segments)
+    totals, log_likelihood, entropy, cluster_sizes = np.split(vector, [2, 2 + n, 2 + 2 * n])
+    found = {
+        segment.candidate: Evaluation.from_vector(
+            np.concatenate([totals, [log_likelihood[i], entropy[i]], cluster_sizes[segment.rows]])
+        )
+        for i, segment in enumerate(plan.segments)
+    }
+    return [found[i] for i in range(n)]
+
+
+def n_evaluation_sums(plan: Plan) -> int:
+    """Length of the vector that :func:`evaluations` reads."""
+    return 2 + 2 * len(plan.segments) + plan.n_rows
 
 
 class Table(Protocol):
@@ -56,6 +74,10 @@ class Table(Protocol):
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy and cluster sizes of a candidate."""
+        ...
+
+    def evaluate_all(self, candidates: Sequence[MixtureParameters]) -> list[Evaluation]:
+        """One pass: the same of each of several candidates."""
         ...
 
 
@@ -94,7 +116,11 @@ class ArrayTable:
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy and cluster sizes of a candidate."""
-        plan = plan_pass([candidate], self.moments.mean, self.moments.scale, self.precision)
+        return self.evaluate_all([candidate])[0]
+
+    def evaluate_all(self, candidates: Sequence[MixtureParameters]) -> list[Evaluation]:
+        """One pass: the same of each of several candidates."""
+        plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
         accumulator = EvaluationAccumulator(plan)
         accumulator.add(self.rows, self.sample_weight)
-        return Evaluation.from_vector(accumulator.vector())
+        return evaluations(plan, accumulator.vector())

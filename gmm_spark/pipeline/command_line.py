@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.pipeline.configuration import JobConfiguration, Section
 from gmm_spark.pipeline.exits import ExitCode
+from gmm_spark.pipeline.fields import Count
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -139,6 +140,8 @@ def _parser(model: type[JobConfiguration], keys: Iterable[Key]) -> ArgumentParse
 def _metavar(key: Key) -> str:
     if key.type is Literal:
         return "{" + ",".join(get_args(key.field.annotation)) + "}"
+    if key.field.annotation == list[Count]:
+        return "INTEGER"
     return {list: "NAME", dict: "KEY=VALUE", bool: "true|false", int: "INTEGER", float: "NUMBER"}.get(key.type, "TEXT")
 
 

@@ -6,6 +6,8 @@ one flag of every field. The enumerations and checks of single values are in :mo
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import PurePath
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -15,7 +17,11 @@ from gmm_spark.pipeline.fields import (
     Columns,
     Count,
     CountOrZero,
+    Counts,
     CovarianceType,
+    CovarianceTypes,
+    Criterion,
+    Fraction,
     HandleInvalid,
     InitMode,
     OptionalText,
@@ -27,6 +33,7 @@ from gmm_spark.pipeline.fields import (
     WriteMode,
 )
 
+PICTURES = frozenset({".pdf", ".png", ".svg"})
 FILE_FORMATS = frozenset({"avro", "binaryfile", "csv", "delta", "json", "orc", "parquet", "text", "xml"})
 
 
@@ -84,8 +91,8 @@ class FeaturesSection(Section):
     )
 
 
-class MixtureSection(Section):
-    """The mixture and how it is fitted."""
+class ShapeSection(Section):
+    """What the mixture is made of."""
 
     k: Count = Field(2, description="Number of components.")
     covariance_type: CovarianceType = Field(
@@ -93,6 +100,11 @@ class MixtureSection(Section):
         description="Shape of the components: full (any ellipsoid), tied (the same one for all), diag (axes along "
         "the features), spherical (balls).",
     )
+
+
+class FittingSection(Section):
+    """How a mixture is fitted."""
+
     max_iter: Count = Field(100, description="Most EM iterations.")
     tol: Tolerance = Field(
         1e-4, description="Converged when the mean log-likelihood per row (nats) changes by less than this."
@@ -110,6 +122,11 @@ class MixtureSection(Section):
         True, description="Try an extrapolated step beside each EM step: fewer passes, twice the arithmetic in each."
     )
     precision: Precision = Field("float64", description="Arithmetic of the products over rows.")
+
+
+class MixtureSection(FittingSection, ShapeSection):  # pydantic takes the fields of the last base first
+    """The mixture and how it is fitted."""
+
     initial_model: OptionalText = Field(None, description="Saved model to start from, instead of model.init_mode.")
 
 
@@ -119,6 +136,59 @@ class ModelOutputSection(Section):
     model: Text = Field(description="Directory to write the model to.")
     report: OptionalText = Field(None, description="JSON file to write the run report to.")
     overwrite: bool = Field(False, description="Replace a model that is there. The old one stays if the run fails.")
+
+
+class GridSection(Section):
+    """The mixtures to choose from."""
+
+    ks: Counts = Field(description="Numbers of components to try.")
+    covariance_types: CovarianceTypes = Field(
+        ["full"], description="Shapes to try, each with every k: full, tied, diag, spherical."
+    )
+    validation_fraction: Fraction = Field(
+        0.0,
+        description="Share of the rows that no mixture is fitted to, below 1; which ones follows from their features "
+        "and model.seed.",
+    )
+    criterion: Criterion = Field(
+        "bic",
+        description="What decides: the smallest bic, aic or icl on the fitted rows, or the largest mean "
+        "log-likelihood of the rows held out (heldout).",
+    )
+
+    @field_validator("criterion")
+    @classmethod
+    def _rows_to_judge_by(cls, criterion: str, info: ValidationInfo) -> str:
+        if criterion == "heldout" and info.data.get("validation_fraction") == 0:
+            raise PydanticCustomError(
+                "nothing_held_out", "got 'heldout', needs selection.validation_fraction above 0, 0.2 say"
+            )
+        return criterion
+
+
+class SelectOutputSection(ModelOutputSection):
+    """Where the chosen model goes, and what it was chosen from."""
+
+    results: OptionalText = Field(None, description="Directory to write the table of all mixtures to, in Parquet.")
+    plot: OptionalText = Field(
+        None, description="PNG, SVG or PDF file to draw the criterion to, by k for each shape; needs matplotlib."
+    )
+
+    @field_validator("plot")
+    @classmethod
+    def _drawable(cls, plot: str | None) -> str | None:
+        # Here, not where it is drawn: that is after the fits.
+        if plot is not None and PurePath(plot).suffix.lower() not in PICTURES:
+            raise PydanticCustomError(
+                "no_picture", "got {got}, needs a name that ends in .png, .svg or .pdf", {"got": repr(plot)}
+            )
+        if plot is not None and find_spec("matplotlib") is None:
+            raise PydanticCustomError(
+                "no_matplotlib",
+                "got {got}, needs matplotlib, which is not installed: pip install 'gmm-spark[plot]', or leave it out",
+                {"got": repr(plot)},
+            )
+        return plot
 
 
 class RunSection(Section):
@@ -215,6 +285,18 @@ class FitConfiguration(JobConfiguration):
     features: FeaturesSection
     model: MixtureSection = MixtureSection()
     output: ModelOutputSection
+    run: FitRunSection = FitRunSection()
+
+
+class SelectConfiguration(JobConfiguration):
+    """Fit mixtures of several k and shapes in shared passes over a table, and save the best."""
+
+    job: ClassVar[str] = "select_model"  # jobs/select.py would hide Python's own module select
+    input: InputSection
+    features: FeaturesSection
+    selection: GridSection
+    model: FittingSection = FittingSection()
+    output: SelectOutputSection
     run: FitRunSection = FitRunSection()
 
 

@@ -71,13 +71,17 @@ class HadoopFiles:
 
     def write_text(self, path: str, text: str) -> None:
         """Replace a UTF-8 file at one stroke where the file system can."""
+        self.write_bytes(path, text.encode("utf-8"))
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Replace a file at one stroke where the file system can."""
         system, location = self._resolve(path)
         if system.getScheme() == "file":
-            _replace_local(Path(system.makeQualified(location).toUri().getPath()), text)
+            _replace_local(Path(system.makeQualified(location).toUri().getPath()), data)
             return
         stream = system.create(location, True)  # stores show a file when it is closed
         try:
-            stream.write(text.encode("utf-8"))
+            stream.write(data)
         finally:
             stream.close()
 
@@ -95,7 +99,7 @@ class HadoopFiles:
 
 
 class LocalFiles:
-    """Text files of the driver's own machine: all that a Spark Connect client can reach."""
+    """Files of the driver's own machine: all that a Spark Connect client can reach."""
 
     def read_text(self, path: str) -> str:
         """Return the contents of a UTF-8 file."""
@@ -106,9 +110,13 @@ class LocalFiles:
 
     def write_text(self, path: str, text: str) -> None:
         """Replace a UTF-8 file at one stroke."""
+        self.write_bytes(path, text.encode("utf-8"))
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Replace a file at one stroke."""
         if "://" in path:
             raise ConfigurationError(f"{path}: over Spark Connect this can only be a local file")
-        _replace_local(Path(path), text)
+        _replace_local(Path(path), data)
 
 
 def files_of(spark: SparkSession) -> HadoopFiles | LocalFiles:
@@ -116,11 +124,11 @@ def files_of(spark: SparkSession) -> HadoopFiles | LocalFiles:
     return LocalFiles() if is_remote(spark) else HadoopFiles(spark)
 
 
-def _replace_local(path: Path, text: str) -> None:
+def _replace_local(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(data)
         partial.replace(path)
     finally:
         with suppress(OSError):

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from gmm_spark.pipeline.files import files_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from gmm_spark import GaussianMixtureModel
 
 PACKAGES = ("gmm-spark", "pyspark", "numpy", "scipy", "pyarrow", "pandas")
 
@@ -53,6 +56,25 @@ class RunReport:
     def add(self, section: str, **facts: Any) -> None:
         """Add facts to a section: numbers, text, arrays, lists and dicts of these."""
         self._facts.setdefault(section, {}).update(facts)
+
+    def add_fit(self, model: GaussianMixtureModel) -> None:
+        """Add what was read and what came of it."""
+        summary = model.summary
+        skipped = sum(summary.skipped.values())
+        held_out = summary.selection.heldOutRows if summary.selection else 0
+        read = summary.numRows + skipped + held_out
+        self.add("rows", read=read, used=summary.numRows, skipped=summary.skipped)
+        self.add(
+            "fit",
+            converged=summary.converged,
+            iterations=summary.numIter,
+            log_likelihood=summary.logLikelihood,
+            lower_bound=summary.lowerBound,
+            aic=summary.aic,
+            bic=summary.bic,
+            history=[asdict(one) for one in summary.history],
+        )
+        self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
 
     def to_json(self) -> str:
         """Return the report; what JSON cannot say (NaN, infinity) is null."""

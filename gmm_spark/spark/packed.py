@@ -28,7 +28,7 @@ from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.core.statistics import SufficientStatistics
-from gmm_spark.core.table import Evaluation
+from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.blocks import HANDLE_SCHEMA, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
 from gmm_spark.spark.features import Features, describe_bad, require_usable
@@ -40,6 +40,8 @@ Answer = TypeVar("Answer")
 MAX_REBUILDS = 2
 # Rows below which a task of its own is not worth its overhead, and bytes above which it has enough to do.
 MIN_TASK_ROWS, TASK_BYTES = 100_000, 1 << 30
+# Bytes of sums, which every task of a pass holds a few times, up to which candidates share the pass.
+SHARED_SUM_BYTES = 256 << 20
 # Tasks a core may get however small they are: enough to even out their lengths.
 TASKS_PER_CORE = 8
 
@@ -125,14 +127,24 @@ class PackedTable:
         return sum(h.rows for h in self._handles)
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
-        """One pass: the statistics of each candidate, in centred coordinates."""
+        """One pass: the statistics of each candidate, in centred coordinates.
+
+        Candidates whose sums would together be too much for an executor take several passes.
+        """
         plan = self._plan(candidates)
+        if 8 * plan.n_sums > SHARED_SUM_BYTES and len(candidates) > 1:
+            half = len(candidates) // 2
+            return self.expect(candidates[:half]) + self.expect(candidates[half:])
         return plan.statistics(self._sum(StatisticsPass(plan), plan.n_sums))
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy and cluster sizes of a candidate."""
-        plan = self._plan([candidate])
-        return Evaluation.from_vector(self._sum(EvaluationPass(plan), 4 + plan.n_rows))
+        return self.evaluate_all([candidate])[0]
+
+    def evaluate_all(self, candidates: Sequence[MixtureParameters]) -> list[Evaluation]:
+        """One pass: the same of each of several candidates."""
+        plan = self._plan(candidates)
+        return evaluations(plan, self._sum(EvaluationPass(plan), n_evaluation_sums(plan)))
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).

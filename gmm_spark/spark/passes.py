@@ -66,7 +66,7 @@ class StatisticsPass:
 
 @dataclass(frozen=True)
 class EvaluationPass:
-    """Likelihood, entropy and cluster sizes of a plan's one candidate."""
+    """Likelihood, entropy and cluster sizes of all candidates of a plan."""
 
     plan: Plan
 

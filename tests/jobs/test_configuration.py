@@ -12,11 +12,22 @@ import pytest
 
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.pipeline.command_line import load
-from gmm_spark.pipeline.configuration import FitConfiguration, SampleConfiguration, ScoreConfiguration
+from gmm_spark.pipeline.configuration import (
+    FitConfiguration,
+    SampleConfiguration,
+    ScoreConfiguration,
+    SelectConfiguration,
+)
 from gmm_spark.pipeline.exits import ExitCode
 from gmm_spark.pipeline.secrets import redact, secrets_of
 
 ROOT = Path(__file__).parents[2]
+JOBS = {
+    "fit": FitConfiguration,
+    "select_model": SelectConfiguration,
+    "score": ScoreConfiguration,
+    "sample": SampleConfiguration,
+}
 ENOUGH = ["--input.path", "in", "--features.columns", "x", "y", "--output.model", "out"]
 
 
@@ -193,9 +204,9 @@ def test_secrets_are_neither_dumped_nor_repeated_in_faults() -> None:
     assert "write --input.options password=VALUE" in found[0]
 
 
-@pytest.mark.parametrize("name", ["fit", "score", "sample"])
+@pytest.mark.parametrize("name", JOBS)
 def test_the_example_configurations_are_sound(name: str) -> None:
-    model = {"fit": FitConfiguration, "score": ScoreConfiguration, "sample": SampleConfiguration}[name]
+    model = JOBS[name]
     for path in sorted((ROOT / "conf").glob(f"*{name}.toml")):
         assert load(model, ["--config", str(path)]).job == name
 
@@ -219,6 +230,59 @@ def test_defaults_are_those_of_the_estimator() -> None:
         assert getattr(ours, key) == estimator.getOrDefault(param), key
 
 
+def test_a_selections_defaults_are_those_of_the_selector() -> None:
+    from gmm_spark import GaussianMixtureSelector
+
+    selector = GaussianMixtureSelector()
+    read = load(SelectConfiguration, [*ENOUGH, "--selection.ks", "2", "3"])
+    assert read.selection.ks == [2, 3]
+    assert read.selection.covariance_types == selector.getCovarianceTypes()
+    assert read.selection.criterion == selector.getCriterion()
+    assert read.selection.validation_fraction == selector.getValidationFraction()
+    assert set(type(read.model).model_fields) < set(FitConfiguration.model_fields["model"].annotation.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ([], "selection.ks: missing, needs numbers of components to try"),
+        (["--selection.ks"], "selection.ks: list should have at least 1 item"),
+        (["--selection.ks", "2", "0"], "selection.ks.1: got '0', needs to be greater than or equal to 1"),
+        (["--selection.ks", "2", "x"], "selection.ks.1: got 'x', needs to be a valid integer"),
+        (["--selection.ks", "2", "2"], "selection.ks: got ['2', '2'], needs to be distinct values; 2 given more"),
+        (
+            ["--selection.ks", "2", "--selection.covariance_types", "ful"],
+            "selection.covariance_types.0: got 'ful', needs to be 'full', 'tied', 'diag' or 'spherical'",
+        ),
+        (
+            ["--selection.ks", "2", "--selection.criterion", "heldout"],
+            "selection.criterion: got 'heldout', needs selection.validation_fraction above 0",
+        ),
+        (
+            ["--selection.ks", "2", "--selection.validation_fraction", "1"],
+            "selection.validation_fraction: got '1', needs to be less than 1",
+        ),
+        (["--selection.ks", "2", "--output.plot", "a.gif"], "output.plot: got 'a.gif', needs a name that ends in .png"),
+        (["--selection.ks", "2", "--model.k", "3"], "--model.k: unknown flag"),
+    ],
+)
+def test_faults_of_a_selection(arguments: list[str], fault: str) -> None:
+    (found,) = faults(SelectConfiguration, *ENOUGH, *arguments)
+    assert found.startswith(fault)
+
+
+def test_a_picture_without_matplotlib_is_refused_before_spark_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    (found,) = faults(SelectConfiguration, *ENOUGH, "--selection.ks", "2", "--output.plot", "a.png")
+    assert found.startswith("output.plot: got 'a.png', needs matplotlib, which is not installed: pip install")
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_no_job_hides_a_module_of_python(job: str) -> None:
+    # The folder of a program comes first where modules are looked for.
+    assert job not in sys.stdlib_module_names
+
+
 def run_job(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
@@ -231,7 +295,7 @@ def run_job(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.parametrize("job", ["fit", "score", "sample"])
+@pytest.mark.parametrize("job", JOBS)
 def test_a_faulty_configuration_ends_with_code_2_without_a_jvm(job: str) -> None:
     done = run_job(f"jobs/{job}.py", "--surplus", "1", JAVA_HOME="/nonexistent")
     assert done.returncode == ExitCode.CONFIGURATION
@@ -251,10 +315,10 @@ def test_faults_are_told_before_spark_is_imported() -> None:
     assert run_job("-c", program).stdout.split() == ["2", "False"]
 
 
-@pytest.mark.parametrize("job", ["fit", "score", "sample"])
+@pytest.mark.parametrize("job", JOBS)
 def test_help_lists_every_key_with_its_default(job: str) -> None:
     done = run_job(f"jobs/{job}.py", "--help")
-    model = {"fit": FitConfiguration, "score": ScoreConfiguration, "sample": SampleConfiguration}[job]
+    model = JOBS[job]
     assert done.returncode == ExitCode.DONE
 
     schema = model.model_json_schema()

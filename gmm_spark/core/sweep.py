@@ -1,0 +1,96 @@
+"""Several mixtures of one table, of any k and structure, fitted in the same passes.
+
+Each member's starts are run on the bounded sample, as in :mod:`gmm_spark.core.search`. Then one start a member, the
+best on the sample, goes on over the table together with those of all other members; who has converged leaves. A
+single fit tries its three best on the table before it settles. Here that would be most of the work, while on a
+sample of so many rows the order of starts seldom differs from that on the table: so with several starts a member
+may, rarely, end in another local optimum than alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.em import EMResult, PassRecord, best, fit
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.search import Settings, finalists
+from gmm_spark.core.table import Table
+from gmm_spark.errors import DataError, DegenerateComponentError
+
+Failure = DataError | DegenerateComponentError
+
+
+def sweep(
+    table: Table,
+    draw: Callable[[int, int], tuple[Block, Array | None]],
+    settings: Sequence[Settings],
+    callback: Callable[[PassRecord], None] | None = None,
+) -> list[EMResult | Failure]:
+    """Fit a mixture for each of several settings.
+
+    Parameters
+    ----------
+    table : Table
+    draw : callable
+        From a number of rows and a seed to a sample of the table, in its own coordinates: rows (d, m) and weights
+        (m,) or None. Called once for each pair among the settings, so that one sample at a time is held.
+    settings : sequence of Settings
+        Each with its own k, structure, starts and stopping rule.
+    callback : callable, optional
+        Called after each pass over the table with the record of the member that leads.
+
+    Returns
+    -------
+    list of EMResult or error
+        In the order of the settings; in place of a member that could not be drawn or degenerated, its reason.
+    """
+    starts: list[MixtureParameters] = []
+    owners: list[int] = []
+    failures: dict[int, Failure] = {}
+    for wanted in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
+        sample = draw(*wanted)
+        for i, member in enumerate(settings):
+            if (member.rows_to_draw, member.seed) != wanted:
+                continue
+            try:
+                found = finalists(table, sample, member, at_most=1)
+            except (DataError, DegenerateComponentError) as error:
+                failures[i] = error
+            else:
+                starts += found
+                owners += [i] * len(found)
+    results: dict[int, list[EMResult]] = {}
+    for i, outcome in zip(owners, _run(table, starts, [settings[i] for i in owners], callback), strict=True):
+        if isinstance(outcome, EMResult):
+            results.setdefault(i, []).append(outcome)
+        else:
+            failures[i] = outcome
+    return [best(results[i]) if i in results else failures[i] for i in range(len(settings))]
+
+
+def _run(
+    table: Table,
+    starts: Sequence[MixtureParameters],
+    rules: Sequence[Settings],
+    callback: Callable[[PassRecord], None] | None,
+) -> list[EMResult | DegenerateComponentError]:
+    """Run every start by its own rules, in shared passes; one that degenerates gives its error."""
+    if not starts:
+        return []
+    dropped: dict[int, DegenerateComponentError] = {}
+    try:
+        results = fit(
+            table,
+            starts,
+            max_iter=[rule.max_iter for rule in rules],
+            tol=[rule.tol for rule in rules],
+            reg_covar=[rule.reg_covar for rule in rules],
+            accelerate=[rule.accelerate for rule in rules],
+            callback=callback,
+            dropped=dropped,
+        )
+    except DegenerateComponentError:  # raised when none is left
+        results = []
+    survivors = iter(results)
+    return [dropped[i] if i in dropped else next(survivors) for i in range(len(starts))]
