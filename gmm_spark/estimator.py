@@ -96,7 +96,7 @@ class GaussianMixture(
         initMode: str = "k-means++",
         regCovar: float = 1e-6,
         sampleRows: int = SAMPLE_ROWS,
-        accelerate: bool = True,
+        accelerate: bool = False,
         handleInvalid: str = "error",
         precision: str = "float64",
         aggregationDepth: int = 2,

@@ -88,7 +88,7 @@ class MixtureParams(
             nInit=1,
             initMode="k-means++",
             regCovar=1e-6,
-            accelerate=True,
+            accelerate=False,
             sampleRows=SAMPLE_ROWS,
             handleInvalid="error",
             precision="float64",
