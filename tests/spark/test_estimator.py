@@ -285,6 +285,8 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setNInit(2)
         .setInitMode("random")
         .setRegCovar(0.25)
+        .setSampleRows(0)
+        .setAccelerate(True)
         .setAggregationDepth(3)
         .setFeaturesCol("f")
         .setInputCols(["a", "b"])
@@ -305,6 +307,8 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "nInit": 2,
         "initMode": "random",
         "regCovar": 0.25,
+        "sampleRows": 0,
+        "accelerate": True,
         "aggregationDepth": 3,
         "featuresCol": "f",
         "inputCols": ["a", "b"],
@@ -331,6 +335,8 @@ def test_the_defaults_are_the_designs() -> None:
         "nInit": 1,
         "initMode": "k-means++",
         "regCovar": 1e-6,
+        "sampleRows": 100_000,
+        "accelerate": False,
         "aggregationDepth": 2,
         "featuresCol": "features",
         "predictionCol": "prediction",
@@ -340,6 +346,14 @@ def test_the_defaults_are_the_designs() -> None:
         "precision": "float64",
     }
     assert defaults["seed"] == GaussianMixture().getSeed()
+
+
+def test_acceleration_and_starts_on_the_full_table_reach_the_fit(spark: SparkSession) -> None:
+    table = array_table(spark, ROWS)
+    model = GaussianMixture(k=3, seed=1, nInit=2, sampleRows=0, accelerate=True, maxIter=40).fit(table)
+    assert "extrapolated" in {record.step for record in model.summary.history}
+    known = GaussianMixture(k=3, seed=1, nInit=2, maxIter=40).fit(table)
+    assert model.summary.lowerBound == pytest.approx(known.summary.lowerBound, abs=1e-3)
 
 
 def test_parameters_may_be_overridden_for_one_fit(spark: SparkSession) -> None:
