@@ -239,6 +239,8 @@ def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(tmp_path: Pat
         "nInit": 2,
         "initMode": "random",
         "regCovar": 0.25,
+        "sampleRows": 0,
+        "accelerate": True,
         "handleInvalid": "keep",
         "precision": "float32",
     }
