@@ -221,7 +221,7 @@ def test_a_fraction_that_holds_nothing_out_is_told_by_name(spark: SparkSession) 
         GaussianMixtureSelector(ks=[1], validationFraction=1e-6).fit(array_table(spark, three_blobs(20)))
 
 
-def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(tmp_path: Path) -> None:
+def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(spark: SparkSession, tmp_path: Path) -> None:
     values = {
         "ks": [2, 5],
         "covarianceTypes": ["diag", "full"],
