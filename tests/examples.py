@@ -6,8 +6,9 @@ import csv
 import importlib.util
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_iris, load_wine
 
 from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.statistics import SufficientStatistics
+from gmm_spark.core.table import ArrayTable
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
@@ -52,6 +55,18 @@ def draw_rows(parameters: MixtureParameters, m: int, rng: np.random.Generator) -
         drawn = rng.multivariate_normal(parameters.means[j], parameters.dense_covariances[j], size=int(mine.sum()))
         rows[:, mine] = drawn.T
     return rows, components
+
+
+class CountingTable(ArrayTable):
+    """A table that counts its passes and what each carried."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.candidates: list[int] = []
+
+    def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
+        self.candidates.append(len(candidates))
+        return super().expect(candidates)
 
 
 def permuted_features(parameters: MixtureParameters, order: np.ndarray) -> MixtureParameters:

@@ -188,7 +188,7 @@ def fit(
         A start has converged when a pass changes its mean log-likelihood per row by less than this, in nats.
     reg_covar : float, or one for each start
         Variance added to each feature, as a share of the feature's variance in the table.
-    accelerate : bool
+    accelerate : bool, or one for each start
         Try an extrapolated step beside each plain one, in the same pass.
     callback : callable, optional
         Called after each pass with the record of the start that leads.

@@ -6,19 +6,7 @@ import pytest
 from gmm_spark.core.search import SAMPLE_ROWS, Settings, search
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError
-from tests.examples import blobs, draw_rows, iris, random_mixture, repeated_value
-
-
-class CountingTable(ArrayTable):
-    """A table that counts its passes and what each carried."""
-
-    def __init__(self, *arguments, **settings) -> None:
-        super().__init__(*arguments, **settings)
-        self.candidates: list[int] = []
-
-    def expect(self, candidates):
-        self.candidates.append(len(candidates))
-        return super().expect(candidates)
+from tests.examples import CountingTable, blobs, draw_rows, iris, random_mixture, repeated_value
 
 
 @pytest.fixture

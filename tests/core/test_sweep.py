@@ -9,19 +9,7 @@ from gmm_spark.core.search import Settings, search
 from gmm_spark.core.sweep import sweep
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError, ParameterError
-from tests.examples import COVARIANCE_TYPES, blobs, draw_rows, random_mixture, repeated_value
-
-
-class CountingTable(ArrayTable):
-    """A table that counts its passes and what each carried."""
-
-    def __init__(self, *arguments, **settings) -> None:
-        super().__init__(*arguments, **settings)
-        self.candidates: list[int] = []
-
-    def expect(self, candidates):
-        self.candidates.append(len(candidates))
-        return super().expect(candidates)
+from tests.examples import COVARIANCE_TYPES, CountingTable, blobs, draw_rows, random_mixture, repeated_value
 
 
 def run(table, members, callback=None, drawn=None, sample=None):
