@@ -1,0 +1,1 @@
+"""The suites of ``jobs/benchmark.py``."""

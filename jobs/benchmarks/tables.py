@@ -1,0 +1,40 @@
+"""Mixtures of known parameters, and tables sampled from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+
+from gmm_spark import GaussianMixtureModel, MixtureParameters
+
+
+def mixture(d: int, k: int, covariance_type: str, seed: int = 0) -> MixtureParameters:
+    """Overlapping components of every shape, so that EM has work to do for many passes."""
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
+    dense = factors @ np.swapaxes(factors, 1, 2) + 0.5 * np.eye(d)
+    variances = np.diagonal(dense, axis1=1, axis2=2)
+    shapes = {"full": dense, "tied": dense[0], "diag": variances, "spherical": variances.mean(axis=1)}
+    return MixtureParameters(
+        rng.dirichlet(np.full(k, 5.0)), 2 * rng.normal(size=(k, d)), shapes[covariance_type], covariance_type
+    )
+
+
+def sampled_table(
+    spark: SparkSession, data: Path, source: MixtureParameters, rows: int, precision: str, name: str
+) -> DataFrame:
+    """Rows of a mixture as Parquet below ``data``, made once and read again; the name tells mixtures apart."""
+    kind = "float" if precision == "float32" else "double"
+    path = data / f"rows={rows}-d={source.n_features}-{name}-{kind}"
+    if not (path / "_SUCCESS").exists():
+        # Rows come ordered by component; the order is of no matter to a pass.
+        drawn = GaussianMixtureModel(source).sample(spark, rows, 1, columns(source.n_features), precision=precision)
+        drawn.drop("component").write.mode("overwrite").parquet(str(path))
+    return spark.read.parquet(str(path))
+
+
+def columns(d: int) -> list[str]:
+    """Names of the benchmark tables' features."""
+    return [f"x{i}" for i in range(d)]
