@@ -160,10 +160,11 @@ class GaussianMixture(
         features = self._resolve(dataset, None if initial is None else initial.n_features)
         with self._pack(dataset, features) as table:
             require_fittable(table, settings)
-            if initial is not None:
-                result = polish(table, initial.shifted(-table.moments.mean), settings, self._callback)
+            sample = table.sample(settings.rows_to_draw, settings.seed)
+            if initial is None:
+                result = search(table, sample, settings, self._callback)
             else:
-                result = search(table, table.sample(settings.rows_to_draw, settings.seed), settings, self._callback)
+                result = polish(table, sample, initial.shifted(-table.moments.mean), settings, self._callback)
             return self._model(dataset, table, Fitted(result, table.evaluate(result.parameters)))
 
     def _check(self) -> None:

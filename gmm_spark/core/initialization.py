@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gmm_spark.core.covariance import Array
-from gmm_spark.core.em import maximize
+from gmm_spark.core.maximization import maximize
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.errors import DataError, ParameterError

@@ -82,28 +82,28 @@ def search(
         Where the sample has fewer distinct rows than k.
     """
     starts = finalists(table, sample, settings)
-    if settings.sample_rows == 0:
-        return best(fit(table, starts, **settings.loop(settings.max_iter), callback=callback))
-    if len(starts) == 1:
-        return polish(table, starts[0], settings, callback)
-    shared = min(_SHARED_PASSES, settings.max_iter)
-    results = fit(table, starts, **settings.loop(shared), callback=callback)
-    leader = best(results)
-    if leader.converged or shared == settings.max_iter:
-        return leader
-    return polish(table, leader.parameters, settings, callback, done=leader.history)
+    # Starts that have not been on the sample are not compared before they are done.
+    contest = _SHARED_PASSES if settings.sample_rows else None
+    loop = settings.loop(settings.max_iter)
+    return best(fit(table, starts, **loop, trial=trial_of(table, sample), contest=contest, callback=callback))
 
 
 def polish(
     table: Table,
+    sample: tuple[Block, Array | None],
     start: MixtureParameters,
     settings: Settings,
     callback: Callable[[PassRecord], None] | None = None,
-    done: tuple[PassRecord, ...] = (),
 ) -> EMResult:
-    """Run one start to the table's fixed point, within the passes that ``done`` leaves of ``max_iter``."""
-    (result,) = fit(table, [start], **settings.loop(settings.max_iter - len(done)), callback=callback, done=done)
+    """Run one given start to the table's fixed point; arguments and errors as of :func:`search`."""
+    loop = settings.loop(settings.max_iter)
+    (result,) = fit(table, [start], **loop, trial=trial_of(table, sample), callback=callback)
     return result
+
+
+def trial_of(table: Table, sample: tuple[Block, Array | None]) -> ArrayTable:
+    """Make a table in memory of a sample, in the coordinates of the one it was drawn from."""
+    return ArrayTable(*sample, moments=table.moments)
 
 
 def finalists(
@@ -119,6 +119,7 @@ def finalists(
         Where no start can be drawn.
     """
     rows, weight = sample
+    trial = trial_of(table, sample)
     centred = rows - table.moments.mean[:, None]
     starts = [
         draw_start(
@@ -134,7 +135,6 @@ def finalists(
     ]
     if settings.sample_rows == 0:
         return starts
-    trial = ArrayTable(rows, weight, moments=table.moments)
     try:
         if len(starts) > _FINALISTS and len(starts) * rows.shape[1] > _RANK_ABOVE:
             ranked = fit(trial, starts, **settings.loop(_RANKING_ITERATIONS))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.em import EMResult, PassRecord, best, fit
 from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.search import Settings, finalists
+from gmm_spark.core.search import Settings, finalists, trial_of
 from gmm_spark.core.table import Table
 from gmm_spark.errors import DataError, DegenerateComponentError
 
@@ -34,7 +34,8 @@ def sweep(
     table : Table
     draw : callable
         From a number of rows and a seed to a sample of the table, in its own coordinates: rows (d, m) and weights
-        (m,) or None. Called once for each pair among the settings, so that one sample at a time is held.
+        (m,) or None. Called once for each pair among the settings. On the first sample accelerated members look
+        ahead, the others are let go.
     settings : sequence of Settings
         Each with its own k, structure, starts and stopping rule.
     callback : callable, optional
@@ -48,8 +49,10 @@ def sweep(
     starts: list[MixtureParameters] = []
     owners: list[int] = []
     failures: dict[int, Failure] = {}
+    trial: Table | None = None
     for wanted in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
         sample = draw(*wanted)
+        trial = trial or trial_of(table, sample)
         for i, member in enumerate(settings):
             if (member.rows_to_draw, member.seed) != wanted:
                 continue
@@ -61,7 +64,7 @@ def sweep(
                 starts += found
                 owners += [i] * len(found)
     results: dict[int, list[EMResult]] = {}
-    for i, outcome in zip(owners, _run(table, starts, [settings[i] for i in owners], callback), strict=True):
+    for i, outcome in zip(owners, _run(table, trial, starts, [settings[i] for i in owners], callback), strict=True):
         if isinstance(outcome, EMResult):
             results.setdefault(i, []).append(outcome)
         else:
@@ -71,6 +74,7 @@ def sweep(
 
 def _run(
     table: Table,
+    trial: Table | None,
     starts: Sequence[MixtureParameters],
     rules: Sequence[Settings],
     callback: Callable[[PassRecord], None] | None,
@@ -87,6 +91,7 @@ def _run(
             tol=[rule.tol for rule in rules],
             reg_covar=[rule.reg_covar for rule in rules],
             accelerate=[rule.accelerate for rule in rules],
+            trial=trial,
             callback=callback,
             dropped=dropped,
         )

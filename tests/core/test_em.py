@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gmm_spark.core.em import EMResult, PassRecord, best, fit, maximize
+from gmm_spark.core.em import EMResult, PassRecord, best, fit
 from gmm_spark.core.initialization import draw_start
+from gmm_spark.core.maximization import maximize
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError, ParameterError
-from tests.examples import TABLES, blobs, draw_rows, permuted_features, random_mixture, repeated_value
+from tests.examples import TABLES, CountingTable, blobs, draw_rows, permuted_features, random_mixture, repeated_value
 from tests.oracles import assert_same_mixture, sklearn_em_step
 
 REGULARISATION = 1e-6
@@ -167,12 +168,21 @@ def test_the_returned_parameters_are_at_least_as_likely_as_the_last_pass(covaria
     assert evaluation.log_likelihood / evaluation.weight_sum >= result.lower_bound
 
 
-def test_a_fit_continued_is_the_fit_never_interrupted(covariance_type, table):
-    start = start_of(table, 3, covariance_type)
-    half = run(table, start, 6)
-    continued = run(table, half.parameters, 4, done=half.history)
-    assert_same_bits(continued, run(table, start, 10))
-    assert [r.iteration for r in continued.history] == list(range(1, 11))
+def test_after_the_contest_only_the_start_that_leads_goes_on(covariance_type, table):
+    counted = CountingTable(table.rows)
+    starts = [start_of(table, k, covariance_type) for k in (1, 3, 2)]
+    (winner,) = fit(counted, starts, max_iter=10, tol=0.0, contest=4)
+    assert counted.candidates == [3] * 4 + [1] * 6
+    alone = run(table, starts[1], 10).parameters
+    np.testing.assert_allclose(winner.parameters.means, alone.means, rtol=1e-9, atol=1e-12)
+
+
+def test_a_start_that_has_converged_wins_the_contest_where_it_leads(table):
+    counted = CountingTable(table.rows)
+    good = run(table, start_of(table, 3, "diag"), 200, tol=1e-10).parameters
+    (winner,) = fit(counted, [start_of(table, 1, "diag"), good], max_iter=20, tol=[0.0, 1e-6], contest=4)
+    assert winner.converged
+    assert counted.candidates == [2, 2, 1, 1]
 
 
 def test_the_callback_hears_of_every_pass_the_start_that_leads(table):

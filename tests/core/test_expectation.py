@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 
 from gmm_spark.core import expectation, products
-from gmm_spark.core.em import maximize
 from gmm_spark.core.expectation import Kernel, normalise
+from gmm_spark.core.maximization import maximize
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import plan_pass

@@ -1,0 +1,53 @@
+"""The M step: from sufficient statistics to the parameters that they ask for.
+
+Regularisation adds a share of each feature's variance to the diagonal of every covariance, so that a change of units
+changes nothing. A component whose responsibilities fade to nothing keeps its last mean and covariance; one whose
+covariance collapses raises DegenerateComponentError by name.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gmm_spark.core.covariance import Array
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.statistics import SufficientStatistics
+from gmm_spark.errors import DataError
+
+# Below this share of the total weight a component has starved: its moments would be rounding noise.
+_STARVED_SHARE = 1e-15
+
+
+def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floor: Array) -> MixtureParameters:
+    """M step: the parameters that the statistics ask for (Bishop 2006, eq. 9.24-9.26).
+
+    Parameters
+    ----------
+    statistics : SufficientStatistics
+    previous : MixtureParameters
+        What the statistics were taken under; a starved component keeps its mean and covariance from here.
+    floor : array (d,)
+        Variance to add to each feature, 0 for none.
+
+    Raises
+    ------
+    DegenerateComponentError
+        Where a covariance has collapsed.
+    DataError
+        Where the total weight is zero.
+    """
+    if not statistics.weight_sum > 0:
+        raise DataError("the rows' weights sum to 0; give at least one row a positive weight")
+    structure = previous.structure
+    starved = statistics.resp_sum <= _STARVED_SHARE * statistics.weight_sum
+    resp_sum = np.where(starved, 1.0, statistics.resp_sum)
+    offsets = np.where(starved[:, None], 0.0, statistics.first / resp_sum[:, None])
+    means = np.where(starved[:, None], previous.means, statistics.reference + offsets)
+    effective = np.where(starved, 0.0, resp_sum) if structure.pooled else resp_sum
+    covariances = structure.estimate(statistics.second, effective, offsets, floor)
+    if not structure.pooled and starved.any():
+        covariances = covariances.copy()
+        covariances[starved] = previous.covariances[starved]
+    weights = np.where(starved, 0.0, statistics.resp_sum)
+    structure.precisions_cholesky(covariances)  # names the component that collapsed
+    return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type)

@@ -1,0 +1,88 @@
+"""Steps on a sample in place of passes over the table: same fixed points, in a fraction of the passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gmm_spark.core.acceleration import to_free
+from gmm_spark.core.em import EMResult, fit
+from gmm_spark.core.lookahead import look_ahead
+from gmm_spark.core.maximization import maximize
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.table import ArrayTable
+from tests.examples import draw_rows, random_mixture
+
+K, D = 4, 3
+
+
+def table_sample_start(
+    covariance_type: str, rng: np.random.Generator, rows: int = 20_000, share: int = 8
+) -> tuple[ArrayTable, ArrayTable, MixtureParameters]:
+    """A table of overlapping components, a sample of it, and a start that is near on the sample alone."""
+    table = ArrayTable(draw_rows(random_mixture(covariance_type, K, D, rng, spread=1.5), rows, rng)[0])
+    sample = ArrayTable(np.ascontiguousarray(table.rows[:, ::share]), moments=table.moments)
+    drawn = random_mixture(covariance_type, K, D, rng, spread=1.5).shifted(-table.moments.mean)
+    return table, sample, fit(sample, [drawn], max_iter=200, tol=1e-6)[0].parameters
+
+
+def passes_to(result: EMResult, bound: float) -> int:
+    return next(record.iteration for record in result.history if record.lower_bound >= bound)
+
+
+def test_a_fixed_point_of_the_table_is_left_where_it_is_whatever_the_sample(covariance_type, rng):
+    table, sample, start = table_sample_start(covariance_type, rng)
+    fixed = fit(table, [start], max_iter=40, tol=0.0, accelerate=True, trial=sample)[0].parameters
+    floor = np.zeros(D)
+    image = maximize(table.expect([fixed])[0], fixed, floor)
+    ahead = look_ahead(sample, fixed, image, floor)
+    np.testing.assert_allclose(to_free(ahead), to_free(fixed), atol=1e-5)
+    elsewhere = maximize(sample.expect([fixed])[0], fixed, floor)
+    assert np.abs(to_free(elsewhere) - to_free(fixed)).max() > 1e-3  # where the sample alone would have led
+
+
+def test_where_the_sample_is_the_table_looking_ahead_is_em(covariance_type, rng):
+    table, _, start = table_sample_start(covariance_type, rng, rows=2000)
+    floor = np.zeros(D)
+    image = maximize(table.expect([start])[0], start, floor)
+    ahead = look_ahead(table, start, image, floor)
+    bounds = [record.lower_bound for record in fit(table, [start], max_iter=12, tol=0.0)[0].history]
+    found = table.expect([ahead])[0].lower_bound
+    # So many steps at most, and at least the first.
+    assert bounds[1] - 1e-12 <= found <= bounds[-1] + 1e-12
+    assert any(found == pytest.approx(bound, abs=1e-12) for bound in bounds[2:])
+
+
+def test_far_fewer_passes_to_the_fixed_point_of_plain_em(covariance_type, rng):
+    table, sample, start = table_sample_start(covariance_type, rng)
+    (plain,) = fit(table, [start], max_iter=5000, tol=1e-13)
+    (fast,) = fit(table, [start], max_iter=5000, tol=1e-13, accelerate=True, trial=sample)
+    assert fast.lower_bound == pytest.approx(plain.lower_bound, abs=1e-8)
+    needed = passes_to(plain, plain.lower_bound - 1e-6)
+    assert passes_to(fast, fast.lower_bound - 1e-6) <= max(4, needed / 3)
+
+
+def test_no_pass_lowers_the_likelihood(covariance_type, rng):
+    table, sample, _ = table_sample_start(covariance_type, rng, rows=4000, share=20)  # 200 rows mislead
+    start = random_mixture(covariance_type, K, D, rng, spread=0.5).shifted(-table.moments.mean)
+    (result,) = fit(table, [start], max_iter=60, tol=0.0, reg_covar=1e-6, accelerate=True, trial=sample)
+    assert np.diff([record.lower_bound for record in result.history]).min() > -1e-12
+
+
+def test_a_component_that_the_sample_does_not_know_is_left_to_the_table(covariance_type, rng):
+    clear = MixtureParameters([0.5, 0.5], [[-9.0] * D, [9.0] * D], np.ones(2), "spherical")
+    table = ArrayTable(draw_rows(clear, 2000, rng)[0])
+    sample = ArrayTable(np.ascontiguousarray(table.rows[:, table.rows[0] < 0]), moments=table.moments)
+    start = random_mixture(covariance_type, 2, D, rng, spread=0.1)
+    start = MixtureParameters(start.weights, clear.means, start.covariances, covariance_type)
+    start = start.shifted(-table.moments.mean)
+    (result,) = fit(table, [start], max_iter=30, tol=1e-9, accelerate=True, trial=sample)
+    np.testing.assert_allclose(result.parameters.weights, [0.5, 0.5], atol=0.05)
+    np.testing.assert_allclose(result.parameters.shifted(table.moments.mean).means, clear.means, atol=0.2)
+
+
+def test_a_starved_component_ends_the_looking_ahead(rng):
+    table, sample, start = table_sample_start("diag", rng, rows=2000)
+    starved = MixtureParameters([0.5, 0.3, 0.2, 0.0], start.means, start.covariances, "diag")
+    image = maximize(table.expect([starved])[0], starved, np.zeros(D))
+    assert look_ahead(sample, starved, image, np.zeros(D)) is image
