@@ -12,52 +12,104 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+from benchmarks import search, speed
 from benchmarks.competing import Setting, compete
-from benchmarks.speed import CASES, Bench
 from pyspark.sql import SparkSession
+
+from gmm_spark import GaussianMixture
+
+CASES = {"speed": [*speed.CASES], "search": [*search.COUNTED, *search.TIMED, "choice"]}
 
 
 def main() -> None:
     """Parse, run the cases, print and keep the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", default="pass", help=f"comma-separated, of {', '.join(CASES)}")
-    parser.add_argument("--rows", default="1e6", help="comma-separated")
-    parser.add_argument("--shape", default="16x16", help="d x k, comma-separated, such as 4x8,16x16")
-    parser.add_argument("--structure", default="full", choices=("full", "tied", "diag", "spherical"))
-    parser.add_argument("--precision", default="float64", choices=("float64", "float32"))
-    parser.add_argument("--against", default="pyspark,sklearn", help="contenders of the case pass, comma-separated")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="cores that the session's tasks share")
-    parser.add_argument("--data", default="build/benchmark", help="folder for the tables made")
-    parser.add_argument("--out", default="build/benchmark/results.jsonl", help="file that results are appended to")
-    options = parser.parse_args()
-    cases = options.cases.split(",")
-    unknown = set(cases) - set(CASES)
-    if unknown:
-        parser.error(f"--cases: {', '.join(sorted(unknown))} not known; use {', '.join(CASES)}")
-    shapes = [tuple(int(n) for n in shape.split("x")) for shape in options.shape.split(",")]
-    settings = [
-        Setting(int(float(rows)), d, k, options.structure, options.precision)
-        for rows in options.rows.split(",")
-        for d, k in shapes
-    ]
+    options = parsed()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = SparkSession.builder.appName("gmm-spark benchmark").getOrCreate()
-    bench = Bench(spark, Path(options.data), options.cores, options.against.split(","))
     try:
         Path(options.out).parent.mkdir(parents=True, exist_ok=True)
         with open(options.out, "a", encoding="utf-8") as out:
-            for name, setting in product(cases, settings):
-                with CASES[name](bench, setting) as contenders:
-                    result = compete(name, setting, contenders, options.rounds)
-                out.write(json.dumps(asdict(result) | {"ratios": result.ratios()}) + "\n")
+            for found in (run_speed if options.suite == "speed" else run_search)(spark, options):
+                out.write(json.dumps(found) + "\n")
                 out.flush()
     finally:
         spark.stop()
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="speed", choices=tuple(CASES))
+    parser.add_argument("--cases", help="; ".join(f"{suite}: {', '.join(names)}" for suite, names in CASES.items()))
+    parser.add_argument("--rows", help="comma-separated; 1e6 for speed, one number, 2e6, for search")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--data", default="build/benchmark", help="folder for the tables made")
+    parser.add_argument("--out", default="build/benchmark/results.jsonl", help="file that results are appended to")
+    of_speed = parser.add_argument_group("suite speed")
+    of_speed.add_argument("--shape", default="16x16", help="d x k, comma-separated, such as 4x8,16x16")
+    of_speed.add_argument("--structure", default="full", choices=("full", "tied", "diag", "spherical"))
+    of_speed.add_argument("--precision", default="float64", choices=("float64", "float32"))
+    of_speed.add_argument("--against", default="pyspark,sklearn", help="contenders of the case pass, comma-separated")
+    of_speed.add_argument("--cores", type=int, default=os.cpu_count(), help="cores that the session's tasks share")
+    of_search = parser.add_argument_group("suite search")
+    names = [problem.name for problem in search.problems()]
+    of_search.add_argument("--problems", default=",".join(names), help="comma-separated")
+    of_search.add_argument("--seeds", type=int, default=10)
+    of_search.add_argument(
+        "--n-init", type=int, default=GaussianMixture().getNInit(), help="starts, in the case passes"
+    )
+    options = parser.parse_args()
+    options.cases = (options.cases or CASES[options.suite][0]).split(",")
+    options.problems = options.problems.split(",")
+    for flag, given, known in (("cases", options.cases, CASES[options.suite]), ("problems", options.problems, names)):
+        if not set(given) <= set(known):
+            parser.error(f"--{flag}: {', '.join(sorted(set(given) - set(known)))} not known; use {', '.join(known)}")
+    return options
+
+
+def run_speed(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Time the cases at every combination of rows and shape."""
+    shapes = [tuple(int(n) for n in shape.split("x")) for shape in options.shape.split(",")]
+    settings = [
+        Setting(int(float(rows)), d, k, options.structure, options.precision)
+        for rows in (options.rows or "1e6").split(",")
+        for d, k in shapes
+    ]
+    bench = speed.Bench(spark, Path(options.data), options.cores, options.against.split(","))
+    for case, setting in product(options.cases, settings):
+        with speed.CASES[case](bench, setting) as contenders:
+            result = compete(case, asdict(setting), contenders, options.rounds)
+        yield asdict(result) | {"ratios": result.ratios()}
+
+
+def run_search(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Count or time the cases on every problem."""
+    rows = int(float(options.rows or "2e6"))
+    bench = search.SearchBench(spark, Path(options.data), rows, options.seeds, options.n_init)
+    chosen = [problem for problem in search.problems() if problem.name in options.problems]
+    for case, problem in product(options.cases, chosen):
+        if case == "choice":
+            continue  # has tables of its own
+        if case in search.TIMED:
+            setting = {"problem": problem.name, "rows": rows}
+            result = compete(case, setting, search.TIMED[case](bench, problem), options.rounds)
+            yield asdict(result) | {"ratios": result.ratios()}
+        else:
+            yield shown({"case": case, "problem": problem.name, "rows": rows} | search.COUNTED[case](bench, problem))
+    if "choice" in options.cases:
+        yield shown({"case": "choice", "rows": rows} | bench.choice())
+
+
+def shown(found: dict[str, Any]) -> dict[str, Any]:
+    """Print what a case found."""
+    print("\n" + "\n".join(f"{name:<36}{value}" for name, value in found.items()), flush=True)
+    return found
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Contender: TypeAlias = Callable[[], float]
@@ -64,9 +64,9 @@ class Setting:
         return self.precision == "float32"
 
 
-def compete(case: str, setting: Setting, contenders: Contenders, rounds: int) -> Result:
-    """Run the contenders in turn, once to warm up and then ``rounds`` times."""
-    result = Result(case, asdict(setting), {name: [] for name in contenders})
+def compete(case: str, setting: dict[str, Any], contenders: Contenders, rounds: int) -> Result:
+    """Run the contenders in turn, once to warm up and then ``rounds`` times; the setting says the number of rows."""
+    result = Result(case, setting, {name: [] for name in contenders})
     for number in range(rounds + 1):
         for name, run in contenders.items():
             seconds = run()

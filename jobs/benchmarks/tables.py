@@ -10,15 +10,15 @@ from pyspark.sql import DataFrame, SparkSession
 from gmm_spark import GaussianMixtureModel, MixtureParameters
 
 
-def mixture(d: int, k: int, covariance_type: str, seed: int = 0) -> MixtureParameters:
-    """Overlapping components of every shape, so that EM has work to do for many passes."""
+def mixture(d: int, k: int, covariance_type: str, seed: int = 0, spread: float = 2.0) -> MixtureParameters:
+    """Components of every shape, about one wide along each feature, their means ``spread`` about zero."""
     rng = np.random.default_rng(seed)
     factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
     dense = factors @ np.swapaxes(factors, 1, 2) + 0.5 * np.eye(d)
     variances = np.diagonal(dense, axis1=1, axis2=2)
     shapes = {"full": dense, "tied": dense[0], "diag": variances, "spherical": variances.mean(axis=1)}
     return MixtureParameters(
-        rng.dirichlet(np.full(k, 5.0)), 2 * rng.normal(size=(k, d)), shapes[covariance_type], covariance_type
+        rng.dirichlet(np.full(k, 5.0)), spread * rng.normal(size=(k, d)), shapes[covariance_type], covariance_type
     )
 
 

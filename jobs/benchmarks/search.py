@@ -1,0 +1,184 @@
+"""The suite ``search``: how many passes a fit takes, how good it ends, and what many starts and models cost.
+
+Passes are counted, so that cases ``passes``, ``fixed-points`` and ``choice`` are repeatable on any machine. "Best" is
+the best of ten plain fits of 300 iterations on all rows, from the same kinds of starts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from demo import write_flights
+from pyspark.ml.clustering import GaussianMixture as PysparkMixture
+from pyspark.ml.feature import VectorAssembler
+from pyspark.sql import DataFrame, SparkSession
+
+from benchmarks.competing import Contenders, timed
+from benchmarks.tables import columns, mixture, sampled_table
+from gmm_spark import GaussianMixture, GaussianMixtureSelector, MixtureParameters
+from gmm_spark.core.covariance import STRUCTURES
+from gmm_spark.core.em import EMResult, fit
+from gmm_spark.core.search import Settings, finalists, search, trial_of
+from gmm_spark.spark.features import resolve_features
+from gmm_spark.spark.packed import PackedTable
+
+_FLIGHT_FEATURES = ["dep_delay", "arr_delay", "air_time", "distance"]
+_BEST = Settings(k=0, n_init=10, sample_rows=0, max_iter=300, tol=0.0, accelerate=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A table to fit, and the k to fit it with."""
+
+    name: str
+    k: int
+    source: MixtureParameters | None
+    """What the rows are sampled from; None for the flights."""
+
+
+def problems() -> list[Problem]:
+    """List the tables of the suite."""
+    rare = mixture(4, 8, "full", spread=3.0)
+    weights = np.geomspace(1e-3, 1.0, 8)
+    unbalanced = MixtureParameters(weights / weights.sum(), rare.means, rare.covariances)
+    return [
+        Problem("separated", 8, mixture(4, 8, "full", spread=6.0)),
+        Problem("overlapping", 16, mixture(16, 16, "full", spread=0.6)),
+        Problem("unbalanced", 8, unbalanced),
+        Problem("flights", 6, None),
+    ]
+
+
+class SearchBench:
+    """The cases; each returns what it found as a plain dict."""
+
+    def __init__(self, spark: SparkSession, data: Path, rows: int, seeds: int, n_init: int) -> None:
+        self.spark, self.data, self.rows, self.seeds, self.n_init = spark, data, rows, seeds, n_init
+
+    def table(self, problem: Problem) -> tuple[DataFrame, list[str]]:
+        """Rows of a problem and their columns."""
+        if problem.source is None:
+            path = self.data / "flights.parquet"
+            if not path.exists():
+                write_flights(path)
+            return self.spark.read.parquet(str(path)), _FLIGHT_FEATURES
+        source = problem.source
+        return (
+            sampled_table(self.spark, self.data, source, self.rows, "float64", problem.name),
+            columns(source.n_features),
+        )
+
+    @contextmanager
+    def packed(self, problem: Problem) -> Iterator[PackedTable]:
+        """The same rows packed, as a fit would."""
+        table, names = self.table(problem)
+        features = resolve_features(table, "", names, None, None)
+        if features is None:
+            raise RuntimeError("the benchmark's own table has no features")
+        with PackedTable(table, features, strict=False) as packed:
+            yield packed
+
+    def passes(self, problem: Problem) -> dict[str, Any]:
+        """Passes of a fit with the defaults until it is within 1e-4 nats a row of the best, seed by seed."""
+        with self.packed(problem) as table:
+            best = search(table, table.sample(_BEST.rows_to_draw, 0), replace(_BEST, k=problem.k)).lower_bound
+            asked = Settings(k=problem.k, n_init=self.n_init, max_iter=40, tol=1e-7)
+            found = [self._search(table, replace(asked, seed=seed)) for seed in range(self.seeds)]
+        counts = [passes_to(result, best - 1e-4) for result in found]
+        there = [count for count in counts if count is not None]
+        return {
+            "best": best,
+            "passes": counts,
+            "median": statistics.median(there) if there else None,
+            "there": f"{len(there)} of {len(found)}",
+            "short of best": [round(best - result.lower_bound, 7) for result in found],
+        }
+
+    def _search(self, table: PackedTable, settings: Settings) -> EMResult:
+        return search(table, table.sample(settings.rows_to_draw, settings.seed), settings)
+
+    def fixed_points(self, problem: Problem, most: int = 1500) -> dict[str, Any]:
+        """Passes to within 1e-6 nats a row of the fixed point that plain and accelerated EM end at, from one start."""
+        rows = []
+        with self.packed(problem) as table:
+            for seed in range(self.seeds):
+                settings = Settings(k=problem.k, seed=seed)
+                sample = table.sample(settings.rows_to_draw, seed)
+                (start,) = finalists(table, sample, settings)
+                asked: dict[str, Any] = {"tol": 1e-10, "reg_covar": settings.reg_covar}
+                (plain,) = fit(table, [start], max_iter=most, **asked)
+                (fast,) = fit(table, [start], max_iter=most, accelerate=True, trial=trial_of(table, sample), **asked)
+                needed = [passes_to(result, result.lower_bound - 1e-6) for result in (plain, fast)]
+                rows.append((*needed, fast.lower_bound - plain.lower_bound))
+        return {
+            "plain": [row[0] for row in rows],
+            "accelerated": [row[1] for row in rows],
+            "accelerated less plain, nats a row": [row[2] for row in rows],
+        }
+
+    def choice(self, k: int = 4, d: int = 3) -> dict[str, Any]:
+        """Which k and structure BIC picks on tables that were sampled with k components of each structure, well apart."""
+        picked = {}
+        for seed, kind in enumerate(STRUCTURES):
+            source = mixture(d, k, kind, seed, spread=4.0)
+            table = sampled_table(self.spark, self.data, source, self.rows, "float64", f"choice-{kind}")
+            model = GaussianMixtureSelector(
+                inputCols=columns(d), ks=range(1, 9), covarianceTypes=[*STRUCTURES], nInit=self.n_init
+            ).fit(table)
+            picked[f"{kind}, k={k}"] = f"{model.getCovarianceType()}, k={model.getK()}"
+        return {"truth and choice": picked, "right": f"{sum(a == b for a, b in picked.items())} of {len(picked)}"}
+
+    def starts(self, problem: Problem) -> Contenders:
+        """Wall time of a whole fit with ten starts against one."""
+        table, names = self.table(problem)
+        one = GaussianMixture(inputCols=names, k=problem.k, handleInvalid="skip")
+        return {f"nInit={n}": lambda n=n: timed(lambda: one.copy().setNInit(n).fit(table)) for n in (1, 10)}
+
+    def sweep(self, problem: Problem) -> Contenders:
+        """Wall time of choosing among k = 1 to 12 and all structures against one fit of the largest."""
+        table, names = self.table(problem)
+        selector = GaussianMixtureSelector(
+            inputCols=names, ks=range(1, 13), covarianceTypes=[*STRUCTURES], handleInvalid="skip"
+        )
+        largest = GaussianMixture(inputCols=names, k=12, handleInvalid="skip")
+        return {
+            "one fit of k=12 full": lambda: timed(lambda: largest.fit(table)),
+            "k=1..12, four structures": lambda: timed(lambda: selector.fit(table)),
+        }
+
+    def end_to_end(self, problem: Problem) -> dict[str, Any]:
+        """Our fit with its defaults against pyspark.ml's with its own, once each: seconds and mean log-likelihood."""
+        table, names = self.table(problem)
+        kept: dict[str, Any] = {}
+        ours = timed(lambda: kept.update(ours=GaussianMixture(inputCols=names, k=problem.k).fit(table)))
+        vectors = VectorAssembler(inputCols=names, outputCol="features").transform(table).select("features")
+        theirs = timed(lambda: kept.update(theirs=PysparkMixture(k=problem.k, seed=1).fit(vectors.persist())))
+        rows = kept["ours"].summary.numRows
+        return {
+            "seconds": {"ours": ours, "pyspark.ml": theirs},
+            "ratio": theirs / ours,
+            "log-likelihood a row": {name: model.summary.logLikelihood / rows for name, model in kept.items()},
+            "passes": {"ours": kept["ours"].summary.numIter, "pyspark.ml": kept["theirs"].summary.numIter},
+        }
+
+
+def passes_to(result: EMResult, bound: float) -> int | None:
+    """First pass made at parameters of at least that lower bound; one more where the parameters returned have it."""
+    return next((record.iteration for record in result.history if record.lower_bound >= bound), None)
+
+
+COUNTED: dict[str, Callable[..., dict[str, Any]]] = {
+    "passes": SearchBench.passes,
+    "fixed-points": SearchBench.fixed_points,
+    "end-to-end": SearchBench.end_to_end,
+}
+TIMED: dict[str, Callable[[SearchBench, Problem], Contenders]] = {
+    "starts": SearchBench.starts,
+    "sweep": SearchBench.sweep,
+}
