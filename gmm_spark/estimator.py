@@ -57,8 +57,8 @@ class GaussianMixture(
         Rows of the sample that starts are drawn from and first run on; the best few go on over the full table. 0 runs
         every start on the full table, all in the same passes.
     accelerate : bool
-        Try an extrapolated step (Anderson) beside each EM step, in the same pass, and go on from the likelier of the
-        two: fewer passes to the same fixed points, each with twice the arithmetic.
+        After each pass look ahead by EM steps on the sample, less their drift, and extrapolate those (Anderson): the
+        fixed points of plain EM in far fewer passes. A step is kept only where the likelihood does not fall.
     handleInvalid : {"error", "skip", "keep"}
         What a row with a null, NaN, infinity or wrong width does. Fitting skips and counts such rows under both
         "skip" and "keep"; ``transform`` drops them or keeps them with null outputs.
@@ -96,7 +96,7 @@ class GaussianMixture(
         initMode: str = "k-means++",
         regCovar: float = 1e-6,
         sampleRows: int = SAMPLE_ROWS,
-        accelerate: bool = False,
+        accelerate: bool = True,
         handleInvalid: str = "error",
         precision: str = "float64",
         aggregationDepth: int = 2,

@@ -62,7 +62,7 @@ class MixtureParams(
     accelerate: Param[bool] = Param(
         Params._dummy(),
         "accelerate",
-        "Try an extrapolated step beside each EM step, in the same pass, and go on from the likelier.",
+        "Look ahead on the sample after each pass, and extrapolate: the same fixed points in far fewer passes.",
         TypeConverters.toBoolean,
     )
     handleInvalid: Param[str] = Param(
@@ -88,7 +88,7 @@ class MixtureParams(
             nInit=1,
             initMode="k-means++",
             regCovar=1e-6,
-            accelerate=False,
+            accelerate=True,
             sampleRows=SAMPLE_ROWS,
             handleInvalid="error",
             precision="float64",

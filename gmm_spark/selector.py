@@ -97,7 +97,7 @@ initMode, regCovar, sampleRows, accelerate, handleInvalid, precision
         initMode: str = "k-means++",
         regCovar: float = 1e-6,
         sampleRows: int = SAMPLE_ROWS,
-        accelerate: bool = False,
+        accelerate: bool = True,
         handleInvalid: str = "error",
         precision: str = "float64",
     ) -> None:

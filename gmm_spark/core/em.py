@@ -176,7 +176,7 @@ def fit(
     reg_covar : float, or one for each start
         Variance added to each feature, as a share of the feature's variance in the table.
     accelerate : bool, or one for each start
-        Try an extrapolated step beside each plain one, in the same pass.
+        Try extrapolated steps, where the likelihood does not fall by them.
     trial : Table, optional
         A sample in memory, with the table's own moments, on which an accelerated start looks ahead after each pass.
     contest : int, optional

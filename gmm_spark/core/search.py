@@ -42,7 +42,7 @@ class Settings:
     n_init: int = 1
     init_mode: str = "k-means++"
     reg_covar: float = 1e-6
-    accelerate: bool = False
+    accelerate: bool = True
     sample_rows: int = SAMPLE_ROWS
 
     @property

@@ -119,7 +119,7 @@ class FittingSection(Section):
         100_000, description="Rows that starts are drawn from and first run on; 0: every start on the full table."
     )
     accelerate: bool = Field(
-        False, description="Try an extrapolated step beside each EM step: fewer passes, twice the arithmetic in each."
+        True, description="Look ahead on the sample and extrapolate: the same fixed points in far fewer passes."
     )
     precision: Precision = Field("float64", description="Arithmetic of the products over rows.")
 

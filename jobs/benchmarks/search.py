@@ -123,7 +123,7 @@ class SearchBench:
         }
 
     def choice(self, k: int = 4, d: int = 3) -> dict[str, Any]:
-        """Which k and structure BIC picks on tables that were sampled with k components of each structure, well apart."""
+        """Which k and structure BIC picks on tables sampled with k components of each structure, well apart."""
         picked = {}
         for seed, kind in enumerate(STRUCTURES):
             source = mixture(d, k, kind, seed, spread=4.0)
@@ -138,7 +138,11 @@ class SearchBench:
         """Wall time of a whole fit with ten starts against one."""
         table, names = self.table(problem)
         one = GaussianMixture(inputCols=names, k=problem.k, handleInvalid="skip")
-        return {f"nInit={n}": lambda n=n: timed(lambda: one.copy().setNInit(n).fit(table)) for n in (1, 10)}
+
+        def fit_with(n_init: int) -> float:
+            return timed(lambda: one.copy().setNInit(n_init).fit(table))
+
+        return {"nInit=1": lambda: fit_with(1), "nInit=10": lambda: fit_with(10)}
 
     def sweep(self, problem: Problem) -> Contenders:
         """Wall time of choosing among k = 1 to 12 and all structures against one fit of the largest."""

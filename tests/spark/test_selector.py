@@ -240,7 +240,7 @@ def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(spark: SparkS
         "initMode": "random",
         "regCovar": 0.25,
         "sampleRows": 0,
-        "accelerate": True,
+        "accelerate": False,
         "handleInvalid": "keep",
         "precision": "float32",
     }
