@@ -79,7 +79,7 @@ class Score:
         found = {
             PREDICTION: pa.array(prediction),
             LOG_DENSITY: pa.array(density),
-            ANOMALY: pa.array(density < self.threshold),
+            ANOMALY: pa.array(~(density >= self.threshold)),  # as is a row so far off that its density is NaN
         }
         if probability is not None:
             offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))

@@ -111,6 +111,13 @@ def test_the_column_is_the_last_and_boolean_and_may_come_alone(spark: SparkSessi
     assert [r["odd"] for r in alone.orderBy("id").collect()] == [False, True]
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_row_too_far_off_for_arithmetic_is_an_anomaly(spark: SparkSession, precision: str) -> None:
+    far = np.array([[1e200, 0.0], [-1e300, 1e300], [0.0, 0.0], [1e30, 1.0]])
+    scored = knowing_model(anomalyCol="odd", precision=precision).transform(array_table(spark, far, 1))
+    assert [r["odd"] for r in scored.orderBy("id").collect()] == [True, True, False, True]
+
+
 @pytest.mark.parametrize("handle", ["keep", "skip"])
 def test_a_bad_row_is_neither_an_anomaly_nor_not(spark: SparkSession, handle: str) -> None:
     scored = knowing_model(anomalyCol="odd", handleInvalid=handle).transform(spark.sql(HOLED).coalesce(1))
