@@ -37,8 +37,10 @@ class GaussianMixture(
         Numeric columns of any type.
     weightCol : str, optional
         Row weights, >= 0.
-    predictionCol, probabilityCol, logDensityCol : str
+    predictionCol, probabilityCol, logDensityCol, anomalyCol : str
         Columns that the model's ``transform`` appends; an empty name leaves one out.
+    anomalyFraction : float
+        A row is an anomaly where its density is below that of all but this share of the training rows, by weight.
     k : int
         Components, >= 1.
     covarianceType : {"full", "tied", "diag", "spherical"}
@@ -87,6 +89,8 @@ class GaussianMixture(
         predictionCol: str = "prediction",
         probabilityCol: str = "probability",
         logDensityCol: str = "",
+        anomalyCol: str = "",
+        anomalyFraction: float = 0.001,
         k: int = 2,
         covarianceType: str = "full",
         maxIter: int = 100,
@@ -217,6 +221,7 @@ def _fit_members(members: Sequence[GaussianMixture], dataset: DataFrame) -> list
         first = next(iter(able.values()))
         settings = [one._settings(one.getK(), one.getCovarianceType()) for one in able.values()]
         with first._pack(dataset, first._resolve(dataset)) as table:
-            for (i, member), found in zip(able.items(), fit_together(table, settings, first._callback), strict=True):
+            fitted = fit_together(table, settings, first._callback, log_densities=True)
+            for (i, member), found in zip(able.items(), fitted, strict=True):
                 outcomes[i] = member._model(dataset, table, found) if isinstance(found, Fitted) else found
     return [outcomes[i] for i in range(len(members))]

@@ -104,7 +104,7 @@ class MixtureFitting(MixtureParams):
 
     def _model(self, dataset: DataFrame, table: PackedTable, fitted: Fitted) -> GaussianMixtureModel:
         parameters = fitted.result.parameters.shifted(table.moments.mean)
-        model = GaussianMixtureModel(parameters, list(table.features.names))
+        model = GaussianMixtureModel(parameters, list(table.features.names), fitted.evaluation.log_densities)
         self._copyValues(model)
         model._resetUid(self.uid)
         model._summary = GaussianMixtureSummary(model, dataset, fitted.result, fitted.evaluation, dict(table.bad))
@@ -134,9 +134,15 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
 
 
 def fit_together(
-    table: PackedTable, settings: Sequence[Settings], callback: Callable[[PassRecord], None] | None
+    table: PackedTable,
+    settings: Sequence[Settings],
+    callback: Callable[[PassRecord], None] | None,
+    log_densities: bool = False,
 ) -> list[Fitted | GmmSparkError]:
-    """Fit a mixture for each of several settings, in shared passes; the reason in place of one that has none."""
+    """Fit a mixture for each of several settings, in shared passes; the reason in place of one that has none.
+
+    Evaluations have the distribution of the log-densities only if asked for.
+    """
     outcomes: dict[int, Fitted | GmmSparkError] = {}
     for i, member in enumerate(settings):
         try:
@@ -148,7 +154,7 @@ def fit_together(
     results = {i: one for i, one in zip(able, found, strict=True) if isinstance(one, EMResult)}
     outcomes.update({i: one for i, one in zip(able, found, strict=True) if not isinstance(one, EMResult)})
     if results:
-        evaluations = table.evaluate_all([result.parameters for result in results.values()])
+        evaluations = table.evaluate_all([result.parameters for result in results.values()], log_densities)
         for (i, result), evaluation in zip(results.items(), evaluations, strict=True):
             outcomes[i] = Fitted(result, evaluation)
     return [outcomes[i] for i in range(len(settings))]

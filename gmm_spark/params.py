@@ -24,7 +24,7 @@ from gmm_spark.core.plan import PRECISIONS
 from gmm_spark.core.search import SAMPLE_ROWS
 from gmm_spark.errors import ParameterError
 from gmm_spark.spark.features import HANDLE_INVALID
-from gmm_spark.spark.scoring import LOG_DENSITY, PREDICTION, PROBABILITY
+from gmm_spark.spark.scoring import ANOMALY, LOG_DENSITY, PREDICTION, PROBABILITY
 
 P = TypeVar("P", bound="MixtureParams")
 
@@ -78,6 +78,18 @@ class MixtureParams(
     logDensityCol: Param[str] = Param(
         Params._dummy(), "logDensityCol", "Column for log p(row), in nats; empty: not written.", _text
     )
+    anomalyCol: Param[str] = Param(
+        Params._dummy(),
+        "anomalyCol",
+        "Column for whether a row is among the least likely, by anomalyFraction; empty: not written.",
+        _text,
+    )
+    anomalyFraction: Param[float] = Param(
+        Params._dummy(),
+        "anomalyFraction",
+        "Share of the training rows, by weight, that count as anomalies: the least likely, in (0, 1).",
+        TypeConverters.toFloat,
+    )
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -93,6 +105,8 @@ class MixtureParams(
             handleInvalid="error",
             precision="float64",
             logDensityCol="",
+            anomalyCol="",
+            anomalyFraction=0.001,
         )
 
     def getNInit(self) -> int:
@@ -127,6 +141,14 @@ class MixtureParams(
         """Return the column for log p(row); empty where it is not written."""
         return self.getOrDefault(self.logDensityCol)
 
+    def getAnomalyCol(self) -> str:
+        """Return the column for whether a row is an anomaly; empty where it is not written."""
+        return self.getOrDefault(self.anomalyCol)
+
+    def getAnomalyFraction(self) -> float:
+        """Return the share of the training rows that count as anomalies."""
+        return self.getOrDefault(self.anomalyFraction)
+
     def setFeaturesCol(self: P, value: str) -> P:
         """Set the Vector or array column."""
         return self._set(featuresCol=value)
@@ -146,6 +168,14 @@ class MixtureParams(
     def setLogDensityCol(self: P, value: str) -> P:
         """Set the column for log p(row); empty: not written."""
         return self._set(logDensityCol=value)
+
+    def setAnomalyCol(self: P, value: str) -> P:
+        """Set the column for whether a row is an anomaly; empty: not written."""
+        return self._set(anomalyCol=value)
+
+    def setAnomalyFraction(self: P, value: float) -> P:
+        """Set the share of the training rows that count as anomalies."""
+        return self._set(anomalyFraction=value)
 
     def setHandleInvalid(self: P, value: str) -> P:
         """Set what a bad row does."""
@@ -171,11 +201,12 @@ class MixtureParams(
 
     @property
     def output_columns(self) -> dict[str, str]:
-        """Name of each output that is written, in pyspark.ml's order."""
+        """Name of each output that is written: pyspark.ml's in its order, then those that it has not."""
         names = {
             PROBABILITY: self.getProbabilityCol(),
             PREDICTION: self.getPredictionCol(),
             LOG_DENSITY: self.getLogDensityCol(),
+            ANOMALY: self.getAnomalyCol(),
         }
         return {output: name for output, name in names.items() if name}
 
@@ -194,6 +225,8 @@ class MixtureParams(
             for number in (self.tol, self.regCovar)
             if not 0 <= self.getOrDefault(number) < float("inf")
         ]
+        if not 0 < self.getAnomalyFraction() < 1:
+            faults.append(f"anomalyFraction={self.getAnomalyFraction()}; need a number > 0 and < 1")
         for choice, known in (
             (self.initMode, tuple(START_MODES)),
             (self.handleInvalid, HANDLE_INVALID),

@@ -2,11 +2,14 @@
 
 Layout, written and read through Spark so that any file system it knows will do::
 
-    <path>/metadata   pyspark.ml's own layout, with formatVersion, covarianceType and featureNames added
+    <path>/metadata   pyspark.ml's own layout, with formatVersion, covarianceType, featureNames and logDensities added
     <path>/data       component int, weight double, mean array<double>, covariance array<double>
 
 A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (tied
-repeats it), diag d, spherical 1. ``formatVersion`` rises when an older reader would misread the files.
+repeats it), diag d, spherical 1. ``logDensities`` is the training rows' histogram as
+:class:`gmm_spark.core.quantiles.LogDensityHistogram` writes itself out, or null; files of before it was added lack it.
+``formatVersion`` rises when an older reader would misread the files: other bins of that histogram would be a reason.
+Keys that a reader does not know, and defaults of parameters that it does not have, it passes over.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pyspark.sql import SparkSession
 
 from gmm_spark.core.covariance import structure
 from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.quantiles import LogDensityHistogram
 from gmm_spark.errors import ModelFileError, ParameterError
 
 if TYPE_CHECKING:
@@ -42,7 +46,7 @@ class ModelWriter(MLWriter):
         spark, mode = self.sparkSession, "overwrite" if self.shouldOverwrite else "error"
         if not self.shouldOverwrite and _exists(spark, path):
             raise ParameterError(f"path={path!r} exists already; use write().overwrite().save(path) or another path")
-        parameters = self._model.parameters
+        parameters, log_densities = self._model.parameters, self._model.logDensities
         # Metadata last: a folder without it is no model, so an interrupted save cannot be mistaken for one.
         rows = spark.createDataFrame(_rows(parameters), _DATA_SCHEMA)
         rows.coalesce(1).sortWithinPartitions("component").write.mode(mode).parquet(f"{path}/data")
@@ -50,6 +54,7 @@ class ModelWriter(MLWriter):
             "formatVersion": FORMAT_VERSION,
             "covarianceType": parameters.covariance_type,
             "featureNames": self._model.featureNames,
+            "logDensities": None if log_densities is None else log_densities.to_dict(),
         }
         metadata = DefaultParamsWriter._get_metadata_to_save(self._model, spark, extra)
         spark.createDataFrame([(metadata,)], "value string").coalesce(1).write.mode(mode).text(f"{path}/metadata")
@@ -80,8 +85,12 @@ class ModelReader(MLReader["GaussianMixtureModel"]):
             )
         try:
             rows = spark.read.parquet(f"{path}/data").orderBy("component").collect()
-            model = self._kind(_parameters(rows, metadata["covarianceType"]), metadata["featureNames"])
+            parameters, histogram = _parameters(rows, metadata["covarianceType"]), metadata.get("logDensities")
+            log_densities = None if histogram is None else LogDensityHistogram.from_dict(histogram)
+            model = self._kind(parameters, metadata["featureNames"], log_densities)
             model._resetUid(metadata["uid"])
+            defaults = metadata["defaultParamMap"]
+            metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}
             DefaultParamsReader.getAndSetParams(model, metadata)
         except Exception as error:  # a torn Parquet file comes as whatever the reader within Spark threw
             raise ModelFileError(f"the model at {path} is damaged: {_first_line(error)}; save it again") from error

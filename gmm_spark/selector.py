@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from pyspark import keyword_only
@@ -48,8 +49,8 @@ class GaussianMixtureSelector(
         Share of the rows to hold out, from 0 (none) to below 1. Which rows follows from their feature values and
         the seed, whatever the partitions. No mixture is fitted to them, the returned one included; to have it fitted
         to all rows, ``GaussianMixture().setInitialModel(best).fit(table)``.
-    featuresCol, inputCols, weightCol, predictionCol, probabilityCol, logDensityCol, maxIter, tol, seed, nInit, \
-initMode, regCovar, sampleRows, accelerate, handleInvalid, precision
+    featuresCol, inputCols, weightCol, predictionCol, probabilityCol, logDensityCol, anomalyCol, anomalyFraction, \
+maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInvalid, precision
         As of :class:`gmm_spark.GaussianMixture`, for every mixture.
 
     Examples
@@ -90,6 +91,8 @@ initMode, regCovar, sampleRows, accelerate, handleInvalid, precision
         predictionCol: str = "prediction",
         probabilityCol: str = "probability",
         logDensityCol: str = "",
+        anomalyCol: str = "",
+        anomalyFraction: float = 0.001,
         maxIter: int = 100,
         tol: float = 1e-4,
         seed: int | None = None,
@@ -166,7 +169,10 @@ initMode, regCovar, sampleRows, accelerate, handleInvalid, precision
                 raise _none_left(selection, outcomes)
             best = outcomes[selection.best]
             assert isinstance(best, Fitted)
-            model = self._model(train, table, best)
+            # A pass for the best alone: the histograms of a whole grid would be most of what a pass sends.
+            log_densities = table.evaluate(best.result.parameters).log_densities
+            certified = Fitted(best.result, replace(best.evaluation, log_densities=log_densities))
+            model = self._model(train, table, certified)
             model.summary.selection = selection
             if held_out is not None:
                 model.summary.skipped = dict(table.bad + held_out.bad)

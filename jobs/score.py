@@ -28,7 +28,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     """Read the table, append the model's columns, publish the result and the report."""
     # Here, not above: faults in a configuration are told before Spark is loaded.
     from pyspark.sql import Observation
-    from pyspark.sql.functions import col, count, lit
+    from pyspark.sql.functions import col, count, count_if, lit
 
     from gmm_spark import GaussianMixtureModel
 
@@ -49,23 +49,31 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     model.setPredictionCol(output.prediction)
     model.setLogDensityCol(output.log_density)
     model.setProbabilityCol(output.probability)
+    model.setAnomalyCol(output.anomaly).setAnomalyFraction(output.anomaly_fraction)
 
     # Counted while the rows go by: asking again would read the table twice.
     read, written = Observation("read"), Observation("written")
-    outputs = [name for name in (output.probability, output.prediction, output.log_density) if name]
+    outputs = [name for name in (output.probability, output.prediction, output.log_density, output.anomaly) if name]
     scored = model.transform(rows.observe(read, count(lit(1)).alias("rows")))
     scored = select_columns(scored, output.columns, outputs)
     require_partitioning(scored, output.partition_by)
-    scored = scored.observe(written, count(lit(1)).alias("rows"), count(col(outputs[0])).alias("scored"))
+    counts = [count(lit(1)).alias("rows"), count(col(outputs[0])).alias("scored")]
+    if output.anomaly:
+        counts.append(count_if(col(output.anomaly)).alias("anomalies"))
+    scored = scored.observe(written, *counts)
     with report.timed("score"):
         write_table(scored, output.path, output.mode, output.partition_by)
 
     rows_in, rows_out, rows_scored = read.get["rows"], written.get["rows"], written.get["scored"]
     report.add("rows", read=rows_in, scored=rows_scored, unscored=rows_out - rows_scored, dropped=rows_in - rows_out)
+    anomalies = ""
+    if output.anomaly:
+        report.add("rows", anomalies=written.get["anomalies"])
+        anomalies = f"{written.get['anomalies']:,} anomalies, "
     report.write(spark, output.report)
     print(
         f"score: {rows_in:,} rows read, {rows_scored:,} scored, {rows_out - rows_scored:,} kept without a score, "
-        f"{rows_in - rows_out:,} dropped; table in {output.path}"
+        f"{anomalies}{rows_in - rows_out:,} dropped; table in {output.path}"
     )
 
 

@@ -17,6 +17,7 @@ from scipy.special import entr
 from gmm_spark.core import products
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.plan import Plan, Segment, quadratic_order
+from gmm_spark.core.quantiles import N_BINS, bin_weights
 
 # Bytes of work buffers a kernel fills before it multiplies. Fewer cost calls, more fall out of L3.
 WORK_BYTES = 1 << 22
@@ -258,15 +259,23 @@ class StatisticsAccumulator:
 
 
 class EvaluationAccumulator:
-    """The sums of a pass that judges candidates rather than improving them."""
+    """The sums of a pass that judges candidates rather than improving them.
 
-    def __init__(self, plan: Plan) -> None:
+    Parameters
+    ----------
+    plan : Plan
+    log_densities : bool
+        Sum up histograms of the log-densities as well.
+    """
+
+    def __init__(self, plan: Plan, log_densities: bool = False) -> None:
         self.plan = plan
         self.kernel = Kernel(plan)
         self._totals = np.zeros(2)  # rows, weight sum
         self._log_likelihood = np.zeros(len(plan.segments))
         self._entropy = np.zeros(len(plan.segments))
         self._cluster_sizes = np.zeros(plan.n_rows)
+        self._histograms = np.zeros((len(plan.segments) if log_densities else 0, N_BINS))
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
         """Fold in rows (d, m), with weights (m,) where the table has them."""
@@ -283,7 +292,10 @@ class EvaluationAccumulator:
                 log_density = normalise(resp) + segment.peak
                 self._log_likelihood[i] += log_density @ weight
                 self._entropy[i] += entr(resp).sum(axis=0, dtype=np.float64) @ weight
+                if len(self._histograms):
+                    self._histograms[i] += bin_weights(segment.ceiling - log_density, weight)
 
     def vector(self) -> Array:
-        """Rows, weight sum; then of each segment log-likelihood; entropy; rows by most probable component."""
-        return np.concatenate([self._totals, self._log_likelihood, self._entropy, self._cluster_sizes])
+        """Rows, weight sum; of each segment log-likelihood; entropy; rows by most probable component; histogram."""
+        of_segments = [self._log_likelihood, self._entropy, self._cluster_sizes, self._histograms.ravel()]
+        return np.concatenate([self._totals, *of_segments])

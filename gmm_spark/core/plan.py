@@ -60,6 +60,11 @@ class Segment:
     """Scaled precision factors, (k, d) or (k, d, d); the pooled (d, d) where tied."""
 
     @property
+    def ceiling(self) -> float:
+        """What no row's log-density exceeds, nats: that of a row at which all components were at their peaks."""
+        return self.peak + float(np.logaddexp.reduce(self.constants))
+
+    @property
     def pooled(self) -> bool:
         """True where the structure is tied."""
         return self.covariance_type == "tied"

@@ -14,6 +14,7 @@ from gmm_spark.core.expectation import EvaluationAccumulator, StatisticsAccumula
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
+from gmm_spark.core.quantiles import N_BINS, LogDensityHistogram
 from gmm_spark.core.statistics import SufficientStatistics
 
 
@@ -30,6 +31,8 @@ class Evaluation:
         Weighted sum of the responsibilities' entropy, nats.
     cluster_sizes : array (k,)
         Rows by most probable component.
+    log_densities : LogDensityHistogram or None
+        Distribution of log p(row), where it was asked for.
     """
 
     rows: float
@@ -37,30 +40,31 @@ class Evaluation:
     log_likelihood: float
     entropy: float
     cluster_sizes: NDArray[np.int64]
-
-    @classmethod
-    def from_vector(cls, vector: Array) -> Evaluation:
-        """Read what an EvaluationAccumulator summed up for a plan's one candidate."""
-        rows, weight_sum, log_likelihood, entropy = vector[:4].tolist()
-        return cls(rows, weight_sum, log_likelihood, entropy, vector[4:].astype(np.int64))
+    log_densities: LogDensityHistogram | None = None
 
 
 def evaluations(plan: Plan, vector: Array) -> list[Evaluation]:
     """Read what an EvaluationAccumulator summed up, in the candidates' own order."""
     n = len(plan.segments)
-    totals, log_likelihood, entropy, cluster_sizes = np.split(vector, [2, 2 + n, 2 + 2 * n])
+    ends = np.cumsum([2, n, n, plan.n_rows])
+    totals, log_likelihood, entropy, cluster_sizes, histograms = np.split(vector, ends)
     found = {
-        segment.candidate: Evaluation.from_vector(
-            np.concatenate([totals, [log_likelihood[i], entropy[i]], cluster_sizes[segment.rows]])
+        segment.candidate: Evaluation(
+            float(totals[0]),
+            float(totals[1]),
+            float(log_likelihood[i]),
+            float(entropy[i]),
+            cluster_sizes[segment.rows].astype(np.int64),
+            LogDensityHistogram(segment.ceiling, histograms.reshape(n, N_BINS)[i]) if len(histograms) else None,
         )
         for i, segment in enumerate(plan.segments)
     }
     return [found[i] for i in range(n)]
 
 
-def n_evaluation_sums(plan: Plan) -> int:
+def n_evaluation_sums(plan: Plan, log_densities: bool = False) -> int:
     """Length of the vector that :func:`evaluations` reads."""
-    return 2 + 2 * len(plan.segments) + plan.n_rows
+    return 2 + len(plan.segments) * (2 + N_BINS * log_densities) + plan.n_rows
 
 
 class Table(Protocol):
@@ -73,11 +77,11 @@ class Table(Protocol):
         ...
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
-        """One pass: likelihood, entropy and cluster sizes of a candidate."""
+        """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
         ...
 
-    def evaluate_all(self, candidates: Sequence[MixtureParameters]) -> list[Evaluation]:
-        """One pass: the same of each of several candidates."""
+    def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
+        """One pass: the same of each of several candidates, their log-densities only if asked for."""
         ...
 
 
@@ -115,12 +119,12 @@ class ArrayTable:
         return plan.statistics(accumulator.vector())
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
-        """One pass: likelihood, entropy and cluster sizes of a candidate."""
-        return self.evaluate_all([candidate])[0]
+        """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
+        return self.evaluate_all([candidate], log_densities=True)[0]
 
-    def evaluate_all(self, candidates: Sequence[MixtureParameters]) -> list[Evaluation]:
-        """One pass: the same of each of several candidates."""
+    def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
+        """One pass: the same of each of several candidates, their log-densities only if asked for."""
         plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
-        accumulator = EvaluationAccumulator(plan)
+        accumulator = EvaluationAccumulator(plan, log_densities)
         accumulator.add(self.rows, self.sample_weight)
         return evaluations(plan, accumulator.vector())

@@ -27,6 +27,7 @@ from gmm_spark.pipeline.fields import (
     OptionalText,
     Options,
     Precision,
+    ProperFraction,
     Seed,
     Text,
     Tolerance,
@@ -226,6 +227,12 @@ class ScoreOutputSection(Section):
     columns: Columns = Field(["*"], description="Columns of the input to keep; * is all of them.")
     prediction: str = Field("prediction", description="Column of the likeliest component; empty: not written.")
     log_density: str = Field("log_density", description="Column of log p(row) in nats; empty: not written.")
+    anomaly: str = Field(
+        "", description="Column of whether the row is less likely than nearly all training rows; empty: not written."
+    )
+    anomaly_fraction: ProperFraction = Field(
+        0.001, description="Share of the training rows, the least likely ones, that output.anomaly is set for."
+    )
     probability: str = Field(
         "",
         validate_default=True,
@@ -236,10 +243,12 @@ class ScoreOutputSection(Section):
     @field_validator("probability")
     @classmethod
     def _some_distinct_outputs(cls, probability: str, info: ValidationInfo) -> str:
-        names = [name for name in (probability, info.data.get("prediction"), info.data.get("log_density")) if name]
-        if not names and {"prediction", "log_density"} <= info.data.keys():
+        others = ("prediction", "log_density", "anomaly")
+        names = [name for name in (probability, *map(info.data.get, others)) if name]
+        if not names and {*others} <= info.data.keys():
             raise PydanticCustomError(
-                "no_output", "got no output column, needs one of output.prediction, .log_density and .probability"
+                "no_output",
+                "got no output column, needs one of output.prediction, .log_density, .anomaly and .probability",
             )
         if len(set(names)) < len(names):
             raise PydanticCustomError("same_output", "got the name of another output column, needs its own")

@@ -57,6 +57,7 @@ CountOrZero = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0)]
 Counts = Annotated[list[Count], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 CovarianceTypes = Annotated[list[CovarianceType], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 Fraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, lt=1, allow_inf_nan=False)]
+ProperFraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
 Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST_SEED)]
 Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
 # Secret, since a password is an option like any other: shown as asterisks wherever a configuration is written out.

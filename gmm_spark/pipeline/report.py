@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from gmm_spark import GaussianMixtureModel
 
+# Shares of the training rows below which a report tells the log-density.
+QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
 PACKAGES = ("gmm-spark", "pyspark", "numpy", "scipy", "pyarrow", "pandas")
 
 
@@ -73,6 +75,7 @@ class RunReport:
             aic=summary.aic,
             bic=summary.bic,
             history=[asdict(one) for one in summary.history],
+            log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES},
         )
         self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
 

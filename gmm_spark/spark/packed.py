@@ -138,13 +138,14 @@ class PackedTable:
         return plan.statistics(self._sum(StatisticsPass(plan), plan.n_sums))
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
-        """One pass: likelihood, entropy and cluster sizes of a candidate."""
-        return self.evaluate_all([candidate])[0]
+        """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
+        return self.evaluate_all([candidate], log_densities=True)[0]
 
-    def evaluate_all(self, candidates: Sequence[MixtureParameters]) -> list[Evaluation]:
-        """One pass: the same of each of several candidates."""
+    def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
+        """One pass: the same of each of several candidates, their log-densities only if asked for."""
         plan = self._plan(candidates)
-        return evaluations(plan, self._sum(EvaluationPass(plan), n_evaluation_sums(plan)))
+        sums = self._sum(EvaluationPass(plan, log_densities), n_evaluation_sums(plan, log_densities))
+        return evaluations(plan, sums)
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).

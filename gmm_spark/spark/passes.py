@@ -66,13 +66,14 @@ class StatisticsPass:
 
 @dataclass(frozen=True)
 class EvaluationPass:
-    """Likelihood, entropy and cluster sizes of all candidates of a plan."""
+    """Likelihood, entropy, cluster sizes and, if asked, log-densities of all candidates of a plan."""
 
     plan: Plan
+    log_densities: bool
 
     def accumulator(self) -> Accumulator:
         """Make a new fold."""
-        return EvaluationAccumulator(self.plan)
+        return EvaluationAccumulator(self.plan, self.log_densities)
 
 
 @dataclass(frozen=True)

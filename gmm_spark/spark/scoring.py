@@ -21,15 +21,14 @@ from gmm_spark.core.covariance import Block
 from gmm_spark.core.expectation import EvaluationAccumulator, Kernel, normalise
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
-from gmm_spark.core.table import Evaluation
+from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError
 from gmm_spark.spark.features import Features, refused, require_usable
 from gmm_spark.spark.threads import one_blas_thread
 
 # Fields of the UDF's struct, by what they hold.
-PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
-_FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double"}
-_ARROW = {PROBABILITY: pa.list_(pa.float64()), PREDICTION: pa.int32(), LOG_DENSITY: pa.float64()}
+PROBABILITY, PREDICTION, LOG_DENSITY, ANOMALY = "probability", "prediction", "log_density", "anomaly"
+_FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double", ANOMALY: "boolean"}
 # The name that the struct goes by until its fields have their own.
 _STRUCT = "__gmm_spark_scores"
 
@@ -42,6 +41,8 @@ class Score:
     features: Features
     wanted: tuple[str, ...]
     strict: bool
+    threshold: float
+    """Log-density, nats, below which a row is an anomaly."""
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
@@ -71,11 +72,15 @@ class Score:
             log_prob = kernel.weighted_log_prob(kernel.expand(rows[:, part]))
             if PREDICTION in self.wanted:
                 prediction[part] = log_prob.argmax(axis=0)
-            if probability is not None or LOG_DENSITY in self.wanted:
+            if self.wanted != (PREDICTION,):
                 density[part] = normalise(log_prob) + self.plan.segments[0].peak
             if probability is not None:
                 probability[part] = log_prob.T
-        found = {PREDICTION: pa.array(prediction), LOG_DENSITY: pa.array(density)}
+        found = {
+            PREDICTION: pa.array(prediction),
+            LOG_DENSITY: pa.array(density),
+            ANOMALY: pa.array(~(density >= self.threshold)),  # as is a row so far off that its density is NaN
+        }
         if probability is not None:
             offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))
             found[PROBABILITY] = pa.ListArray.from_arrays(offsets, pa.array(probability.ravel()))
@@ -89,6 +94,7 @@ def append_scores(
     outputs: dict[str, str],
     handle_invalid: str,
     precision: str = "float64",
+    threshold: float = -np.inf,
 ) -> DataFrame:
     """Append per-row outputs to a table.
 
@@ -99,10 +105,12 @@ def append_scores(
     features : Features
         Of the model's width.
     outputs : dict
-        Column name by output (probability, prediction, log_density), in the order they are appended.
+        Column name by output (probability, prediction, log_density, anomaly), in the order they are appended.
     handle_invalid : {"error", "skip", "keep"}
         A bad row fails the job, is dropped, or stays with null outputs.
     precision : {"float64", "float32"}
+    threshold : float
+        Log-density, nats, below which a row is an anomaly.
 
     Raises
     ------
@@ -114,7 +122,7 @@ def append_scores(
         raise DataError(f"the table already has {', '.join(map(repr, clash))}; name the output columns otherwise")
     if not outputs:
         return table
-    task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error")
+    task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.expressions()))
     if handle_invalid == "skip":
@@ -169,10 +177,10 @@ def evaluate(
     task = Judge(_plan(parameters, precision), features, strict)
     found = features.select(table).mapInArrow(task, "partition int, sums binary, bad string").collect()
     require_usable(sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]()), features, strict)
-    total = np.zeros(4 + parameters.n_components)
+    total = np.zeros(n_evaluation_sums(task.plan))
     for row in sorted(found, key=lambda r: r["partition"]):
         total += np.frombuffer(row["sums"])
-    evaluation = Evaluation.from_vector(total)
+    (evaluation,) = evaluations(task.plan, total)
     if not evaluation.weight_sum > 0:
         raise DataError(f"no usable row in {', '.join(features.columns)}; check the filter and the columns")
     return evaluation

@@ -19,7 +19,7 @@ def main(path: str) -> None:
     names = list("abcd")
     rows = spark.createDataFrame(pd.DataFrame(load_iris().data, columns=names)).repartition(3)
     estimator = GaussianMixture(inputCols=names, k=3, tol=1e-9, maxIter=500, nInit=20, regCovar=0.0)
-    model = estimator.fit(rows).setLogDensityCol("density")
+    model = estimator.fit(rows).setLogDensityCol("density").setAnomalyCol("odd").setAnomalyFraction(0.1)
     model.save(path)
     model.write().overwrite().save(path)
     read = GaussianMixtureModel.load(path)
@@ -32,6 +32,8 @@ def main(path: str) -> None:
                 "read_back": bool((read.means == model.means).all() and (read.covariances == model.covariances).all()),
                 "scored": scored.columns,
                 "scored_rows": scored.count(),
+                "anomalies": scored.where("odd").count(),
+                "anomalies_read_back": read.transform(rows).where("odd").count(),
                 "sampled_rows": model.sample(spark, 1000, 1, outputCols=names).count(),
                 "pipeline_rows": Pipeline(stages=[GaussianMixture(inputCols=names)]).fit(rows).transform(rows).count(),
             }

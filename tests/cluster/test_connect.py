@@ -27,7 +27,9 @@ def test_a_saved_model_reads_back_bit_for_bit_and_can_be_overwritten(outcome: di
 
 
 def test_scoring_sampling_and_pipelines_work(outcome: dict[str, object]) -> None:
-    assert outcome["scored"] == ["a", "b", "c", "d", "probability", "prediction", "density"]
+    assert outcome["scored"] == ["a", "b", "c", "d", "probability", "prediction", "density", "odd"]
     assert outcome["scored_rows"] == 150
+    assert abs(outcome["anomalies"] - 15) <= 1
+    assert outcome["anomalies_read_back"] == outcome["anomalies"]
     assert outcome["sampled_rows"] == 1000
     assert outcome["pipeline_rows"] == 150

@@ -5,7 +5,7 @@ import pytest
 
 from gmm_spark.core.density import log_density
 from gmm_spark.core.moments import Moments
-from gmm_spark.core.table import ArrayTable, Evaluation
+from gmm_spark.core.table import ArrayTable
 from tests.examples import draw_rows, random_mixture
 
 
@@ -34,9 +34,3 @@ def test_moments_are_weighted_as_the_table_is(rng):
     rows, weight = rng.standard_normal((2, 30)), rng.uniform(0, 1, 30)
     np.testing.assert_array_equal(ArrayTable(rows, weight).moments.mean, Moments.of(rows, weight).mean)
     assert not np.allclose(ArrayTable(rows, weight).moments.mean, rows.mean(axis=1))
-
-
-def test_an_evaluation_reads_back_what_was_summed():
-    found = Evaluation.from_vector(np.array([10.0, 9.5, -30.0, 2.0, 4.0, 6.0]))
-    assert (found.rows, found.weight_sum, found.log_likelihood, found.entropy) == (10.0, 9.5, -30.0, 2.0)
-    assert found.cluster_sizes.tolist() == [4, 6]

@@ -179,11 +179,29 @@ def test_a_section_must_be_a_section(tmp_path: Path) -> None:
             ],
             "output.probability: got no output column",
         ),
+        (
+            ScoreConfiguration,
+            ["--model", "m", "--input.path", "p", "--output.path", "o", "--output.anomaly", "prediction"],
+            "output.probability: got the name of another output column",
+        ),
     ],
 )
 def test_keys_that_exclude_each_other(model: type, arguments: list[str], fault: str) -> None:
     (found,) = faults(model, *arguments)
     assert found.startswith(fault)
+
+
+def test_an_anomaly_is_output_enough() -> None:
+    only = ("--output.prediction", "", "--output.log_density", "", "--output.anomaly", "odd")
+    read = load(ScoreConfiguration, ["--model", "m", "--input.path", "p", "--output.path", "o", *only])
+    assert (read.output.anomaly, read.output.probability) == ("odd", "")
+
+
+@pytest.mark.parametrize("fraction", ["0", "1", "nan", "true"])
+def test_the_share_of_anomalies_is_a_proper_fraction(fraction: str) -> None:
+    arguments = ["--model", "m", "--input.path", "p", "--output.path", "o", "--output.anomaly_fraction", fraction]
+    (found,) = faults(ScoreConfiguration, *arguments)
+    assert found.startswith(f"output.anomaly_fraction: got '{fraction}'")
 
 
 def test_a_source_named_by_its_options_alone_needs_neither_path_nor_table() -> None:
@@ -228,6 +246,8 @@ def test_defaults_are_those_of_the_estimator() -> None:
         "precision": "precision",
     }.items():
         assert getattr(ours, key) == estimator.getOrDefault(param), key
+    output = ScoreConfiguration.model_fields["output"].annotation.model_fields
+    assert output["anomaly_fraction"].default == estimator.getAnomalyFraction()
 
 
 def test_a_selections_defaults_are_those_of_the_selector() -> None:

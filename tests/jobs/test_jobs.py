@@ -48,6 +48,10 @@ def test_a_fit_reports_what_it_read_and_found(model: Path, tmp_path: Path, table
     n_parameters = 1 + 2 * 2 + 2 * 3
     assert fit["aic"] == pytest.approx(2 * n_parameters - 2 * fit["log_likelihood"])
     assert fit["bic"] == pytest.approx(n_parameters * np.log(len(rows)) - 2 * fit["log_likelihood"])
+    logs = log_density(mixture, rows)
+    for q, found in fit["log_density_quantiles"].items():
+        assert found == pytest.approx(np.quantile(logs, float(q), method="inverted_cdf"), abs=0.05), q
+    assert list(fit["log_density_quantiles"]) == ["0.001", "0.01", "0.1", "0.5", "0.9"]
     assert fit["converged"] is True
     assert [one["iteration"] for one in fit["history"]] == list(range(1, len(fit["history"]) + 1))
     assert fit["history"][0]["change"] is None
@@ -79,6 +83,38 @@ def test_scoring_keeps_every_row_and_column_and_appends_the_outputs(
     assert (known["prediction"] == np.where(known["x"] < 3, left, 1 - left)).mean() > 0.98
     counts = json.loads((tmp_path / "score.json").read_text())["rows"]
     assert counts == {"read": N_ROWS, "scored": N_ROWS - N_NULLS, "unscored": N_NULLS, "dropped": 0}
+
+
+def test_the_least_likely_share_of_the_training_rows_can_be_flagged(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    done = run_job(
+        "score",
+        *("--model", model, "--input.path", table, "--output.path", tmp_path / "scored", "--output.columns", "id"),
+        *("--features.handle_invalid", "keep", "--output.anomaly", "odd", "--output.anomaly_fraction", 0.05),
+        *("--output.report", tmp_path / "score.json"),
+    )
+    assert done.code == 0, done.err
+    scored = read(tmp_path / "scored").sort_by("log_density").to_pandas()
+    assert scored.columns.tolist() == ["id", "prediction", "log_density", "odd"]
+    assert scored["odd"].isna().sum() == N_NULLS
+    flags = scored["odd"].dropna().astype(bool).tolist()
+    n_odd = round(0.05 * (N_ROWS - N_NULLS))
+    assert abs(sum(flags) - n_odd) <= 1
+    assert all(flags[: sum(flags)]), "the least likely, and no others"
+    assert json.loads((tmp_path / "score.json").read_text())["rows"]["anomalies"] == sum(flags)
+    assert f"{N_NULLS} kept without a score, {sum(flags)} anomalies, 0 dropped" in done.out
+
+
+def test_a_model_that_knows_no_training_rows_flags_none(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
+    from gmm_spark import GaussianMixtureModel
+
+    known = GaussianMixtureModel.load(str(model))
+    GaussianMixtureModel(known.parameters, known.featureNames).save(str(tmp_path / "bare"))
+    arguments = ("--model", tmp_path / "bare", "--input.path", table, "--output.path", tmp_path / "scored")
+    done = run_job("score", *arguments, "--features.columns", "x", "y", "--output.anomaly", "odd")
+    assert_told(done, 2, "this model does not know how likely its training rows are")
+    assert not (tmp_path / "scored").exists()
 
 
 def test_scoring_can_keep_some_columns_and_drop_bad_rows(

@@ -45,6 +45,7 @@ def test_the_best_is_saved_with_the_table_of_all_the_picture_and_the_report(
     assert report["rows"]["read"] == N_ROWS
     assert report["rows"]["held_out"] == 0
     assert report["fit"]["bic"] == pytest.approx(best["bic"], rel=1e-12)
+    assert report["fit"]["log_density_quantiles"]["0.5"] == pytest.approx(model.logDensityQuantile(0.5), rel=1e-12)
     assert report["mixture"]["covariance_type"] == "spherical"
     listed = report["selection"]
     assert listed["criterion"] == "bic"

@@ -294,6 +294,8 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setPredictionCol("p")
         .setProbabilityCol("q")
         .setLogDensityCol("l")
+        .setAnomalyCol("a")
+        .setAnomalyFraction(0.25)
         .setHandleInvalid("keep")
         .setPrecision("float32")
     )
@@ -316,6 +318,8 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "predictionCol": "p",
         "probabilityCol": "q",
         "logDensityCol": "l",
+        "anomalyCol": "a",
+        "anomalyFraction": 0.25,
         "handleInvalid": "keep",
         "precision": "float32",
     }
@@ -342,6 +346,8 @@ def test_the_defaults_are_the_designs() -> None:
         "predictionCol": "prediction",
         "probabilityCol": "probability",
         "logDensityCol": "",
+        "anomalyCol": "",
+        "anomalyFraction": 0.001,
         "handleInvalid": "error",
         "precision": "float64",
     }

@@ -16,14 +16,21 @@ import pytest
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.errors import ModelFileError
+from gmm_spark.core.quantiles import N_BINS, LogDensityHistogram, bin_weights
+from gmm_spark.errors import ModelFileError, ParameterError
 from tests.spark.cases import array_table, mixture, rough_start, three_blobs
 
 KINDS = ("full", "tied", "diag", "spherical")
 
 
+def log_densities() -> LogDensityHistogram:
+    """Of a hundred rows of unequal weights."""
+    rng = np.random.default_rng(9)
+    return LogDensityHistogram(np.pi, bin_weights(10.0 ** rng.uniform(-3, 6, 100), rng.uniform(0, 1, 100)))
+
+
 def saved_model(path: Path, kind: str = "full") -> Path:
-    GaussianMixtureModel(mixture(kind), ["a", "b"]).save(str(path))
+    GaussianMixtureModel(mixture(kind), ["a", "b"], log_densities()).save(str(path))
     return path
 
 
@@ -68,8 +75,9 @@ def snapshot(path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_structure_comes_back_bit_for_bit(spark: SparkSession, tmp_path: Path, kind: str) -> None:
     parameters = mixture(kind, k=11, d=3)  # 11: components must not be sorted as text
-    model = GaussianMixtureModel(parameters, ["x", "y.z", "ü"])
+    model = GaussianMixtureModel(parameters, ["x", "y.z", "ü"], log_densities())
     model._set(predictionCol="p", logDensityCol="l", handleInvalid="keep", tol=0.125, inputCols=["x", "y.z", "ü"])
+    model._set(anomalyCol="odd", anomalyFraction=0.25)
     model.save(str(tmp_path / "model"))
     loaded = GaussianMixtureModel.load(str(tmp_path / "model"))
     for name in ("weights", "means", "covariances"):
@@ -77,6 +85,8 @@ def test_every_structure_comes_back_bit_for_bit(spark: SparkSession, tmp_path: P
     assert loaded.parameters.covariance_type == kind
     assert loaded.featureNames == ["x", "y.z", "ü"]
     assert loaded.uid == model.uid
+    assert loaded.logDensities.ceiling == model.logDensities.ceiling
+    np.testing.assert_array_equal(loaded.logDensities.weights, model.logDensities.weights)
     assert {p.name: v for p, v in loaded.extractParamMap().items()} == {
         p.name: v for p, v in model.extractParamMap().items()
     }
@@ -89,6 +99,7 @@ def test_extreme_values_come_back_bit_for_bit(spark: SparkSession, tmp_path: Pat
     odd = type(parameters)(parameters.weights, means, np.array([[1e-290, 1e290], [np.pi, 0.1]]), "diag")
     GaussianMixtureModel(odd).save(str(tmp_path / "model"))
     loaded = GaussianMixtureModel.load(str(tmp_path / "model"))
+    assert loaded.logDensities is None
     assert loaded.means.tobytes() == odd.means.tobytes()
     assert loaded.covariances.tobytes() == odd.covariances.tobytes()
     assert loaded.featureNames is None
@@ -97,7 +108,8 @@ def test_extreme_values_come_back_bit_for_bit(spark: SparkSession, tmp_path: Pat
 def test_a_fitted_model_scores_alike_after_loading(spark: SparkSession, tmp_path: Path) -> None:
     rows = three_blobs(120)
     table = array_table(spark, rows)
-    model = GaussianMixture(maxIter=2, logDensityCol="l").setInitialModel(rough_start(rows)).fit(table)
+    estimator = GaussianMixture(maxIter=2, logDensityCol="l", anomalyCol="odd", anomalyFraction=0.3)
+    model = estimator.setInitialModel(rough_start(rows)).fit(table)
     model.write().overwrite().save(str(tmp_path / "model"))
     loaded = GaussianMixtureModel.read().load(str(tmp_path / "model"))
     assert loaded.transform(table).orderBy("id").collect() == model.transform(table).orderBy("id").collect()
@@ -174,6 +186,27 @@ def test_a_model_without_a_format_version_is_refused(copied: Path) -> None:
 def test_keys_that_a_later_version_may_add_are_no_obstacle(copied: Path) -> None:
     edit_metadata(copied, lambda m: m.update(comment="from the future"))
     np.testing.assert_array_equal(GaussianMixtureModel.load(str(copied)).means, mixture().means)
+
+
+def test_defaults_of_parameters_that_a_later_version_may_add_are_no_obstacle(copied: Path) -> None:
+    edit_metadata(copied, lambda m: m["defaultParamMap"].update(fromTheFuture=3))
+    np.testing.assert_array_equal(GaussianMixtureModel.load(str(copied)).means, mixture().means)
+
+
+def test_a_model_saved_before_log_densities_were_kept_loads_and_scores_without(
+    spark: SparkSession, copied: Path
+) -> None:
+    def as_it_was(metadata: dict[str, Any]) -> None:
+        del metadata["logDensities"], metadata["defaultParamMap"]["anomalyCol"]
+        del metadata["defaultParamMap"]["anomalyFraction"]
+
+    edit_metadata(copied, as_it_was)
+    loaded = GaussianMixtureModel.load(str(copied))
+    table = array_table(spark, three_blobs(20, d=2))
+    assert (loaded.logDensities, loaded.getAnomalyCol(), loaded.getAnomalyFraction()) == (None, "", 0.001)
+    assert loaded.transform(table).columns == ["id", "features", "probability", "prediction"]
+    with pytest.raises(ParameterError, match="saved by an older gmm_spark; fit it again"):
+        loaded.setAnomalyCol("odd").transform(table)
 
 
 def nothing(path: Path) -> None:
@@ -286,6 +319,14 @@ def no_covariance_type(path: Path) -> None:
     edit_metadata(path, lambda m: m.pop("covarianceType"))
 
 
+def a_log_density_in_no_bin(path: Path) -> None:
+    edit_metadata(path, lambda m: m["logDensities"]["bins"].__setitem__(0, N_BINS))
+
+
+def log_densities_without_a_ceiling(path: Path) -> None:
+    edit_metadata(path, lambda m: m["logDensities"].pop("ceiling"))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -301,6 +342,8 @@ def no_covariance_type(path: Path) -> None:
         a_covariance_type_that_is_not_the_datas,
         an_unknown_covariance_type,
         no_covariance_type,
+        a_log_density_in_no_bin,
+        log_densities_without_a_ceiling,
     ],
 )
 def test_a_damaged_model_is_refused_with_its_path(copied: Path, spoil: Callable[[Path], None]) -> None:

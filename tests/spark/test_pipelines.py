@@ -33,7 +33,8 @@ def table(spark: SparkSession) -> DataFrame:
 def pipeline() -> Pipeline:
     assembler = VectorAssembler(inputCols=["x", "y"], outputCol="raw")
     scaler = StandardScaler(inputCol="raw", outputCol="features", withMean=True)
-    return Pipeline(stages=[assembler, scaler, GaussianMixture(k=3, seed=2, maxIter=5, logDensityCol="l")])
+    mixture = GaussianMixture(k=3, seed=2, maxIter=5, logDensityCol="l", anomalyCol="odd", anomalyFraction=0.1)
+    return Pipeline(stages=[assembler, scaler, mixture])
 
 
 def test_a_fitted_pipeline_predicts_alike_after_saving_and_loading(spark: SparkSession, tmp_path: Path) -> None:
@@ -42,13 +43,15 @@ def test_a_fitted_pipeline_predicts_alike_after_saving_and_loading(spark: SparkS
     model = fitted.stages[-1]
     assert isinstance(model, GaussianMixtureModel)
     scored = fitted.transform(raw)
-    assert scored.columns == ["x", "y", "raw", "features", "probability", "prediction", "l"]
+    assert scored.columns == ["x", "y", "raw", "features", "probability", "prediction", "l", "odd"]
     fitted.save(str(tmp_path / "model"))
     loaded = PipelineModel.load(str(tmp_path / "model"))
     expected, found = (
-        t.orderBy("x").select("x", "prediction", "probability", "l").collect() for t in (scored, loaded.transform(raw))
+        t.orderBy("x").select("x", "prediction", "probability", "l", "odd").collect()
+        for t in (scored, loaded.transform(raw))
     )
     assert found == expected
+    assert sum(r["odd"] for r in found) == pytest.approx(30, abs=1)
     scaled = np.array([r["features"].toArray() for r in scored.orderBy("x").collect()])
     np.testing.assert_array_equal([r["prediction"] for r in found], sklearn_mixture(model.parameters).predict(scaled))
     assert np.array_equal(loaded.stages[-1].means, model.means)

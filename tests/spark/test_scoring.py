@@ -15,6 +15,7 @@ from pyspark.sql import types as T
 
 from gmm_spark import GaussianMixtureModel, MixtureParameters
 from gmm_spark.core import density
+from gmm_spark.core.quantiles import LogDensityHistogram, bin_weights
 from gmm_spark.errors import DataError, GmmSparkError, ParameterError
 from tests.oracles import sklearn_mixture
 from tests.spark.cases import array_table, mixture, scalar_table
@@ -103,8 +104,9 @@ def test_only_feature_columns_enter_the_one_python_evaluation(
     spark: SparkSession, capsys: pytest.CaptureFixture[str], handle: str
 ) -> None:
     table = spark.createDataFrame([(1, 2.0, 3.0, "secret", 4.0)], ["id", "x", "y", "private", "z"])
-    parameters = mixture()
-    scored = model_of(parameters, inputCols=["x", "y"], handleInvalid=handle, logDensityCol="l").transform(table)
+    model = model_of(mixture(), inputCols=["x", "y"], handleInvalid=handle, logDensityCol="l", anomalyCol="odd")
+    model.logDensities = LogDensityHistogram(0.0, bin_weights(np.ones(1), np.ones(1)))
+    scored = model.transform(table)
     plan = plan_of(scored, capsys)
     assert operators(plan) == ["ArrowEvalPython"], plan
     (arguments,) = set(

@@ -44,9 +44,9 @@ class CountingTable(PackedTable):
         self.expected.append(len(candidates))
         return super().expect(candidates)
 
-    def evaluate_all(self, candidates):
+    def evaluate_all(self, candidates, log_densities=False):
         self.judged.append(len(candidates))
-        return super().evaluate_all(candidates)
+        return super().evaluate_all(candidates, log_densities)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_selection_packs_once_and_shares_every_pass(table: DataFrame, counted:
     lengths = [row.numIter for row in selection.rows]
     assert counted.packed == 1
     assert counted.expected == [sum(n >= i for n in lengths) for i in range(1, max(lengths) + 1)]
-    assert counted.judged == [len(lengths)]
+    assert counted.judged == [len(lengths), 1]  # and the best for its log-densities
     assert [record.iteration for record in heard] == list(range(1, max(lengths) + 1))
 
 
@@ -120,7 +120,7 @@ def test_rows_are_held_out_of_every_fit_and_judge_it(table: DataFrame, counted: 
     model = selector.fit(table)
     selection = model.summary.selection
     assert counted.packed == 2
-    assert counted.judged == [len(KS), len(KS)]
+    assert counted.judged == [len(KS), len(KS), 1]
     rest, held_out = held_out_split(table, found_features(table), 0.3, 4)
     judged = np.array([row["features"] for row in held_out.collect()])
     assert model.summary.numRows == rest.count() == len(ROWS) - len(judged)
@@ -233,6 +233,8 @@ def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(spark: SparkS
         "predictionCol": "p",
         "probabilityCol": "q",
         "logDensityCol": "l",
+        "anomalyCol": "a",
+        "anomalyFraction": 0.25,
         "maxIter": 7,
         "tol": 0.5,
         "seed": -3,
