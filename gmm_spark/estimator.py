@@ -18,6 +18,7 @@ from gmm_spark.errors import ParameterError
 from gmm_spark.fitting import Fitted, MixtureFitting, fit_together, require_fittable
 from gmm_spark.model import GaussianMixtureModel
 from gmm_spark.params import GaussianMixtureParams
+from gmm_spark.spark.threads import one_blas_thread
 
 
 class GaussianMixture(
@@ -162,7 +163,7 @@ class GaussianMixture(
         settings = self._settings(self.getK(), self.getCovarianceType())
         initial = self._initial
         features = self._resolve(dataset, None if initial is None else initial.n_features)
-        with self._pack(dataset, features) as table:
+        with one_blas_thread(), self._pack(dataset, features) as table:
             require_fittable(table, settings)
             sample = table.sample(settings.rows_to_draw, settings.seed)
             if initial is None:

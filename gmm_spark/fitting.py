@@ -19,6 +19,7 @@ from gmm_spark.model import GaussianMixtureModel, GaussianMixtureSummary
 from gmm_spark.params import MixtureParams
 from gmm_spark.spark.features import Features, describe_bad, resolve_features
 from gmm_spark.spark.packed import PackedTable
+from gmm_spark.spark.threads import one_blas_thread
 
 E = TypeVar("E", bound="MixtureFitting")
 
@@ -150,7 +151,8 @@ def fit_together(
         except DataError as error:
             outcomes[i] = error
     able = [i for i in range(len(settings)) if i not in outcomes]
-    found = sweep(table, table.sample, [settings[i] for i in able], callback)
+    with one_blas_thread():
+        found = sweep(table, table.sample, [settings[i] for i in able], callback)
     results = {i: one for i, one in zip(able, found, strict=True) if isinstance(one, EMResult)}
     outcomes.update({i: one for i, one in zip(able, found, strict=True) if not isinstance(one, EMResult)})
     if results:

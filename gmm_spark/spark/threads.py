@@ -1,4 +1,7 @@
-"""One BLAS thread a task: Spark runs a task on every core already, and threads on top of that only take turns."""
+"""One BLAS thread a task: Spark runs a task on every core already, and threads on top of that only take turns.
+
+On the driver too: what it multiplies for a fit's sample is in pieces too small to share out.
+"""
 
 from __future__ import annotations
 

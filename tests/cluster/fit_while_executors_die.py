@@ -49,7 +49,7 @@ def main(table: str, kills: list[int]) -> None:
             killed.append(victim)
 
     start = MixtureParameters([0.3, 0.3, 0.4], [[-1.0, 0, 0], [2, 3, 2], [7, 5, 6]], [[2.0] * 3] * 3, "diag")
-    estimator = GaussianMixture(inputCols=["x0", "x1", "x2"], maxIter=9, tol=0.0)
+    estimator = GaussianMixture(inputCols=["x0", "x1", "x2"], maxIter=9, tol=0.0, accelerate=False)
     estimator.setInitialModel(start).setCallback(kill_one)
     model = estimator.fit(spark.read.parquet(table))
     summary = model.summary

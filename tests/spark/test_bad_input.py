@@ -71,7 +71,7 @@ def test_bad_rows_are_skipped_and_counted_and_the_rest_fits_as_if_they_had_not_b
     )
     mixed = good.limit(50).union(bad).union(good.orderBy(F.col("features")[0])).coalesce(1)
     clean = good.limit(50).union(good.orderBy(F.col("features")[0])).coalesce(1)
-    estimator = GaussianMixture(maxIter=5, tol=0.0, handleInvalid=handle).setInitialModel(start)
+    estimator = GaussianMixture(maxIter=5, tol=0.0, accelerate=False, handleInvalid=handle).setInitialModel(start)
     with_bad, without = estimator.fit(mixed), estimator.fit(clean)
     assert with_bad.summary.skipped == {NOT_A_NUMBER: 2, INFINITE: 1, NULL: 2, WIDTH: 2}
     assert with_bad.summary.numRows == without.summary.numRows == 170
@@ -135,7 +135,7 @@ def test_the_refusal_of_a_bad_weight_names_the_weight_column(spark: SparkSession
 def test_rows_with_a_weight_that_is_no_number_are_skipped_and_counted(spark: SparkSession) -> None:
     weight = np.ones(len(ROWS))
     weight[[3, 50]] = NAN, INF
-    estimator = GaussianMixture(weightCol="w", handleInvalid="skip", maxIter=3, tol=0.0)
+    estimator = GaussianMixture(weightCol="w", handleInvalid="skip", maxIter=3, tol=0.0, accelerate=False)
     estimator.setInitialModel(rough_start(ROWS, 2))
     model = estimator.fit(array_table(spark, ROWS, weight=weight))
     kept = np.delete(ROWS, [3, 50], axis=0)
@@ -173,7 +173,7 @@ def test_a_column_of_nulls_alone_is_refused(spark: SparkSession, handle: str) ->
 
 
 def test_empty_partitions_change_nothing(spark: SparkSession) -> None:
-    estimator = GaussianMixture(maxIter=5, tol=0.0).setInitialModel(rough_start(ROWS, 2))
+    estimator = GaussianMixture(maxIter=5, tol=0.0, accelerate=False).setInitialModel(rough_start(ROWS, 2))
     table = array_table(spark, ROWS, partitions=1)
     mostly_empty = table.repartition(11, F.lit(1)).sortWithinPartitions("id")
     assert mostly_empty.rdd.getNumPartitions() == 11

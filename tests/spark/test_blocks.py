@@ -49,7 +49,7 @@ def undisturbed(table: DataFrame) -> GaussianMixtureModel:
 
 
 def fit(table: DataFrame, callback: Callable[[PassRecord], None]) -> GaussianMixtureModel:
-    estimator = GaussianMixture(maxIter=PASSES, tol=0.0, weightCol="w").setInitialModel(START)
+    estimator = GaussianMixture(maxIter=PASSES, tol=0.0, accelerate=False, weightCol="w").setInitialModel(START)
     return estimator.setCallback(callback).fit(table)
 
 
@@ -228,7 +228,7 @@ def test_a_source_that_gives_other_rows_when_read_again_is_refused(
             count.write_text("49")
 
     source = spark.range(0, 2, 1, 2).mapInArrow(unstable, "x double, y double")
-    estimator = GaussianMixture(inputCols=["x", "y"], tol=0.0, maxIter=3).setCallback(lose_and_change)
+    estimator = GaussianMixture(inputCols=["x", "y"], tol=0.0, accelerate=False, maxIter=3).setCallback(lose_and_change)
     with pytest.raises(DataError, match=r"100 rows.* 98 .*not deterministic.*Parquet"):
         estimator.fit(source)
     assert not set(block_files()) - before

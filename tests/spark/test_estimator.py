@@ -22,7 +22,7 @@ KINDS = ("full", "tied", "diag", "spherical")
 
 
 def twenty_passes(spark: SparkSession, start: MixtureParameters, partitions: int) -> GaussianMixtureModel:
-    estimator = GaussianMixture(maxIter=20, tol=0.0, regCovar=0.0).setInitialModel(start)
+    estimator = GaussianMixture(maxIter=20, tol=0.0, accelerate=False, regCovar=0.0).setInitialModel(start)
     return estimator.fit(array_table(spark, ROWS, partitions))
 
 
@@ -61,7 +61,7 @@ def test_a_fit_takes_the_steps_of_scikit_learn(spark: SparkSession, kind: str, f
     if kind == "full":
         model = fitted
     else:
-        estimator = GaussianMixture(maxIter=passes, tol=0.0, regCovar=0.0).setInitialModel(start)
+        estimator = GaussianMixture(maxIter=passes, tol=0.0, accelerate=False, regCovar=0.0).setInitialModel(start)
         model = estimator.fit(array_table(spark, ROWS))
     invert = np.linalg.inv if kind in ("full", "tied") else np.reciprocal
     oracle = SklearnMixture(
@@ -148,7 +148,7 @@ def test_the_univariate_example_has_its_published_parameters(spark: SparkSession
 def test_a_table_far_from_zero_is_fitted_as_well(spark: SparkSession) -> None:
     offset = np.array([1e7, -1e7, 3e6])
     near, far = (
-        GaussianMixture(maxIter=8, tol=0.0)
+        GaussianMixture(maxIter=8, tol=0.0, accelerate=False)
         .setInitialModel(rough_start(ROWS).shifted(move))
         .fit(array_table(spark, ROWS + move))
         for move in (np.zeros(3), offset)
@@ -174,7 +174,7 @@ def test_regularisation_is_a_share_of_each_features_variance(spark: SparkSession
 def test_float32_products_reach_the_same_mixture_within_their_precision(spark: SparkSession) -> None:
     table = array_table(spark, ROWS)
     exact, single = (
-        GaussianMixture(maxIter=5, tol=0.0, precision=p).setInitialModel(rough_start(ROWS)).fit(table)
+        GaussianMixture(maxIter=5, tol=0.0, accelerate=False, precision=p).setInitialModel(rough_start(ROWS)).fit(table)
         for p in ("float64", "float32")
     )
     assert not np.array_equal(exact.means, single.means)
@@ -186,7 +186,7 @@ def test_float32_products_reach_the_same_mixture_within_their_precision(spark: S
 
 def test_weight_two_is_the_row_twice(spark: SparkSession) -> None:
     weight = 1.0 + (np.arange(len(ROWS)) % 3 == 0)
-    estimator = GaussianMixture(maxIter=6, tol=0.0).setInitialModel(rough_start(ROWS))
+    estimator = GaussianMixture(maxIter=6, tol=0.0, accelerate=False).setInitialModel(rough_start(ROWS))
     twice = estimator.fit(array_table(spark, np.repeat(ROWS, weight.astype(int), axis=0)))
     weighted = estimator.setWeightCol("w").fit(array_table(spark, ROWS, weight=weight))
     assert_same_mixture(weighted.parameters, twice.parameters, 1e-10)
@@ -198,7 +198,7 @@ def test_weight_two_is_the_row_twice(spark: SparkSession) -> None:
 def test_rows_of_no_weight_do_nothing(spark: SparkSession) -> None:
     outliers = ROWS[:100] + 300.0
     rows, weight = np.concatenate([ROWS, outliers]), np.repeat([1.0, 0.0], [len(ROWS), 100])
-    estimator = GaussianMixture(maxIter=6, tol=0.0).setInitialModel(rough_start(ROWS))
+    estimator = GaussianMixture(maxIter=6, tol=0.0, accelerate=False).setInitialModel(rough_start(ROWS))
     without = estimator.fit(array_table(spark, ROWS))
     weighted = estimator.setWeightCol("w").fit(array_table(spark, rows, weight=weight))
     assert_same_mixture(weighted.parameters, without.parameters, 1e-10)
@@ -216,7 +216,11 @@ def test_starts_are_drawn_among_rows_of_positive_weight(spark: SparkSession) -> 
 
 def test_the_callback_sees_every_pass_of_the_history(spark: SparkSession) -> None:
     seen: list[PassRecord] = []
-    estimator = GaussianMixture(maxIter=5, tol=0.0).setInitialModel(rough_start(ROWS)).setCallback(seen.append)
+    estimator = (
+        GaussianMixture(maxIter=5, tol=0.0, accelerate=False)
+        .setInitialModel(rough_start(ROWS))
+        .setCallback(seen.append)
+    )
     model = estimator.fit(array_table(spark, ROWS))
     assert tuple(seen) == model.summary.history
     assert [r.iteration for r in seen] == [1, 2, 3, 4, 5]
@@ -256,9 +260,9 @@ def test_an_initial_model_may_be_a_fitted_model(spark: SparkSession, fitted: Gau
 def test_scalar_columns_and_an_array_column_fit_alike(spark: SparkSession) -> None:
     names = ["x", "Y y", "z.z"]
     start = rough_start(ROWS)
-    by_name = GaussianMixture(inputCols=names, maxIter=3, tol=0.0).setInitialModel(start)
+    by_name = GaussianMixture(inputCols=names, maxIter=3, tol=0.0, accelerate=False).setInitialModel(start)
     scalars = by_name.fit(scalar_table(spark, ROWS, names))
-    array = GaussianMixture(maxIter=3, tol=0.0).setInitialModel(start).fit(array_table(spark, ROWS))
+    array = GaussianMixture(maxIter=3, tol=0.0, accelerate=False).setInitialModel(start).fit(array_table(spark, ROWS))
     assert_same_mixture(scalars.parameters, array.parameters, 1e-10)
     assert scalars.featureNames == names
     assert array.featureNames == ["features[0]", "features[1]", "features[2]"]

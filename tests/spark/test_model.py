@@ -26,7 +26,11 @@ def table(spark: SparkSession) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted(table: DataFrame) -> GaussianMixtureModel:
-    return GaussianMixture(k=3, maxIter=5, tol=0.0, logDensityCol="l").setInitialModel(rough_start(ROWS)).fit(table)
+    return (
+        GaussianMixture(k=3, maxIter=5, tol=0.0, accelerate=False, logDensityCol="l")
+        .setInitialModel(rough_start(ROWS))
+        .fit(table)
+    )
 
 
 def joint(parameters: MixtureParameters, row: np.ndarray) -> np.ndarray:

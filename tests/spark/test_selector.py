@@ -262,7 +262,7 @@ def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(spark: SparkS
 def test_param_maps_are_fitted_in_shared_passes_over_one_packing(
     table: DataFrame, counted: type[CountingTable]
 ) -> None:
-    estimator = GaussianMixture(maxIter=8, tol=0.0)
+    estimator = GaussianMixture(maxIter=8, tol=0.0, accelerate=False)
     maps = [
         {estimator.k: 1},
         {estimator.k: 3, estimator.predictionCol: "p"},
