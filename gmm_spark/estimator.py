@@ -52,7 +52,9 @@ class GaussianMixture(
         Same table, partitions and seed: same bits. Other partitions may draw another sample for the starts.
     nInit : int
         Starts, of which the best is kept.
-    initMode : {"k-means++", "kmeans", "random_from_data", "random"}
+    initMode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
+        All but one draw starts from the sample alone. "k-means||" completes it first by rows that are rare and far
+        from the others, at the price of up to seven more passes over the table, for all starts together.
     regCovar : float
         Variance added to each feature, as a share of that feature's variance in the table.
     sampleRows : int

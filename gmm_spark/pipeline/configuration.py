@@ -112,7 +112,10 @@ class FittingSection(Section):
     )
     seed: Seed = Field(0, description="Seed of everything random. The same seed on the same table: the same model.")
     n_init: Count = Field(1, description="Number of starts, of which the best is kept.")
-    init_mode: InitMode = Field("k-means++", description="How a start is drawn.")
+    init_mode: InitMode = Field(
+        "k-means++",
+        description="How a start is drawn; k-means|| (to be quoted in a shell) completes the sample by rare rows.",
+    )
     reg_covar: Tolerance = Field(
         1e-6, description="Added to the variances, as a fraction of each feature's variance in the table."
     )
