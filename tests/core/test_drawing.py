@@ -89,6 +89,13 @@ def test_rows_of_a_cell_are_drawn_by_its_share(rows, weight):
     assert drawn[0].weight.tolist() == [held[value] for value in drawn[0].rows[0]]
 
 
+def test_partitions_draw_by_random_numbers_of_their_own():
+    rows = np.arange(200.0)[None]
+    found = draw_from(draw_of(rows, rows[:, :1], shares=np.array([0.5])), (rows[:, :100], None), (rows[:, 100:], None))
+    drawn = np.isin(rows[0], found.rows[0])
+    assert abs(np.corrcoef(drawn[:100], drawn[100:])[0, 1]) < 0.5  # of independent draws 0, give or take 0.1
+
+
 def test_what_is_drawn_does_not_depend_on_the_blocks(rows, weight):
     draw = draw_of(rows, rows[:, :2], expected=10.0)
     first, second = (draw_from(draw, (rows, weight), block=block) for block in (3, 40))
@@ -113,14 +120,15 @@ def test_rows_that_are_sites_are_never_drawn_again(offset, rng):
 
 
 def test_a_fold_holds_few_rows_however_many_come(rng):
-    block = rng.standard_normal((4, 2000))
-    draw = draw_of(block, np.zeros((4, 1)), expected=5.0)
+    block = rng.standard_normal((400, 20))
+    draw = draw_of(block, np.zeros((400, 1)), expected=5.0)
 
     def peak(blocks: int) -> int:
         fold = Drawing(draw, 0)
         tracemalloc.start()
-        for _ in range(blocks):
-            fold.add(block, None)
+        for i in range(blocks):
+            # As distances grow, most of what was kept so far is to be dropped, over and over.
+            fold.add(block * 1.5**i, None)
         kept = fold.result().rows.shape[1]
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -128,4 +136,4 @@ def test_a_fold_holds_few_rows_however_many_come(rng):
         return found
 
     peak(2)
-    assert peak(200) < 1.1 * peak(20)
+    assert peak(400) < 1.1 * peak(100)
