@@ -19,8 +19,8 @@ from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.drawing import Draw, Nearest
 from gmm_spark.core.table import Table
 
-# Passes that draw, and rows that each draws on average for every component (Bahmani et al. 2012, section 5: enough
-# for the cost to stop falling). At small k a few more passes nothing by.
+# Passes that draw, and rows that each draws on average for every component: five and 2 k serve Bahmani et al. well.
+# At small k more, since a group that makes up a small part s of the cost is met with a chance of about s times these.
 _ROUNDS = 5
 _DRAWN_PER_COMPONENT, _LEAST_DRAWN = 2, 20
 # Rows that a cell should have in the sample: between these, and no more than share the sample's rows out evenly.
