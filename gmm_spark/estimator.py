@@ -6,18 +6,21 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from numpy.typing import ArrayLike
 from pyspark import keyword_only
 from pyspark.ml.base import Estimator
 from pyspark.ml.param import Param
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
 
-from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.initialization import under_table_variance
+from gmm_spark.core.parameters import InitialMeans, MixtureParameters
 from gmm_spark.core.search import SAMPLE_ROWS, polish, search
 from gmm_spark.errors import ParameterError
 from gmm_spark.fitting import Fitted, MixtureFitting, fit_together, require_fittable
 from gmm_spark.model import GaussianMixtureModel
 from gmm_spark.params import GaussianMixtureParams
+from gmm_spark.spark.packed import PackedTable
 from gmm_spark.spark.threads import one_blas_thread
 
 
@@ -53,7 +56,9 @@ class GaussianMixture(
         Same table, partitions and seed: same bits. Other partitions may draw another sample for the starts.
     nInit : int
         Starts, of which the best is kept.
-    initMode : {"k-means++", "kmeans", "random_from_data", "random"}
+    initMode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
+        All but one draw starts from the sample alone. "k-means||" completes it first by rows that are rare and far
+        from the others, at the price of up to seven more passes over the table, for all starts together.
     regCovar : float
         Variance added to each feature, as a share of that feature's variance in the table.
     sampleRows : int
@@ -107,7 +112,7 @@ class GaussianMixture(
         aggregationDepth: int = 2,
     ) -> None:
         super().__init__()
-        self._initial: MixtureParameters | None = None
+        self._initial: MixtureParameters | InitialMeans | None = None
         # keyword_only keeps what the caller gave, so that isSet() tells it from the defaults.
         self.setParams(**self._input_kwargs)
 
@@ -123,13 +128,49 @@ class GaussianMixture(
         """Accept pyspark.ml's parameter; it changes nothing here."""
         return self._set(aggregationDepth=value)
 
-    def setInitialModel(self, model: GaussianMixtureModel | MixtureParameters) -> GaussianMixture:
+    def setInitialModel(self, model: GaussianMixtureModel | MixtureParameters | None) -> GaussianMixture:
         """Start from a model or from parameters instead of drawing starts; ``k`` and ``covarianceType`` follow it.
 
-        A warm start is an object, not a Param: it is not saved with the estimator.
+        It takes the place of an earlier one, and of initial means; None takes both back, and leaves ``k`` and
+        ``covarianceType`` as they are. A start of your own is an object, not a Param: it is not saved with the
+        estimator.
         """
-        self._initial = model if isinstance(model, MixtureParameters) else model.parameters
-        return self._set(k=self._initial.n_components, covarianceType=self._initial.covariance_type)
+        parameters = model.parameters if isinstance(model, GaussianMixtureModel) else model
+        self._initial = parameters
+        if parameters is None:
+            return self
+        return self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
+
+    def setInitialMeans(
+        self, means: ArrayLike | None, weights: ArrayLike | None = None, precisions: ArrayLike | None = None
+    ) -> GaussianMixture:
+        """Start from these means instead of drawing starts; ``k`` follows them.
+
+        Parameters
+        ----------
+        means : array (k, d), or None
+            None takes an initial model or initial means back, and leaves ``k`` as it is.
+        weights : array (k,), optional
+            Equal by default.
+        precisions : array, optional
+            Inverse covariances, in the shape that the estimator's ``covarianceType`` says: full (k, d, d), tied
+            (d, d), diag (k, d), spherical (k,). By default each component has the table's own variances.
+
+        Raises
+        ------
+        ParameterError
+            Where these cannot be those of a mixture.
+        """
+        if means is None:
+            if weights is not None or precisions is not None:
+                raise ParameterError("setInitialMeans got weights or precisions without means; give means, or neither")
+            return self.setInitialModel(None)
+        start = InitialMeans(means, weights)
+        if precisions is not None:
+            kind = self.getCovarianceType()
+            return self.setInitialModel(MixtureParameters.from_precisions(start.weights, start.means, precisions, kind))
+        self._initial = start
+        return self._set(k=start.n_components)
 
     def fitMultiple(
         self, dataset: DataFrame, paramMaps: Sequence[dict[Param[Any], Any]]
@@ -165,24 +206,32 @@ class GaussianMixture(
         features = self._resolve(dataset, None if initial is None else initial.n_features)
         with one_blas_thread(), self._pack(dataset, features) as table:
             require_fittable(table, settings)
-            sample = table.sample(settings.rows_to_draw, settings.seed)
             if initial is None:
+                sample = table.sample(settings.rows_to_draw, settings.seed)
                 result = search(table, sample, settings, self._callback)
             else:
-                result = polish(table, sample, initial.shifted(-table.moments.mean), settings, self._callback)
+                ahead = table.sample(settings.rows_to_draw, settings.seed) if settings.accelerate else None
+                start = _centred(initial, table, settings.covariance_type)
+                result = polish(table, ahead, start, settings, self._callback)
             return self._model(dataset, table, Fitted(result, table.evaluate(result.parameters)))
 
     def _check(self) -> None:
         self.check_params()
-        initial = self._initial
-        if initial is not None and (initial.n_components, initial.covariance_type) != (
-            self.getK(),
-            self.getCovarianceType(),
-        ):
+        initial, k, kind = self._initial, self.getK(), self.getCovarianceType()
+        if isinstance(initial, InitialMeans) and initial.n_components != k:
+            raise ParameterError(f"k={k}, but there are {initial.n_components} initial means; set them alike")
+        if isinstance(initial, MixtureParameters) and (initial.n_components, initial.covariance_type) != (k, kind):
             raise ParameterError(
-                f"k={self.getK()} and covarianceType={self.getCovarianceType()!r}, but the initial model has "
+                f"k={k} and covarianceType={kind!r}, but the initial model has "
                 f"{initial.n_components} {initial.covariance_type} components; set them alike"
             )
+
+
+def _centred(initial: MixtureParameters | InitialMeans, table: PackedTable, covariance_type: str) -> MixtureParameters:
+    """Return a user's start in the coordinates of EM, with the table's variances where it has none of its own."""
+    if isinstance(initial, InitialMeans):
+        initial = under_table_variance(initial.means, table.moments.variance, covariance_type, initial.weights)
+    return initial.shifted(-table.moments.mean)
 
 
 class _FittedTogether(Iterator[tuple[int, GaussianMixtureModel]]):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.errors import NotConvergedError
 from gmm_spark.pipeline.configuration import FitConfiguration
+from gmm_spark.pipeline.parameters import read_parameters
 from gmm_spark.pipeline.progress import pass_bar
 from gmm_spark.pipeline.publishing import published, require_publishable
 from gmm_spark.pipeline.report import RunReport
@@ -47,6 +48,8 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
     )
     if mixture.initial_model is not None:
         estimator.setInitialModel(GaussianMixtureModel.load(mixture.initial_model))
+    if mixture.initial_parameters is not None:
+        estimator.setInitialModel(read_parameters(spark, "model.initial_parameters", mixture.initial_parameters))
     with report.timed("fit"), pass_bar(mixture.max_iter) as show:
         estimator.setCallback(show)
         model = estimator.fit(rows)

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from gmm_spark.errors import ConfigurationError
 from gmm_spark.pipeline.configuration import SampleConfiguration
-from gmm_spark.pipeline.files import files_of
+from gmm_spark.pipeline.parameters import read_parameters
 from gmm_spark.pipeline.publishing import require_publishable
 from gmm_spark.pipeline.report import RunReport
 from gmm_spark.pipeline.running import run
@@ -52,17 +50,11 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
 def mixture(spark: SparkSession, configuration: SampleConfiguration) -> GaussianMixtureModel:
     """Return the model that the configuration names, saved or written down as JSON."""
     # Here, not above: faults in a configuration are told before Spark is loaded.
-    from gmm_spark import GaussianMixtureModel, MixtureParameters
+    from gmm_spark import GaussianMixtureModel
 
     if configuration.model is not None:
         return GaussianMixtureModel.load(configuration.model)
-    try:
-        values = json.loads(files_of(spark).read_text(str(configuration.parameters)))
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"parameters: got {configuration.parameters!r}, needs a JSON file: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"parameters: got {configuration.parameters!r}, needs a JSON object in it")
-    return GaussianMixtureModel(parameters=MixtureParameters.from_dict(values))
+    return GaussianMixtureModel(read_parameters(spark, "parameters", str(configuration.parameters)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Starting parameters, drawn from rows in memory: a bounded sample of the table.
 
+For k-means|| the sample is one that :mod:`gmm_spark.core.oversampling` has completed by the table's rare rows.
+
 Distances are taken in units of each feature's deviation, so that a change of units changes no start.
 Rows and parameters here are centred at the table's mean, as in EM.
 """
@@ -42,9 +44,9 @@ def draw_start(
         Of the table's features; zero where constant.
     k : int
     covariance_type : {"full", "tied", "diag", "spherical"}
-    mode : {"k-means++", "kmeans", "random_from_data", "random"}
-        Seeds by greedy k-means++, each row to its nearest; the same after Lloyd steps; k rows as means under the
-        table's variances; random responsibilities.
+    mode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
+        Seeds by greedy k-means++, each row to its nearest; the same, of rows that are a completed sample; the same
+        after Lloyd steps; k rows as means under the table's variances; random responsibilities.
     rng : numpy Generator
 
     Raises
@@ -63,7 +65,7 @@ def draw_start(
     responsibilities = START_MODES[mode](scaled, weight, k, rng)
     if mode == "random_from_data":
         means = responsibilities @ rows.T
-        return _under_table_variance(means, variance, covariance_type)
+        return under_table_variance(means, variance, covariance_type)
     return _from_responsibilities(rows, weight, responsibilities, variance, covariance_type)
 
 
@@ -131,8 +133,12 @@ def _at_random(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> 
     return np.asarray(drawn / drawn.sum(axis=0))
 
 
+# The mode whose rows are a completed sample.
+OVERSAMPLED = "k-means||"
+
 START_MODES: dict[str, Callable[[Array, Array, int, np.random.Generator], Array]] = {
     "k-means++": _by_seeds,
+    OVERSAMPLED: _by_seeds,
     "kmeans": _by_lloyd,
     "random_from_data": _by_rows,
     "random": _at_random,
@@ -148,7 +154,7 @@ def _from_responsibilities(
     resp_sum = weighted.sum(axis=1)
     empty = resp_sum <= 0
     means = (weighted @ rows.T) / np.where(empty, 1.0, resp_sum)[:, None]
-    fallback = _under_table_variance(means, variance, covariance_type)
+    fallback = under_table_variance(means, variance, covariance_type)
     second = np.zeros((k, d) if fallback.structure.axis_aligned else (k, d, d))
     for j in range(k):
         centred = rows - means[j][:, None]
@@ -169,8 +175,10 @@ def _from_responsibilities(
     return maximize(statistics, fallback, _START_FLOOR * _positive(variance))
 
 
-def _under_table_variance(means: Array, variance: Array, covariance_type: str) -> MixtureParameters:
-    """Equal weights, given means, and the table's own variances as every component's covariance."""
+def under_table_variance(
+    means: Array, variance: Array, covariance_type: str, weights: Array | None = None
+) -> MixtureParameters:
+    """Given means (k, d), weights or equal ones, and the table's own variances as every component's covariance."""
     k, d = means.shape
     spread = _positive(variance)
     shapes = {
@@ -179,7 +187,8 @@ def _under_table_variance(means: Array, variance: Array, covariance_type: str) -
         "diag": np.broadcast_to(spread, (k, d)),
         "spherical": np.full(k, spread.mean()),
     }
-    return MixtureParameters(np.full(k, 1.0 / k), means, shapes[covariance_type], covariance_type)
+    weights = np.full(k, 1.0 / k) if weights is None else weights
+    return MixtureParameters(weights, means, shapes[covariance_type], covariance_type)
 
 
 def _positive(variance: Array) -> Array:

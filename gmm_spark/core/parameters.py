@@ -57,16 +57,11 @@ class MixtureParameters:
         k, d = self.means.shape
         shape = kind.shape(k, d)
         object.__setattr__(self, "covariances", _floats("covariances", covariances, len(shape)))
-        if self.weights.shape != (k,) or k < 1 or d < 1:
-            raise ParameterError(f"weights has shape {self.weights.shape} and means {(k, d)}; need (k,) and (k, d)")
+        _require_weights(self.weights, k, d)
         if self.covariances.shape != shape:
             raise ParameterError(f"{covariance_type} covariances have shape {self.covariances.shape}; need {shape}")
-        if self.weights.min() < 0 or abs(self.weights.sum() - 1) > _WEIGHT_SUM_TOLERANCE:
-            raise ParameterError(f"weights sum to {self.weights.sum():.6g}; need values >= 0 that sum to 1")
-        if self.covariances.shape[-2:] == (d, d) and not kind.axis_aligned:
-            skew = np.abs(self.covariances - np.swapaxes(self.covariances, -1, -2)).max()
-            if skew > _SYMMETRY_TOLERANCE * np.abs(self.covariances).max():
-                raise ParameterError(f"{covariance_type} covariances differ from their transposes by {skew:.3g}")
+        if not kind.axis_aligned:
+            _require_symmetric(f"{covariance_type} covariances", self.covariances)
         try:
             _ = self.precisions_cholesky
         except DegenerateComponentError as error:
@@ -136,6 +131,55 @@ class MixtureParameters:
         }
 
     @classmethod
+    def from_precisions(
+        cls, weights: ArrayLike, means: ArrayLike, precisions: ArrayLike, covariance_type: str = "full"
+    ) -> MixtureParameters:
+        """Make parameters of precisions, the inverses of the covariances, as scikit-learn's ``precisions_init``.
+
+        Parameters
+        ----------
+        weights : array (k,)
+        means : array (k, d)
+        precisions : array
+            In the shape of the structure: full (k, d, d), tied (d, d), diag (k, d), spherical (k,).
+        covariance_type : {"full", "tied", "diag", "spherical"}
+
+        Raises
+        ------
+        ParameterError
+            Where a shape is not the structure's, or a precision is not symmetric and positive definite.
+
+        Examples
+        --------
+        >>> MixtureParameters.from_precisions([0.5, 0.5], [[0.0], [4.0]], [[1.0], [0.25]], "diag").covariances
+        array([[1.],
+               [4.]])
+        """
+        kind = structure(covariance_type)
+        means = _floats("means", means, 2)
+        shape = kind.shape(*means.shape)
+        inverse = _floats("precisions", precisions, len(shape))
+        if inverse.shape != shape:
+            raise ParameterError(f"{covariance_type} precisions have shape {inverse.shape}; need {shape}")
+        smallest: Array = inverse
+        largest: Array = inverse
+        if not kind.axis_aligned:
+            _require_symmetric(f"{covariance_type} precisions", inverse)
+            lengths = np.asarray(np.linalg.eigvalsh(inverse), dtype=np.float64)
+            smallest, largest = lengths[..., 0], lengths[..., -1]
+        indefinite = ~(smallest > np.finfo(float).eps * np.abs(largest))
+        if indefinite.any():
+            which = "the tied precision" if kind.pooled else f"component {np.argwhere(indefinite)[0][0]}"
+            raise ParameterError(
+                f"precisions: {which} is not positive definite, {smallest[indefinite].flat[0]:.3g} along one "
+                "direction; need more than 0 in all"
+            )
+        if kind.axis_aligned:
+            return cls(weights, means, 1.0 / inverse, covariance_type)
+        covariances = np.linalg.inv(inverse)
+        return cls(weights, means, (covariances + np.swapaxes(covariances, -1, -2)) / 2, covariance_type)
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MixtureParameters:
         """Read what :meth:`to_dict` wrote.
 
@@ -154,6 +198,43 @@ class MixtureParameters:
         return cls(**values)
 
 
+@dataclass(frozen=True, eq=False, init=False)
+class InitialMeans:
+    """Means to start from, and weights, of which the covariances are still to be told by the table.
+
+    Parameters
+    ----------
+    means : array (k, d)
+    weights : array (k,), optional
+        Equal by default.
+
+    Raises
+    ------
+    ParameterError
+        Where a shape or a weight cannot be that of a mixture.
+    """
+
+    means: Array
+    weights: Array
+
+    def __init__(self, means: ArrayLike, weights: ArrayLike | None = None) -> None:
+        object.__setattr__(self, "means", _floats("means", means, 2))
+        k = self.n_components
+        equal = np.full(k, 1.0 / max(k, 1))
+        object.__setattr__(self, "weights", _floats("weights", equal if weights is None else weights, 1))
+        _require_weights(self.weights, *self.means.shape)
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, k."""
+        return int(self.means.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return int(self.means.shape[1])
+
+
 def count_parameters(covariance_type: str, k: int, d: int) -> int:
     """Count the free parameters of a mixture: weights (k - 1), means (k d), covariances (by structure)."""
     return int(k - 1 + k * d + structure(covariance_type).n_parameters(k, d))
@@ -168,3 +249,16 @@ def _floats(name: str, values: ArrayLike, n_dimensions: int) -> Array:
         raise ParameterError(f"{name} has shape {array.shape}; need {n_dimensions} dimension(s), all values finite")
     array.setflags(write=False)
     return array
+
+
+def _require_weights(weights: Array, k: int, d: int) -> None:
+    if weights.shape != (k,) or k < 1 or d < 1:
+        raise ParameterError(f"weights has shape {weights.shape} and means {(k, d)}; need (k,) and (k, d)")
+    if weights.min() < 0 or abs(weights.sum() - 1) > _WEIGHT_SUM_TOLERANCE:
+        raise ParameterError(f"weights sum to {weights.sum():.6g}; need values >= 0 that sum to 1")
+
+
+def _require_symmetric(name: str, matrices: Array) -> None:
+    skew = np.abs(matrices - np.swapaxes(matrices, -1, -2)).max()
+    if skew > _SYMMETRY_TOLERANCE * np.abs(matrices).max():
+        raise ParameterError(f"{name} differ from their transposes by {skew:.3g}")

@@ -26,12 +26,14 @@ class Purpose(IntEnum):
     TABLE_SAMPLE = 1
     COMPONENT_COUNTS = 2
     ROWS = 3
+    OVERSAMPLING = 4
 
 
-def random_stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
-    """Make a generator keyed by (seed, purpose, index); equal keys give equal numbers on every machine."""
+def random_stream(seed: int, purpose: Purpose, index: int = 0, *more: int) -> np.random.Generator:
+    """Make a generator keyed by (seed, purpose, index, ...); equal keys give equal numbers on every machine."""
     # SeedSequence takes non-negative words; a Spark seed is a signed 64-bit integer.
-    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence((seed % (1 << 64), int(purpose), index))))
+    key = np.random.SeedSequence((seed % (1 << 64), int(purpose), index, *more))
+    return np.random.Generator(np.random.PCG64DXSM(key))
 
 
 def component_counts(parameters: MixtureParameters, n: int, seed: int) -> NDArray[np.int64]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.em import EMResult, PassRecord, best, fit
-from gmm_spark.core.initialization import draw_start
+from gmm_spark.core.initialization import OVERSAMPLED, draw_start
+from gmm_spark.core.oversampling import completed
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.core.table import ArrayTable, Table
@@ -81,6 +82,8 @@ def search(
     DataError
         Where the sample has fewer distinct rows than k.
     """
+    if settings.init_mode == OVERSAMPLED:
+        sample = completed(table, sample, settings.k, settings.seed)
     starts = finalists(table, sample, settings)
     # Starts that have not been on the sample are not compared before they are done.
     contest = _SHARED_PASSES if settings.sample_rows else None
@@ -90,14 +93,14 @@ def search(
 
 def polish(
     table: Table,
-    sample: tuple[Block, Array | None],
+    sample: tuple[Block, Array | None] | None,
     start: MixtureParameters,
     settings: Settings,
     callback: Callable[[PassRecord], None] | None = None,
 ) -> EMResult:
-    """Run one given start to the table's fixed point; arguments and errors as of :func:`search`."""
-    loop = settings.loop(settings.max_iter)
-    (result,) = fit(table, [start], **loop, trial=trial_of(table, sample), callback=callback)
+    """Run one given start to the table's fixed point; arguments and errors as of :func:`search`, the sample optional."""
+    trial = None if sample is None else trial_of(table, sample)
+    (result,) = fit(table, [start], **settings.loop(settings.max_iter), trial=trial, callback=callback)
     return result
 
 
@@ -112,6 +115,7 @@ def finalists(
     """Draw the starts, run them on the sample, and return the most promising, best first.
 
     All of them, unranked, where ``sample_rows`` is 0; and where every start degenerated on the sample, up to three.
+    For k-means|| the sample has to be a completed one.
 
     Raises
     ------

@@ -4,7 +4,8 @@ Each member's starts are run on the bounded sample, as in :mod:`gmm_spark.core.s
 best on the sample, goes on over the table together with those of all other members; who has converged leaves. A
 single fit tries its three best on the table before it settles. Here that would be most of the work, while on a
 sample of so many rows the order of starts seldom differs from that on the table: so with several starts a member
-may, rarely, end in another local optimum than alone.
+may, rarely, end in another local optimum than alone. Members that start by k-means|| share the passes that complete
+their sample, made for the largest k among them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Callable, Sequence
 
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.em import EMResult, PassRecord, best, fit
+from gmm_spark.core.initialization import OVERSAMPLED
+from gmm_spark.core.oversampling import completed
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.search import Settings, finalists, trial_of
 from gmm_spark.core.table import Table
@@ -51,13 +54,16 @@ def sweep(
     failures: dict[int, Failure] = {}
     trial: Table | None = None
     for wanted in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
-        sample = draw(*wanted)
-        trial = trial or trial_of(table, sample)
-        for i, member in enumerate(settings):
-            if (member.rows_to_draw, member.seed) != wanted:
-                continue
+        members = {i: one for i, one in enumerate(settings) if (one.rows_to_draw, one.seed) == wanted}
+        sample = fuller = draw(*wanted)
+        oversampled = [member.k for member in members.values() if member.init_mode == OVERSAMPLED]
+        if oversampled:
+            fuller = completed(table, sample, max(oversampled), wanted[1])
+        trial = trial or trial_of(table, fuller)
+        for i, member in members.items():
             try:
-                found = finalists(table, sample, member, at_most=1)
+                mine = fuller if member.init_mode == OVERSAMPLED else sample
+                found = finalists(table, mine, member, at_most=1)
             except (DataError, DegenerateComponentError) as error:
                 failures[i] = error
             else:

@@ -1,4 +1,4 @@
-"""What EM sees of the data: two questions, whatever the rows lie in."""
+"""What fitting sees of the data: a few questions, whatever the rows lie in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.drawing import Draw, Drawing, Drawn, gathered
 from gmm_spark.core.expectation import EvaluationAccumulator, StatisticsAccumulator
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
@@ -84,6 +85,10 @@ class Table(Protocol):
         """One pass: the same of each of several candidates, their log-densities only if asked for."""
         ...
 
+    def draw(self, draw: Draw) -> Drawn:
+        """One pass: rows drawn by chance, and what lies nearest to which site."""
+        ...
+
 
 class ArrayTable:
     """A table in memory: rows (d, m) and weights (m,).
@@ -128,3 +133,9 @@ class ArrayTable:
         accumulator = EvaluationAccumulator(plan, log_densities)
         accumulator.add(self.rows, self.sample_weight)
         return evaluations(plan, accumulator.vector())
+
+    def draw(self, draw: Draw) -> Drawn:
+        """One pass: rows drawn by chance, and what lies nearest to which site."""
+        drawing = Drawing(draw, partition=0)
+        drawing.add(self.rows, self.sample_weight)
+        return gathered(draw, [drawing.result()])

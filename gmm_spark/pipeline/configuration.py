@@ -38,6 +38,12 @@ PICTURES = frozenset({".pdf", ".png", ".svg"})
 FILE_FORMATS = frozenset({"avro", "binaryfile", "csv", "delta", "json", "orc", "parquet", "text", "xml"})
 
 
+def _both(first: str, second: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "both_given", "got both, needs at most one of {first} and {second}", {"first": first, "second": second}
+    )
+
+
 def _both_or_neither(first: str, second: str, both: bool) -> PydanticCustomError:
     return PydanticCustomError(
         "both_given" if both else "none_given",
@@ -112,7 +118,10 @@ class FittingSection(Section):
     )
     seed: Seed = Field(0, description="Seed of everything random. The same seed on the same table: the same model.")
     n_init: Count = Field(1, description="Number of starts, of which the best is kept.")
-    init_mode: InitMode = Field("k-means++", description="How a start is drawn.")
+    init_mode: InitMode = Field(
+        "k-means++",
+        description="How a start is drawn; k-means|| (to be quoted in a shell) completes the sample by rare rows.",
+    )
     reg_covar: Tolerance = Field(
         1e-6, description="Added to the variances, as a fraction of each feature's variance in the table."
     )
@@ -129,6 +138,18 @@ class MixtureSection(FittingSection, ShapeSection):  # pydantic takes the fields
     """The mixture and how it is fitted."""
 
     initial_model: OptionalText = Field(None, description="Saved model to start from, instead of model.init_mode.")
+    initial_parameters: OptionalText = Field(
+        None,
+        description="JSON file with covariance_type, weights, means and covariances to start from. Not with "
+        "model.initial_model.",
+    )
+
+    @field_validator("initial_parameters")
+    @classmethod
+    def _one_start(cls, parameters: str | None, info: ValidationInfo) -> str | None:
+        if parameters and info.data.get("initial_model"):
+            raise _both("model.initial_model", "model.initial_parameters")
+        return parameters
 
 
 class ModelOutputSection(Section):

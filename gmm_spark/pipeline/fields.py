@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 CovarianceType = Literal["full", "tied", "diag", "spherical"]
 Criterion = Literal["bic", "aic", "icl", "heldout"]
-InitMode = Literal["k-means++", "kmeans", "random", "random_from_data"]
+InitMode = Literal["k-means++", "k-means||", "kmeans", "random", "random_from_data"]
 HandleInvalid = Literal["error", "skip", "keep"]
 Precision = Literal["float64", "float32"]
 WriteMode = Literal["error", "overwrite", "append"]

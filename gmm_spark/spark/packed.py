@@ -23,6 +23,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.drawing import Draw, Drawn
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
@@ -32,7 +33,7 @@ from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.blocks import HANDLE_SCHEMA, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
 from gmm_spark.spark.features import Features, describe_bad, require_usable
-from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, sampled
+from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, drawn, sampled
 
 Answer = TypeVar("Answer")
 
@@ -146,6 +147,11 @@ class PackedTable:
         plan = self._plan(candidates)
         sums = self._sum(EvaluationPass(plan, log_densities), n_evaluation_sums(plan, log_densities))
         return evaluations(plan, sums)
+
+    def draw(self, draw: Draw) -> Drawn:
+        """One pass: rows drawn by chance, and what lies nearest to which site."""
+        partitions = [h.partition for h in self._handles]
+        return self._until_complete(lambda: drawn(self._persisted, draw, partitions))
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).

@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import BinaryType, IntegerType, StructType
 
 from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.drawing import Draw, Drawing, Drawn, gathered
 from gmm_spark.core.expectation import Accumulator, EvaluationAccumulator, StatisticsAccumulator
 from gmm_spark.core.plan import Plan
 from gmm_spark.core.sampling import Purpose, random_stream
@@ -36,8 +37,15 @@ MAX_VECTOR_BYTES = 2 << 30
 # Not as text, which the driver's JVM would have to parse on every pass.
 SUM_SCHEMA = StructType().add("partition", IntegerType()).add("slice", IntegerType()).add("sums", BinaryType())
 SAMPLE_SCHEMA = StructType().add("partition", IntegerType()).add("rows", BinaryType()).add("weights", BinaryType())
+DRAW_SCHEMA = "partition int, rows binary, weights binary, keys binary, cells binary, cost double"
 _SUMS = pa.schema([("partition", pa.int32()), ("slice", pa.int32()), ("sums", pa.binary())])
 _SAMPLES = pa.schema([("partition", pa.int32()), ("rows", pa.binary()), ("weights", pa.binary())])
+
+_DRAWN = pa.schema(
+    [("partition", pa.int32())]
+    + [(name, pa.binary()) for name in ("rows", "weights", "keys", "cells")]
+    + [("cost", pa.float64())]
+)
 
 Blocks = Iterator[tuple[Block, Array | None]]
 
@@ -101,6 +109,27 @@ class SamplePass:
                     drawn = np.ascontiguousarray(rows[:, mine], dtype=np.float64)
                     weights = None if weight is None else weight[mine].tobytes()
                     yield _row(_SAMPLES, partition, drawn.tobytes(), weights)
+
+
+@dataclass(frozen=True)
+class DrawPass:
+    """Rows drawn by chance, and the cells of the sites: one row out for each partition."""
+
+    draw: Draw
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Draw from the partitions of one task."""
+        for partition, blocks in _partitions(stream):
+            if blocks is None:
+                yield _row(_DRAWN, partition, None, None, None, None, None)
+                continue
+            drawing = Drawing(self.draw, partition)
+            with one_blas_thread():
+                for rows, weight in blocks:
+                    drawing.add(rows, weight)
+            drawn = drawing.result()
+            arrays = (drawn.rows, drawn.weight, drawn.keys, drawn.cells)
+            yield _row(_DRAWN, partition, *(a.tobytes() for a in arrays), drawn.cost)
 
 
 @dataclass(frozen=True)
@@ -190,6 +219,25 @@ def sampled(blocks: DataFrame, task: SamplePass, width: int) -> tuple[Block, Arr
     if rows.shape[1] != sum(quota for quota, _ in task.shares.values()):
         return None
     return rows, np.concatenate(weights) if weights else None
+
+
+def drawn(blocks: DataFrame, draw: Draw, partitions: Collection[int]) -> Drawn | None:
+    """Run a drawing pass, in partition order; None where :func:`added_up` would give None."""
+    found = sorted(blocks.mapInArrow(DrawPass(draw), DRAW_SCHEMA).collect(), key=lambda r: r["partition"])
+    if any(r["rows"] is None for r in found) or [r["partition"] for r in found] != sorted(partitions):
+        return None
+    d, c = draw.sites.shape
+    parts = [
+        Drawn(
+            rows=np.frombuffer(r["rows"]).reshape(d, -1),
+            weight=np.frombuffer(r["weights"]),
+            keys=np.frombuffer(r["keys"]),
+            cells=np.frombuffer(r["cells"]).reshape(2, c),
+            cost=r["cost"],
+        )
+        for r in found
+    ]
+    return gathered(draw, parts)
 
 
 def _partitions(stream: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Blocks | None]]:

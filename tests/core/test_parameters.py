@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.parameters import InitialMeans, MixtureParameters
 from gmm_spark.errors import ParameterError
 from tests.examples import draw_rows, random_mixture
 from tests.oracles import dense_covariances
@@ -108,3 +108,55 @@ def test_what_cannot_be_a_mixture_is_refused_with_its_cause(weights, means, cova
 def test_a_component_may_have_no_weight():
     parameters = MixtureParameters([1.0, 0.0], [[0.0], [5.0]], [1.0, 1.0], "spherical")
     assert parameters.log_normalisers[1] == -np.inf
+
+
+def test_precisions_are_the_inverses_of_covariances(covariance_type, rng):
+    expected = random_mixture(covariance_type, K, D, rng)
+    invert = np.linalg.inv if covariance_type in ("full", "tied") else np.reciprocal
+    precisions = invert(expected.covariances)
+    found = MixtureParameters.from_precisions(expected.weights, expected.means, precisions, covariance_type)
+    assert found.covariance_type == covariance_type
+    np.testing.assert_allclose(found.covariances, expected.covariances, rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(found.weights, expected.weights)
+    np.testing.assert_array_equal(found.means, expected.means)
+
+
+@pytest.mark.parametrize(
+    ("means", "precisions", "kind", "message"),
+    [
+        ([[0.0], [1.0]], [1.0], "spherical", r"spherical precisions have shape \(1,\); need \(2,\)"),
+        ([[0.0], [1.0]], [1.0, 0.0], "spherical", "component 1 is not positive definite"),
+        ([[0.0, 1.0], [1.0, 0.0]], [[1.0, 1.0], [1.0, -2.0]], "diag", "component 1 .* -2 along"),
+        ([[0.0, 1.0], [1.0, 0.0]], [[1.0, 2.0], [2.0, 1.0]], "tied", "the tied precision .* -1 along"),
+        ([[0.0, 1.0], [1.0, 0.0]], [np.eye(2), np.ones((2, 2))], "full", "component 1 is not positive definite"),
+        ([[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.5], [0.4, 1.0]], "tied", "tied precisions differ from their transposes"),
+        ([[0.0], [1.0]], [np.nan, 1.0], "spherical", "precisions .* finite"),
+        ([0.0, 1.0], [1.0, 1.0], "spherical", "means has shape"),
+        ([[0.0], [1.0]], [1.0, 1.0], "round", "covarianceType='round'"),
+    ],
+)
+def test_what_cannot_be_precisions_is_refused_with_its_cause(means, precisions, kind, message):
+    with pytest.raises(ParameterError, match=message):
+        MixtureParameters.from_precisions([0.5, 0.5], means, precisions, kind)
+
+
+def test_initial_means_weigh_alike_unless_told_otherwise():
+    means = [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
+    np.testing.assert_array_equal(InitialMeans(means).weights, np.full(3, 1 / 3))
+    assert InitialMeans(means, [0.5, 0.5, 0.0]).weights.tolist() == [0.5, 0.5, 0.0]
+    assert (InitialMeans(means).n_components, InitialMeans(means).n_features) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("means", "weights", "message"),
+    [
+        ([0.0, 1.0], None, "means has shape"),
+        ([[0.0], [np.inf]], None, "means .* finite"),
+        (np.empty((0, 2)), None, "need"),
+        ([[0.0], [1.0]], [1.0], r"weights has shape \(1,\)"),
+        ([[0.0], [1.0]], [0.9, 0.2], "weights sum to 1.1"),
+    ],
+)
+def test_what_cannot_be_initial_means_is_refused_with_its_cause(means, weights, message):
+    with pytest.raises(ParameterError, match=message):
+        InitialMeans(means, weights)

@@ -46,7 +46,7 @@ def test_more_starts_end_higher_on_average(covariance_type):
 
 
 def test_every_mode_reaches_the_maximum_of_clear_clusters(clear_clusters, covariance_type):
-    modes = ["k-means++", "kmeans", "random_from_data", "random"]
+    modes = ["k-means++", "k-means||", "kmeans", "random_from_data", "random"]
     if covariance_type == "tied":
         # Random shares of all rows put every mean at the table's, which under one covariance is a saddle that EM
         # leaves too slowly to be told from convergence.
@@ -113,7 +113,7 @@ def test_starts_that_collapse_are_dropped_and_the_rest_searched(covariance_type)
         assert np.isfinite(value).all()
 
 
-@pytest.mark.parametrize("init_mode", ["k-means++", "kmeans", "random"])
+@pytest.mark.parametrize("init_mode", ["k-means++", "k-means||", "kmeans", "random"])
 def test_a_table_of_one_repeated_row_is_reported(init_mode, covariance_type):
     table = ArrayTable(np.full((2, 20), 3.5))
     with pytest.raises((DegenerateComponentError, DataError), match="lower k"):

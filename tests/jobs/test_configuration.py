@@ -155,6 +155,11 @@ def test_a_section_must_be_a_section(tmp_path: Path) -> None:
         (FitConfiguration, [*ENOUGH, "--features.columns", "x", "x"], "features.columns: got ['x', 'x']"),
         (FitConfiguration, [*ENOUGH, "--features.columns"], "features.columns: list should have at least 1 item"),
         (FitConfiguration, [*ENOUGH, "stray"], "'stray': got a word without a flag"),
+        (
+            FitConfiguration,
+            [*ENOUGH, "--model.initial_model", "m", "--model.initial_parameters", "p"],
+            "model.initial_parameters: got both, needs at most one of model.initial_model and model.initial_parameters",
+        ),
         (SampleConfiguration, ["--n", "1", "--output.path", "o"], "model: got neither, needs exactly one of model"),
         (
             SampleConfiguration,
@@ -202,6 +207,13 @@ def test_the_share_of_anomalies_is_a_proper_fraction(fraction: str) -> None:
     arguments = ["--model", "m", "--input.path", "p", "--output.path", "o", "--output.anomaly_fraction", fraction]
     (found,) = faults(ScoreConfiguration, *arguments)
     assert found.startswith(f"output.anomaly_fraction: got '{fraction}'")
+
+
+def test_every_way_to_draw_starts_can_be_configured() -> None:
+    from gmm_spark.core.initialization import START_MODES
+
+    for mode in START_MODES:
+        assert load(FitConfiguration, [*ENOUGH, "--model.init_mode", mode]).model.init_mode == mode
 
 
 def test_a_source_named_by_its_options_alone_needs_neither_path_nor_table() -> None:

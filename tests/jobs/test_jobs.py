@@ -196,6 +196,23 @@ def test_a_fit_can_start_from_a_model(run_job: Run, model: Path, table: Path, tm
     assert second["log_likelihood"] == pytest.approx(first["log_likelihood"], rel=1e-6)
 
 
+def test_a_fit_can_start_from_written_parameters(run_job: Run, table: Path, tmp_path: Path) -> None:
+    parameters = {"covariance_type": "diag", "weights": [0.5, 0.3, 0.2], "means": [[0, 0], [6, 3], [3, 1]]}
+    parameters["covariances"] = [[1, 1], [1, 1], [2, 2]]
+    (tmp_path / "start.json").write_text(json.dumps(parameters))
+    done = run_job(
+        "fit",
+        *("--input.path", table, *FEATURES, "--features.handle_invalid", "skip", "--output.model", tmp_path / "m"),
+        *("--model.initial_parameters", tmp_path / "start.json", "--output.report", tmp_path / "fit.json"),
+    )
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "fit.json").read_text())
+    assert (report["mixture"]["covariance_type"], len(report["mixture"]["weights"])) == ("diag", 3)
+    rows = pq.read_table(table, columns=["x", "y"]).to_pandas().dropna().to_numpy()
+    start = {**parameters, "covariances": [np.diag(variances) for variances in parameters["covariances"]]}
+    assert report["fit"]["history"][0]["lower_bound"] == pytest.approx(log_density(start, rows).mean(), rel=1e-9)
+
+
 def assert_told(done: Outcome, code: int, message: str) -> None:
     """A failure ends with its code, its message, and a last line that says what to do."""
     assert done.code == code, done.err
@@ -218,6 +235,8 @@ def assert_told(done: Outcome, code: int, message: str) -> None:
         (["--features.weight", "w"], 3, "w"),
         (["--output.model", "{table}"], 2, "which is there already; set output.overwrite = true or name another path"),
         (["--model.initial_model", "/no/such/model"], 3, "/no/such/model"),
+        (["--model.initial_parameters", "/no/such/start.json"], 3, "/no/such/start.json: no such file"),
+        (["--model.initial_parameters", str(Path(__file__))], 2, "model.initial_parameters: got"),
     ],
 )
 def test_how_a_fit_fails(

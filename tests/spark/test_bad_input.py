@@ -187,7 +187,7 @@ def test_k_above_the_rows_is_refused_with_both_numbers(spark: SparkSession) -> N
     told(refusal(GaussianMixture(k=4, handleInvalid="skip"), table), "k=4", "3 valid row", "1 with a null", "lower k")
 
 
-@pytest.mark.parametrize("mode", ["k-means++", "kmeans"])
+@pytest.mark.parametrize("mode", ["k-means++", "k-means||", "kmeans"])
 def test_k_above_the_distinct_rows_is_refused(spark: SparkSession, mode: str) -> None:
     table = array_table(spark, np.repeat(ROWS[:3], 20, axis=0))
     told(refusal(GaussianMixture(k=4, initMode=mode), table), "k=4", "3 distinct", "lower k")
@@ -271,6 +271,21 @@ def test_an_initial_model_of_another_width_is_refused(spark: SparkSession) -> No
     estimator = GaussianMixture(handleInvalid="error").setInitialModel(rough_start(three_blobs(60, d=3), 2))
     told(refusal(estimator, array_table(spark, ROWS)), WIDTH, "d=3")
     told(refusal(estimator.setInputCols(["x", "y"]), scalar_table(spark, ROWS, ["x", "y"])), "2 columns", "3 features")
+
+
+def test_initial_means_of_another_number_or_width_are_refused(spark: SparkSession) -> None:
+    estimator = GaussianMixture().setInitialMeans(rough_start(ROWS, 2).means)
+    told(refusal(estimator.copy({estimator.k: 3}), array_table(spark, ROWS)), "k=3", "2 initial means", "alike")
+    table = scalar_table(spark, ROWS, ["x", "y"])
+    wide = GaussianMixture(inputCols=["x", "y"]).setInitialMeans(np.zeros((2, 3)))
+    told(refusal(wide, table), "2 columns", "3 features")
+
+
+def test_precisions_of_another_structure_are_refused_at_once() -> None:
+    with pytest.raises(ParameterError, match=r"full precisions have shape|precisions has shape \(2, 2\)"):
+        GaussianMixture().setInitialMeans(np.eye(2), precisions=np.ones((2, 2)))
+    with pytest.raises(ParameterError, match="without means"):
+        GaussianMixture().setInitialMeans(None, weights=[0.5, 0.5])
 
 
 def test_a_refused_fit_leaves_no_block_files(spark: SparkSession, block_files: Callable[[], list[Path]]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
+from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MixtureParameters
@@ -268,7 +269,61 @@ def test_scalar_columns_and_an_array_column_fit_alike(spark: SparkSession) -> No
     assert array.featureNames == ["features[0]", "features[1]", "features[2]"]
 
 
-@pytest.mark.parametrize("mode", ["k-means++", "kmeans", "random_from_data", "random"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_initial_means_start_under_the_tables_variances(spark: SparkSession, kind: str) -> None:
+    means, weights = ROWS[[10, 20, 30]], [0.2, 0.3, 0.5]
+    estimator = GaussianMixture(k=9, covarianceType=kind, maxIter=2, tol=0.0).setInitialMeans(means, weights)
+    assert estimator.getK() == 3
+    model = estimator.fit(array_table(spark, ROWS))
+    variance = np.full(3, ROWS.var(axis=0).mean()) if kind == "spherical" else ROWS.var(axis=0)
+    densities = [
+        w * multivariate_normal(mean, np.diag(variance)).pdf(ROWS) for w, mean in zip(weights, means, strict=True)
+    ]
+    assert model.summary.history[0].lower_bound == pytest.approx(np.log(sum(densities)).mean(), rel=1e-10)
+    equal = estimator.setInitialMeans(means).fit(array_table(spark, ROWS))
+    densities = [multivariate_normal(mean, np.diag(variance)).pdf(ROWS) / 3 for mean in means]
+    assert equal.summary.history[0].lower_bound == pytest.approx(np.log(sum(densities)).mean(), rel=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization")
+@pytest.mark.parametrize("kind", KINDS)
+def test_initial_weights_means_and_precisions_are_scikit_learns(spark: SparkSession, kind: str) -> None:
+    start = rough_start(ROWS, covariance_type=kind)
+    precisions = 2.0 * (np.linalg.inv if kind in ("full", "tied") else np.reciprocal)(start.covariances)
+    weights = [0.2, 0.3, 0.5]
+    oracle = SklearnMixture(
+        3,
+        covariance_type=kind,
+        max_iter=3,
+        tol=0.0,
+        reg_covar=0.0,
+        weights_init=weights,
+        means_init=start.means,
+        precisions_init=precisions,
+    ).fit(ROWS)
+    estimator = GaussianMixture(covarianceType=kind, maxIter=3, tol=0.0, regCovar=0.0, accelerate=False)
+    model = estimator.setInitialMeans(start.means, weights, precisions).fit(array_table(spark, ROWS))
+    expected = MixtureParameters(oracle.weights_, oracle.means_, np.array(oracle.covariances_), kind)
+    assert_same_mixture(model.parameters, expected, 1e-8)
+
+
+def test_a_later_start_takes_the_place_of_an_earlier_one_and_none_takes_it_back(spark: SparkSession) -> None:
+    table, start = array_table(spark, ROWS), rough_start(ROWS, covariance_type="diag")
+    estimator = GaussianMixture(maxIter=1, seed=3)
+    for last in (estimator.setInitialMeans(start.means), estimator.setInitialModel(None)):
+        assert last is estimator
+    drawn = GaussianMixture(k=3, maxIter=1, seed=3).fit(table)
+    np.testing.assert_array_equal(estimator.fit(table).means, drawn.means)
+    by_model = estimator.setInitialMeans(ROWS[:2]).setInitialModel(start)
+    assert (by_model.getK(), by_model.getCovarianceType()) == (3, "diag")
+    assert by_model._initial is start
+    by_means = by_model.setInitialMeans(ROWS[:4])
+    assert (by_means.getK(), by_means.getCovarianceType()) == (4, "diag")
+    assert by_means.fit(table).summary.k == 4
+    assert by_means.setInitialMeans(None)._initial is None
+
+
+@pytest.mark.parametrize("mode", ["k-means++", "k-means||", "kmeans", "random_from_data", "random"])
 def test_every_way_to_start_leads_to_a_finite_mixture(spark: SparkSession, mode: str) -> None:
     model = GaussianMixture(k=3, initMode=mode, maxIter=3, seed=4).fit(array_table(spark, ROWS))
     one = GaussianMixture(k=1).fit(array_table(spark, ROWS))
@@ -381,6 +436,9 @@ def test_a_copied_estimator_keeps_its_start_and_is_independent() -> None:
     assert copied._initial is estimator._initial
     copied.setMaxIter(9)
     assert estimator.getMaxIter() == 4
+    copied.setInitialMeans(ROWS[:2])
+    assert estimator._initial is not copied._initial
+    assert copied.copy()._initial is copied._initial
 
 
 def test_the_model_carries_the_estimators_columns_and_uid(spark: SparkSession) -> None:
