@@ -98,7 +98,7 @@ def polish(
     settings: Settings,
     callback: Callable[[PassRecord], None] | None = None,
 ) -> EMResult:
-    """Run one given start to the table's fixed point; arguments and errors as of :func:`search`, the sample optional."""
+    """Run one given start to the table's fixed point; arguments and errors as of :func:`search`."""
     trial = None if sample is None else trial_of(table, sample)
     (result,) = fit(table, [start], **settings.loop(settings.max_iter), trial=trial, callback=callback)
     return result
