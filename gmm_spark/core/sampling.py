@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     TABLE_SAMPLE = 1
     COMPONENT_COUNTS = 2
     ROWS = 3
+    RESEEDING = 5
 
 
 def random_stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:

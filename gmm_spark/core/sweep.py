@@ -15,7 +15,7 @@ from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.em import EMResult, PassRecord, best, fit
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.search import Settings, finalists, trial_of
-from gmm_spark.core.table import Table
+from gmm_spark.core.table import ArrayTable, Table
 from gmm_spark.errors import DataError, DegenerateComponentError
 
 Failure = DataError | DegenerateComponentError
@@ -49,7 +49,7 @@ def sweep(
     starts: list[MixtureParameters] = []
     owners: list[int] = []
     failures: dict[int, Failure] = {}
-    trial: Table | None = None
+    trial: ArrayTable | None = None
     for wanted in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
         sample = draw(*wanted)
         trial = trial or trial_of(table, sample)
@@ -74,7 +74,7 @@ def sweep(
 
 def _run(
     table: Table,
-    trial: Table | None,
+    trial: ArrayTable | None,
     starts: Sequence[MixtureParameters],
     rules: Sequence[Settings],
     callback: Callable[[PassRecord], None] | None,
@@ -92,6 +92,7 @@ def _run(
             reg_covar=[rule.reg_covar for rule in rules],
             accelerate=[rule.accelerate for rule in rules],
             trial=trial,
+            seed=[rule.seed for rule in rules],
             callback=callback,
             dropped=dropped,
         )
