@@ -72,6 +72,7 @@ class RunReport:
             lower_bound=summary.lowerBound,
             aic=summary.aic,
             bic=summary.bic,
+            degenerate_components=summary.degenerateComponents,
             history=[asdict(one) for one in summary.history],
         )
         self.add("mixture", features=model.featureNames, **model.parameters.to_dict())

@@ -205,9 +205,8 @@ def test_a_contest_counts_what_stood_before_components_were_put_anew(clear):
     table, truth = clear
     start = with_means(truth, {1: [FAR, FAR]})
     n = len(run(table, start, None).history)
-    poor = with_means(truth, {0: [0.0, 0.0], 1: [0.0, 0.0], 2: [0.0, 0.0]})
     misleading = ArrayTable(np.full((2, 50), 500.0) + blobs(2, 50), moments=table.moments)
-    (winner,) = fit(table, [poor, start], max_iter=[n + 40] * 2, tol=1e-7, trial=misleading, contest=n + 1)
+    (winner,) = fit(table, [start, start], max_iter=[n - 2, n + 40], tol=1e-7, trial=misleading, contest=n + 1)
     assert reseedings(winner)
 
 
@@ -251,7 +250,7 @@ def test_a_forgiving_m_step_names_who_collapsed_and_keeps_its_place(name):
     rows = np.concatenate([np.full((2, 30), 50.0), blobs(2, 200)], axis=1)
     table = ArrayTable(rows)
     shapes = {"full": np.stack([np.eye(2)] * 3), "diag": np.ones((3, 2)), "spherical": np.ones(3)}
-    means = np.array([[0.0, 0.0], [50.0, 50.0], [1.0, -1.0]]) - table.moments.mean
+    means = np.array([[0.0, 0.0], [50.1, 49.8], [1.0, -1.0]]) - table.moments.mean
     point = MixtureParameters([0.3, 0.3, 0.4], means, shapes[name], name)
     (statistics,) = table.expect([point])
     with pytest.raises(DegenerateComponentError, match="component 1"):
