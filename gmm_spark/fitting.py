@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -109,6 +110,13 @@ class MixtureFitting(MixtureParams):
         self._copyValues(model)
         model._resetUid(self.uid)
         model._summary = GaussianMixtureSummary(model, dataset, fitted.result, fitted.evaluation, dict(table.bad))
+        if degenerate := model._summary.degenerateComponents:
+            warnings.warn(
+                f"component(s) {', '.join(map(str, degenerate))} of k={parameters.n_components} have no weight: they "
+                "starved or collapsed; lower k, or raise regCovar or nInit",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return model
 
 

@@ -17,6 +17,7 @@ from gmm_spark.core.covariance import Array
 from gmm_spark.core.em import EMResult, PassRecord
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.quantiles import LogDensityHistogram
+from gmm_spark.core.reseeding import degenerate_components
 from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.params import GaussianMixtureParams
@@ -232,6 +233,8 @@ class GaussianMixtureSummary:
         Whether the last pass changed the lower bound by less than ``tol``.
     clusterSizes : list of int
         Training rows by most probable component.
+    degenerateComponents : list of int
+        Components without weight: they starved or collapsed, and putting them anew did not help.
     history : tuple of PassRecord
     numRows : int
         Rows used.
@@ -257,6 +260,7 @@ class GaussianMixtureSummary:
         self.lowerBound = evaluation.log_likelihood / evaluation.weight_sum
         self.numIter = len(result.history)
         self.converged = result.converged
+        self.degenerateComponents: list[int] = list(degenerate_components(model.parameters))
         self.history: tuple[PassRecord, ...] = result.history
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
         self.numRows = int(evaluation.rows)

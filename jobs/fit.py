@@ -61,9 +61,10 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
         model.save(staging)
     report.write(spark, output.report)
     summary = model.summary
+    degenerate = "".join(f"component {j} without weight; " for j in summary.degenerateComponents)
     print(
         f"fit: {summary.numRows:,} rows used, {sum(summary.skipped.values()):,} skipped; "
-        f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations; "
+        f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations; {degenerate}"
         f"model in {output.model}"
     )
 

@@ -2,7 +2,7 @@
 
 Regularisation adds a share of each feature's variance to the diagonal of every covariance, so that a change of units
 changes nothing. A component whose responsibilities fade to nothing keeps its last mean and covariance; one whose
-covariance collapses raises DegenerateComponentError by name.
+covariance collapses raises DegenerateComponentError by name, or is left like a starved one where that is forgiven.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from gmm_spark.core.covariance import Array
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.statistics import SufficientStatistics
-from gmm_spark.errors import DataError
+from gmm_spark.errors import DataError, DegenerateComponentError
 
 # Below this share of the total weight a component has starved: its moments would be rounding noise.
 _STARVED_SHARE = 1e-15
@@ -36,6 +36,52 @@ def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floo
     DataError
         Where the total weight is zero.
     """
+    weights, means, covariances = _estimates(statistics, previous, floor)
+    previous.structure.precisions_cholesky(covariances)  # names the component that collapsed
+    return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type)
+
+
+def maximize_living(
+    statistics: SufficientStatistics, previous: MixtureParameters, floor: Array
+) -> tuple[MixtureParameters, tuple[int, ...]]:
+    """M step that leaves a collapsed component its last mean and covariance, without weight, as it does a starved one.
+
+    Arguments and errors are those of :func:`maximize`, but that DegenerateComponentError is raised only where no
+    component is left, or the covariance that collapsed is that of all.
+
+    Returns
+    -------
+    parameters : MixtureParameters
+    collapsed : tuple of int
+        The components that collapsed in this step.
+    """
+    try:
+        return maximize(statistics, previous, floor), ()
+    except DegenerateComponentError:
+        if previous.structure.pooled:
+            raise
+        weights, means, covariances = (array.copy() for array in _estimates(statistics, previous, floor))
+        collapsed = [j for j in range(len(weights)) if _collapses(covariances[j : j + 1], previous)]
+        weights[collapsed] = 0.0
+        if not weights.sum() > 0:
+            raise
+    means[collapsed] = previous.means[collapsed]
+    covariances[collapsed] = previous.covariances[collapsed]
+    return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type), tuple(collapsed)
+
+
+def _collapses(covariance: Array, like: MixtureParameters) -> bool:
+    try:
+        like.structure.precisions_cholesky(covariance)
+    except DegenerateComponentError:
+        return True
+    return False
+
+
+def _estimates(
+    statistics: SufficientStatistics, previous: MixtureParameters, floor: Array
+) -> tuple[Array, Array, Array]:
+    """Weights before they are divided by their sum, means and covariances, these not yet looked at."""
     if not statistics.weight_sum > 0:
         raise DataError("the rows' weights sum to 0; give at least one row a positive weight")
     structure = previous.structure
@@ -49,5 +95,4 @@ def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floo
         covariances = covariances.copy()
         covariances[starved] = previous.covariances[starved]
     weights = np.where(starved, 0.0, statistics.resp_sum)
-    structure.precisions_cholesky(covariances)  # names the component that collapsed
-    return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type)
+    return weights, means, covariances

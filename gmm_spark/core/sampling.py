@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     COMPONENT_COUNTS = 2
     ROWS = 3
     OVERSAMPLING = 4
+    RESEEDING = 5
 
 
 def random_stream(seed: int, purpose: Purpose, index: int = 0, *more: int) -> np.random.Generator:

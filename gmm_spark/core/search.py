@@ -53,7 +53,7 @@ class Settings:
 
     def loop(self, max_iter: int) -> dict[str, Any]:
         """What :func:`gmm_spark.core.em.fit` is asked for, for at most so many passes."""
-        asked = {"tol": self.tol, "reg_covar": self.reg_covar, "accelerate": self.accelerate}
+        asked = {"tol": self.tol, "reg_covar": self.reg_covar, "accelerate": self.accelerate, "seed": self.seed}
         return {"max_iter": max_iter, **asked}
 
 
@@ -141,9 +141,9 @@ def finalists(
         return starts
     try:
         if len(starts) > _FINALISTS and len(starts) * rows.shape[1] > _RANK_ABOVE:
-            ranked = fit(trial, starts, **settings.loop(_RANKING_ITERATIONS))
+            ranked = fit(trial, starts, **settings.loop(_RANKING_ITERATIONS), trial=trial)
             starts = [r.parameters for r in _by_bound(ranked)[:_FINALISTS]]
-        near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS))
+        near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return starts[:_FINALISTS]

@@ -18,7 +18,7 @@ from gmm_spark.core.initialization import OVERSAMPLED
 from gmm_spark.core.oversampling import completed
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.search import Settings, finalists, trial_of
-from gmm_spark.core.table import Table
+from gmm_spark.core.table import ArrayTable, Table
 from gmm_spark.errors import DataError, DegenerateComponentError
 
 Failure = DataError | DegenerateComponentError
@@ -52,7 +52,7 @@ def sweep(
     starts: list[MixtureParameters] = []
     owners: list[int] = []
     failures: dict[int, Failure] = {}
-    trial: Table | None = None
+    trial: ArrayTable | None = None
     for wanted in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
         members = {i: one for i, one in enumerate(settings) if (one.rows_to_draw, one.seed) == wanted}
         sample = fuller = draw(*wanted)
@@ -80,7 +80,7 @@ def sweep(
 
 def _run(
     table: Table,
-    trial: Table | None,
+    trial: ArrayTable | None,
     starts: Sequence[MixtureParameters],
     rules: Sequence[Settings],
     callback: Callable[[PassRecord], None] | None,
@@ -98,6 +98,7 @@ def _run(
             reg_covar=[rule.reg_covar for rule in rules],
             accelerate=[rule.accelerate for rule in rules],
             trial=trial,
+            seed=[rule.seed for rule in rules],
             callback=callback,
             dropped=dropped,
         )

@@ -74,6 +74,7 @@ class RunReport:
             lower_bound=summary.lowerBound,
             aic=summary.aic,
             bic=summary.bic,
+            degenerate_components=summary.degenerateComponents,
             history=[asdict(one) for one in summary.history],
             log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES},
         )

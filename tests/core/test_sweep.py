@@ -95,9 +95,10 @@ def test_a_member_that_cannot_be_drawn_or_collapses_does_not_end_the_sweep():
     assert isinstance(many, DataError)
     assert "k=4" in str(many)
 
-    repeated = ArrayTable(repeated_value())
-    mine = {"reg_covar": 0.0, "tol": 0.0, "max_iter": 3000, "covariance_type": "diag"}
-    sound, collapsed = run(repeated, [{"k": 1}, {**mine, "k": 6}])
+    rows = blobs()
+    rows[1] = 0.1  # which one variance for all features bears
+    kinds = ("spherical", "diag")
+    sound, collapsed = run(ArrayTable(rows), [{"k": 2, "reg_covar": 0.0, "covariance_type": kind} for kind in kinds])
     assert isinstance(sound, EMResult)
     assert isinstance(collapsed, DegenerateComponentError)
     assert "collapsed" in str(collapsed)

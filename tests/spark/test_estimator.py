@@ -447,3 +447,33 @@ def test_the_model_carries_the_estimators_columns_and_uid(spark: SparkSession) -
     assert model.uid == estimator.uid
     assert (model.getPredictionCol(), model.getProbabilityCol(), model.getLogDensityCol()) == ("p", "q", "l")
     assert model.getHandleInvalid() == "keep"
+
+
+# Degenerate components
+
+
+def test_a_starving_component_is_put_anew_and_the_history_says_so(spark: SparkSession) -> None:
+    start = rough_start(ROWS)
+    means = start.means.copy()
+    means[1] = 1e5
+    starving = MixtureParameters(start.weights, means, start.covariances, start.covariance_type)
+    settings = {"maxIter": 100, "tol": 1e-6, "seed": 2}
+    models = [
+        GaussianMixture(**settings).setInitialModel(one).fit(array_table(spark, ROWS)) for one in (start, starving)
+    ]
+    expected, found = (model.summary for model in models)
+    assert [record.reseeded for record in found.history if record.reseeded] == [(1,)]
+    assert found.degenerateComponents == []
+    assert found.lowerBound == pytest.approx(expected.lowerBound, abs=1e-4)
+    assert {record.reseeded for record in expected.history} == {()}
+
+
+def test_a_component_that_stays_without_weight_is_named_in_the_summary_and_a_warning(spark: SparkSession) -> None:
+    start = rough_start(ROWS)
+    means = start.means.copy()
+    means[2] = 1e5
+    starving = MixtureParameters(start.weights, means, start.covariances, start.covariance_type)
+    estimator = GaussianMixture(maxIter=2, tol=0.0).setInitialModel(starving)
+    with pytest.warns(RuntimeWarning, match=r"component\(s\) 2 of k=3 have no weight.*lower k"):
+        model = estimator.fit(array_table(spark, ROWS))
+    assert model.summary.degenerateComponents == [2]
