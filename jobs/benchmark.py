@@ -22,8 +22,6 @@ from benchmarks import search, speed
 from benchmarks.competing import Setting, compete
 from pyspark.sql import SparkSession
 
-from gmm_spark import GaussianMixture
-
 CASES = {"speed": [*speed.CASES], "search": [*search.COUNTED, *search.TIMED, "choice"]}
 
 
@@ -61,9 +59,7 @@ def parsed() -> argparse.Namespace:
     names = [problem.name for problem in search.problems()]
     of_search.add_argument("--problems", default=",".join(names), help="comma-separated")
     of_search.add_argument("--seeds", type=int, default=10)
-    of_search.add_argument(
-        "--n-init", type=int, default=GaussianMixture().getNInit(), help="starts, in the case passes"
-    )
+    of_search.add_argument("--n-init", default="1,10", help="comma-separated, for the case passes; the last for choice")
     options = parser.parse_args()
     options.cases = (options.cases or CASES[options.suite][0]).split(",")
     options.problems = options.problems.split(",")
@@ -91,8 +87,11 @@ def run_speed(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict
 def run_search(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Count or time the cases on every problem."""
     rows = int(float(options.rows or "2e6"))
-    bench = search.SearchBench(spark, Path(options.data), rows, options.seeds, options.n_init)
-    chosen = [problem for problem in search.problems() if problem.name in options.problems]
+    bench = search.SearchBench(
+        spark, Path(options.data), rows, options.seeds, [int(n) for n in options.n_init.split(",")]
+    )
+    known = {problem.name: problem for problem in search.problems()}
+    chosen = [known[name] for name in options.problems]
     for case, problem in product(options.cases, chosen):
         if case == "choice":
             continue  # has tables of its own

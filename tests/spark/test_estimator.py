@@ -345,7 +345,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setInitMode("random")
         .setRegCovar(0.25)
         .setSampleRows(0)
-        .setAccelerate(True)
+        .setAccelerate(False)
         .setAggregationDepth(3)
         .setFeaturesCol("f")
         .setInputCols(["a", "b"])
