@@ -11,7 +11,7 @@ import numpy as np
 from pyspark import keyword_only
 from pyspark.sql import DataFrame
 
-from gmm_spark.core.em import EMResult, PassRecord
+from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.search import Settings
 from gmm_spark.core.sweep import sweep
 from gmm_spark.core.table import Evaluation

@@ -13,8 +13,8 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core import criteria, density
+from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.covariance import Array
-from gmm_spark.core.em import EMResult, PassRecord
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.quantiles import LogDensityHistogram
 from gmm_spark.core.reseeding import degenerate_components

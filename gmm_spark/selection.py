@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core import criteria
-from gmm_spark.core.em import EMResult
+from gmm_spark.core.ascent import EMResult
 from gmm_spark.core.parameters import count_parameters
 from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import GmmSparkError

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.covariance import Array, Block
-from gmm_spark.core.em import EMResult, PassRecord, best, fit
+from gmm_spark.core.em import best, fit
 from gmm_spark.core.initialization import OVERSAMPLED, draw_start
 from gmm_spark.core.oversampling import completed
 from gmm_spark.core.parameters import MixtureParameters

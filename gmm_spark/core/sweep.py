@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.covariance import Array, Block
-from gmm_spark.core.em import EMResult, PassRecord, best, fit
+from gmm_spark.core.em import best, fit
 from gmm_spark.core.initialization import OVERSAMPLED
 from gmm_spark.core.oversampling import completed
 from gmm_spark.core.parameters import MixtureParameters

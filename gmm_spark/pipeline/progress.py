@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from gmm_spark.core.em import PassRecord
+from gmm_spark.core.ascent import PassRecord
 
 
 @contextmanager

@@ -22,8 +22,9 @@ from pyspark.sql import DataFrame, SparkSession
 from benchmarks.competing import Contenders, timed
 from benchmarks.tables import columns, mixture, sampled_table
 from gmm_spark import GaussianMixture, GaussianMixtureSelector, MixtureParameters
+from gmm_spark.core.ascent import EMResult
 from gmm_spark.core.covariance import STRUCTURES
-from gmm_spark.core.em import EMResult, fit
+from gmm_spark.core.em import fit
 from gmm_spark.core.search import Settings, finalists, search, trial_of
 from gmm_spark.spark.features import resolve_features
 from gmm_spark.spark.packed import PackedTable

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, MixtureParameters
-from gmm_spark.core.em import PassRecord
+from gmm_spark.core.ascent import PassRecord
 
 
 def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -113,7 +113,7 @@ class Fooled(Anderson):
 def test_a_step_that_lowers_the_likelihood_is_refused_and_costs_no_pass(monkeypatch, rng):
     table, start = overlapping("full", rng)
     Fooled.start = start
-    monkeypatch.setattr("gmm_spark.core.em.Anderson", Fooled)
+    monkeypatch.setattr("gmm_spark.core.ascent.Anderson", Fooled)
     (plain,) = fit(table, [start], max_iter=8, tol=0.0)
     (fooled,) = fit(table, [start], max_iter=8, tol=0.0, accelerate=True)
     np.testing.assert_allclose(fooled.parameters.means, plain.parameters.means, rtol=1e-12)
@@ -137,7 +137,7 @@ class Misleading(Anderson):
 def test_a_step_that_is_trusted_and_lowers_the_likelihood_is_lost_and_the_plain_one_comes_next(monkeypatch, rng):
     table, start = overlapping("full", rng)
     Misleading.start = start
-    monkeypatch.setattr("gmm_spark.core.em.Anderson", Misleading)
+    monkeypatch.setattr("gmm_spark.core.ascent.Anderson", Misleading)
     counted = CountingTable(table.rows)
     (result,) = fit(counted, [start], max_iter=6, tol=0.0, accelerate=True)
     assert [record.step for record in result.history[:5]] == ["plain", "plain", "extrapolated", "lost", "plain"]

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gmm_spark.core.em import EMResult, PassRecord, best, fit
+from gmm_spark.core.ascent import EMResult, PassRecord
+from gmm_spark.core.em import best, fit
 from gmm_spark.core.initialization import draw_start
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.parameters import MixtureParameters

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.acceleration import to_free
-from gmm_spark.core.em import EMResult, fit
+from gmm_spark.core.ascent import EMResult
+from gmm_spark.core.em import fit
 from gmm_spark.core.lookahead import look_ahead
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.parameters import MixtureParameters

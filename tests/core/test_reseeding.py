@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
+from gmm_spark.core.ascent import RESEEDINGS, EMResult
 from gmm_spark.core.density import log_density
-from gmm_spark.core.em import RESEEDINGS, EMResult, fit
+from gmm_spark.core.em import fit
 from gmm_spark.core.initialization import draw_start
 from gmm_spark.core.maximization import maximize, maximize_living
 from gmm_spark.core.parameters import MixtureParameters

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gmm_spark.core.ascent import EMResult
 from gmm_spark.core.criteria import bic
-from gmm_spark.core.em import EMResult, fit
+from gmm_spark.core.em import fit
 from gmm_spark.core.search import Settings, search
 from gmm_spark.core.sweep import sweep
 from gmm_spark.core.table import ArrayTable

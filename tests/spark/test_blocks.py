@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from scipy.stats import multivariate_hypergeom
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.core.em import PassRecord
+from gmm_spark.core.ascent import PassRecord
 from gmm_spark.core.plan import plan_pass
 from gmm_spark.errors import DataError
 from gmm_spark.spark import blocks as blocks_module

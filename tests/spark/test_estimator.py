@@ -13,7 +13,8 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MixtureParameters
-from gmm_spark.core.em import PassRecord, fit
+from gmm_spark.core.ascent import PassRecord
+from gmm_spark.core.em import fit
 from gmm_spark.core.table import ArrayTable
 from tests import examples
 from tests.spark.cases import array_table, assert_same_mixture, rough_start, scalar_table, three_blobs

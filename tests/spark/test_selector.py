@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
 from gmm_spark import fitting as fitting_module
-from gmm_spark.core.em import PassRecord
+from gmm_spark.core.ascent import PassRecord
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.spark.packed import PackedTable
 from gmm_spark.spark.splitting import held_out_split
