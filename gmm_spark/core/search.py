@@ -29,7 +29,7 @@ _SAMPLE_ITERATIONS = 100
 _RANK_ABOVE = 200_000
 # Starts that go on over the full table, and the passes they share before only the best is kept.
 _FINALISTS = 3
-_SHARED_PASSES = 5
+_SHARED_PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def finalists(
         return starts
     try:
         if len(starts) > _FINALISTS and len(starts) * rows.shape[1] > _RANK_ABOVE:
-            ranked = fit(trial, starts, **settings.loop(_RANKING_ITERATIONS), trial=trial)
+            plain = {**settings.loop(_RANKING_ITERATIONS), "accelerate": False}  # too early to extrapolate from
+            ranked = fit(trial, starts, **plain, trial=trial)
             starts = [r.parameters for r in _by_bound(ranked)[:_FINALISTS]]
         near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial)
     except DegenerateComponentError:

@@ -249,7 +249,7 @@ class PackedTable:
         Too few partitions leave cores idle on every pass: the table is packed again, spread out. Too many cost
         more to schedule than to work: passes then take several to a task, each still where its file is.
         """
-        if self.n_partitions <= 2 * TASKS_PER_CORE and self.rows < 2 * MIN_TASK_ROWS:
+        if self.n_partitions <= 2 and self.rows < 2 * MIN_TASK_ROWS:
             return
         cores = self._cores()
         spread = min(cores, self.rows // MIN_TASK_ROWS)
@@ -257,7 +257,8 @@ class PackedTable:
             self._remove_files()
             self._source = self._source.repartition(spread)
             self._handles, self.moments = self._pack()
-        enough = max(TASKS_PER_CORE * cores, sum(h.rows * h.row_bytes for h in self._handles) // TASK_BYTES)
+        waves = min(max(self.rows // (MIN_TASK_ROWS * cores), 1), TASKS_PER_CORE)
+        enough = max(waves * cores, sum(h.rows * h.row_bytes for h in self._handles) // TASK_BYTES)
         if self.n_partitions > 2 * enough and not self.streaming:
             self._tasks = enough
 

@@ -343,6 +343,14 @@ def test_rows_stay_off_local_disks_where_spark_is_to_encrypt_them(
     assert_same_bits(model, undisturbed)
 
 
+def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession) -> None:
+    table = array_table(spark, ROWS, 12)
+    with PackedTable(table, found_features(table)) as blocks:
+        assert blocks.n_partitions == 12
+        assert blocks._persisted.rdd.getNumPartitions() == blocks._cores() < 12
+        assert blocks.evaluate(rough_start(ROWS)).rows == len(ROWS)
+
+
 # The bounded sample
 
 
