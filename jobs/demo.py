@@ -109,7 +109,7 @@ def print_files() -> None:
     for name, what in {
         "flights.parquet": "the table",
         "model": "the fitted model",
-        "scored.parquet": "the table with prediction and log_density",
+        "scored.parquet": "the table with prediction, log_density and is_anomaly",
         "sampled.parquet": "rows drawn from the model",
         "fit.json, score.json, sample.json": "run reports",
     }.items():
