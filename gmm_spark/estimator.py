@@ -102,7 +102,7 @@ class GaussianMixture(
         maxIter: int = 100,
         tol: float = 1e-4,
         seed: int | None = None,
-        nInit: int = 1,
+        nInit: int = 10,
         initMode: str = "k-means++",
         regCovar: float = 1e-6,
         sampleRows: int = SAMPLE_ROWS,

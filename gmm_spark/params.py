@@ -97,7 +97,7 @@ class MixtureParams(
             maxIter=100,
             tol=1e-4,
             seed=0,  # HasSeed's own default is another number in every process
-            nInit=1,
+            nInit=10,
             initMode="k-means++",
             regCovar=1e-6,
             accelerate=True,

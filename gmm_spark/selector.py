@@ -96,7 +96,7 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
         maxIter: int = 100,
         tol: float = 1e-4,
         seed: int | None = None,
-        nInit: int = 1,
+        nInit: int = 10,
         initMode: str = "k-means++",
         regCovar: float = 1e-6,
         sampleRows: int = SAMPLE_ROWS,

@@ -41,7 +41,7 @@ class Settings:
     max_iter: int = 100
     tol: float = 1e-4
     seed: int = 0
-    n_init: int = 1
+    n_init: int = 10
     init_mode: str = "k-means++"
     reg_covar: float = 1e-6
     accelerate: bool = True

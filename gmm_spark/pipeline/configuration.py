@@ -117,7 +117,7 @@ class FittingSection(Section):
         1e-4, description="Converged when the mean log-likelihood per row (nats) changes by less than this."
     )
     seed: Seed = Field(0, description="Seed of everything random. The same seed on the same table: the same model.")
-    n_init: Count = Field(1, description="Number of starts, of which the best is kept.")
+    n_init: Count = Field(10, description="Number of starts, of which the best is kept.")
     init_mode: InitMode = Field(
         "k-means++",
         description="How a start is drawn; k-means|| (to be quoted in a shell) completes the sample by rare rows.",

@@ -396,7 +396,7 @@ def test_the_defaults_are_the_designs() -> None:
         "maxIter": 100,
         "tol": 1e-4,
         "seed": defaults["seed"],
-        "nInit": 1,
+        "nInit": 10,
         "initMode": "k-means++",
         "regCovar": 1e-6,
         "sampleRows": 100_000,
