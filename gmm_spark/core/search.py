@@ -6,7 +6,9 @@ promising go on over the full table together, sharing its passes; the best of th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +31,7 @@ _SAMPLE_ITERATIONS = 100
 _RANK_ABOVE = 200_000
 # Starts that go on over the full table, and the passes they share before only the best is kept.
 _FINALISTS = 3
-_SHARED_PASSES = 3
+_SHARED_PASSES = 2
 
 
 @dataclass(frozen=True)
@@ -126,18 +128,14 @@ def finalists(
     rows, weight = sample
     trial = trial_of(table, sample)
     centred = rows - table.moments.mean[:, None]
-    starts = [
-        draw_start(
-            centred,
-            weight,
-            table.moments.variance,
-            settings.k,
-            settings.covariance_type,
-            settings.init_mode,
-            random_stream(settings.seed, Purpose.START, i),
-        )
-        for i in range(settings.n_init)
-    ]
+
+    def drawn(i: int) -> MixtureParameters:
+        rng = random_stream(settings.seed, Purpose.START, i)
+        variance, k, kind = table.moments.variance, settings.k, settings.covariance_type
+        return draw_start(centred, weight, variance, k, kind, settings.init_mode, rng)
+
+    with ThreadPoolExecutor(min(settings.n_init, os.cpu_count() or 1)) as pool:
+        starts = [*pool.map(drawn, range(settings.n_init))]
     if settings.sample_rows == 0:
         return starts
     try:
