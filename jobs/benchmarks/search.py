@@ -111,7 +111,7 @@ class SearchBench:
         rows = []
         with self.packed(problem) as table:
             for seed in range(self.seeds):
-                settings = Settings(k=problem.k, seed=seed)
+                settings = Settings(k=problem.k, seed=seed, n_init=1)
                 sample = table.sample(settings.rows_to_draw, seed)
                 (start,) = finalists(table, sample, settings)
                 asked: dict[str, Any] = {"tol": 1e-10, "reg_covar": settings.reg_covar}
