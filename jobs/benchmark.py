@@ -59,6 +59,7 @@ def parsed() -> argparse.Namespace:
     names = [problem.name for problem in search.problems()]
     of_search.add_argument("--problems", default=",".join(names), help="comma-separated")
     of_search.add_argument("--seeds", type=int, default=10)
+    of_search.add_argument("--plain", type=int, default=300, help="iterations of the ten plain fits that 'best' is of")
     of_search.add_argument("--n-init", default="1,10", help="comma-separated, for the case passes; the last for choice")
     options = parser.parse_args()
     options.cases = (options.cases or CASES[options.suite][0]).split(",")
@@ -87,9 +88,8 @@ def run_speed(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict
 def run_search(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Count or time the cases on every problem."""
     rows = int(float(options.rows or "2e6"))
-    bench = search.SearchBench(
-        spark, Path(options.data), rows, options.seeds, [int(n) for n in options.n_init.split(",")]
-    )
+    n_inits = [int(n) for n in options.n_init.split(",")]
+    bench = search.SearchBench(spark, Path(options.data), rows, options.seeds, n_inits, options.plain)
     known = {problem.name: problem for problem in search.problems()}
     chosen = [known[name] for name in options.problems]
     for case, problem in product(options.cases, chosen):
