@@ -62,14 +62,8 @@ class SearchBench:
     def __init__(
         self, spark: SparkSession, data: Path, rows: int, seeds: int, n_inits: Sequence[int], plain: int
     ) -> None:
-        self.spark, self.data, self.rows, self.seeds, self.n_inits, self.plain = (
-            spark,
-            data,
-            rows,
-            seeds,
-            n_inits,
-            plain,
-        )
+        self.spark, self.data, self.rows = spark, data, rows
+        self.seeds, self.n_inits, self.plain = seeds, n_inits, plain
 
     def table(self, problem: Problem) -> tuple[DataFrame, list[str]]:
         """Rows of a problem and their columns."""
