@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="JSON lines that jobs/benchmark.py wrote")
     parser.add_argument("picture", type=Path, help="PNG, SVG or PDF to write")
     options = parser.parse_args()
-    results = [json.loads(line) for line in options.results.read_text(encoding="utf-8").splitlines()]
+    found = [json.loads(line) for line in options.results.read_text(encoding="utf-8").splitlines()]
+    results = [result for result in found if AXES.keys() <= result.get("setting", {}).keys()]  # of the suite speed
     panels = {along: lines for along in AXES if (lines := series(results, along))}
     if not panels:
         parser.error(f"{options.results} has nothing measured at two values of rows, d or k")
