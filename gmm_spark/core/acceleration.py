@@ -2,8 +2,8 @@
 
 Near a fixed point EM is almost linear, and slow where components overlap. Anderson's method takes the
 combination of past steps whose residuals nearly cancel (Walker & Ni 2011; for EM: Henderson & Varadhan 2019).
-It knows nothing of likelihoods: :func:`gmm_spark.core.em.fit` tries a proposal beside the plain step, in the
-same pass, and keeps the better of the two.
+It knows nothing of likelihoods: :class:`gmm_spark.core.ascent.Ascent` tries a proposal and goes on from it only where
+the likelihood does not fall. The steps may be plain, or those of :mod:`gmm_spark.core.lookahead`.
 
 Steps are combined in free coordinates, in which every point is a mixture: log weights, means, and of each
 covariance the Cholesky factor with the logarithm of its diagonal (half the log variances where axis-aligned).
@@ -46,7 +46,7 @@ class Anderson:
         Parameters
         ----------
         image : MixtureParameters
-            Plain step from the latest point; it gives the units and the structure.
+            Where the latest step ended; it gives the units and the structure.
         """
         if len(self._points) < 2:
             return None

@@ -180,7 +180,7 @@ class SearchBench:
 
 
 def passes_to(result: EMResult, bound: float) -> int | None:
-    """First pass made at parameters of at least that lower bound; one more where the parameters returned have it."""
+    """First pass made at parameters of at least that lower bound; None where none was."""
     return next((record.iteration for record in result.history if record.lower_bound >= bound), None)
 
 
