@@ -80,8 +80,9 @@ class EMResult:
 class Ascent:
     """One start on its way: where EM leads from where it stands, what it tries next, what it has behind it.
 
-    A first extrapolated step is tried beside the plain one. Once one was the likelier of the two, the next goes alone,
-    for half the arithmetic; should that one lower the likelihood, its pass is lost and the plain step comes next.
+    While extrapolated steps are trusted they go alone, for half the arithmetic; one that lowers the likelihood costs
+    its pass, the plain step comes next, and the one after is tried beside a plain one until it is the likelier of the
+    two. Steps that a sample was looked ahead on are trusted from the start, others have to show themselves first.
     """
 
     def __init__(
@@ -94,7 +95,8 @@ class Ascent:
         self._floor = floor
         self._memory = Anderson() if accelerate else None
         self._trial = trial
-        self._ahead = ahead
+        self._ahead = ahead and trial is not None
+        self._trusted = self._ahead
         self._seed = seed
         self._reseedings = 0
         self._broken = False  # the next pass is not to be compared with the latest
@@ -110,16 +112,17 @@ class Ascent:
             chosen = self._image(*tried[-1], standing)
         if chosen is not None:
             (point, found), step = tried[-1], "extrapolated"
+            self._trusted = True
         elif alone:
             self._record(standing, "lost", iteration, seconds)
-            self._forget()
+            self._distrust()
             self.candidates = [self.plain]
             return
         else:
             (point, found), step = tried[0], "plain" if len(tried) == 1 else "refused"
             chosen, collapsed = self._maximize(found, point)
             if step == "refused":
-                self._forget()
+                self._distrust()
         self._record(found.lower_bound, step, iteration, seconds)
         self.plain = chosen
         self._broken = bool(collapsed)
@@ -127,7 +130,7 @@ class Ascent:
         if proposal is self.plain:
             self.candidates = [self.plain]
         else:
-            self.candidates = [proposal] if step == "extrapolated" else [self.plain, proposal]
+            self.candidates = [proposal] if self._trusted else [self.plain, proposal]
 
     def _maximize(
         self, statistics: SufficientStatistics, point: MixtureParameters
@@ -153,12 +156,13 @@ class Ascent:
         if self._memory is None or degenerate_components(self.plain):
             return self.plain
         ahead = self.plain
-        if self._trial is not None and self._ahead:
+        if self._ahead and self._trial is not None:
             ahead = look_ahead(self._trial, point, self.plain, self._floor)
         self._memory.add(point, ahead)
         return self._memory.propose(ahead) or ahead
 
-    def _forget(self) -> None:
+    def _distrust(self) -> None:
+        self._trusted = False
         if self._memory is not None:
             self._memory.forget()
 

@@ -143,7 +143,8 @@ def finalists(
             plain = {**settings.loop(_RANKING_ITERATIONS), "accelerate": False}  # too early to extrapolate from
             ranked = fit(trial, starts, **plain, trial=trial)
             starts = [r.parameters for r in _by_bound(ranked)[:_FINALISTS]]
-        near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial)
+        contest = _RANKING_ITERATIONS if at_most == 1 else None
+        near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial, contest=contest)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return starts[:_FINALISTS]

@@ -28,6 +28,7 @@ from pyspark import TaskContext
 
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.moments import Moments
+from gmm_spark.spark.collecting import spare_what_is_loaded
 from gmm_spark.spark.features import Features, refused
 
 # Bytes of a block on disk: enough for sequential reads, little enough that a task's memory stays flat.
@@ -148,6 +149,7 @@ class WriteBlocks:
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack one partition."""
+        spare_what_is_loaded()
         partition = _partition()
         directories = _local_directories()
         directory = directories[partition % len(directories)]
@@ -189,6 +191,7 @@ class StreamBlocks:
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack one partition."""
+        spare_what_is_loaded()
         partition = _partition()
         bad: Counter[str] = Counter()
         moments, rows = Moments.zero(self.features.width), 0

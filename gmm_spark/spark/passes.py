@@ -25,6 +25,7 @@ from gmm_spark.core.plan import Plan
 from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.blocks import Handle, read_file
+from gmm_spark.spark.collecting import spare_what_is_loaded
 from gmm_spark.spark.threads import one_blas_thread
 
 # Bytes of all partitions' vectors together that the driver adds up itself.
@@ -141,6 +142,7 @@ class Fold:
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Fold the partitions of one task."""
+        spare_what_is_loaded()
         for partition, blocks in _partitions(stream):
             if blocks is None:
                 yield _row(_SUMS, partition, _MISS, b"")

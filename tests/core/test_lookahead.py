@@ -12,7 +12,7 @@ from gmm_spark.core.lookahead import look_ahead
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
-from tests.examples import draw_rows, random_mixture
+from tests.examples import CountingTable, draw_rows, random_mixture
 
 K, D = 4, 3
 
@@ -87,3 +87,16 @@ def test_a_starved_component_ends_the_looking_ahead(rng):
     starved = MixtureParameters([0.5, 0.3, 0.2, 0.0], start.means, start.covariances, "diag")
     image = maximize(table.expect([starved])[0], starved, np.zeros(D))
     assert look_ahead(sample, starved, image, np.zeros(D)) is image
+
+
+def test_what_was_looked_ahead_to_goes_alone_until_it_misleads_and_then_beside_the_plain_step(monkeypatch, rng):
+    table, sample, start = table_sample_start("full", rng)
+    far = random_mixture("full", K, D, rng, spread=9.0)
+    monkeypatch.setattr("gmm_spark.core.ascent.look_ahead", lambda *_: far)
+    monkeypatch.setattr("gmm_spark.core.ascent.Anderson.propose", lambda *_: None)
+    counted = CountingTable(table.rows)
+    (plain,) = fit(table, [start], max_iter=4, tol=0.0)
+    (result,) = fit(counted, [start], max_iter=5, tol=0.0, accelerate=True, trial=sample)
+    assert [record.step for record in result.history] == ["plain", "lost", "plain", "refused", "refused"]
+    assert counted.candidates == [1, 1, 1, 2, 2]
+    np.testing.assert_allclose(result.parameters.means, plain.parameters.means, rtol=1e-12)

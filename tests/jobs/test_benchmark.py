@@ -1,0 +1,49 @@
+"""jobs/benchmark.py as a user would run it, on tables so small that its figures say nothing of speed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.test_spark_submit import SPARK_SUBMIT, run
+
+pytestmark = pytest.mark.slow
+
+
+def found_by(tmp_path: Path, *arguments: object) -> list[dict[str, Any]]:
+    out = tmp_path / "results.jsonl"
+    done = run(SPARK_SUBMIT, "benchmark", "--data", tmp_path / "data", "--out", out, *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def test_suite_search_counts_passes_and_compares_likelihoods(tmp_path: Path) -> None:
+    passes, points, ends = found_by(
+        tmp_path,
+        *("--suite", "search", "--cases", "passes,fixed-points,end-to-end", "--problems", "separated"),
+        *("--rows", 20_000, "--seeds", 2, "--plain", 60, "--n-init", 5),
+    )
+    assert passes["nInit=5: there"] == "2 of 2"
+    assert max(passes["nInit=5: passes"]) <= 5
+    assert all(abs(difference) < 1e-8 for difference in points["accelerated less plain, nats a row"])
+    assert all(fast <= slow for fast, slow in zip(points["accelerated"], points["plain"], strict=True))
+    likelihoods = ends["log-likelihood a row"]
+    # Its own figure for its own model, less what it adds to every density, is what is evaluated here.
+    assert likelihoods["pyspark.ml"] == pytest.approx(likelihoods["pyspark.ml, as it says"], abs=1e-6)
+    assert likelihoods["ours"] > likelihoods["pyspark.ml"] - 1e-4
+
+
+def test_suite_search_picks_the_truth(tmp_path: Path) -> None:
+    (choice,) = found_by(tmp_path, "--suite", "search", "--cases", "choice", "--rows", 5_000, "--n-init", 3)
+    assert choice["right"] == "4 of 4"
+
+
+def test_suite_speed_gives_medians_and_ratios(tmp_path: Path) -> None:
+    (result,) = found_by(
+        tmp_path, "--cases", "pass", "--rows", 2_000, "--shape", "2x2", "--rounds", 2, "--against", "pyspark"
+    )
+    assert result["case"] == "pass"
+    assert all(ratio > 0 for ratio in result["ratios"].values())
