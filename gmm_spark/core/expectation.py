@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import get_blas_funcs
-from scipy.special import entr
 
 from gmm_spark.core import products
 from gmm_spark.core.covariance import Array, Block
@@ -25,6 +25,8 @@ _MIN_CHUNK, _MAX_CHUNK = products.SLICE, 24 * products.SLICE
 
 # Sums of exp(log-density - peak) below which the terms that underflow might matter: such rows are worked again.
 _FAR = {"float64": 1e-280, "float32": 1e-28}
+# A log share so small that the share itself is 0 in either precision.
+_LEAST = -1000.0
 # Share of a chunk's rows from which it is worked again as a whole.
 _MANY_FAR = 1 / 16
 
@@ -154,6 +156,15 @@ def normalise(log_prob: Block) -> Block:
     return total
 
 
+def _hard_sizes(terms: Block) -> NDArray[np.intp]:
+    """How many rows have each component as their most probable, the first of equals; the largest term of a row is 0."""
+    leads = terms == 0
+    sizes = np.count_nonzero(leads, axis=1)
+    if sizes.sum() > terms.shape[1]:  # ties: of the components that a row prefers alike, the first
+        sizes = np.bincount(leads.argmax(axis=0), minlength=len(terms))
+    return np.asarray(sizes)
+
+
 class StatisticsAccumulator:
     """The sums of one pass: E step, then everything the M step needs, for all candidates of a plan."""
 
@@ -276,6 +287,8 @@ class EvaluationAccumulator:
         self._entropy = np.zeros(len(plan.segments))
         self._cluster_sizes = np.zeros(plan.n_rows)
         self._histograms = np.zeros((len(plan.segments) if log_densities else 0, N_BINS))
+        largest = max(s.rows.stop - s.rows.start for s in plan.segments)
+        self._shares = np.empty(largest * self.kernel.chunk, plan.dtype)
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
         """Fold in rows (d, m), with weights (m,) where the table has them."""
@@ -287,11 +300,19 @@ class EvaluationAccumulator:
             self._totals += [part.shape[1], weight.sum()]
             log_prob = self.kernel.weighted_log_prob(self.kernel.expand(part))
             for i, segment in enumerate(self.plan.segments):
-                resp = log_prob[segment.rows]
-                self._cluster_sizes[segment.rows] += np.bincount(resp.argmax(axis=0), minlength=len(resp))
-                log_density = normalise(resp) + segment.peak
+                terms = log_prob[segment.rows]
+                largest = terms.max(axis=0)
+                terms -= largest
+                self._cluster_sizes[segment.rows] += _hard_sizes(terms)
+                # exp() of less is 0, whose product with -inf would be NaN.
+                np.maximum(terms, _LEAST, out=terms)
+                shares = np.exp(terms, out=self._shares[: terms.size].reshape(terms.shape))
+                total = shares.sum(axis=0)
+                log_total = np.log(total)
+                log_density = log_total + largest + segment.peak
                 self._log_likelihood[i] += log_density @ weight
-                self._entropy[i] += entr(resp).sum(axis=0, dtype=np.float64) @ weight
+                # The entropy of shares / total, a sum without cancellation: no term is negative.
+                self._entropy[i] += (log_total - np.einsum("ij,ij->j", shares, terms) / total) @ weight
                 if len(self._histograms):
                     self._histograms[i] += bin_weights(segment.ceiling - log_density, weight)
 

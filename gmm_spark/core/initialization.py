@@ -20,6 +20,8 @@ from gmm_spark.errors import DataError, ParameterError
 
 # Lloyd steps of the "kmeans" start; assignments rarely move after this many.
 _LLOYD_STEPS = 20
+# Squared distances below this share of the squared lengths have too few digits left by subtraction.
+_CANCELLED = 1e-8
 # Variance that a start's covariances get at least, as a share of each feature's variance: one row may be a cluster.
 _START_FLOOR = 1e-3
 
@@ -74,29 +76,41 @@ def _seeds_by_distance(rows: Array, weight: Array, k: int, rng: np.random.Genera
     trials = 2 + int(np.log(k))
     seeds = np.empty((rows.shape[0], k))
     seeds[:, 0] = rows[:, rng.choice(rows.shape[1], p=weight / weight.sum())]
-    nearest = _square_distance(rows, seeds[:, :1])[0]
+    lengths = _square_lengths(rows)
+    nearest = _square_distance(rows, lengths, seeds[:, :1])[0]
     for j in range(1, k):
         potential = weight * nearest
         if not potential.sum() > 0:
             raise DataError(f"k={k} but the rows that starts are drawn from have {j} distinct values; lower k")
         drawn = rng.choice(rows.shape[1], size=trials, p=potential / potential.sum())
-        distances = np.minimum(nearest, _square_distance(rows, rows[:, drawn]))
+        distances = np.minimum(nearest, _square_distance(rows, lengths, rows[:, drawn]))
         choice = int(np.argmin(distances @ weight))
         seeds[:, j], nearest = rows[:, drawn[choice]], distances[choice]
     return seeds
 
 
-def _square_distance(rows: Array, seeds: Array) -> Array:
-    """Squared distances (k, m) between seeds (d, k) and rows (d, m); exact zeros where they coincide."""
-    distances = np.empty((seeds.shape[1], rows.shape[1]))
+def _square_lengths(columns: Array) -> Array:
+    return np.asarray(np.einsum("ij,ij->j", columns, columns))
+
+
+def _square_distance(rows: Array, lengths: Array, seeds: Array) -> Array:
+    """Squared distances (k, m) between seeds (d, k) and rows (d, m) of squared lengths (m,).
+
+    From one product, and where that would cancel from the difference itself: exact zeros where they coincide.
+    """
+    own = _square_lengths(seeds)
+    distances = seeds.T @ rows
+    distances *= -2.0
+    distances += lengths
+    distances += own[:, None]
     for j, seed in enumerate(seeds.T):
-        difference = rows - seed[:, None]
-        distances[j] = np.einsum("ij,ij->j", difference, difference)
+        near = np.flatnonzero(distances[j] <= _CANCELLED * (lengths + own[j]))
+        distances[j, near] = _square_lengths(rows[:, near] - seed[:, None])
     return distances
 
 
 def _assign(rows: Array, seeds: Array) -> Array:
-    nearest = _square_distance(rows, seeds).argmin(axis=0)
+    nearest = _square_distance(rows, _square_lengths(rows), seeds).argmin(axis=0)
     return np.asarray(nearest == np.arange(seeds.shape[1])[:, None], dtype=np.float64)
 
 
@@ -157,11 +171,12 @@ def _from_responsibilities(
     fallback = under_table_variance(means, variance, covariance_type)
     second = np.zeros((k, d) if fallback.structure.axis_aligned else (k, d, d))
     for j in range(k):
-        centred = rows - means[j][:, None]
+        own = np.flatnonzero(weighted[j])
+        centred, share = rows[:, own] - means[j][:, None], weighted[j, own]
         if fallback.structure.axis_aligned:
-            second[j] = centred**2 @ weighted[j]
+            second[j] = centred**2 @ share
         else:
-            second[j] = (centred * weighted[j]) @ centred.T
+            second[j] = (centred * share) @ centred.T
     statistics = SufficientStatistics(
         covariance_type=covariance_type,
         reference=means,

@@ -342,3 +342,21 @@ def test_candidates_judged_in_one_pass_are_judged_as_alone(rows, gate, rng):
         np.testing.assert_array_equal(
             found.cluster_sizes, np.bincount(log_resp.argmax(axis=1), minlength=candidate.n_components)
         )
+
+
+def test_a_row_between_equal_components_is_counted_once_and_with_the_first(covariance_type, rng):
+    single = random_mixture(covariance_type, 1, D, rng)
+    shape = single.covariances if single.structure.pooled else np.repeat(single.covariances, 3, axis=0)
+    equal = MixtureParameters(np.full(3, 1 / 3), np.repeat(single.means, 3, axis=0), shape, covariance_type)
+    table = ArrayTable(draw_rows(single, 50, rng)[0])
+    found = table.evaluate(centred(table, equal))
+    assert found.cluster_sizes.tolist() == [50, 0, 0]
+    assert found.entropy == pytest.approx(50 * np.log(3), rel=1e-12)
+
+
+def test_rows_that_no_other_component_could_have_made_have_no_entropy(rng):
+    far = MixtureParameters([0.5, 0.5], [[-1e6], [1e6]], [1.0, 1.0], "spherical")
+    table = ArrayTable(draw_rows(far, 50, rng)[0])
+    found = table.evaluate(centred(table, far))
+    assert found.entropy == 0.0
+    assert found.cluster_sizes.sum() == 50

@@ -161,3 +161,13 @@ def test_constant_features_get_a_start(mode, covariance_type, rows):
 def test_an_unknown_mode_is_refused_with_those_there_are(rows):
     with pytest.raises(ParameterError, match=r"initMode='best'.*k-means\+\+.*random"):
         start(rows, mode="best")
+
+
+@pytest.mark.parametrize("gap", [1e-5, 1e-9])
+def test_seeds_may_lie_far_nearer_to_each_other_than_to_the_mean(gap):
+    values = np.array([[-1.0, 1.0, 1.0 + gap], [0.5, -0.5, -0.5]])
+    rows = np.repeat(values, 40, axis=1)
+    found = start(rows, 3, "spherical")
+    np.testing.assert_allclose(np.sort(found.means[:, 0]), values[0], rtol=1e-15)
+    with pytest.raises(DataError, match=r"k=4 .* 3 distinct values"):
+        start(rows, 4, "spherical")
