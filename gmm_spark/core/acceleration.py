@@ -43,6 +43,9 @@ class Anderson:
     def propose(self, image: MixtureParameters) -> MixtureParameters | None:
         """Where the steps lead, measured where the latest ended; None where they do not say.
 
+        Nor do they where they lead back, against the latest step: near a saddle, which EM leaves by steps that grow,
+        they tell where the saddle is.
+
         Parameters
         ----------
         image : MixtureParameters
@@ -55,7 +58,7 @@ class Anderson:
         differences = np.diff(residuals, axis=0)
         step = np.linalg.lstsq(differences.T, residuals[-1], rcond=_RCOND)[0]
         proposed = images[-1] - step @ np.diff(images, axis=0)
-        if not np.isfinite(proposed).all():
+        if not np.isfinite(proposed).all() or not (proposed - points[-1]) * metric(image) @ residuals[-1] > 0:
             return None
         try:
             with np.errstate(over="ignore", invalid="ignore"):

@@ -81,6 +81,25 @@ def test_a_linear_map_is_solved_as_soon_as_its_directions_are_known(rng):
     np.testing.assert_allclose(to_free(here), target, atol=1e-7)
 
 
+@pytest.mark.parametrize("growth", [0.5, 1.5])
+def test_steps_that_grow_are_not_followed_back_to_where_they_came_from(growth, rng):
+    """Steps from a saddle, of which a fixed point of the same linear map lies behind."""
+    start = random_mixture("spherical", 2, 1, rng)
+    along = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    here = to_free(start)
+    memory, step = Anderson(), 0.1
+    for _ in range(2):
+        there = here + step * along
+        memory.add(from_free(here, start), from_free(there, start))
+        here, step = there, growth * step
+    proposed = memory.propose(from_free(here, start))
+    if growth > 1:
+        assert proposed is None
+    else:
+        assert proposed is not None
+        assert proposed.means[0, 0] == pytest.approx(start.means[0, 0] + 0.1 / (1 - growth))
+
+
 def test_acceleration_ends_where_plain_em_does_in_fewer_passes(covariance_type, rng):
     table, start = overlapping(covariance_type, rng)
     (plain,) = fit(table, [start], max_iter=5000, tol=1e-13)
