@@ -73,7 +73,8 @@ def to_free(parameters: MixtureParameters) -> Array:
     if parameters.structure.axis_aligned:
         shape = 0.5 * np.log(covariances)
     else:
-        shape = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
+        # From the factor that the mixture has: to factor anew might fail where a covariance is barely definite.
+        shape = np.array(np.swapaxes(np.linalg.inv(parameters.precisions_cholesky), -1, -2))
         diagonal = np.arange(parameters.n_features)
         shape[..., diagonal, diagonal] = np.log(shape[..., diagonal, diagonal])
     return np.concatenate([np.log(parameters.weights), parameters.means.ravel(), shape.ravel()])

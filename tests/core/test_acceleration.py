@@ -33,6 +33,17 @@ def test_free_coordinates_read_back_as_the_same_mixture(mixture):
     np.testing.assert_allclose(back.covariances, mixture.covariances, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("seed", [23, 696, 752, 899])
+def test_a_covariance_that_is_barely_definite_has_free_coordinates(seed):
+    """numpy finds these indefinite, while scipy, which a mixture is checked by, factors them."""
+    rng = np.random.default_rng(seed)
+    flat = rng.normal(size=(8, 7))
+    covariance = flat @ flat.T
+    covariance += np.trace(covariance) * 10.0 ** -rng.uniform(15, 17) * np.eye(8)
+    mixture = MixtureParameters([1.0], np.zeros((1, 8)), [covariance])
+    assert np.isfinite(to_free(mixture)).all()
+
+
 def test_any_point_in_free_coordinates_is_a_mixture(mixture, rng):
     anywhere = to_free(mixture) + rng.normal(size=to_free(mixture).shape)
     found = from_free(anywhere, mixture)
