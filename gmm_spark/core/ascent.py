@@ -95,8 +95,8 @@ class Ascent:
         self._floor = floor
         self._memory = Anderson() if accelerate else None
         self._trial = trial
-        self._ahead = ahead and trial is not None
-        self._trusted = self._ahead
+        self._ahead = trial if ahead else None
+        self._trusted = self._ahead is not None
         self._seed = seed
         self._reseedings = 0
         self._broken = False  # the next pass is not to be compared with the latest
@@ -156,8 +156,8 @@ class Ascent:
         if self._memory is None or degenerate_components(self.plain):
             return self.plain
         ahead = self.plain
-        if self._ahead and self._trial is not None:
-            ahead = look_ahead(self._trial, point, self.plain, self._floor)
+        if self._ahead is not None:
+            ahead = look_ahead(self._ahead, point, self.plain, self._floor)
         self._memory.add(point, ahead)
         return self._memory.propose(ahead) or ahead
 

@@ -38,7 +38,7 @@ def test_most_of_what_a_worker_holds_is_not_looked_through_after_each_task(spark
     assert (tasks, spared) == (3, 3)
 
 
-def test_what_comes_later_is_still_collected():
+def test_what_comes_later_is_not_frozen_too():
     try:
         spare_what_is_loaded()
         first = gc.get_freeze_count()
