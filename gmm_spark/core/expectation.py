@@ -44,20 +44,23 @@ class Accumulator(Protocol):
 
 
 class Kernel:
-    """Weighted log-densities of every component of a plan, chunk by chunk, in reused buffers."""
+    """Weighted log-densities of a plan's segments, chunk by chunk, in reused buffers.
+
+    Segments take turns: the expanded features and what one candidate makes of them stay in the core's own cache.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         d, dtype = plan.n_features, np.dtype(plan.dtype)
-        per_row = dtype.itemsize * (plan.n_expanded + 2 * plan.n_rows + 2 * d)
+        per_row = dtype.itemsize * (plan.n_expanded + 2 * plan.most_components + 2 * d)
         self.chunk = int(np.clip(WORK_BYTES // per_row, _MIN_CHUNK, _MAX_CHUNK)) // products.SLICE * products.SLICE
         self._features = np.empty(plan.n_expanded * self.chunk, dtype)
-        self._log_prob = np.empty(plan.n_rows * self.chunk, dtype)
+        self._log_prob = np.empty(plan.most_components * self.chunk, dtype)
         self._work = np.empty(d * self.chunk, dtype)
         self._center, self._inverse_scale = plan.center[:, None], (1.0 / plan.scale)[:, None]
-        self._coefficients = [g.coefficients.astype(dtype) for g in plan.groups]
-        self._factors = {s.candidate: _per_component(s, dtype) for s in plan.segments}
-        self._means = {s.candidate: s.means.astype(dtype)[:, :, None] for s in plan.segments}
+        self._coefficients = [s.coefficients.astype(dtype) for s in plan.segments]
+        self._factors = [_per_component(s, dtype) for s in plan.segments]
+        self._means = [s.means.astype(dtype)[:, :, None] for s in plan.segments]
         (self._trmm,) = get_blas_funcs(("trmm",), (self._work,))
 
     def chunks(self, rows: Block) -> range:
@@ -80,24 +83,22 @@ class Kernel:
             at, gap = at + d - gap, gap + 1
         return features
 
-    def weighted_log_prob(self, features: Block, out: Block | None = None) -> Block:
-        """Log of weight times density less the segment's peak, (components, m), nats.
+    def weighted_log_prob(self, features: Block, i: int = 0, out: Block | None = None) -> Block:
+        """Log of weight times density less the segment's peak, (k, m), nats, of the plan's segment i.
 
         Valid until the next call, unless ``out`` was given to hold it.
         """
+        segment, coefficients, factors = self.plan.segments[i], self._coefficients[i], self._factors[i]
         m = features.shape[1]
-        log_prob = self._log_prob[: self.plan.n_rows * m].reshape(-1, m) if out is None else out
-        for group, coefficients in zip(self.plan.groups, self._coefficients, strict=True):
-            if group.expanded:
-                products.evaluate(coefficients, features[: coefficients.shape[1]], log_prob[group.rows])
+        log_prob = self._log_prob[: segment.n_components * m].reshape(-1, m) if out is None else out
+        if segment.expanded:
+            products.evaluate(coefficients, features[: coefficients.shape[1]], log_prob)
         z = features[1 : 1 + self.plan.n_features]
-        for segment in self.plan.segments:
-            if segment.shares_scatter:
-                whitened = self._centred(z, None)
-                log_prob[segment.rows] -= self._half_square(whitened, segment, 0)
-            for j in np.flatnonzero(segment.accurate).tolist():
-                whitened = self._centred(z, self._means[segment.candidate][j])
-                log_prob[segment.rows.start + j] = segment.constants[j] - self._half_square(whitened, segment, j)
+        if segment.shares_scatter:
+            log_prob -= self._half_square(self._centred(z, None), segment, factors[0])
+        for j in np.flatnonzero(segment.accurate).tolist():
+            whitened = self._centred(z, self._means[i][j])
+            log_prob[j] = segment.constants[j] - self._half_square(whitened, segment, factors[j])
         return log_prob
 
     def _centred(self, z: Block, mean: Block | None) -> Block:
@@ -109,9 +110,8 @@ class Kernel:
             np.subtract(z, mean, out=work)
         return work
 
-    def _half_square(self, centred: Block, segment: Segment, j: int) -> Block:
+    def _half_square(self, centred: Block, segment: Segment, factor: Block) -> Block:
         """Half the squared Mahalanobis length of centred rows, whitening them in place."""
-        factor = self._factors[segment.candidate][j]
         if segment.axis_aligned:
             centred *= factor
         else:
@@ -121,11 +121,11 @@ class Kernel:
         half *= 0.5
         return half
 
-    def centred_moments(self, z: Block, segment: Segment, j: int, responsibilities: Block) -> tuple[Block, Block]:
-        """Weighted sum (d,) and second moment, (d,) or (d, d), of rows about a component's own mean."""
-        centred = self._centred(z, self._means[segment.candidate][j])
+    def centred_moments(self, z: Block, i: int, j: int, responsibilities: Block) -> tuple[Block, Block]:
+        """Weighted sum (d,) and second moment, (d,) or (d, d), of rows about the mean of segment i's component j."""
+        centred = self._centred(z, self._means[i][j])
         first = np.asarray(centred @ responsibilities)
-        if segment.axis_aligned:
+        if self.plan.segments[i].axis_aligned:
             second: Block = np.einsum("ij,ij,j->i", centred, centred, responsibilities)
             return first, second
         centred *= np.sqrt(responsibilities)
@@ -171,22 +171,24 @@ class StatisticsAccumulator:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.kernel = Kernel(plan)
-        d = plan.n_features
+        d, k = plan.n_features, plan.most_components
         self._rows = 0.0
         self._weight_sum = 0.0
         self._log_likelihood = np.zeros(len(plan.segments))
-        self._sums = [np.zeros(g.coefficients.shape[::-1]) for g in plan.groups]
-        self._total = np.empty((len(plan.segments), self.kernel.chunk), plan.dtype)
-        self._ones = np.ones(plan.n_rows, plan.dtype)
-        self._resp = np.empty((self.kernel.chunk, plan.n_rows), plan.dtype)
+        self._sums = [np.zeros(s.coefficients.shape[::-1]) for s in plan.segments]
+        self._total = np.empty(self.kernel.chunk, plan.dtype)
+        self._ones = np.ones(k, plan.dtype)
+        self._turned = np.empty(k * self.kernel.chunk, plan.dtype)
         # The quadratic sums that do not come out of the shared product.
         self._shared_scatter = np.zeros((d, d)) if any(s.shares_scatter for s in plan.segments) else None
         # What the accurate kernel sums for its components: weight and first moment, (1 + d,), and the second.
-        self._own: dict[int, tuple[Segment, int, Array, Array]] = {}
-        for segment in plan.segments:
-            for j in np.flatnonzero(segment.accurate).tolist():
-                second = np.zeros(d if segment.axis_aligned else (d, d))
-                self._own[segment.rows.start + j] = (segment, j, np.zeros(1 + d), second)
+        self._own: list[dict[int, tuple[Array, Array]]] = [
+            {
+                j: (np.zeros(1 + d), np.zeros(d if segment.axis_aligned else (d, d)))
+                for j in np.flatnonzero(segment.accurate).tolist()
+            }
+            for segment in plan.segments
+        ]
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
         """Fold in rows (d, m), with weights (m,) where the table has them."""
@@ -195,78 +197,68 @@ class StatisticsAccumulator:
             self._add_chunk(rows[:, chunk], None if sample_weight is None else sample_weight[chunk])
 
     def _add_chunk(self, rows: Block, sample_weight: Array | None) -> None:
-        plan, m = self.plan, rows.shape[1]
         features = self.kernel.expand(rows)
-        z = features[1 : 1 + plan.n_features]
-        resp = self._responsibilities(features, sample_weight)
-        self._rows += m
-        self._weight_sum += m if sample_weight is None else float(sample_weight.sum())
-        for group, sums in zip(plan.groups, self._sums, strict=True):
-            if group.expanded:
-                products.accumulate(features[: len(sums)], resp[:, group.rows], sums)
+        z = features[1 : 1 + self.plan.n_features]
+        self._rows += rows.shape[1]
+        self._weight_sum += rows.shape[1] if sample_weight is None else float(sample_weight.sum())
         if self._shared_scatter is not None:
             weighted = z if sample_weight is None else z * sample_weight.astype(z.dtype)
             self._shared_scatter += weighted @ z.T
-        for row, (segment, j, first, second) in self._own.items():
-            own_resp = np.ascontiguousarray(resp[:, row])
-            own_first, own_second = self.kernel.centred_moments(z, segment, j, own_resp)
-            first[0] += own_resp.sum(dtype=np.float64)
-            first[1:] += own_first
-            second += own_second
+        for i, (segment, sums) in enumerate(zip(self.plan.segments, self._sums, strict=True)):
+            terms, factor = self._expect(features, i, sample_weight)
+            for j, (first, second) in self._own[i].items():
+                resp = terms[j] * factor
+                own_first, own_second = self.kernel.centred_moments(z, i, j, resp)
+                first[0] += resp.sum(dtype=np.float64)
+                first[1:] += own_first
+                second += own_second
+            if segment.expanded:
+                products.accumulate(features[: len(sums)], terms, factor, sums, self._turned)
 
-    def _responsibilities(self, features: Block, sample_weight: Array | None) -> Block:
-        """Weighted responsibilities (m, components); the log-likelihood is added up on the way.
+    def _expect(self, features: Block, i: int, sample_weight: Array | None) -> tuple[Block, Array]:
+        """Terms (k, m) and factors (m,) whose products are segment i's weighted responsibilities.
 
-        No log-density exceeds its segment's peak, so that exp() cannot overflow and no largest term need be
-        looked for. Where all terms of a row nearly vanish, that row is worked again about its largest.
+        The log-likelihood is added up on the way. No log-density exceeds the segment's peak, so that exp() cannot
+        overflow and no largest term need be looked for. Where all terms of a row nearly vanish, that row is worked
+        again about its largest.
         """
-        plan, m = self.plan, features.shape[1]
-        terms = self.kernel.weighted_log_prob(features)
-        resp = self._resp[:m]
+        segment, far_below = self.plan.segments[i], _FAR[self.plan.precision]
+        terms = self.kernel.weighted_log_prob(features, i)
+        (k, m), total = terms.shape, self._total[: features.shape[1]]
         np.exp(terms, out=terms)
-        for i, segment in enumerate(plan.segments):
-            own = terms[segment.rows]
-            total = self._total[i, :m]
-            np.matmul(self._ones[: len(own)], own, out=total)
-            if total.min() >= _FAR[plan.precision]:
-                log_density = np.log(total)
-            else:
-                found = np.flatnonzero(total < _FAR[plan.precision])
-                far = found if len(found) < _MANY_FAR * m else slice(None)  # picking many would cost more
-                again = np.empty((plan.n_rows, len(total[far])), terms.dtype)
-                again = self.kernel.weighted_log_prob(features[:, far], again)[segment.rows]
-                far_density = normalise(again)
-                own[:, far], total[far] = again, 1.0
-                log_density = np.log(total)
-                log_density[far] = far_density
-            if sample_weight is None:
-                self._log_likelihood[i] += log_density.sum(dtype=np.float64) + m * segment.peak
-                factor = np.reciprocal(total, out=total)
-            else:
-                self._log_likelihood[i] += (log_density.astype(np.float64) + segment.peak) @ sample_weight
-                factor = np.divide(sample_weight, total, out=total, casting="same_kind")
-            np.multiply(own.T, factor[:, None], out=resp[:, segment.rows])
-        return resp
+        np.matmul(self._ones[:k], terms, out=total)
+        if total.min() >= far_below:
+            log_density = np.log(total)
+        else:
+            found = np.flatnonzero(total < far_below)
+            far = found if len(found) < _MANY_FAR * m else slice(None)  # picking many would cost more
+            again = np.empty((k, len(total[far])), terms.dtype)
+            far_density = normalise(self.kernel.weighted_log_prob(features[:, far], i, again))
+            terms[:, far], total[far] = again, 1.0
+            log_density = np.log(total)
+            log_density[far] = far_density
+        if sample_weight is None:
+            self._log_likelihood[i] += log_density.sum(dtype=np.float64) + m * segment.peak
+            return terms, np.reciprocal(total, out=total)
+        self._log_likelihood[i] += (log_density.astype(np.float64) + segment.peak) @ sample_weight
+        return terms, np.divide(sample_weight, total, out=total, casting="same_kind")
 
     def vector(self) -> Array:
         """Return all sums so far, laid out as the plan says."""
-        plan, d = self.plan, self.plan.n_features
+        d = self.plan.n_features
         i, j = quadratic_order(d)
-        sums = [s.T.copy() for s in self._sums]
-        pooled = {s.candidate: np.zeros((d, d)) for s in plan.segments if s.pooled}
-        for segment in plan.segments:
-            if segment.shares_scatter and self._shared_scatter is not None:
-                pooled[segment.candidate] += self._shared_scatter
-        for row, (segment, _, own_first, second) in self._own.items():
-            at = plan.group_of(row)
-            own = sums[at][row - plan.groups[at].rows.start]
-            own[:] = 0.0  # the shared product has columns for these components too
-            own[: 1 + d] = own_first
+        sums, pooled = [s.T.copy() for s in self._sums], []
+        for segment, table, own in zip(self.plan.segments, sums, self._own, strict=True):
             if segment.pooled:
-                pooled[segment.candidate] += second
-            else:
-                own[1 + d :] = second if segment.axis_aligned else second[i, j]
-        return plan.pack(self._rows, self._weight_sum, self._log_likelihood, sums, list(pooled.values()))
+                scatter = self._shared_scatter if segment.shares_scatter else sum(second for _, second in own.values())
+                pooled.append(np.asarray(scatter))
+            for component, (first, second) in own.items():
+                row = table[component]
+                row[:] = 0.0  # the shared product has columns for these components too
+                row[: 1 + d] = first
+                if not segment.pooled:
+                    row[1 + d :] = second if segment.axis_aligned else second[i, j]
+        return self.plan.pack(self._rows, self._weight_sum, self._log_likelihood, sums, pooled)
 
 
 class EvaluationAccumulator:
@@ -285,10 +277,9 @@ class EvaluationAccumulator:
         self._totals = np.zeros(2)  # rows, weight sum
         self._log_likelihood = np.zeros(len(plan.segments))
         self._entropy = np.zeros(len(plan.segments))
-        self._cluster_sizes = np.zeros(plan.n_rows)
+        self._cluster_sizes = np.zeros(plan.n_components)
         self._histograms = np.zeros((len(plan.segments) if log_densities else 0, N_BINS))
-        largest = max(s.rows.stop - s.rows.start for s in plan.segments)
-        self._shares = np.empty(largest * self.kernel.chunk, plan.dtype)
+        self._shares = np.empty(plan.most_components * self.kernel.chunk, plan.dtype)
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
         """Fold in rows (d, m), with weights (m,) where the table has them."""
@@ -298,9 +289,9 @@ class EvaluationAccumulator:
             if sample_weight is not None:
                 weight = sample_weight[start : start + self.kernel.chunk]
             self._totals += [part.shape[1], weight.sum()]
-            log_prob = self.kernel.weighted_log_prob(self.kernel.expand(part))
+            features = self.kernel.expand(part)
             for i, segment in enumerate(self.plan.segments):
-                terms = log_prob[segment.rows]
+                terms = self.kernel.weighted_log_prob(features, i)
                 largest = terms.max(axis=0)
                 terms -= largest
                 self._cluster_sizes[segment.rows] += _hard_sizes(terms)

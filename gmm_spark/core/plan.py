@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +44,8 @@ _LOG_ZERO = -1e30
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One candidate's rows among all components of a plan."""
+    """What a pass needs to know of one candidate; ``rows`` are its components among those of all candidates."""
 
-    candidate: int
     covariance_type: str
     rows: slice
     accurate: NDArray[np.bool_]
@@ -58,11 +58,23 @@ class Segment:
     """Scaled, (k, d)."""
     factors: Array
     """Scaled precision factors, (k, d) or (k, d, d); the pooled (d, d) where tied."""
+    coefficients: Array
+    """Of the features that the structure needs, a prefix of all, (k, prefix)."""
 
     @property
     def ceiling(self) -> float:
         """What no row's log-density exceeds, nats: that of a row at which all components were at their peaks."""
         return self.peak + float(np.logaddexp.reduce(self.constants))
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, k."""
+        return len(self.means)
+
+    @property
+    def expanded(self) -> bool:
+        """False where every component takes the accurate kernel, and none needs the expanded features."""
+        return not bool(self.accurate.all())
 
     @property
     def pooled(self) -> bool:
@@ -81,25 +93,13 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
-    """Components whose structures need the same prefix of the features."""
-
-    rows: slice
-    coefficients: Array
-    """(components, prefix)."""
-    expanded: bool
-    """False where every component of the group takes the accurate kernel."""
-
-
-@dataclass(frozen=True, eq=False)
 class Plan:
-    """A pass over a table for some candidates; see the module's text for the coordinates."""
+    """A pass over a table for some candidates, a segment each; see the module's text for the coordinates."""
 
     center: Array
     scale: Array
     precision: str
     segments: tuple[Segment, ...]
-    groups: tuple[Group, ...]
 
     @property
     def n_features(self) -> int:
@@ -107,9 +107,14 @@ class Plan:
         return len(self.center)
 
     @property
-    def n_rows(self) -> int:
+    def n_components(self) -> int:
         """Components of all candidates together."""
-        return int(self.groups[-1].rows.stop)
+        return int(self.segments[-1].rows.stop)
+
+    @property
+    def most_components(self) -> int:
+        """Components of the largest candidate."""
+        return max(s.n_components for s in self.segments)
 
     @property
     def dtype(self) -> type[np.floating]:
@@ -119,59 +124,60 @@ class Plan:
     @property
     def n_expanded(self) -> int:
         """Length of the feature prefix that has to be computed."""
-        needed = [g.coefficients.shape[1] for g in self.groups if g.expanded]
-        return max(needed, default=1 + self.n_features)
+        return max((s.coefficients.shape[1] for s in self.segments if s.expanded), default=1 + self.n_features)
 
     @property
     def n_sums(self) -> int:
         """Length of the vector of sums that a task returns."""
         pooled = sum(s.pooled for s in self.segments)
-        return 2 + len(self.segments) + sum(g.coefficients.size for g in self.groups) + pooled * self.n_features**2
-
-    def group_of(self, row: int) -> int:
-        """Index of the group that a component's row lies in."""
-        return next(i for i, g in enumerate(self.groups) if row < g.rows.stop)
+        return 2 + len(self.segments) + sum(s.coefficients.size for s in self.segments) + pooled * self.n_features**2
 
     def pack(
         self, rows: float, weight_sum: float, log_likelihood: Array, sums: list[Array], pooled: list[Array]
     ) -> Array:
-        """Lay a task's sums out as one vector of ``n_sums`` float64."""
+        """Lay a task's sums out as one vector of ``n_sums`` float64.
+
+        Parameters
+        ----------
+        rows, weight_sum : float
+        log_likelihood : array (segments,)
+        sums : list of array (k, prefix)
+            Of each segment, over its features.
+        pooled : list of array (d, d)
+            Second moments of the tied segments.
+        """
         return np.concatenate([[rows, weight_sum], log_likelihood, *(t.ravel() for t in sums + pooled)])
 
     def statistics(self, vector: Array) -> list[SufficientStatistics]:
-        """Read the added-up vectors of all tasks, in the candidates' own order and centred coordinates."""
+        """Read the added-up vectors of all tasks, in centred coordinates."""
         d, n_segments = self.n_features, len(self.segments)
         rows, weight_sum = vector[:2]
         log_likelihood = vector[2 : 2 + n_segments]
-        at = 2 + n_segments
-        sums: dict[int, Array] = {}
-        for group in self.groups:
-            size = group.coefficients.size
-            table = vector[at : at + size].reshape(group.coefficients.shape)
-            sums.update(zip(range(group.rows.start, group.rows.stop), table, strict=True))
-            at += size
-        found: dict[int, SufficientStatistics] = {}
+        ends = 2 + n_segments + np.cumsum([0] + [s.coefficients.size for s in self.segments])
+        pooled = iter(vector[ends[-1] :].reshape(-1, d, d))
+        found = []
         for index, segment in enumerate(self.segments):
-            table = np.stack([sums[r] for r in range(segment.rows.start, segment.rows.stop)])
+            table = vector[ends[index] : ends[index + 1]].reshape(segment.coefficients.shape)
             if segment.pooled:
-                second = vector[at : at + d * d].reshape(d, d) * np.outer(self.scale, self.scale)
-                at += d * d
+                second = next(pooled) * np.outer(self.scale, self.scale)
             elif segment.axis_aligned:
                 second = table[:, 1 + d : 1 + 2 * d] * self.scale**2
                 second = second if segment.covariance_type == "diag" else second.sum(axis=1)
             else:
                 second = _symmetric(table, d) * np.outer(self.scale, self.scale)
-            found[segment.candidate] = SufficientStatistics(
-                covariance_type=segment.covariance_type,
-                reference=np.where(segment.accurate[:, None], segment.means * self.scale, 0.0),
-                rows=float(rows),
-                weight_sum=float(weight_sum),
-                log_likelihood=float(log_likelihood[index]),
-                resp_sum=table[:, 0].copy(),
-                first=table[:, 1 : 1 + d] * self.scale,
-                second=second,
+            found.append(
+                SufficientStatistics(
+                    covariance_type=segment.covariance_type,
+                    reference=np.where(segment.accurate[:, None], segment.means * self.scale, 0.0),
+                    rows=float(rows),
+                    weight_sum=float(weight_sum),
+                    log_likelihood=float(log_likelihood[index]),
+                    resp_sum=table[:, 0].copy(),
+                    first=table[:, 1 : 1 + d] * self.scale,
+                    second=second,
+                )
             )
-        return [found[i] for i in range(n_segments)]
+        return found
 
 
 def plan_pass(candidates: Sequence[MixtureParameters], center: Array, scale: Array, precision: str = "float64") -> Plan:
@@ -198,32 +204,9 @@ def plan_pass(candidates: Sequence[MixtureParameters], center: Array, scale: Arr
         raise ParameterError(f"candidates have {[c.n_features for c in candidates]} features; need {d} in each")
     if precision not in PRECISIONS:
         raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
-    order = sorted(range(len(candidates)), key=lambda i: -prefix_length(candidates[i], d))
-    segments: list[Segment] = []
-    blocks: list[tuple[int, Segment, Array]] = []
-    for i in order:
-        start = segments[-1].rows.stop if segments else 0
-        segment, coefficients = _scaled(i, start, candidates[i], scale, precision)
-        segments.append(segment)
-        blocks.append((coefficients.shape[1], segment, coefficients))
-    groups: list[Group] = []
-    for length in dict.fromkeys(b[0] for b in blocks):
-        members = [b for b in blocks if b[0] == length]
-        groups.append(
-            Group(
-                rows=slice(members[0][1].rows.start, members[-1][1].rows.stop),
-                coefficients=np.concatenate([b[2] for b in members]),
-                expanded=not all(b[1].accurate.all() for b in members),
-            )
-        )
-    return Plan(center, scale, precision, tuple(segments), tuple(groups))
-
-
-def prefix_length(candidate: MixtureParameters, d: int) -> int:
-    """Count the quadratic features that a candidate's structure needs (design: linear | squares | cross)."""
-    if candidate.structure.pooled:
-        return 1 + d
-    return 1 + 2 * d if candidate.structure.axis_aligned else 1 + 2 * d + d * (d - 1) // 2
+    ends = np.cumsum([0] + [c.n_components for c in candidates]).tolist()
+    segments = (_scaled(c, slice(*rows), scale, precision) for c, rows in zip(candidates, pairwise(ends), strict=True))
+    return Plan(center, scale, precision, tuple(segments))
 
 
 def quadratic_order(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -241,10 +224,8 @@ def quadratic_order(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return i, i + gap
 
 
-def _scaled(
-    index: int, start: int, candidate: MixtureParameters, scale: Array, precision: str
-) -> tuple[Segment, Array]:
-    """One candidate's segment and its coefficients (k, prefix), both in scaled coordinates."""
+def _scaled(candidate: MixtureParameters, rows: slice, scale: Array, precision: str) -> Segment:
+    """One candidate's segment, in scaled coordinates."""
     k, d = candidate.means.shape
     means = candidate.means / scale
     peak = float(candidate.log_normalisers.max())
@@ -273,10 +254,9 @@ def _scaled(
         accurate = np.ones(k, dtype=bool)
     expanded_constants = np.maximum(constants - 0.5 * (linear * means).sum(axis=1), _LOG_ZERO)
     coefficients = np.concatenate([expanded_constants[:, None], linear, quadratic], axis=1)
-    rows = slice(start, start + k)
     # The accurate kernel subtracts means as its type has them: its moments are about those very points.
     points = means.astype(PRECISIONS[precision]).astype(np.float64)
-    return Segment(index, candidate.covariance_type, rows, accurate, peak, constants, points, factors), coefficients
+    return Segment(candidate.covariance_type, rows, accurate, peak, constants, points, factors, coefficients)
 
 
 def _symmetric(table: Array, d: int) -> Array:

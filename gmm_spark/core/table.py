@@ -50,10 +50,10 @@ class Evaluation:
 def evaluations(plan: Plan, vector: Array) -> list[Evaluation]:
     """Read what an EvaluationAccumulator summed up, in the candidates' own order."""
     n = len(plan.segments)
-    ends = np.cumsum([2, n, n, plan.n_rows])
+    ends = np.cumsum([2, n, n, plan.n_components])
     totals, log_likelihood, entropy, cluster_sizes, histograms = np.split(vector, ends)
-    found = {
-        segment.candidate: Evaluation(
+    return [
+        Evaluation(
             float(totals[0]),
             float(totals[1]),
             float(log_likelihood[i]),
@@ -62,13 +62,12 @@ def evaluations(plan: Plan, vector: Array) -> list[Evaluation]:
             LogDensityHistogram(segment.ceiling, histograms.reshape(n, N_BINS)[i]) if len(histograms) else None,
         )
         for i, segment in enumerate(plan.segments)
-    }
-    return [found[i] for i in range(n)]
+    ]
 
 
 def n_evaluation_sums(plan: Plan, log_densities: bool = False) -> int:
     """Length of the vector that :func:`evaluations` reads."""
-    return 2 + len(plan.segments) * (2 + N_BINS * log_densities) + plan.n_rows
+    return 2 + len(plan.segments) * (2 + N_BINS * log_densities) + plan.n_components
 
 
 class Table(Protocol):

@@ -63,7 +63,7 @@ class Score:
         return Kernel(self.plan)  # its buffers serve all batches of a task
 
     def _outputs(self, rows: Block) -> list[pa.Array]:
-        k, m = self.plan.n_rows, rows.shape[1]
+        k, m = self.plan.n_components, rows.shape[1]
         kernel = self._kernel
         probability = np.empty((m, k)) if PROBABILITY in self.wanted else None
         prediction, density = np.empty(m, np.int32), np.empty(m)

@@ -207,9 +207,9 @@ def bare_kernel(s: Setting) -> tuple[StatisticsAccumulator, np.ndarray[Any, Any]
 
 def bare_products(fold: StatisticsAccumulator, rows: int) -> Callable[[], None]:
     """The products that a fold's kernel consists of, over as many rows, and nothing else."""
-    (group,), chunk, dtype, d = fold.plan.groups, fold.kernel.chunk, fold.plan.dtype, fold.plan.n_features
-    k, length = group.coefficients.shape
-    if group.expanded:
+    (segment,), chunk, dtype, d = fold.plan.segments, fold.kernel.chunk, fold.plan.dtype, fold.plan.n_features
+    k, length = segment.coefficients.shape
+    if segment.expanded:
         shapes, times = ((k, length), (length, chunk)), 1
     else:
         shapes, times = ((d, d), (d, chunk)), k  # whitening and second moment, component by component

@@ -177,15 +177,21 @@ def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, mo
 
 
 @pytest.mark.parametrize("m", [1, products.SLICE - 1, products.SLICE, 3 * products.SLICE + 5])
-@pytest.mark.parametrize("limit", [0, products.SMALL_PRODUCT])
-def test_sliced_products_are_plain_products(m, limit, rng, monkeypatch):
+@pytest.mark.parametrize(
+    ("limit", "turned_from"),
+    [(0, 0), (products.SMALL_PRODUCT, 0), (products.SMALL_PRODUCT, products.SMALL_PRODUCT)],
+    ids=["whole", "sliced and turned", "sliced"],
+)
+def test_products_in_any_form_are_plain_products(m, limit, turned_from, rng, monkeypatch):
     monkeypatch.setattr(products, "SMALL_PRODUCT", limit)
-    coefficients, features, resp = rng.normal(size=(3, 7)), rng.normal(size=(7, m)), rng.normal(size=(m, 3))
-    log_prob, sums = np.full((3, m), np.nan), np.ones((7, 2))
+    monkeypatch.setattr(products, "WORTH_TURNING", turned_from)
+    coefficients, features, terms = rng.normal(size=(3, 7)), rng.normal(size=(9, m))[:7], rng.normal(size=(3, m))
+    factor, work = rng.normal(size=m), np.full(4 * m, np.nan)
+    log_prob, sums, expected = np.full((3, m), np.nan), np.ones((7, 3)), 1.0 + features @ (terms * factor).T
     products.evaluate(coefficients, features, log_prob)
-    products.accumulate(features, resp[:, 1:], sums)
+    products.accumulate(features, terms, factor, sums, work)
     np.testing.assert_allclose(log_prob, coefficients @ features, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(sums, 1.0 + features @ resp[:, 1:], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(sums, expected, rtol=1e-12, atol=1e-12)
 
 
 @needs_longdouble

@@ -9,7 +9,7 @@ from gmm_spark.core import plan as plan_module
 from gmm_spark.core.expectation import Kernel, StatisticsAccumulator
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.plan import MAX_EXPANDED_FEATURES, plan_pass, prefix_length
+from gmm_spark.core.plan import MAX_EXPANDED_FEATURES, plan_pass
 from gmm_spark.errors import ParameterError
 from tests.examples import COVARIANCE_TYPES, random_mixture
 from tests.oracles import em_step_longdouble, needs_longdouble, weighted_log_prob_longdouble
@@ -174,8 +174,8 @@ def test_only_full_covariances_of_many_features_always_take_the_accurate_kernel(
 
 def test_each_structure_needs_a_prefix_of_the_features(rng):
     d = 5
-    needed = [prefix_length(random_mixture(kind, 2, d, rng), d) for kind in COVARIANCE_TYPES]
-    assert needed == [1 + d + d * (d + 1) // 2, 1 + d, 1 + 2 * d, 1 + 2 * d]
+    plan = plan_pass([random_mixture(kind, 2, d, rng) for kind in COVARIANCE_TYPES], np.zeros(d), np.ones(d))
+    assert [s.coefficients.shape[1] for s in plan.segments] == [1 + d + d * (d + 1) // 2, 1 + d, 1 + 2 * d, 1 + 2 * d]
 
 
 def test_statistics_come_back_in_the_candidates_own_order(rng):

@@ -135,5 +135,5 @@ def test_a_member_may_be_accelerated_beside_one_that_is_not():
     table = CountingTable(blobs(m=600))
     plain, fast = run(table, [{"k": 3, "max_iter": 30, "tol": 0.0, "accelerate": on} for on in (False, True)])
     assert {record.step for record in plain.history} == {"plain"}
-    assert fast.history[-1].step != "plain"
+    assert "extrapolated" in {record.step for record in fast.history}
     assert table.candidates[:3] == [2, 2, 2]  # what was looked ahead to is tried alone
