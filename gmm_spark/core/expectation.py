@@ -21,12 +21,12 @@ from gmm_spark.core.quantiles import N_BINS, bin_weights
 
 # Bytes of work buffers a kernel fills before it multiplies. Fewer cost calls, more fall out of L3.
 WORK_BYTES = 1 << 22
-_MIN_CHUNK, _MAX_CHUNK = products.SLICE, 24 * products.SLICE
+_MIN_CHUNK, _MAX_CHUNK = 2 * products.SLICE, 24 * products.SLICE
 
 # Sums of exp(log-density - peak) below which the terms that underflow might matter: such rows are worked again.
-_FAR = {"float64": 1e-280, "float32": 1e-28}
-# A log share so small that the share itself is 0 in either precision.
-_LEAST = -1000.0
+_FAR = {"float64": 2.0**-930, "float32": 2.0**-93}
+# Where exp() comes to the numbers that processors multiply a hundred times slower than others, the denormal ones.
+_LEAST = {"float64": -708.0, "float32": -87.0}
 # Share of a chunk's rows from which it is worked again as a whole.
 _MANY_FAR = 1 / 16
 
@@ -141,6 +141,23 @@ def _per_component(segment: Segment, dtype: np.dtype[Any]) -> list[Block]:
     return [np.asarray(f, dtype, order="F") for f in segment.factors]
 
 
+def exponentiate(terms: Block) -> None:
+    """Take exp() in place of logarithms that are at most 0, keeping clear of denormal results.
+
+    Where there would be any, results are rounded to a multiple of ``_FAR`` / 2^24, or / 2^53 in float64: the smallest
+    become 0, and sums of no less than ``_FAR`` stay exact to rounding.
+    """
+    least, far = _LEAST[terms.dtype.name], _FAR[terms.dtype.name]
+    if terms.min(initial=0.0) >= least:
+        np.exp(terms, out=terms)
+        return
+    np.maximum(terms, least, out=terms)
+    np.exp(terms, out=terms)
+    # The sum drops the digits that its last place does not hold, and to take the same off again is exact.
+    terms += far
+    terms -= far
+
+
 def normalise(log_prob: Block) -> Block:
     """Turn weighted log-densities (k, m) into responsibilities, in place; return their log-sum-exp, (m,).
 
@@ -148,7 +165,7 @@ def normalise(log_prob: Block) -> Block:
     """
     largest = log_prob.max(axis=0)
     log_prob -= largest
-    np.exp(log_prob, out=log_prob)
+    exponentiate(log_prob)
     total: Block = log_prob.sum(axis=0)
     log_prob /= total
     np.log(total, out=total)
@@ -225,7 +242,7 @@ class StatisticsAccumulator:
         segment, far_below = self.plan.segments[i], _FAR[self.plan.precision]
         terms = self.kernel.weighted_log_prob(features, i)
         (k, m), total = terms.shape, self._total[: features.shape[1]]
-        np.exp(terms, out=terms)
+        exponentiate(terms)
         np.matmul(self._ones[:k], terms, out=total)
         if total.min() >= far_below:
             log_density = np.log(total)
@@ -295,9 +312,11 @@ class EvaluationAccumulator:
                 largest = terms.max(axis=0)
                 terms -= largest
                 self._cluster_sizes[segment.rows] += _hard_sizes(terms)
-                # exp() of less is 0, whose product with -inf would be NaN.
-                np.maximum(terms, _LEAST, out=terms)
-                shares = np.exp(terms, out=self._shares[: terms.size].reshape(terms.shape))
+                shares = self._shares[: terms.size].reshape(terms.shape)
+                np.copyto(shares, terms)
+                exponentiate(shares)
+                # The share of less is 0, whose product with -inf would be NaN.
+                np.maximum(terms, _LEAST[self.plan.precision], out=terms)
                 total = shares.sum(axis=0)
                 log_total = np.log(total)
                 log_density = log_total + largest + segment.peak

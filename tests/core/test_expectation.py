@@ -366,3 +366,24 @@ def test_rows_that_no_other_component_could_have_made_have_no_entropy(rng):
     found = table.evaluate(centred(table, far))
     assert found.entropy == 0.0
     assert found.cluster_sizes.sum() == 50
+
+
+@pytest.mark.parametrize(("precision", "rtol"), [("float32", 3e-7), ("float64", 5e-16)])
+def test_exponentials_are_exact_down_to_far_rows_and_never_denormal(precision, rtol):
+    floats = np.finfo(precision)
+    logs = np.concatenate([np.linspace(2 * np.log(float(floats.smallest_subnormal)), 0.0, 5001), [-np.inf]])
+    found = logs.astype(precision)[None]
+    exact = np.exp(found.astype(np.longdouble))[0]
+    expectation.exponentiate(found)
+    assert not ((found > 0) & (found < floats.tiny)).any()
+    assert found[0, -1] == 0.0
+    far = expectation._FAR[precision]
+    error = np.abs(found[0] - exact).astype(float)
+    np.testing.assert_array_less(error, rtol * np.maximum(exact.astype(float), far))
+
+
+def test_exponentials_near_the_peak_are_numpys_own(rng):
+    logs = -50.0 * rng.random((3, 100))
+    found = logs.copy()
+    expectation.exponentiate(found)
+    np.testing.assert_array_equal(found, np.exp(logs))
