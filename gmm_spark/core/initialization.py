@@ -8,7 +8,7 @@ Rows and parameters here are centred at the table's mean, as in EM.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,11 +31,11 @@ def draw_start(
     sample_weight: Array | None,
     variance: Array,
     k: int,
-    covariance_type: str,
+    covariance_types: Sequence[str],
     mode: str,
     rng: np.random.Generator,
-) -> MixtureParameters:
-    """Draw one start.
+) -> list[MixtureParameters]:
+    """Draw one start, and give it to each of several covariance structures: to find seeds is most of the work.
 
     Parameters
     ----------
@@ -45,11 +45,16 @@ def draw_start(
     variance : array (d,)
         Of the table's features; zero where constant.
     k : int
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_types : sequence of {"full", "tied", "diag", "spherical"}
     mode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
         Seeds by greedy k-means++, each row to its nearest; the same, of rows that are a completed sample; the same
         after Lloyd steps; k rows as means under the table's variances; random responsibilities.
     rng : numpy Generator
+
+    Returns
+    -------
+    list of MixtureParameters
+        Of each structure, about the same responsibilities.
 
     Raises
     ------
@@ -67,8 +72,8 @@ def draw_start(
     responsibilities = START_MODES[mode](scaled, weight, k, rng)
     if mode == "random_from_data":
         means = responsibilities @ rows.T
-        return under_table_variance(means, variance, covariance_type)
-    return _from_responsibilities(rows, weight, responsibilities, variance, covariance_type)
+        return [under_table_variance(means, variance, kind) for kind in covariance_types]
+    return [_from_responsibilities(rows, weight, responsibilities, variance, kind) for kind in covariance_types]
 
 
 def _seeds_by_distance(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:

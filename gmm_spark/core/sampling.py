@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     ROWS = 3
     OVERSAMPLING = 4
     RESEEDING = 5
+    RANKING = 6
 
 
 def random_stream(seed: int, purpose: Purpose, index: int = 0, *more: int) -> np.random.Generator:

@@ -7,10 +7,12 @@ promising go on over the full table together, sharing its passes; the best of th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.covariance import Array, Block
@@ -24,11 +26,13 @@ from gmm_spark.errors import DegenerateComponentError
 
 # Rows that starts are drawn from and first run on, unless asked otherwise.
 SAMPLE_ROWS = 100_000
-# Iterations on the sample of all starts, to rank them, and of the best few, to bring them near their fixed points.
+# Starts are ranked after a few iterations on a part of the sample: so many rows, or more where there are many
+# parameters, by which the likelihoods of starts differ at random (about one nat in two for each parameter, in all).
 _RANKING_ITERATIONS = 10
-_SAMPLE_ITERATIONS = 100
-# Rows times starts up to which none is dropped so early: the first iterations say little of where a start will end.
-_RANK_ABOVE = 200_000
+_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER = 20_000, 20
+# Iterations on the sample of the best few, to bring them near their fixed points, and after how many of these a
+# search for one start alone keeps the best.
+_SAMPLE_ITERATIONS, _CONTEST_ITERATIONS = 100, 10
 # Starts that go on over the full table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 2
@@ -87,7 +91,8 @@ def search(
     """
     if settings.init_mode == OVERSAMPLED:
         sample = completed(table, sample, settings.k, settings.seed)
-    starts = finalists(table, sample, settings)
+    (starts,) = draw_starts(table, sample, settings, [settings.covariance_type])
+    starts = finalists(table, sample, settings, starts)
     # Starts that have not been on the sample are not compared before they are done.
     contest = _SHARED_PASSES if settings.sample_rows else None
     loop = settings.loop(settings.max_iter)
@@ -112,43 +117,76 @@ def trial_of(table: Table, sample: tuple[Block, Array | None]) -> ArrayTable:
     return ArrayTable(*sample, moments=table.moments)
 
 
-def finalists(
-    table: Table, sample: tuple[Block, Array | None], settings: Settings, at_most: int = _FINALISTS
-) -> list[MixtureParameters]:
-    """Draw the starts, run them on the sample, and return the most promising, best first.
+def draw_starts(
+    table: Table, sample: tuple[Block, Array | None], settings: Settings, structures: Sequence[str]
+) -> list[list[MixtureParameters]]:
+    """Draw ``n_init`` starts from the sample, for each of several structures the same but for their covariances.
 
-    All of them, unranked, where ``sample_rows`` is 0; and where every start degenerated on the sample, up to three.
     For k-means|| the sample has to be a completed one.
 
     Raises
     ------
-    DegenerateComponentError, DataError
-        Where no start can be drawn.
+    DataError
+        Where the sample has fewer distinct rows than k.
     """
     rows, weight = sample
-    trial = trial_of(table, sample)
     centred = rows - table.moments.mean[:, None]
 
-    def drawn(i: int) -> MixtureParameters:
+    def drawn(i: int) -> list[MixtureParameters]:
         rng = random_stream(settings.seed, Purpose.START, i)
-        variance, k, kind = table.moments.variance, settings.k, settings.covariance_type
-        return draw_start(centred, weight, variance, k, kind, settings.init_mode, rng)
+        return draw_start(centred, weight, table.moments.variance, settings.k, structures, settings.init_mode, rng)
 
     with ThreadPoolExecutor(min(settings.n_init, os.cpu_count() or 1)) as pool:
-        starts = [*pool.map(drawn, range(settings.n_init))]
+        return [list(starts) for starts in zip(*pool.map(drawn, range(settings.n_init)), strict=True)]
+
+
+def finalists(
+    table: Table,
+    sample: tuple[Block, Array | None],
+    settings: Settings,
+    starts: Sequence[MixtureParameters],
+    at_most: int = _FINALISTS,
+) -> list[MixtureParameters]:
+    """Run starts on the sample, and return the most promising, best first.
+
+    All of them, unranked, where ``sample_rows`` is 0; and where every start degenerated on the sample, up to three.
+    """
     if settings.sample_rows == 0:
-        return starts
+        return list(starts)
+    trial = trial_of(table, sample)
     try:
-        if len(starts) > _FINALISTS and len(starts) * rows.shape[1] > _RANK_ABOVE:
-            plain = {**settings.loop(_RANKING_ITERATIONS), "accelerate": False}  # too early to extrapolate from
-            ranked = fit(trial, starts, **plain, trial=trial)
-            starts = [r.parameters for r in _by_bound(ranked)[:_FINALISTS]]
-        contest = _RANKING_ITERATIONS if at_most == 1 else None
+        most = max(_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER * starts[0].n_parameters)
+        if len(starts) > _FINALISTS and sample[0].shape[1] > most:
+            starts = _ranked(_part_of(trial, most, settings.seed), starts, settings)[:_FINALISTS]
+        contest = _CONTEST_ITERATIONS if at_most == 1 else None
         near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial, contest=contest)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
-        return starts[:_FINALISTS]
+        return list(starts[:_FINALISTS])
     return [r.parameters for r in _by_bound(near)[:at_most]]
+
+
+def _ranked(part: ArrayTable, starts: Sequence[MixtureParameters], settings: Settings) -> list[MixtureParameters]:
+    """Put starts in the order of how far a few iterations on a few rows take them.
+
+    They go on from where they were drawn: of so few rows a rare component may have none, and would be lost.
+    """
+    dropped: dict[int, DegenerateComponentError] = {}
+    plain = {**settings.loop(_RANKING_ITERATIONS), "accelerate": False}  # too early to extrapolate from
+    results = fit(part, starts, **plain, trial=part, dropped=dropped)
+    survivors = [i for i in range(len(starts)) if i not in dropped]
+    bounds = {i: result.lower_bound for i, result in zip(survivors, results, strict=True)}
+    return [starts[i] for i in sorted(bounds, key=lambda i: -bounds[i])]
+
+
+def _part_of(trial: ArrayTable, most: int, seed: int) -> ArrayTable:
+    """At most so many of a sample's rows that have weight, drawn without replacement, as a table with its moments."""
+    weight = trial.sample_weight
+    present = np.arange(trial.rows.shape[1]) if weight is None else np.flatnonzero(weight > 0)
+    if len(present) > most:
+        present = np.sort(random_stream(seed, Purpose.RANKING).choice(present, most, replace=False))
+    rows = np.ascontiguousarray(trial.rows[:, present])
+    return ArrayTable(rows, None if weight is None else weight[present], moments=trial.moments)
 
 
 def _by_bound(results: list[EMResult]) -> list[EMResult]:

@@ -10,7 +10,7 @@ their sample, made for the largest k among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.covariance import Array, Block
@@ -18,7 +18,7 @@ from gmm_spark.core.em import best, fit
 from gmm_spark.core.initialization import OVERSAMPLED
 from gmm_spark.core.oversampling import completed
 from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.search import Settings, finalists, trial_of
+from gmm_spark.core.search import Settings, draw_starts, finalists, trial_of
 from gmm_spark.core.table import ArrayTable, Table
 from gmm_spark.errors import DataError, DegenerateComponentError
 
@@ -61,13 +61,16 @@ def sweep(
         if oversampled:
             fuller = completed(table, sample, max(oversampled), wanted[1])
         trial = trial or trial_of(table, fuller)
-        for i, member in members.items():
+        for alike in _drawn_alike(members).values():
+            first = members[alike[0]]
+            mine = fuller if first.init_mode == OVERSAMPLED else sample
             try:
-                mine = fuller if member.init_mode == OVERSAMPLED else sample
-                found = finalists(table, mine, member, at_most=1)
+                drawn = draw_starts(table, mine, first, [members[i].covariance_type for i in alike])
             except (DataError, DegenerateComponentError) as error:
-                failures[i] = error
-            else:
+                failures.update(dict.fromkeys(alike, error))
+                continue
+            for i, own in zip(alike, drawn, strict=True):
+                found = finalists(table, mine, members[i], own, at_most=1)
                 starts += found
                 owners += [i] * len(found)
     results: dict[int, list[EMResult]] = {}
@@ -77,6 +80,14 @@ def sweep(
         else:
             failures[i] = outcome
     return [best(results[i]) if i in results else failures[i] for i in range(len(settings))]
+
+
+def _drawn_alike(members: Mapping[int, Settings]) -> dict[Hashable, list[int]]:
+    """Members whose starts differ in their covariances alone."""
+    groups: dict[Hashable, list[int]] = {}
+    for i, member in members.items():
+        groups.setdefault((member.k, member.n_init, member.init_mode), []).append(i)
+    return groups
 
 
 def _run(

@@ -25,7 +25,7 @@ from gmm_spark import GaussianMixture, GaussianMixtureSelector, MixtureParameter
 from gmm_spark.core.ascent import EMResult
 from gmm_spark.core.covariance import STRUCTURES
 from gmm_spark.core.em import fit
-from gmm_spark.core.search import Settings, finalists, search, trial_of
+from gmm_spark.core.search import Settings, draw_starts, finalists, search, trial_of
 from gmm_spark.spark.features import resolve_features
 from gmm_spark.spark.packed import PackedTable
 
@@ -120,7 +120,8 @@ class SearchBench:
             for seed in range(self.seeds):
                 settings = Settings(k=problem.k, seed=seed, n_init=1)
                 sample = table.sample(settings.rows_to_draw, seed)
-                (start,) = finalists(table, sample, settings)
+                (drawn,) = draw_starts(table, sample, settings, [settings.covariance_type])
+                (start,) = finalists(table, sample, settings, drawn)
                 trial = trial_of(table, sample)
                 (plain,) = fit(table, [start], max_iter=most, tol=1e-10)
                 (fast,) = fit(table, [start], max_iter=most, tol=1e-10, accelerate=True, trial=trial)

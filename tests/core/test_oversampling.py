@@ -8,7 +8,7 @@ import pytest
 
 from gmm_spark.core.drawing import Draw, Drawn
 from gmm_spark.core.oversampling import completed
-from gmm_spark.core.search import Settings, finalists, search
+from gmm_spark.core.search import Settings, draw_starts, finalists, search
 from gmm_spark.core.sweep import sweep
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError
@@ -52,7 +52,9 @@ def test_a_component_that_a_sample_cannot_know_is_found(needle, seed):
     sample = common_rows(needle), None
     settings = Settings(k=3, init_mode="k-means||", sample_rows=2000, seed=seed, n_init=1)
     # Starts that know no rare row are left to luck; so far from them, EM on the table finds some at times.
-    (unaided,) = finalists(needle, sample, replace(settings, init_mode="k-means++"))
+    plainly = replace(settings, init_mode="k-means++")
+    (drawn,) = draw_starts(needle, sample, plainly, ["full"])
+    (unaided,) = finalists(needle, sample, plainly, drawn)
     assert unaided.shifted(needle.moments.mean).means.max() < 10
     result = search(needle, sample, settings)
     assert result.converged

@@ -3,7 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core.search import SAMPLE_ROWS, Settings, search
+from gmm_spark.core import search as search_module
+from gmm_spark.core.em import fit
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.search import SAMPLE_ROWS, Settings, draw_starts, finalists, search
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError
 from tests.examples import CountingTable, blobs, draw_rows, iris, random_mixture, repeated_value
@@ -146,3 +149,40 @@ def test_a_component_of_one_row_in_ten_thousand_survives_the_sample():
         rare = np.argmin(found.weights)
         assert found.weights[rare] == pytest.approx(1e-4, rel=0.5)
         np.testing.assert_allclose(found.means[rare], centres[2], atol=1.0)
+
+
+def test_starts_of_several_structures_are_those_of_each_alone(table):
+    settings, sample, kinds = Settings(k=3, n_init=2, seed=3), (table.rows, None), ["full", "tied", "diag", "spherical"]
+    together = draw_starts(table, sample, settings, kinds)
+    for kind, starts in zip(kinds, together, strict=True):
+        (alone,) = draw_starts(table, sample, settings, [kind])
+        assert len(starts) == 2
+        for found, expected in zip(starts, alone, strict=True):
+            assert found.covariance_type == kind
+            np.testing.assert_array_equal(found.means, expected.means)
+            np.testing.assert_array_equal(found.covariances, expected.covariances)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_starts_ranked_on_a_part_of_the_sample_go_on_from_where_they_were_drawn(clear_clusters, weighted, monkeypatch):
+    monkeypatch.setattr(search_module, "_RANKING_ROWS", 60)
+    monkeypatch.setattr(search_module, "_RANKING_ROWS_A_PARAMETER", 0)
+    runs = []
+
+    def watched(table, starts, **how):
+        runs.append((table, list(starts)))
+        return fit(table, starts, **how)
+
+    monkeypatch.setattr(search_module, "fit", watched)
+    rows = clear_clusters.rows
+    weight = np.where(np.arange(rows.shape[1]) % 2, 1.0, 0.0) if weighted else None
+    settings, sample = Settings(k=2, n_init=8), (rows, weight)
+    (starts,) = draw_starts(clear_clusters, sample, settings, ["spherical"])
+    # Under a single cluster's covariances, both means in one place: no iteration takes that far in so few.
+    stuck = MixtureParameters([0.5, 0.5], np.zeros((2, 3)), [1e4, 1e4], "spherical")
+    found = finalists(clear_clusters, sample, settings, [stuck] * 6 + starts[:2])
+    (part, all_starts), (whole, promising) = runs
+    assert part.rows.shape[1] == 60
+    assert weight is None or part.sample_weight.min() == 1.0, "rows without weight say nothing"
+    assert (whole.rows.shape[1], len(all_starts), len(promising), len(found)) == (rows.shape[1], 8, 3, 3)
+    assert {id(start) for start in promising[:2]} == {id(start) for start in starts[:2]}
