@@ -32,7 +32,7 @@ _RANKING_ITERATIONS = 10
 _RANKING_ROWS, _RANKING_ROWS_A_PARAMETER = 20_000, 20
 # Iterations on the sample of the best few, to bring them near their fixed points, and after how many of these a
 # search for one start alone keeps the best.
-_SAMPLE_ITERATIONS, _CONTEST_ITERATIONS = 100, 10
+_SAMPLE_ITERATIONS, _CONTEST_ITERATIONS = 100, 20
 # Starts that go on over the full table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 2
