@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _RAISED_IN_WORKER = re.compile(r"gmm_spark\.errors\.(?P<kind>\w+): (?P<message>.+)")
+# What py4j makes of a connection that is reset in mid-call; what Java says of a call comes with a trace.
+_CUT_SHORT = re.compile(r"An error occurred while calling \S+")
+_JVM_HAS_ENDED = "Spark's JVM has ended; it may have been killed, or have had too little memory"
 
 Configuration = TypeVar("Configuration", bound=JobConfiguration)
 
@@ -77,12 +80,14 @@ def _translated(error: Exception) -> Exception:
     """Return what Spark says of a table, a column or a row as an error of ours; any other error as it is."""
     if isinstance(error, GmmSparkError):
         return error
-    from py4j.protocol import Py4JNetworkError
+    from py4j.protocol import Py4JError, Py4JNetworkError
     from pyspark.errors import AnalysisException
 
     if isinstance(error, (ConnectionRefusedError, Py4JNetworkError)):
-        return ResourceError("Spark's JVM has ended; it may have been killed, or have had too little memory")
+        return ResourceError(_JVM_HAS_ENDED)
     text = _text(error)
+    if type(error) is Py4JError and _CUT_SHORT.fullmatch(text):
+        return ResourceError(_JVM_HAS_ENDED)
     # Raised in a worker, an error of ours arrives as text within one of Spark's.
     if ours := _RAISED_IN_WORKER.search(text):
         kind = getattr(errors, ours["kind"], None)

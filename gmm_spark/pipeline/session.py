@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -15,11 +18,16 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# Seconds that a failed job may wait for Spark's JVM and for pyspark's threads to end: both take about one.
+_LEAVE = 15.0
+
+
 @contextmanager
 def open_session(configuration: JobConfiguration) -> Iterator[SparkSession]:
     """Begin a session with spark-submit's settings under the configuration's own, and stop it at the end.
 
-    Run as ``python jobs/….py`` with no master set anywhere, Spark itself chooses ``local[*]``.
+    Run as ``python jobs/….py`` with no master set anywhere, Spark itself chooses ``local[*]``. After an error
+    nothing of Spark is left when it is raised on: what the job says then are the last words on stderr.
     """
     from pyspark.sql import SparkSession
 
@@ -31,14 +39,50 @@ def open_session(configuration: JobConfiguration) -> Iterator[SparkSession]:
         builder = builder.appName(name)
     for key, value in reveal(configuration.run.spark).items():
         builder = builder.config(key, value)
-    session = builder.getOrCreate()
+    before = threading.enumerate()
     try:
-        if not is_remote(session):
-            _prepare(session)
-        yield session
-    finally:
-        with suppress(Exception):  # a JVM that has died cannot be stopped; what was published stays published
+        session = builder.getOrCreate()
+        try:
+            if not is_remote(session):
+                _prepare(session)
+            yield session
+        finally:
+            _stop(session)
+    except BaseException:
+        _leave_jvm(before)
+        raise
+
+
+def _stop(session: SparkSession) -> None:
+    """Stop a session as far as its JVM still answers; what was published stays published."""
+    # Where the JVM has died, a first call fails at asking it, and a second stops what pyspark runs in this process.
+    for _ in range(2):
+        with suppress(Exception):
             session.stop()
+
+
+def _leave_jvm(before: Sequence[threading.Thread]) -> None:
+    """End the JVM, if it is ours, and the threads that pyspark began, and wait for them.
+
+    Each may write to stderr at any time: the JVM until its last hook has run, for itself and for its Python
+    workers, whose stderr it copies; and, once the JVM has died, py4j's thread that releases Java's objects.
+    """
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    if gateway is None:
+        return
+    SparkContext._gateway = SparkContext._jvm = None  # a later session would begin a JVM of its own
+    deadline = time.monotonic() + _LEAVE
+    process = gateway.proc
+    if process is not None:  # None where spark-submit's JVM began this process
+        with suppress(OSError):
+            process.stdin.close()  # which the JVM takes as its end
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LEAVE)
+    gateway.shutdown()
+    for thread in set(threading.enumerate()) - set(before):
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def is_remote(session: SparkSession) -> bool:

@@ -143,3 +143,14 @@ def test_a_driver_whose_jvm_has_died_publishes_nothing(
     assert "score failed: Spark's JVM has ended" in err
     assert err.splitlines()[-1].startswith("score ended with exit code 1. Nothing was published.")
     assert ds.dataset(tmp_path / "scored").to_table().to_pydict() == {"old": [1]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "reason"), [("refuse", "refused"), ("kill", "Spark's JVM has ended")])
+def test_nothing_of_spark_is_left_to_speak_after_a_failed_job(how: str, reason: str) -> None:
+    command = [PYTHON, str(ROOT / "tests" / "jobs" / "fail.py"), how]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120, check=False)
+    failed, last = done.stderr.splitlines()[-2:]
+    assert failed.startswith(f"sample failed: {reason}")
+    assert last.startswith("sample ended with exit code ")
+    assert done.stdout == "left: [] JVM: \n"
