@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from gmm_spark.core.acceleration import Anderson
 from gmm_spark.core.covariance import Array
-from gmm_spark.core.lookahead import look_ahead
+from gmm_spark.core.lookahead import STEPS, look_ahead
 from gmm_spark.core.maximization import maximize, maximize_living
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.reseeding import degenerate_components, reseed
@@ -83,6 +83,8 @@ class Ascent:
     While extrapolated steps are trusted they go alone, for half the arithmetic; one that lowers the likelihood costs
     its pass, the plain step comes next, and the one after is tried beside a plain one until it is the likelier of the
     two. Steps that a sample was looked ahead on are trusted from the start, others have to show themselves first.
+    Whenever one is lost or refused, half as many steps are looked ahead from then on, until none is: a sample may know
+    too little of a small component to lead anywhere near it, and plain steps are then extrapolated.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Ascent:
         self._memory = Anderson() if accelerate else None
         self._trial = trial
         self._ahead = trial if ahead else None
+        self._steps = STEPS  # to look ahead
         self._trusted = self._ahead is not None
         self._seed = seed
         self._reseedings = 0
@@ -156,13 +159,14 @@ class Ascent:
         if self._memory is None or degenerate_components(self.plain):
             return self.plain
         ahead = self.plain
-        if self._ahead is not None:
-            ahead = look_ahead(self._ahead, point, self.plain, self._floor)
+        if self._ahead is not None and self._steps:
+            ahead = look_ahead(self._ahead, point, self.plain, self._floor, self._steps)
         self._memory.add(point, ahead)
         return self._memory.propose(ahead) or ahead
 
     def _distrust(self) -> None:
         self._trusted = False
+        self._steps //= 2
         if self._memory is not None:
             self._memory.forget()
 

@@ -26,12 +26,14 @@ from gmm_spark.core.table import Table
 from gmm_spark.errors import DegenerateComponentError, GmmSparkError
 
 # Steps on the sample for one on the table. What is left after so many, extrapolation finds sooner.
-_STEPS = 10
+STEPS = 10
 # A step of less than this share of the first is the last.
 _SMALL = 0.01
 
 
-def look_ahead(trial: Table, point: MixtureParameters, image: MixtureParameters, floor: Array) -> MixtureParameters:
+def look_ahead(
+    trial: Table, point: MixtureParameters, image: MixtureParameters, floor: Array, steps: int = STEPS
+) -> MixtureParameters:
     """Where EM would go from a point, by steps on a sample less their drift.
 
     Parameters
@@ -42,6 +44,8 @@ def look_ahead(trial: Table, point: MixtureParameters, image: MixtureParameters,
         A point, and where one step on the table led from it.
     floor : array (d,)
         Variance that the M step adds to each feature.
+    steps : int
+        Steps on the sample at most.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def look_ahead(trial: Table, point: MixtureParameters, image: MixtureParameters,
         drift = _moments(image, point.means) - _moments(_step(trial, point, floor), point.means)
         units = metric(image)
         first = np.linalg.norm((to_free(image) - to_free(point)) * units)
-        for _ in range(_STEPS):
+        for _ in range(steps):
             here = to_free(ahead)
             ahead = _of_moments(_moments(_step(trial, ahead, floor), point.means) + drift, point)
             if not np.linalg.norm((to_free(ahead) - here) * units) > _SMALL * first:

@@ -98,6 +98,22 @@ def test_what_is_looked_ahead_to_has_the_mean_and_covariance_of_the_table(covari
         np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
+def test_after_each_step_that_misled_half_as_many_are_looked_ahead_until_none_is(monkeypatch, rng):
+    table, sample, start = table_sample_start("full", rng)
+    far = random_mixture("full", K, D, rng, spread=9.0)
+    asked: list[int] = []
+
+    def misled(trial, point, image, floor, steps):
+        asked.append(steps)
+        return far
+
+    monkeypatch.setattr("gmm_spark.core.ascent.look_ahead", misled)
+    monkeypatch.setattr("gmm_spark.core.ascent.Anderson.propose", lambda *_: None)
+    (result,) = fit(table, [start], max_iter=8, tol=0.0, accelerate=True, trial=sample)
+    assert [record.step for record in result.history] == ["plain", "lost", "plain", *["refused"] * 3, *["plain"] * 2]
+    assert asked == [10, 5, 2, 1]
+
+
 def test_a_starved_component_ends_the_looking_ahead(rng):
     table, sample, start = table_sample_start("diag", rng, rows=2000)
     starved = MixtureParameters([0.5, 0.3, 0.2, 0.0], start.means, start.covariances, "diag")
