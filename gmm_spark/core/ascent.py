@@ -83,8 +83,9 @@ class Ascent:
     While extrapolated steps are trusted they go alone, for half the arithmetic; one that lowers the likelihood costs
     its pass, the plain step comes next, and the one after is tried beside a plain one until it is the likelier of the
     two. Steps that a sample was looked ahead on are trusted from the start, others have to show themselves first.
-    Whenever one is lost or refused, half as many steps are looked ahead from then on, until none is: a sample may know
-    too little of a small component to lead anywhere near it, and plain steps are then extrapolated.
+    Whenever one is lost or refused, half as many steps are looked ahead, until none is: a sample may know too little of
+    a small component to lead anywhere near it, and plain steps are then extrapolated. Each that is gone on from doubles
+    them again.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Ascent:
         if chosen is not None:
             (point, found), step = tried[-1], "extrapolated"
             self._trusted = True
+            self._steps = min(STEPS, 2 * self._steps + 1)
         elif alone:
             self._record(standing, "lost", iteration, seconds)
             self._distrust()

@@ -114,6 +114,21 @@ def test_after_each_step_that_misled_half_as_many_are_looked_ahead_until_none_is
     assert asked == [10, 5, 2, 1]
 
 
+def test_a_step_that_is_gone_on_from_lengthens_the_looking_ahead_again(monkeypatch, rng):
+    table, sample, start = table_sample_start("full", rng)
+    far = random_mixture("full", K, D, rng, spread=9.0)
+    asked: list[int] = []
+
+    def misled_once(trial, point, image, floor, steps):
+        asked.append(steps)
+        return far if len(asked) == 1 else look_ahead(trial, point, image, floor, steps)
+
+    monkeypatch.setattr("gmm_spark.core.ascent.look_ahead", misled_once)
+    (result,) = fit(table, [start], max_iter=6, tol=0.0, accelerate=True, trial=sample)
+    assert [record.step for record in result.history] == ["plain", "lost", "plain", *["extrapolated"] * 3]
+    assert asked == [10, 5, 10, 10, 10]
+
+
 def test_a_starved_component_ends_the_looking_ahead(rng):
     table, sample, start = table_sample_start("diag", rng, rows=2000)
     starved = MixtureParameters([0.5, 0.3, 0.2, 0.0], start.means, start.covariances, "diag")
