@@ -1,9 +1,10 @@
 """Blocks on executors' local disks: how a task writes them, finds them again, and knows that it cannot.
 
-``pack`` reads the table once. Each task writes its rows to one file in the executor's local directory, as
-blocks of shape (d, m), and yields one *handle*: where the file is, how it is laid out, how many rows it holds
-and what they look like. Handles are persisted; Spark schedules later tasks where their handle is cached, so
-the file is local. A file that is not there, or whose size is not the handle's, is a *miss*: see
+``pack`` reads the table once. Each task reads one of its partitions, or several where there are very many, writes
+the rows to one file in the executor's local directory, as blocks of shape (d, m), and yields one *handle*: where
+the file is, how it is laid out, how many rows it holds and what they look like. Handles are persisted; Spark
+schedules later tasks where their handle is cached, so the file is local. A file that is not there, or whose size
+is not the handle's, is a *miss*: see
 :mod:`gmm_spark.spark.packed`.
 """
 
@@ -18,6 +19,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,12 @@ from gmm_spark.spark.features import Features, refused
 BLOCK_BYTES = 1 << 20
 _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 256, 1 << 16
 
+# The column after the features: which of the table's partitions a row comes from. Tasks read several where there are
+# very many, and which ones, and so the tasks' own numbers, depend on where Spark finds executors: answers must not.
+SOURCE = "source"
+# Above every partition's number: what a task that read no row goes by.
+_EMPTY = 1 << 30
+
 HANDLE_SCHEMA = "partition int, handle string, moments binary"
 STREAM_SCHEMA = "partition int, handle string, moments binary, block binary"
 
@@ -46,6 +54,7 @@ class Handle:
     Attributes
     ----------
     partition : int
+        Number of the first of the table's partitions that it read a row of.
     path : str
         File of the blocks; empty where there are no rows, or where the blocks stream through Spark.
     rows, block_rows : int
@@ -139,6 +148,15 @@ def gather_blocks(
         yield np.ascontiguousarray(buffer[:, :filled]), None if weights is None else weights[:filled]
 
 
+def numbered(stream: Iterator[pa.RecordBatch]) -> tuple[int, Iterator[pa.RecordBatch]]:
+    """Return the number of the first partition that a task reads a row of, and its batches without that column."""
+    for first in stream:
+        if first.num_rows:
+            columns = range(first.num_columns - 1)
+            return first.column(SOURCE)[0].as_py(), (batch.select(columns) for batch in chain([first], stream))
+    return _EMPTY + _task(), iter(())
+
+
 @dataclass(frozen=True)
 class WriteBlocks:
     """Task of ``pack``: Arrow batches in, one file written, one handle out."""
@@ -148,11 +166,11 @@ class WriteBlocks:
     strict: bool
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pack one partition."""
+        """Pack what one task reads."""
         spare_what_is_loaded()
-        partition = _partition()
+        partition, stream = numbered(stream)
         directories = _local_directories()
-        directory = directories[partition % len(directories)]
+        directory = directories[_task() % len(directories)]  # partitions' numbers may have gaps of one length
         # Not named by attempt: one task may come to pack two partitions, where Spark had lost both their handles.
         path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
         bad: Counter[str] = Counter()
@@ -190,9 +208,9 @@ class StreamBlocks:
     strict: bool
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pack one partition."""
+        """Pack what one task reads."""
         spare_what_is_loaded()
-        partition = _partition()
+        partition, stream = numbered(stream)
         bad: Counter[str] = Counter()
         moments, rows = Moments.zero(self.features.width), 0
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):
@@ -266,7 +284,7 @@ def _batch(partition: int, handle: Handle, moments: Moments | None, block: bytes
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _partition() -> int:
+def _task() -> int:
     context = TaskContext.get()
     if context is None:
         raise RuntimeError("blocks are packed inside Spark tasks only")

@@ -31,7 +31,7 @@ from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError, ResourceError
-from gmm_spark.spark.blocks import HANDLE_SCHEMA, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
+from gmm_spark.spark.blocks import HANDLE_SCHEMA, SOURCE, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
 from gmm_spark.spark.features import Features, describe_bad, require_usable
 from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, drawn, sampled
 
@@ -39,6 +39,12 @@ Answer = TypeVar("Answer")
 
 # Packing anew more often than this means that files do not stay where their handles are.
 MAX_REBUILDS = 2
+# Tasks of packing, and those a core, that more partitions than that share: a task costs some 20 ms and a handle
+# however little it reads. A lost one of so many loses little, and a large cluster has enough of them to share out.
+PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
+# What the moments of the same rows may differ by where they were added up in another order, against the features'
+# root mean square: a million blocks' worth of roundings.
+SAME_MOMENTS = 1e-10
 # Rows below which a task of its own is not worth its overhead, and bytes above which it has enough to do.
 MIN_TASK_ROWS, TASK_BYTES = 100_000, 1 << 30
 # Bytes of sums, which every task of a pass holds a few times, up to which candidates share the pass.
@@ -70,6 +76,7 @@ class PackedTable:
     bad : Counter
         Bad rows by reason.
     n_partitions : int
+        Tasks that the table was packed by: one for each of its partitions, up to a bound that depends on the cores.
 
     Raises
     ------
@@ -91,7 +98,8 @@ class PackedTable:
         self.features = features
         self.precision = precision
         self._spark = table.sparkSession
-        self._source = features.select(table)
+        self._cores = self._count_cores()
+        self._columns = features.select(table)
         self._strict = strict
         self._run = uuid.uuid4().hex[:12]
         self._rebuilds = 0
@@ -119,7 +127,7 @@ class PackedTable:
 
     @property
     def n_partitions(self) -> int:
-        """Partitions that the table was packed in."""
+        """Tasks that the table was packed by, and files at most."""
         return len(self._handles)
 
     @property
@@ -150,20 +158,21 @@ class PackedTable:
 
     def draw(self, draw: Draw) -> Drawn:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
-        partitions = [h.partition for h in self._handles]
-        return self._until_complete(lambda: drawn(self._persisted, draw, partitions))
+        return self._until_complete(lambda: drawn(self._persisted, draw, self._partitions()))
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).
 
         Each partition's share is drawn on the driver, so that the sample is uniform whatever the partitions' sizes.
         """
-        sizes = [h.rows for h in self._handles]
-        quotas = shares_of(sizes, n, random_stream(seed, Purpose.TABLE_SAMPLE))
-        partitions = [h.partition for h in self._handles]
-        shares = {p: (q, s) for p, q, s in zip(partitions, quotas.tolist(), sizes, strict=True)}
-        task = SamplePass(shares, seed)
-        return self._until_complete(lambda: sampled(self._persisted, task, self.features.width))
+
+        def attempt() -> tuple[Block, Array | None] | None:
+            sizes = [h.rows for h in self._handles]  # of this packing: another may group the rows differently
+            quotas = shares_of(sizes, n, random_stream(seed, Purpose.TABLE_SAMPLE))
+            shares = {p: (q, s) for p, q, s in zip(self._partitions(), quotas.tolist(), sizes, strict=True)}
+            return sampled(self._persisted, SamplePass(shares, seed), self.features.width)
+
+        return self._until_complete(attempt)
 
     def close(self) -> None:
         """Remove the blocks, as far as Spark still answers."""
@@ -175,8 +184,10 @@ class PackedTable:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
 
     def _sum(self, task: PassTask, length: int) -> Array:
-        partitions = [h.partition for h in self._handles]
-        return self._until_complete(lambda: added_up(self._persisted, task, length, partitions))
+        return self._until_complete(lambda: added_up(self._persisted, task, length, self._partitions()))
+
+    def _partitions(self) -> list[int]:
+        return [h.partition for h in self._handles]
 
     def _until_complete(self, attempt: Callable[[], Answer | None]) -> Answer:
         """Run a pass until no task misses its file, packing again in between."""
@@ -187,7 +198,7 @@ class PackedTable:
             self._rebuild()
 
     def _rebuild(self) -> None:
-        """Pack again after a miss; the rows must be those of the first time."""
+        """Pack again after a miss; the rows must be those of the first time, in whatever order."""
         self._rebuilds += 1
         if self._rebuilds > MAX_REBUILDS:
             warnings.warn(
@@ -197,29 +208,37 @@ class PackedTable:
                 stacklevel=2,
             )
             self.streaming = True
-        before = {h.partition: h.rows for h in self._handles}
-        self._handles, _ = self._pack()
-        after = {h.partition: h.rows for h in self._handles}
-        if before != after:
+        before = self.rows
+        self._handles, moments = self._pack()
+        # Not partition by partition: where executors come and go, Spark may group a table's partitions differently.
+        if before != self.rows or not same_rows(self.moments, moments):
             raise DataError(
-                f"the table gave {sum(before.values())} rows when it was first read and {sum(after.values())} when "
-                "lost blocks were read again; it is changing, or not deterministic: write it to Parquet and fit that"
+                f"the table gave {before} rows when it was first read and "
+                f"{self.rows if before != self.rows else 'as many others'} when lost blocks were read again; it is "
+                "changing, or not deterministic: write it to Parquet and fit that"
             )
 
     def _pack(self) -> tuple[list[Handle], Moments]:
         """Read the table, persist its blocks or their handles; return the handles and the moments."""
         self._drop()
+        rows = self._columns.select("*", F.spark_partition_id().alias(SOURCE))
+        # Narrow: where there are more partitions, each task reads several, one after the other. Where there are not,
+        # each still reads one.
+        rows = rows.coalesce(PACK_TASKS + PACK_TASKS_PER_CORE * self._cores)
         if self.streaming:
-            blocks = self._source.mapInArrow(StreamBlocks(self.features, self._strict), STREAM_SCHEMA)
+            blocks = rows.mapInArrow(StreamBlocks(self.features, self._strict), STREAM_SCHEMA)
         else:
             task = WriteBlocks(self.features, self._run, self._strict)
-            blocks = self._source.mapInArrow(task, HANDLE_SCHEMA)
+            blocks = rows.mapInArrow(task, HANDLE_SCHEMA)
         self._blocks = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
         found = blocks.where("moments is not null").select("handle", "moments").collect()
         packed = sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
         moments = Moments.zero(self.features.width)
         for _, vector in packed:
             moments += Moments.from_vector(np.frombuffer(vector))
+        failures = [handle.failure for handle, _ in packed if handle.failure]
+        if failures:
+            raise ResourceError(failures[0])
         return [handle for handle, _ in packed], moments
 
     @property
@@ -251,18 +270,18 @@ class PackedTable:
         """
         if self.n_partitions <= 2 and self.rows < 2 * MIN_TASK_ROWS:
             return
-        cores = self._cores()
+        cores = self._cores
         spread = min(cores, self.rows // MIN_TASK_ROWS)
         if self.n_partitions < spread:
             self._remove_files()
-            self._source = self._source.repartition(spread)
+            self._columns = self._columns.repartition(spread)
             self._handles, self.moments = self._pack()
         waves = min(max(self.rows // (MIN_TASK_ROWS * cores), 1), TASKS_PER_CORE)
         enough = max(waves * cores, sum(h.rows * h.row_bytes for h in self._handles) // TASK_BYTES)
         if self.n_partitions > 2 * enough and not self.streaming:
             self._tasks = enough
 
-    def _cores(self) -> int:
+    def _count_cores(self) -> int:
         """Tasks that Spark runs at once, as its own default for the partitions of a range says."""
         # Without a shuffle, which a distinct count would need.
         rows = self._spark.range(1 << 12).select(F.spark_partition_id()).collect()
@@ -270,9 +289,6 @@ class PackedTable:
 
     def _check(self) -> None:
         """Raise what the tasks found wrong."""
-        failures = [h.failure for h in self._handles if h.failure]
-        if failures:
-            raise ResourceError(failures[0])
         require_usable(self.bad, self.features, self._strict)
         columns = ", ".join(self.features.columns)
         if not self.rows:
@@ -280,6 +296,20 @@ class PackedTable:
             raise DataError(f"no usable row in {columns}{skipped}; check the filter and the columns")
         if not self.moments.weight_sum > 0:
             raise DataError(f"weightCol={self.features.weight!r} sums to 0; give at least one row a positive weight")
+
+
+def same_rows(first: Moments, again: Moments) -> bool:
+    """Whether moments can be of the same rows, added up in another order or each rounded anew.
+
+    Each difference is held against what rounding may make of it. A feature far from zero has a mean that is less
+    exact the farther it is, and so the squares of what is left when it is subtracted.
+    """
+    spread = np.sqrt(first.variance)
+    size = np.hypot(first.mean, spread)
+    mean = np.abs(again.mean - first.mean) <= SAME_MOMENTS * size
+    variance = np.abs(again.variance - first.variance) <= SAME_MOMENTS * spread * (spread + size)
+    weight = abs(again.weight_sum - first.weight_sum) <= SAME_MOMENTS * first.weight_sum
+    return first.rows == again.rows and weight and bool((mean & variance).all())
 
 
 def shares_of(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -159,8 +159,8 @@ class Fold:
 def added_up(blocks: DataFrame, task: PassTask, length: int, partitions: Collection[int]) -> Array | None:
     """Run a pass and add its vectors up in partition order.
 
-    None where a task missed its file, or the vectors are not one of each partition: a handle that Spark lost and
-    made again inside a task of several partitions bears that task's number.
+    None where a task missed its file, or the vectors are not one of each partition: the handle of no rows that Spark
+    lost and made again inside a task of several partitions bears that task's number.
 
     Raises
     ------

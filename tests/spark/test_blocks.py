@@ -19,12 +19,15 @@ from scipy.stats import multivariate_hypergeom
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.core.ascent import PassRecord
+from gmm_spark.core.expectation import StatisticsAccumulator
+from gmm_spark.core.moments import Moments
 from gmm_spark.core.plan import plan_pass
 from gmm_spark.errors import DataError
 from gmm_spark.spark import blocks as blocks_module
-from gmm_spark.spark.blocks import Handle, WriteBlocks, read_file
+from gmm_spark.spark import packed as packed_module
+from gmm_spark.spark.blocks import SOURCE, Handle, WriteBlocks, numbered, read_file
 from gmm_spark.spark.features import Features
-from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable, shares_of
+from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable, same_rows, shares_of
 from gmm_spark.spark.passes import Fold, StatisticsPass
 from tests.spark.cases import array_table, found_features, rough_start, three_blobs
 
@@ -275,7 +278,8 @@ def peak_of(work: Callable[[], object]) -> int:
 def test_memory_does_not_grow_with_the_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     features = Features(("v",), "array", 4, False, "w")
     batch = pa.RecordBatch.from_pydict({"v": pa.array(np.ones((10_000, 4)).tolist()), "w": np.ones(10_000)})
-    monkeypatch.setattr(blocks_module, "_partition", lambda: 0)
+    batch = batch.append_column(SOURCE, pa.array(np.zeros(10_000, np.int32)))
+    monkeypatch.setattr(blocks_module, "_task", lambda: 0)
     monkeypatch.setattr(blocks_module, "_local_directories", lambda: [str(tmp_path)])
     plan = plan_pass([rough_start(np.random.default_rng(0).normal(size=(9, 4)))], np.zeros(4), np.ones(4))
 
@@ -347,8 +351,136 @@ def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession) -> None:
     table = array_table(spark, ROWS, 12)
     with PackedTable(table, found_features(table)) as blocks:
         assert blocks.n_partitions == 12
-        assert blocks._persisted.rdd.getNumPartitions() == blocks._cores() < 12
+        assert blocks._persisted.rdd.getNumPartitions() == blocks._cores < 12
         assert blocks.evaluate(rough_start(ROWS)).rows == len(ROWS)
+
+
+# Very many partitions
+
+
+@pytest.fixture
+def five_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores and the bound on the tasks of packing: 3 + 2."""
+    monkeypatch.setattr(packed_module, "PACK_TASKS", 3)
+    monkeypatch.setattr(packed_module, "PACK_TASKS_PER_CORE", 1)
+
+
+@pytest.mark.usefixtures("five_tasks")
+@pytest.mark.parametrize("streaming", [False, True])
+def test_many_partitions_are_packed_by_a_bounded_number_of_tasks(
+    spark: SparkSession, block_files: Files, streaming: bool
+) -> None:
+    table = array_table(spark, ROWS, 12, weight=WEIGHT)
+    before = set(block_files())
+    with PackedTable(table, found_features(table, weight_col="w"), streaming=streaming) as packed:
+        assert packed.n_partitions == 5
+        assert len(set(block_files()) - before) == (0 if streaming else 5)
+        assert packed.rows == len(ROWS)
+        np.testing.assert_allclose(packed.moments.mean, np.average(ROWS, axis=0, weights=WEIGHT), rtol=1e-12)
+        start = START.shifted(-packed.moments.mean)
+        expected = plan_pass([start], np.zeros(3), packed.moments.scale)
+        fold = StatisticsAccumulator(expected)
+        fold.add(np.ascontiguousarray((ROWS - packed.moments.mean).T), WEIGHT)
+        (theirs,) = expected.statistics(fold.vector())
+        (ours,) = packed.expect([start])
+        np.testing.assert_allclose(ours.log_likelihood, theirs.log_likelihood, rtol=1e-12)
+        np.testing.assert_allclose(ours.resp_sum, theirs.resp_sum, rtol=1e-12)
+
+
+def test_where_there_are_no_more_partitions_than_tasks_each_is_packed_by_itself(spark: SparkSession) -> None:
+    table = array_table(spark, ROWS, 12)
+    sizes = [row["count"] for row in table.groupBy(F.spark_partition_id().alias("p")).count().orderBy("p").collect()]
+    with PackedTable(table, found_features(table)) as packed:
+        assert [h.partition for h in packed._handles] == list(range(12))
+        assert [h.rows for h in packed._handles] == sizes
+
+
+def test_a_task_goes_by_the_partition_it_reads_not_by_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks_module, "_task", lambda: 2)
+    batches = [
+        pa.RecordBatch.from_pydict({"c0": np.arange(float(len(source))), SOURCE: pa.array(source, pa.int32())})
+        for source in ([], [7, 7], [3])
+    ]
+    number, rest = numbered(iter(batches))
+    assert number == 7
+    assert [batch.to_pydict() for batch in rest] == [{"c0": [0.0, 1.0]}, {"c0": [0.0]}]
+    first, nothing = numbered(iter(batches[:1]))
+    monkeypatch.setattr(blocks_module, "_task", lambda: 3)
+    assert list(nothing) == []
+    assert 1 << 30 <= first != numbered(iter([]))[0]
+
+
+@pytest.mark.usefixtures("five_tasks")
+def test_a_rebuild_that_groups_the_partitions_differently_is_no_other_table(
+    spark: SparkSession, block_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = array_table(spark, ROWS + 1e6, 12)
+    with PackedTable(table, found_features(table)) as packed:
+        start = START.shifted(1e6 - packed.moments.mean)
+        before = packed.expect([start])[0].log_likelihood
+        for tasks, attempt in (
+            (1, lambda: packed.sample(500, 1)[0].shape == (3, 500)),
+            (2, lambda: abs(packed.expect([start])[0].log_likelihood / before - 1) < 1e-12),
+        ):
+            monkeypatch.setattr(packed_module, "PACK_TASKS", tasks)
+            for handle in packed._handles:
+                Path(handle.path).unlink()
+            assert attempt()
+            assert packed.n_partitions == tasks + 2
+
+
+def test_as_many_other_rows_are_refused_when_read_again(
+    spark: SparkSession, tmp_path: Path, block_files: Files
+) -> None:
+    seed = tmp_path / "seed"
+    seed.write_text("1")
+    path = str(seed)
+
+    def drawn_anew(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in stream:
+            with open(path) as file:
+                yield pa.RecordBatch.from_pydict({"x": np.random.default_rng(int(file.read())).normal(1e4, 1.0, 500)})
+
+    source = spark.range(0, 2, 1, 2).mapInArrow(drawn_anew, "x double")
+    with PackedTable(source, found_features(source, input_cols=["x"])) as packed:
+        Path(packed._handles[0].path).unlink()
+        seed.write_text("2")
+        with pytest.raises(DataError, match=r"1000 rows.* as many others .*not deterministic.*Parquet"):
+            packed.sample(10, 0)
+
+
+def moments_of(rows: Any, weight: Any, ends: Any) -> Moments:
+    """Merged from as many parts as there are ends."""
+    parts = zip(np.split(rows, ends), np.split(weight, ends), strict=True)
+    return sum((Moments.of(np.ascontiguousarray(r.T), w) for r, w in parts), Moments.zero(rows.shape[1]))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e7, 1e12])
+@pytest.mark.parametrize("arranged", ["drawn", "sorted"])
+def test_the_same_rows_have_the_same_moments_however_they_are_added_up(offset: float, arranged: str) -> None:
+    rng = np.random.default_rng(8)
+    rows = rng.normal(size=(20_000, 4)) * [1.0, 1e-3, 1e3, 0.0] + offset
+    rows = np.sort(rows, axis=0) if arranged == "sorted" else rows
+    weight = rng.gamma(0.1, size=len(rows))
+    first = moments_of(rows, weight, np.arange(100, len(rows), 100))
+    order = rng.permutation(len(rows))
+    again = moments_of(rows[order], weight[order], np.sort(rng.choice(len(rows), 999)))
+    assert same_rows(first, again)
+    rounded_anew = moments_of(rows * (1 + 2.0**-52), weight, [])
+    assert same_rows(first, rounded_anew) or offset == 0  # there a constant is no longer exactly 0 away from itself
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
+@pytest.mark.parametrize("changed", ["drawn anew", "moved", "spread", "heavier", "one of no weight less"])
+def test_other_rows_have_other_moments(offset: float, changed: str) -> None:
+    rng = np.random.default_rng(9)
+    rows, weight = rng.normal(size=(20_000, 2)), rng.gamma(1.0, size=20_000)
+    weight[0] = 0.0
+    others = {"drawn anew": rng.normal(size=rows.shape), "moved": rows + 1e-2, "spread": rows * 1.01}.get(changed, rows)
+    weights = 2 * weight if changed == "heavier" else weight
+    kept = slice(1 if changed == "one of no weight less" else 0, None)
+    first = moments_of(rows + offset, weight, [9])
+    assert not same_rows(first, moments_of(others[kept] + offset, weights[kept], [9]))
 
 
 # The bounded sample
