@@ -124,7 +124,7 @@ def append_scores(
         return table
     task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
-    scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.expressions()))
+    scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.arguments()))
     if handle_invalid == "skip":
         scored = scored.where(F.col(_STRUCT).isNotNull())
     from pyspark.ml.functions import array_to_vector  # brings pyspark.ml along, which tasks do without

@@ -147,7 +147,7 @@ class Bench:
         """
         table = self.table(s)
         nothing = as_arrow_udf(zeros, "struct<prediction: int, log_density: double>")
-        idle = table.withColumn("s", nothing(F.array(*columns(s.d)))).select(*columns(s.d), "s.*")
+        idle = table.withColumn("s", nothing(*columns(s.d))).select(*columns(s.d), "s.*")
         model = GaussianMixtureModel(mixture(s.d, s.k, s.structure))
         model.setInputCols(columns(s.d)).setProbabilityCol("").setLogDensityCol("log_density").setPrecision(s.precision)
         vectors = assembler(s)
@@ -231,7 +231,7 @@ def swallow(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield pa.RecordBatch.from_pydict({"n": pa.array([], pa.int64())})
 
 
-def zeros(rows: pa.Array) -> pa.Array:
+def zeros(*features: pa.Array) -> pa.Array:
     """Task that answers every row with zeros."""
-    m = len(rows)
+    m = len(features[0])
     return pa.StructArray.from_arrays([np.zeros(m, np.int32), np.zeros(m)], names=["prediction", "log_density"])

@@ -157,6 +157,20 @@ def test_a_slice_of_a_list_array_decodes_to_its_own_rows() -> None:
     assert decoded.good is None
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_numeric_columns_one_by_one_decode_as_in_one_array(single: bool) -> None:
+    kind = pa.float32() if single else pa.float64()
+    values = [[1.0, None, 3.0, 4.0, 5.0], [0.5, 1.5, None, np.nan, 4.5], [7.0, 7.0, 7.0, 7.0, np.inf]]
+    features = Features(("x", "y", "z"), "scalars", 3, single)
+    apart = features.decode([pa.array(column, kind, from_pandas=False).slice(0, 5) for column in values])
+    rows = [list(row) for row in zip(*values, strict=True)]
+    together = features.decode([pa.array(rows, pa.list_(kind), from_pandas=False)])
+    assert apart.rows.dtype == features.dtype
+    assert apart.bad == together.bad == {"null feature": 2, "NaN feature": 1, "infinite feature": 1}
+    np.testing.assert_array_equal(apart.good, together.good)
+    np.testing.assert_array_equal(apart.usable()[0], together.usable()[0])
+
+
 def test_a_slice_with_nulls_decodes_to_its_own_rows() -> None:
     lists = ROWS.tolist()
     lists[12], lists[15] = None, [1.0, None, 2.0]
