@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark import cloudpickle
 from pyspark.ml.clustering import GaussianMixture as PysparkMixture
 from pyspark.ml.feature import VectorAssembler
 from pyspark.sql import DataFrame, SparkSession
@@ -25,6 +27,9 @@ from gmm_spark.core.sampling import CHUNK_ROWS, component_counts, draw_chunk
 from gmm_spark.spark.features import resolve_features
 from gmm_spark.spark.packed import PackedTable
 from gmm_spark.spark.scoring import as_arrow_udf
+
+# Executors do not have this module: what tasks take of it travels with them.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
 
 
 class Bench:
