@@ -30,9 +30,8 @@ SAMPLE_ROWS = 100_000
 # parameters, by which the likelihoods of starts differ at random (about one nat in two for each parameter, in all).
 _RANKING_ITERATIONS = 10
 _RANKING_ROWS, _RANKING_ROWS_A_PARAMETER = 20_000, 20
-# Iterations on the sample of the best few, to bring them near their fixed points, and after how many of these a
-# search for one start alone keeps the best.
-_SAMPLE_ITERATIONS, _CONTEST_ITERATIONS = 100, 20
+# Iterations on the sample of the best few, to bring them near their fixed points.
+_SAMPLE_ITERATIONS = 100
 # Starts that go on over the full table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 2
@@ -154,11 +153,13 @@ def finalists(
     if settings.sample_rows == 0:
         return list(starts)
     trial = trial_of(table, sample)
+    decided_after = _RANKING_ITERATIONS
     try:
         most = max(_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER * starts[0].n_parameters)
         if len(starts) > _FINALISTS and sample[0].shape[1] > most:
             starts = _ranked(_part_of(trial, most, settings.seed), starts, settings)[:_FINALISTS]
-        contest = _CONTEST_ITERATIONS if at_most == 1 else None
+            decided_after *= 2  # since they begin anew
+        contest = decided_after if at_most == 1 else None
         near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial, contest=contest)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
