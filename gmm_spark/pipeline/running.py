@@ -17,7 +17,7 @@ from gmm_spark.pipeline.command_line import load
 from gmm_spark.pipeline.configuration import JobConfiguration
 from gmm_spark.pipeline.exits import ExitCode, exit_code
 from gmm_spark.pipeline.secrets import redact, secrets_of
-from gmm_spark.pipeline.session import open_session
+from gmm_spark.pipeline.session import Surroundings, open_session
 from gmm_spark.pipeline.tables import first_line
 
 if TYPE_CHECKING:
@@ -54,19 +54,23 @@ def _outcome(
     job: Callable[[SparkSession, Configuration], None], model: type[Configuration], arguments: Sequence[str] | None
 ) -> ExitCode:
     secrets: list[str] = []
+    before = Surroundings.now()
     try:
         configuration = load(model, arguments)
         secrets = secrets_of(configuration)
         with _terminated_as_interrupted(), open_session(configuration) as spark:
             job(spark, configuration)
     except KeyboardInterrupt:
+        before.restore()
         return _fail(model.job, ExitCode.FAILURE, "interrupted", "Nothing was published. Run it again.")
     except Exception as error:
-        told = _translated(error)
+        told, trace = _translated(error), ""
         code = exit_code(told)
         if not isinstance(told, GmmSparkError):
-            print(redact(traceback.format_exc(), secrets), file=sys.stderr)
+            trace = traceback.format_exc() + "\n"
             told = RuntimeError(f"{type(error).__name__}: {first_line(_text(error))}")
+        before.restore()  # nothing of Spark is to speak after the last line
+        print(redact(trace, secrets), end="", file=sys.stderr)
         return _fail(model.job, code, redact(str(told), secrets), code.remedy)
     return ExitCode.DONE
 

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from gmm_spark.pipeline.configuration import JobConfiguration
 from gmm_spark.pipeline.secrets import reveal
@@ -26,8 +27,7 @@ _LEAVE = 15.0
 def open_session(configuration: JobConfiguration) -> Iterator[SparkSession]:
     """Begin a session with spark-submit's settings under the configuration's own, and stop it at the end.
 
-    Run as ``python jobs/….py`` with no master set anywhere, Spark itself chooses ``local[*]``. After an error
-    nothing of Spark is left when it is raised on: what the job says then are the last words on stderr.
+    Run as ``python jobs/….py`` with no master set anywhere, Spark itself chooses ``local[*]``.
     """
     from pyspark.sql import SparkSession
 
@@ -39,18 +39,13 @@ def open_session(configuration: JobConfiguration) -> Iterator[SparkSession]:
         builder = builder.appName(name)
     for key, value in reveal(configuration.run.spark).items():
         builder = builder.config(key, value)
-    before = threading.enumerate()
+    session = builder.getOrCreate()
     try:
-        session = builder.getOrCreate()
-        try:
-            if not is_remote(session):
-                _prepare(session)
-            yield session
-        finally:
-            _stop(session)
-    except BaseException:
-        _leave_jvm(before)
-        raise
+        if not is_remote(session):
+            _prepare(session)
+        yield session
+    finally:
+        _stop(session)
 
 
 def _stop(session: SparkSession) -> None:
@@ -61,28 +56,50 @@ def _stop(session: SparkSession) -> None:
             session.stop()
 
 
-def _leave_jvm(before: Sequence[threading.Thread]) -> None:
-    """End the JVM, if it is ours, and the threads that pyspark began, and wait for them.
+@dataclass(frozen=True)
+class Surroundings:
+    """What this process had before a job began: the connection to a JVM, if there was one, and threads."""
 
-    Each may write to stderr at any time: the JVM until its last hook has run, for itself and for its Python
-    workers, whose stderr it copies; and, once the JVM has died, py4j's thread that releases Java's objects.
-    """
+    gateway: Any
+    threads: frozenset[threading.Thread]
+
+    @classmethod
+    def now(cls) -> Surroundings:
+        """Look around."""
+        return cls(_gateway(), frozenset(threading.enumerate()))
+
+    def restore(self) -> None:
+        """End the JVM that was begun since, if it is ours, and pyspark's threads, and wait for them.
+
+        Each may write to stderr at any time: the JVM until its last hook has run, for itself and for its Python
+        workers, whose stderr it copies; and, once the JVM has died, py4j's thread that releases Java's objects.
+        Errors of Spark's have no text any more afterwards: they ask the JVM for it.
+        """
+        gateway = _gateway()
+        if gateway is None or gateway is self.gateway:
+            return
+        from pyspark import SparkContext
+
+        SparkContext._gateway = SparkContext._jvm = None  # a later session would begin a JVM of its own
+        deadline = time.monotonic() + _LEAVE
+        process = gateway.proc
+        if process is not None:  # None where spark-submit's JVM began this process
+            with suppress(OSError):
+                process.stdin.close()  # which the JVM takes as its end
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LEAVE)
+        gateway.shutdown()
+        for thread in set(threading.enumerate()) - self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _gateway() -> Any:
+    """The connection to the JVM; None where there is none, and over Spark Connect."""
+    if "pyspark" not in sys.modules:  # which a faulty configuration is told without
+        return None
     from pyspark import SparkContext
 
-    gateway = SparkContext._gateway
-    if gateway is None:
-        return
-    SparkContext._gateway = SparkContext._jvm = None  # a later session would begin a JVM of its own
-    deadline = time.monotonic() + _LEAVE
-    process = gateway.proc
-    if process is not None:  # None where spark-submit's JVM began this process
-        with suppress(OSError):
-            process.stdin.close()  # which the JVM takes as its end
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_LEAVE)
-    gateway.shutdown()
-    for thread in set(threading.enumerate()) - set(before):
-        thread.join(max(0.0, deadline - time.monotonic()))
+    return SparkContext._gateway
 
 
 def is_remote(session: SparkSession) -> bool:

@@ -1,6 +1,7 @@
 """A job that fails, and tells on stdout what of Spark was still there when it said its last words.
 
-``python fail.py refuse`` raises an error of ours; ``python fail.py kill`` loses its JVM in the middle of a call.
+``python fail.py refuse`` raises an error of ours, ``worker`` one in a task, ``analysis`` has Spark raise one of its
+own, and ``kill`` loses its JVM in the middle of a call.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ def same(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield from batches
 
 
+def refuse(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Refuse rows."""
+    raise DataError("refused in a task")
+
+
 def fail(spark: SparkSession, configuration: SampleConfiguration) -> None:
     """Use Spark a little, then fail."""
     global jvm
@@ -39,6 +45,10 @@ def fail(spark: SparkSession, configuration: SampleConfiguration) -> None:
     spark.range(2).mapInArrow(same, "id long").collect()
     if sys.argv[1] == "refuse":
         raise DataError("refused")
+    if sys.argv[1] == "worker":
+        spark.range(2).mapInArrow(refuse, "id long").collect()
+    if sys.argv[1] == "analysis":
+        spark.range(2).select("nothing")
     os.kill(jvm, signal.SIGSTOP)  # the next call is sent, and never read: its connection is reset, not closed
     subprocess.Popen(["sh", "-c", f"sleep 1; kill -KILL {jvm}"])
     spark.range(1).count()

@@ -146,11 +146,22 @@ def test_a_driver_whose_jvm_has_died_publishes_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "reason"), [("refuse", "refused"), ("kill", "Spark's JVM has ended")])
-def test_nothing_of_spark_is_left_to_speak_after_a_failed_job(how: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "reason", "code"),
+    [
+        ("refuse", "refused", 3),
+        ("worker", "refused in a task", 3),
+        ("analysis", "[UNRESOLVED_COLUMN", 3),
+        ("kill", "Spark's JVM has ended", 1),
+    ],
+)
+def test_a_failed_job_tells_why_and_nothing_of_spark_is_left_to_speak_after_it(
+    how: str, reason: str, code: int
+) -> None:
     command = [PYTHON, str(ROOT / "tests" / "jobs" / "fail.py"), how]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120, check=False)
     failed, last = done.stderr.splitlines()[-2:]
     assert failed.startswith(f"sample failed: {reason}")
-    assert last.startswith("sample ended with exit code ")
+    assert last.startswith(f"sample ended with exit code {code}. ")
+    assert done.returncode == code
     assert done.stdout == "left: [] JVM: \n"
