@@ -144,7 +144,7 @@ def _per_component(segment: Segment, dtype: np.dtype[Any]) -> list[Block]:
 def exponentiate(terms: Block) -> None:
     """Take exp() in place of logarithms that are at most 0, keeping clear of denormal results.
 
-    Where there would be any, results are rounded to a multiple of ``_FAR`` / 2^24, or / 2^53 in float64: the smallest
+    Where there would be any, results are rounded to a multiple of ``_FAR`` / 2^23, or / 2^52 in float64: the smallest
     become 0, and sums of no less than ``_FAR`` stay exact to rounding.
     """
     least, far = _LEAST[terms.dtype.name], _FAR[terms.dtype.name]

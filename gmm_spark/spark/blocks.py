@@ -54,7 +54,7 @@ class Handle:
     Attributes
     ----------
     partition : int
-        Number of the first of the table's partitions that it read a row of.
+        What it goes by among the table's: see :func:`numbered`.
     path : str
         File of the blocks; empty where there are no rows, or where the blocks stream through Spark.
     rows, block_rows : int
@@ -148,12 +148,16 @@ def gather_blocks(
         yield np.ascontiguousarray(buffer[:, :filled]), None if weights is None else weights[:filled]
 
 
-def numbered(stream: Iterator[pa.RecordBatch]) -> tuple[int, Iterator[pa.RecordBatch]]:
-    """Return the number of the first partition that a task reads a row of, and its batches without that column."""
+def numbered(stream: Iterator[pa.RecordBatch], by_task: bool) -> tuple[int, Iterator[pa.RecordBatch]]:
+    """Return the number that a task goes by, and its batches without the column of partitions.
+
+    It is that of the first partition that the task reads a row of, or its own ``by_task``.
+    """
     for first in stream:
         if first.num_rows:
             columns = range(first.num_columns - 1)
-            return first.column(SOURCE)[0].as_py(), (batch.select(columns) for batch in chain([first], stream))
+            number = _task() if by_task else first.column(SOURCE)[0].as_py()
+            return number, (batch.select(columns) for batch in chain([first], stream))
     return _EMPTY + _task(), iter(())
 
 
@@ -164,11 +168,12 @@ class WriteBlocks:
     features: Features
     run: str
     strict: bool
+    by_task: bool
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack what one task reads."""
         spare_what_is_loaded()
-        partition, stream = numbered(stream)
+        partition, stream = numbered(stream, self.by_task)
         directories = _local_directories()
         directory = directories[_task() % len(directories)]  # partitions' numbers may have gaps of one length
         # Not named by attempt: one task may come to pack two partitions, where Spark had lost both their handles.
@@ -206,11 +211,12 @@ class StreamBlocks:
 
     features: Features
     strict: bool
+    by_task: bool
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack what one task reads."""
         spare_what_is_loaded()
-        partition, stream = numbered(stream)
+        partition, stream = numbered(stream, self.by_task)
         bad: Counter[str] = Counter()
         moments, rows = Moments.zero(self.features.width), 0
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):

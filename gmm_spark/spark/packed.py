@@ -103,6 +103,7 @@ class PackedTable:
         self._strict = strict
         self._run = uuid.uuid4().hex[:12]
         self._rebuilds = 0
+        self._by_task = False
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self.streaming = encrypted if streaming is None else streaming
         self._blocks: DataFrame | None = None
@@ -201,6 +202,8 @@ class PackedTable:
         """Pack again after a miss; the rows must be those of the first time, in whatever order."""
         self._rebuilds += 1
         if self._rebuilds > MAX_REBUILDS:
+            if self.streaming:
+                raise ResourceError("a pass gave no answer although its blocks came through Spark: please report this")
             warnings.warn(
                 f"blocks were not found where they were written after packing {self._rebuilds} times; "
                 "streaming them through Spark from here on, which is slower (see spark.locality.wait)",
@@ -226,9 +229,9 @@ class PackedTable:
         # each still reads one.
         rows = rows.coalesce(PACK_TASKS + PACK_TASKS_PER_CORE * self._cores)
         if self.streaming:
-            blocks = rows.mapInArrow(StreamBlocks(self.features, self._strict), STREAM_SCHEMA)
+            blocks = rows.mapInArrow(StreamBlocks(self.features, self._strict, self._by_task), STREAM_SCHEMA)
         else:
-            task = WriteBlocks(self.features, self._run, self._strict)
+            task = WriteBlocks(self.features, self._run, self._strict, self._by_task)
             blocks = rows.mapInArrow(task, HANDLE_SCHEMA)
         self._blocks = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
         found = blocks.where("moments is not null").select("handle", "moments").collect()
@@ -239,6 +242,11 @@ class PackedTable:
         failures = [handle.failure for handle, _ in packed if handle.failure]
         if failures:
             raise ResourceError(failures[0])
+        if len({handle.partition for handle, _ in packed}) < len(packed):
+            # Rows that the driver itself holds: Spark numbers them there, before it parts them.
+            self._by_task = True
+            self._remove_files()
+            return self._pack()
         return [handle for handle, _ in packed], moments
 
     @property
@@ -270,7 +278,7 @@ class PackedTable:
         """
         if self.n_partitions <= 2 and self.rows < 2 * MIN_TASK_ROWS:
             return
-        cores = self._cores
+        self._cores = cores = self._count_cores()  # again: executors may have come while the table was read
         spread = min(cores, self.rows // MIN_TASK_ROWS)
         if self.n_partitions < spread:
             self._remove_files()

@@ -284,7 +284,7 @@ def test_memory_does_not_grow_with_the_partition(tmp_path: Path, monkeypatch: py
     plan = plan_pass([rough_start(np.random.default_rng(0).normal(size=(9, 4)))], np.zeros(4), np.ones(4))
 
     def pack(batches: int) -> Handle:
-        (answer,) = WriteBlocks(features, "run", strict=True)(batch for _ in range(batches))
+        (answer,) = WriteBlocks(features, "run", strict=True, by_task=False)(batch for _ in range(batches))
         return Handle.from_json(answer.column("handle")[0].as_py())
 
     def one_pass(handle: Handle) -> None:
@@ -401,13 +401,13 @@ def test_a_task_goes_by_the_partition_it_reads_not_by_its_own_number(monkeypatch
         pa.RecordBatch.from_pydict({"c0": np.arange(float(len(source))), SOURCE: pa.array(source, pa.int32())})
         for source in ([], [7, 7], [3])
     ]
-    number, rest = numbered(iter(batches))
+    number, rest = numbered(iter(batches), by_task=False)
     assert number == 7
     assert [batch.to_pydict() for batch in rest] == [{"c0": [0.0, 1.0]}, {"c0": [0.0]}]
-    first, nothing = numbered(iter(batches[:1]))
+    first, nothing = numbered(iter(batches[:1]), by_task=False)
     monkeypatch.setattr(blocks_module, "_task", lambda: 3)
     assert list(nothing) == []
-    assert 1 << 30 <= first != numbered(iter([]))[0]
+    assert 1 << 30 <= first != numbered(iter([]), by_task=False)[0]
 
 
 @pytest.mark.usefixtures("five_tasks")
@@ -525,3 +525,14 @@ def test_shares_of_tables_of_any_size_can_be_drawn() -> None:
     quotas = shares_of([6 * 10**9, 3 * 10**9], 100_000, np.random.default_rng(0))
     assert quotas.sum() == 100_000
     assert quotas[0] == pytest.approx(2 / 3 * 100_000, rel=0.02)
+
+
+def test_rows_that_the_driver_holds_are_packed_under_numbers_of_their_own(spark: SparkSession) -> None:
+    """Spark works out the partitions' numbers on the driver, where all rows are of one."""
+    held = spark.createDataFrame(pa.table({"x": np.arange(10.0), "y": np.arange(10.0)}))
+    with PackedTable(held, found_features(held, input_cols=["x", "y"])) as packed:
+        assert packed.n_partitions > 1
+        assert len(set(packed._partitions())) == packed.n_partitions
+        rows, _ = packed.sample(100, 0)
+        np.testing.assert_array_equal(np.sort(rows[0]), np.arange(10.0))
+    assert packed._rebuilds == 0
