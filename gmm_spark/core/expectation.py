@@ -3,7 +3,9 @@
 Two matrix products a block do the work, ``L = Theta @ Phi`` for the E step and ``T = Phi @ R`` for all
 sums of the M step (design of the features in :mod:`gmm_spark.core.plan`). Components behind the gate
 are overwritten by the accurate kernel, which subtracts the component's own mean first and whitens with
-its precision factor; its sums are about that mean and land in the same layout.
+its precision factor; its sums are about that mean and land in the same layout. Where a mixture is large
+and a row's responsibilities are few, the M step leaves out those that add nothing
+(:mod:`gmm_spark.core.sparse`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from gmm_spark.core import products
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.plan import Plan, Segment, quadratic_order
 from gmm_spark.core.quantiles import N_BINS, bin_weights
+from gmm_spark.core.sparse import FEW, WINDOW, SparseSums, matters
 
 # Bytes of work buffers a kernel fills before it multiplies. Fewer cost calls, more fall out of L3.
 WORK_BYTES = 1 << 22
@@ -29,6 +32,8 @@ _FAR = {"float64": 2.0**-930, "float32": 2.0**-93}
 _LEAST = {"float64": -708.0, "float32": -87.0}
 # Share of a chunk's rows from which it is worked again as a whole.
 _MANY_FAR = 1 / 16
+# Share of a chunk's rows up to which the accurate kernel's sums pick those that matter to a component.
+_HALF = 1 / 2
 
 
 class Accumulator(Protocol):
@@ -54,10 +59,16 @@ class Kernel:
         d, dtype = plan.n_features, np.dtype(plan.dtype)
         per_row = dtype.itemsize * (plan.n_expanded + 2 * plan.most_components + 2 * d)
         self.chunk = int(np.clip(WORK_BYTES // per_row, _MIN_CHUNK, _MAX_CHUNK)) // products.SLICE * products.SLICE
-        self._features = np.empty(plan.n_expanded * self.chunk, dtype)
-        self._log_prob = np.empty(plan.most_components * self.chunk, dtype)
-        self._work = np.empty(d * self.chunk, dtype)
-        self._center, self._inverse_scale = plan.center[:, None], (1.0 / plan.scale)[:, None]
+        self._features = products.buffer(plan.n_expanded * self.chunk, dtype)
+        self._log_prob = products.buffer(plan.most_components * self.chunk, dtype)
+        self._work = products.buffer(d * self.chunk, dtype)
+        # Subtracted in float64 unless rows have the product's type: the centre may be far from zero. In that type the
+        # centre goes in two parts, so that of it no more than a rounding of what is left is lost.
+        self._exact_center = plan.center[:, None]
+        self._center = self._exact_center.astype(dtype)
+        rest = (self._exact_center - self._center).astype(dtype)
+        self._center_rest = rest if rest.any() else None
+        self._inverse_scale = (1.0 / plan.scale)[:, None].astype(dtype)
         self._coefficients = [s.coefficients.astype(dtype) for s in plan.segments]
         self._factors = [_per_component(s, dtype) for s in plan.segments]
         self._means = [s.means.astype(dtype)[:, :, None] for s in plan.segments]
@@ -73,9 +84,13 @@ class Kernel:
         features = self._features[: self.plan.n_expanded * m].reshape(-1, m)
         features[0] = 1.0
         z = features[1 : 1 + d]
-        # Subtracted in float64 whatever the product's type: the centre may be far from zero.
-        np.subtract(rows, self._center, out=z, casting="same_kind")
-        z *= self._inverse_scale.astype(z.dtype)
+        if rows.dtype == z.dtype:
+            np.subtract(rows, self._center, out=z)
+            if self._center_rest is not None:
+                z -= self._center_rest
+        else:
+            np.subtract(rows, self._exact_center, out=z, casting="same_kind")
+        z *= self._inverse_scale
         at, gap = 1 + d, 0
         while at < len(features):
             # Contiguous as they are, the rows of one gap are one long product for numpy.
@@ -123,6 +138,9 @@ class Kernel:
 
     def centred_moments(self, z: Block, i: int, j: int, responsibilities: Block) -> tuple[Block, Block]:
         """Weighted sum (d,) and second moment, (d,) or (d, d), of rows about the mean of segment i's component j."""
+        found = matters(responsibilities, _HALF)
+        if found is not None:
+            z, responsibilities = z[:, found], responsibilities[found]
         centred = self._centred(z, self._means[i][j])
         first = np.asarray(centred @ responsibilities)
         if self.plan.segments[i].axis_aligned:
@@ -193,9 +211,14 @@ class StatisticsAccumulator:
         self._weight_sum = 0.0
         self._log_likelihood = np.zeros(len(plan.segments))
         self._sums = [np.zeros(s.coefficients.shape[::-1]) for s in plan.segments]
-        self._total = np.empty(self.kernel.chunk, plan.dtype)
+        self._total = products.buffer(self.kernel.chunk, plan.dtype)
         self._ones = np.ones(k, plan.dtype)
-        self._turned = np.empty(k * self.kernel.chunk, plan.dtype)
+        self._turned = products.buffer(k * self.kernel.chunk, plan.dtype)
+        # Of segments so large that it pays to look for the responsibilities that matter, what these make; and the
+        # points they belong to, [1, z] row by row, until they are multiplied.
+        self._sparse = [SparseSums(s.n_components, d) if s.worth_sifting else None for s in plan.segments]
+        window = -(-WINDOW // self.kernel.chunk) * self.kernel.chunk if any(self._sparse) else 0
+        self._points, self._gathered = np.empty((window, 1 + d), plan.dtype), 0
         # The quadratic sums that do not come out of the shared product.
         self._shared_scatter = np.zeros((d, d)) if any(s.shares_scatter for s in plan.segments) else None
         # What the accurate kernel sums for its components: weight and first moment, (1 + d,), and the second.
@@ -221,23 +244,46 @@ class StatisticsAccumulator:
         if self._shared_scatter is not None:
             weighted = z if sample_weight is None else z * sample_weight.astype(z.dtype)
             self._shared_scatter += weighted @ z.T
+        gathered = False
         for i, (segment, sums) in enumerate(zip(self.plan.segments, self._sums, strict=True)):
-            terms, factor = self._expect(features, i, sample_weight)
+            shares = self._expect(features, i, sample_weight)
             for j, (first, second) in self._own[i].items():
-                resp = terms[j] * factor
-                own_first, own_second = self.kernel.centred_moments(z, i, j, resp)
-                first[0] += resp.sum(dtype=np.float64)
+                own_first, own_second = self.kernel.centred_moments(z, i, j, shares[j])
+                first[0] += shares[j].sum(dtype=np.float64)
                 first[1:] += own_first
                 second += own_second
-            if segment.expanded:
-                products.accumulate(features[: len(sums)], terms, factor, sums, self._turned)
+            if self._gather(i, shares, sample_weight):
+                gathered = True
+            elif segment.expanded:
+                products.accumulate(features[: len(sums)], shares, sums, self._turned)
+        if gathered:
+            end = self._gathered + rows.shape[1]
+            self._points[self._gathered : end] = features[: 1 + self.plan.n_features].T
+            self._gathered = end
+            if end + self.kernel.chunk > len(self._points):
+                self._multiply_gathered()
 
-    def _expect(self, features: Block, i: int, sample_weight: Array | None) -> tuple[Block, Array]:
-        """Terms (k, m) and factors (m,) whose products are segment i's weighted responsibilities.
+    def _gather(self, i: int, shares: Block, sample_weight: Array | None) -> bool:
+        """Keep the responsibilities of segment i that matter, if they are few and it is worth while."""
+        sparse = self._sparse[i]
+        if sparse is None:
+            return False
+        shares[self.plan.segments[i].accurate] = 0.0
+        found = matters(shares, FEW, 1.0 if sample_weight is None else float(sample_weight.mean()))
+        if found is not None:
+            sparse.gather(shares, found, self._gathered)
+        return found is not None
 
-        The log-likelihood is added up on the way. No log-density exceeds the segment's peak, so that exp() cannot
-        overflow and no largest term need be looked for. Where all terms of a row nearly vanish, that row is worked
-        again about its largest.
+    def _multiply_gathered(self) -> None:
+        for sparse in filter(None, self._sparse):
+            sparse.multiply(self._points[: self._gathered])
+        self._gathered = 0
+
+    def _expect(self, features: Block, i: int, sample_weight: Array | None) -> Block:
+        """Weighted responsibilities (k, m) of segment i; the log-likelihood is added up on the way.
+
+        No log-density exceeds the segment's peak, so that exp() cannot overflow and no largest term need be looked for.
+        Where all terms of a row nearly vanish, that row is worked again about its largest.
         """
         segment, far_below = self.plan.segments[i], _FAR[self.plan.precision]
         terms = self.kernel.weighted_log_prob(features, i)
@@ -256,15 +302,22 @@ class StatisticsAccumulator:
             log_density[far] = far_density
         if sample_weight is None:
             self._log_likelihood[i] += log_density.sum(dtype=np.float64) + m * segment.peak
-            return terms, np.reciprocal(total, out=total)
-        self._log_likelihood[i] += (log_density.astype(np.float64) + segment.peak) @ sample_weight
-        return terms, np.divide(sample_weight, total, out=total, casting="same_kind")
+            terms *= np.reciprocal(total, out=total)
+        else:
+            self._log_likelihood[i] += (log_density.astype(np.float64) + segment.peak) @ sample_weight
+            terms *= np.divide(sample_weight, total, out=total, casting="same_kind")
+        return terms
 
     def vector(self) -> Array:
         """Return all sums so far, laid out as the plan says."""
         d = self.plan.n_features
         i, j = quadratic_order(d)
+        self._multiply_gathered()
         sums, pooled = [s.T.copy() for s in self._sums], []
+        for table, sparse in zip(sums, self._sparse, strict=True):
+            if sparse is not None:
+                table[:, : 1 + d] += sparse.sums[:, 0]
+                table[:, 1 + d :] += sparse.sums[:, 1 + i, 1 + j]
         for segment, table, own in zip(self.plan.segments, sums, self._own, strict=True):
             if segment.pooled:
                 scatter = self._shared_scatter if segment.shares_scatter else sum(second for _, second in own.values())
@@ -296,7 +349,7 @@ class EvaluationAccumulator:
         self._entropy = np.zeros(len(plan.segments))
         self._cluster_sizes = np.zeros(plan.n_components)
         self._histograms = np.zeros((len(plan.segments) if log_densities else 0, N_BINS))
-        self._shares = np.empty(plan.most_components * self.kernel.chunk, plan.dtype)
+        self._shares = products.buffer(plan.most_components * self.kernel.chunk, plan.dtype)
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
         """Fold in rows (d, m), with weights (m,) where the table has them."""

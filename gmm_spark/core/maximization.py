@@ -15,7 +15,7 @@ from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.errors import DataError, DegenerateComponentError
 
 # Below this share of the total weight a component has starved: its moments would be rounding noise.
-_STARVED_SHARE = 1e-15
+STARVED_SHARE = 1e-15
 
 
 def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floor: Array) -> MixtureParameters:
@@ -85,7 +85,7 @@ def _estimates(
     if not statistics.weight_sum > 0:
         raise DataError("the rows' weights sum to 0; give at least one row a positive weight")
     structure = previous.structure
-    starved = statistics.resp_sum <= _STARVED_SHARE * statistics.weight_sum
+    starved = statistics.resp_sum <= STARVED_SHARE * statistics.weight_sum
     resp_sum = np.where(starved, 1.0, statistics.resp_sum)
     offsets = np.where(starved[:, None], 0.0, statistics.first / resp_sum[:, None])
     means = np.where(starved[:, None], previous.means, statistics.reference + offsets)

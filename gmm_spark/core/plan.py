@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.covariance import Array
 from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.sparse import SIFTING_COST, WORTH_SIFTING
 from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.errors import ParameterError
 
@@ -75,6 +76,12 @@ class Segment:
     def expanded(self) -> bool:
         """False where every component takes the accurate kernel, and none needs the expanded features."""
         return not bool(self.accurate.all())
+
+    @property
+    def worth_sifting(self) -> bool:
+        """True where sums of cross products are so many that responsibilities of nothing are worth looking for."""
+        k, features = self.coefficients.shape
+        return self.expanded and self.covariance_type == "full" and k * (features - SIFTING_COST) >= WORTH_SIFTING
 
     @property
     def pooled(self) -> bool:

@@ -10,9 +10,12 @@ anyway are left whole.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from gmm_spark.core.covariance import Array, Block
+from gmm_spark.core.covariance import Block
 
+# Bytes.
+_CACHE_LINE = 64
 # Columns of a slice. Not a multiple of a power of two times 8, or the rows of a slice share cache sets.
 SLICE = 376
 # Multiplications of a slice up to which OpenBLAS packs nothing (its 100 cubed).
@@ -20,6 +23,18 @@ SMALL_PRODUCT = 10**6
 # Multiplications of a slice from which its small kernels repay that responsibilities are first laid out row by row:
 # 1.5 times faster for 153 features by 16 components, while turning costs as much as the whole product of 15 by 8.
 WORTH_TURNING = 400_000
+
+
+def buffer(size: int, dtype: DTypeLike) -> Block:
+    """Make room for so many elements, from a cache line's beginning on.
+
+    numpy's own begin 16 bytes beyond one, and every wide store then touches two: products of features took twice as
+    long.
+    """
+    dtype = np.dtype(dtype)
+    room = np.empty(size * dtype.itemsize + _CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % _CACHE_LINE
+    return room[start : start + size * dtype.itemsize].view(dtype)
 
 
 def evaluate(coefficients: Block, features: Block, out: Block) -> None:
@@ -32,20 +47,15 @@ def evaluate(coefficients: Block, features: Block, out: Block) -> None:
         np.matmul(coefficients, features[:, whole:], out=out[:, whole:])
 
 
-def accumulate(features: Block, terms: Block, factor: Array, sums: Block, work: Block) -> None:
-    """Add ``features @ (terms * factor).T``, (D, m) times (m, k), to sums (D, k) of float64.
-
-    Terms (k, m) are overwritten; factor is (m,), work a buffer of at least k * m.
-    """
-    (k, m), size = terms.shape, len(features) * len(terms)
+def accumulate(features: Block, shares: Block, sums: Block, work: Block) -> None:
+    """Add ``features @ shares.T``, (D, m) times (m, k), to sums (D, k) of float64; work holds k * m at least."""
+    (k, m), size = shares.shape, len(features) * len(shares)
     whole = _sliced(size, m)
+    turned, stack = shares.T, _slices(shares[:, :whole]).transpose(0, 2, 1)
     if WORTH_TURNING <= size * SLICE <= SMALL_PRODUCT:
         turned = work[: m * k].reshape(m, k)
-        np.multiply(terms.T, factor[:, None], out=turned)
+        np.copyto(turned, shares.T)
         stack = turned[:whole].reshape(-1, SLICE, k)
-    else:
-        terms *= factor
-        turned, stack = terms.T, _slices(terms[:, :whole]).transpose(0, 2, 1)
     if whole:
         sums += np.matmul(_slices(features[:, :whole]), stack).sum(axis=0, dtype=np.float64)
     if whole < m:

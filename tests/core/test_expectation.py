@@ -185,13 +185,37 @@ def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, mo
 def test_products_in_any_form_are_plain_products(m, limit, turned_from, rng, monkeypatch):
     monkeypatch.setattr(products, "SMALL_PRODUCT", limit)
     monkeypatch.setattr(products, "WORTH_TURNING", turned_from)
-    coefficients, features, terms = rng.normal(size=(3, 7)), rng.normal(size=(9, m))[:7], rng.normal(size=(3, m))
-    factor, work = rng.normal(size=m), np.full(4 * m, np.nan)
-    log_prob, sums, expected = np.full((3, m), np.nan), np.ones((7, 3)), 1.0 + features @ (terms * factor).T
+    coefficients, features, shares = rng.normal(size=(3, 7)), rng.normal(size=(9, m))[:7], rng.normal(size=(3, m))
+    log_prob, work = np.full((3, m), np.nan), np.full(4 * m, np.nan)
+    sums, expected = np.ones((7, 3)), 1.0 + features @ shares.T
     products.evaluate(coefficients, features, log_prob)
-    products.accumulate(features, terms, factor, sums, work)
+    products.accumulate(features, shares, sums, work)
     np.testing.assert_allclose(log_prob, coefficients @ features, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(sums, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 7, 4096, 100_003])
+def test_buffers_begin_with_a_cache_line(size, dtype):
+    room = products.buffer(size, dtype)
+    assert (room.shape, room.dtype, room.ctypes.data % 64) == ((size,), dtype, 0)
+    room[:] = 1.0
+
+
+@needs_longdouble
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("stored", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0.0, 1e3 + 1 / 3, 1e8])
+def test_centred_rows_are_good_to_a_rounding(offset, stored, precision, rng):
+    rows = (offset + rng.normal(size=(D, 200))).astype(stored)
+    exact = rows.astype(np.longdouble)
+    table = ArrayTable(rows.astype(float))
+    parameters = random_mixture("full", K, D, rng, spread=1.0)
+    kernel = Kernel(plan_pass([parameters], table.moments.mean, table.moments.scale, precision))
+    z = kernel.expand(rows)[1 : 1 + D]
+    expected = (exact - table.moments.mean[:, None]) / table.moments.scale[:, None]
+    # Four roundings at most: of the centre's second part, of two differences and of the product with 1 / scale.
+    np.testing.assert_allclose(z, expected.astype(float), rtol=5 * float(np.finfo(precision).eps), atol=1e-12)
 
 
 @needs_longdouble
