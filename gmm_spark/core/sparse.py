@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.maximization import STARVED_SHARE
+from gmm_spark.core.products import SLICE
 
 # Rows whose responsibilities are gathered before they are multiplied. Fewer make smaller products and more calls.
 WINDOW = 3000
@@ -25,7 +26,7 @@ WINDOW = 3000
 # 32 a third of the whole pass, 100 of 16 nothing.
 SIFTING_COST, WORTH_SIFTING = 75, 8_000
 # Share of responsibilities that matter from which the full product is faster.
-FEW = 1 / 12
+FEW = 1 / 8
 # Of the rounding of a sum of WINDOW rows, what responsibilities left out may add up to.
 _NOTHING = 2.0**-12
 
@@ -86,5 +87,6 @@ class SparseSums:
         weighted = picked * share[order, None]
         ends = np.cumsum(np.bincount(component, minlength=len(self.sums)))
         for j, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
-            if end > start:
-                self.sums[j] += picked[start:end].T @ weighted[start:end]
+            for at in range(start, end, SLICE):  # more are slower for BLAS, and less exact in float32
+                rows = slice(at, min(at + SLICE, end))
+                self.sums[j] += picked[rows].T @ weighted[rows]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixtureModel, MixtureParameters
 
@@ -25,13 +26,13 @@ def mixture(d: int, k: int, covariance_type: str, seed: int = 0, spread: float =
 def sampled_table(
     spark: SparkSession, data: Path, source: MixtureParameters, rows: int, precision: str, name: str
 ) -> DataFrame:
-    """Rows of a mixture as Parquet below ``data``, made once and read again; the name tells mixtures apart."""
+    """Rows of a mixture, in random order, as Parquet below ``data``, made once and read again; the name tells mixtures apart."""
     kind = "float" if precision == "float32" else "double"
     path = data / f"rows={rows}-d={source.n_features}-{name}-{kind}"
     if not (path / "_SUCCESS").exists():
-        # Rows come ordered by component; the order is of no matter to a pass.
+        # Rows are sampled component by component, as no table of a user lies; Spark shuffles them.
         drawn = GaussianMixtureModel(source).sample(spark, rows, 1, columns(source.n_features), precision=precision)
-        drawn.drop("component").write.mode("overwrite").parquet(str(path))
+        drawn.drop("component").orderBy(F.rand(1)).write.mode("overwrite").parquet(str(path))
     return spark.read.parquet(str(path))
 
 
