@@ -26,7 +26,7 @@ def mixture(d: int, k: int, covariance_type: str, seed: int = 0, spread: float =
 def sampled_table(
     spark: SparkSession, data: Path, source: MixtureParameters, rows: int, precision: str, name: str
 ) -> DataFrame:
-    """Rows of a mixture, in random order, as Parquet below ``data``, made once and read again; the name tells mixtures apart."""
+    """Rows of a mixture, in random order, as Parquet below ``data``, made once; the name tells mixtures apart."""
     kind = "float" if precision == "float32" else "double"
     path = data / f"rows={rows}-d={source.n_features}-{name}-{kind}"
     if not (path / "_SUCCESS").exists():
