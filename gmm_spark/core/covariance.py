@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 from gmm_spark.errors import DegenerateComponentError, ParameterError
 
@@ -219,18 +219,16 @@ def structure(name: str) -> CovarianceStructure:
 
 
 def _upper_precision_factor(covariance: Array, owner: str) -> Array:
-    try:
-        lower = cholesky(covariance, lower=True)
-        # A covariance that rounding alone makes definite factors without complaint; its factor is noise.
-        pivots = np.diag(lower) ** 2
-        if np.any(pivots <= np.finfo(float).eps * np.diag(covariance)):
-            raise LinAlgError("numerically singular")
-    except (LinAlgError, ValueError) as error:
+    # LAPACK without scipy's checks: for small matrices these take most of the time.
+    lower, failed = dpotrf(covariance, lower=1, clean=1)
+    # A covariance that rounding alone makes definite factors without complaint; its factor is noise.
+    if failed or not np.all(lower.diagonal() ** 2 > np.finfo(float).eps * covariance.diagonal()):
         raise DegenerateComponentError(
-            f"{owner} collapsed: its covariance is not positive definite ({error}); "
+            f"{owner} collapsed: its covariance is not positive definite; "
             "raise regCovar, lower k, or drop constant and duplicate features"
-        ) from error
-    upper: Array = solve_triangular(lower, np.eye(len(lower)), lower=True).T
+        )
+    inverse, _ = dtrtri(lower, lower=1)
+    upper: Array = inverse.T
     return upper
 
 

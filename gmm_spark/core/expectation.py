@@ -27,9 +27,9 @@ WORK_BYTES = 1 << 22
 _MIN_CHUNK, _MAX_CHUNK = 2 * products.SLICE, 24 * products.SLICE
 
 # Sums of exp(log-density - peak) below which the terms that underflow might matter: such rows are worked again.
-_FAR = {"float64": 2.0**-930, "float32": 2.0**-93}
+_FAR = {np.dtype(np.float64): 2.0**-930, np.dtype(np.float32): 2.0**-93}
 # Where exp() comes to the numbers that processors multiply a hundred times slower than others, the denormal ones.
-_LEAST = {"float64": -708.0, "float32": -87.0}
+_LEAST = {np.dtype(np.float64): -708.0, np.dtype(np.float32): -87.0}
 # Share of a chunk's rows from which it is worked again as a whole.
 _MANY_FAR = 1 / 16
 # Share of a chunk's rows up to which the accurate kernel's sums pick those that matter to a component.
@@ -165,7 +165,7 @@ def exponentiate(terms: Block) -> None:
     Where there would be any, results are rounded to a multiple of ``_FAR`` / 2^23, or / 2^52 in float64: the smallest
     become 0, and sums of no less than ``_FAR`` stay exact to rounding.
     """
-    least, far = _LEAST[terms.dtype.name], _FAR[terms.dtype.name]
+    least, far = _LEAST[terms.dtype], _FAR[terms.dtype]
     if terms.min(initial=0.0) >= least:
         np.exp(terms, out=terms)
         return
@@ -285,7 +285,7 @@ class StatisticsAccumulator:
         No log-density exceeds the segment's peak, so that exp() cannot overflow and no largest term need be looked for.
         Where all terms of a row nearly vanish, that row is worked again about its largest.
         """
-        segment, far_below = self.plan.segments[i], _FAR[self.plan.precision]
+        segment, far_below = self.plan.segments[i], _FAR[features.dtype]
         terms = self.kernel.weighted_log_prob(features, i)
         (k, m), total = terms.shape, self._total[: features.shape[1]]
         exponentiate(terms)
@@ -369,7 +369,7 @@ class EvaluationAccumulator:
                 np.copyto(shares, terms)
                 exponentiate(shares)
                 # The share of less is 0, whose product with -inf would be NaN.
-                np.maximum(terms, _LEAST[self.plan.precision], out=terms)
+                np.maximum(terms, _LEAST[terms.dtype], out=terms)
                 total = shares.sum(axis=0)
                 log_total = np.log(total)
                 log_density = log_total + largest + segment.peak

@@ -9,14 +9,20 @@ Rows and parameters here are centred at the table's mean, as in EM.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gmm_spark.core.covariance import Array
+from gmm_spark.core.covariance import Array, structure
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.errors import DataError, ParameterError
+
+Cells: TypeAlias = list[tuple[NDArray[np.intp], Array]]
+"""Of each component the rows that it starts from, and their responsibilities."""
 
 # Lloyd steps of the "kmeans" start; assignments rarely move after this many.
 _LLOYD_STEPS = 20
@@ -69,11 +75,11 @@ def draw_start(
     if not weight.sum() > 0:
         raise DataError(f"the {rows.shape[1]} rows that starts are drawn from have no weight; give more rows a weight")
     scaled = rows / np.where(variance > 0, np.sqrt(variance), 1.0)[:, None]
-    responsibilities = START_MODES[mode](scaled, weight, k, rng)
+    cells = START_MODES[mode](scaled, weight, k, rng)
     if mode == "random_from_data":
-        means = responsibilities @ rows.T
+        means = np.concatenate([rows[:, own] for own, _ in cells], axis=1).T
         return [under_table_variance(means, variance, kind) for kind in covariance_types]
-    return [_from_responsibilities(rows, weight, responsibilities, variance, kind) for kind in covariance_types]
+    return _from_cells(rows, weight, cells, variance, covariance_types)
 
 
 def _seeds_by_distance(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
@@ -114,48 +120,56 @@ def _square_distance(rows: Array, lengths: Array, seeds: Array) -> Array:
     return distances
 
 
-def _assign(rows: Array, seeds: Array) -> Array:
-    nearest = _square_distance(rows, _square_lengths(rows), seeds).argmin(axis=0)
-    return np.asarray(nearest == np.arange(seeds.shape[1])[:, None], dtype=np.float64)
+def _nearest(rows: Array, seeds: Array) -> NDArray[np.intp]:
+    return np.asarray(_square_distance(rows, _square_lengths(rows), seeds).argmin(axis=0))
 
 
-def _by_seeds(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
-    return _assign(rows, _seeds_by_distance(rows, weight, k, rng))
+def _cells(labels: NDArray[np.intp], k: int) -> Cells:
+    """Each row whole to the component of its label."""
+    order = np.argsort(labels.astype(np.min_scalar_type(k)), kind="stable")  # of few bits: numpy sorts by digits
+    ends = np.cumsum([0, *np.bincount(labels, minlength=k)]).tolist()
+    return [(order[start:end], np.ones(end - start)) for start, end in pairwise(ends)]
 
 
-def _by_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+def _by_seeds(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    return _cells(_nearest(rows, _seeds_by_distance(rows, weight, k, rng)), k)
+
+
+def _by_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
     seeds = _seeds_by_distance(rows, weight, k, rng)
-    assigned = _assign(rows, seeds)
+    labels = _nearest(rows, seeds)
     for _ in range(_LLOYD_STEPS):
-        sizes = assigned @ weight
-        moved = np.where(sizes > 0, (rows * weight) @ assigned.T / np.maximum(sizes, np.finfo(float).tiny), seeds)
+        sizes = np.bincount(labels, weight, k)
+        sums = np.stack([np.bincount(labels, row * weight, k) for row in rows])
+        moved = np.where(sizes > 0, sums / np.maximum(sizes, np.finfo(float).tiny), seeds)
         if np.array_equal(moved, seeds):
             break
-        seeds, assigned = moved, _assign(rows, moved)
-    return assigned
+        seeds, labels = moved, _nearest(rows, moved)
+    return _cells(labels, k)
 
 
-def _by_rows(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
-    """One-hot picks of k distinct rows."""
+def _by_rows(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    """Picks of k distinct rows."""
     candidates = np.flatnonzero(weight > 0)
     shuffled = rng.choice(candidates, len(candidates), replace=False, p=weight[candidates] / weight[candidates].sum())
     picked: dict[bytes, int] = {}
     for i in shuffled:
         picked.setdefault((rows[:, i] + 0.0).tobytes(), i)  # + 0.0 makes -0.0 and 0.0 one value
         if len(picked) == k:
-            return np.asarray(np.arange(rows.shape[1]) == np.array(list(picked.values()))[:, None], dtype=np.float64)
+            return [(np.array([one]), np.ones(1)) for one in picked.values()]
     raise DataError(f"k={k} but the rows that starts are drawn from have {len(picked)} distinct values; lower k")
 
 
-def _at_random(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+def _at_random(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
     drawn = rng.random((k, rows.shape[1]))
-    return np.asarray(drawn / drawn.sum(axis=0))
+    drawn /= drawn.sum(axis=0)
+    return [(np.arange(rows.shape[1]), shares) for shares in drawn]
 
 
 # The mode whose rows are a completed sample.
 OVERSAMPLED = "k-means||"
 
-START_MODES: dict[str, Callable[[Array, Array, int, np.random.Generator], Array]] = {
+START_MODES: dict[str, Callable[[Array, Array, int, np.random.Generator], Cells]] = {
     "k-means++": _by_seeds,
     OVERSAMPLED: _by_seeds,
     "kmeans": _by_lloyd,
@@ -164,35 +178,38 @@ START_MODES: dict[str, Callable[[Array, Array, int, np.random.Generator], Array]
 }
 
 
-def _from_responsibilities(
-    rows: Array, weight: Array, responsibilities: Array, variance: Array, covariance_type: str
-) -> MixtureParameters:
-    """One M step from given responsibilities (k, m), with a floor that lets a single row be a cluster."""
-    k, d = len(responsibilities), len(rows)
-    weighted = responsibilities * weight
-    resp_sum = weighted.sum(axis=1)
-    empty = resp_sum <= 0
-    means = (weighted @ rows.T) / np.where(empty, 1.0, resp_sum)[:, None]
-    fallback = under_table_variance(means, variance, covariance_type)
-    second = np.zeros((k, d) if fallback.structure.axis_aligned else (k, d, d))
-    for j in range(k):
-        own = np.flatnonzero(weighted[j])
-        centred, share = rows[:, own] - means[j][:, None], weighted[j, own]
-        if fallback.structure.axis_aligned:
-            second[j] = centred**2 @ share
-        else:
-            second[j] = (centred * share) @ centred.T
-    statistics = SufficientStatistics(
-        covariance_type=covariance_type,
-        reference=means,
-        rows=float(rows.shape[1]),
-        weight_sum=float(weight.sum()),
-        log_likelihood=float("nan"),
-        resp_sum=resp_sum,
-        first=np.zeros((k, d)),
-        second=fallback.structure.project(second),
-    )
-    return maximize(statistics, fallback, _START_FLOOR * _positive(variance))
+def _from_cells(
+    rows: Array, weight: Array, cells: Cells, variance: Array, covariance_types: Sequence[str]
+) -> list[MixtureParameters]:
+    """One M step of each structure from given responsibilities, with a floor that lets a single row be a cluster."""
+    k, d = len(cells), len(rows)
+    shares = [responsibilities * weight[own] for own, responsibilities in cells]
+    resp_sum = np.array([share.sum() for share in shares])
+    means, squares, crossed = np.zeros((k, d)), np.zeros((k, d)), np.zeros((k, d, d))
+    crosses = not all(structure(kind).axis_aligned for kind in covariance_types)
+    for j, ((own, _), share) in enumerate(zip(cells, shares, strict=True)):
+        if resp_sum[j] > 0:
+            centred = rows[:, own]
+            means[j] = centred @ share / resp_sum[j]
+            centred -= means[j][:, None]
+            squares[j] = centred**2 @ share
+            if crosses:
+                crossed[j] = (centred * share) @ centred.T
+    starts = []
+    for kind in covariance_types:
+        fallback = under_table_variance(means, variance, kind)
+        statistics = SufficientStatistics(
+            covariance_type=kind,
+            reference=means,
+            rows=float(rows.shape[1]),
+            weight_sum=float(weight.sum()),
+            log_likelihood=float("nan"),
+            resp_sum=resp_sum,
+            first=np.zeros((k, d)),
+            second=fallback.structure.project(squares if fallback.structure.axis_aligned else crossed),
+        )
+        starts.append(maximize(statistics, fallback, _START_FLOOR * _positive(variance)))
+    return starts
 
 
 def under_table_variance(

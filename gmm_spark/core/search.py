@@ -6,9 +6,7 @@ promising go on over the full table together, sharing its passes; the best of th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,8 +133,7 @@ def draw_starts(
         rng = random_stream(settings.seed, Purpose.START, i)
         return draw_start(centred, weight, table.moments.variance, settings.k, structures, settings.init_mode, rng)
 
-    with ThreadPoolExecutor(min(settings.n_init, os.cpu_count() or 1)) as pool:
-        return [list(starts) for starts in zip(*pool.map(drawn, range(settings.n_init)), strict=True)]
+    return [list(starts) for starts in zip(*map(drawn, range(settings.n_init)), strict=True)]
 
 
 def finalists(

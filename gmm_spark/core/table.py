@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -92,11 +89,6 @@ class Table(Protocol):
         ...
 
 
-# Parts that a pass over rows in memory is shared out in, and rows below which one is not worth a thread. Constants, and
-# not the machine's cores, so that the same rows give the same bits on any machine.
-_PARTS, _PART_ROWS = 4, 10_000
-
-
 class ArrayTable:
     """A table in memory: rows (d, m) and weights (m,).
 
@@ -124,21 +116,11 @@ class ArrayTable:
         self.precision = precision
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
-        """One pass: the statistics of each candidate, the rows shared among threads where there are many."""
+        """One pass: the statistics of each candidate."""
         plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
-
-        def folded(part: slice) -> Array:
-            accumulator = StatisticsAccumulator(plan)
-            weight = self.sample_weight
-            accumulator.add(self.rows[:, part], None if weight is None else weight[part])
-            return accumulator.vector()
-
-        ends = np.linspace(0, self.rows.shape[1], 1 + min(_PARTS, self.rows.shape[1] // _PART_ROWS or 1)).astype(int)
-        parts = [slice(start, end) for start, end in pairwise(ends.tolist())]
-        if len(parts) == 1:
-            return plan.statistics(folded(parts[0]))
-        with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1)) as pool:
-            return plan.statistics(np.sum([*pool.map(folded, parts)], axis=0))
+        accumulator = StatisticsAccumulator(plan)
+        accumulator.add(self.rows, self.sample_weight)
+        return plan.statistics(accumulator.vector())
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
