@@ -159,21 +159,22 @@ def _per_component(segment: Segment, dtype: np.dtype[Any]) -> list[Block]:
     return [np.asarray(f, dtype, order="F") for f in segment.factors]
 
 
-def exponentiate(terms: Block) -> None:
-    """Take exp() in place of logarithms that are at most 0, keeping clear of denormal results.
+def exponentiate(terms: Block, out: Block | None = None) -> None:
+    """Take exp() of logarithms that are at most 0, keeping clear of denormal results; in place unless ``out`` is given.
 
     Where there would be any, results are rounded to a multiple of ``_FAR`` / 2^23, or / 2^52 in float64: the smallest
-    become 0, and sums of no less than ``_FAR`` stay exact to rounding.
+    become 0, and sums of no less than ``_FAR`` stay exact to rounding. Terms that low are raised to where they begin.
     """
     least, far = _LEAST[terms.dtype], _FAR[terms.dtype]
+    results = terms if out is None else out
     if terms.min(initial=0.0) >= least:
-        np.exp(terms, out=terms)
+        np.exp(terms, out=results)
         return
     np.maximum(terms, least, out=terms)
-    np.exp(terms, out=terms)
+    np.exp(terms, out=results)
     # The sum drops the digits that its last place does not hold, and to take the same off again is exact.
-    terms += far
-    terms -= far
+    results += far
+    results -= far
 
 
 def normalise(log_prob: Block) -> Block:
@@ -366,10 +367,8 @@ class EvaluationAccumulator:
                 terms -= largest
                 self._cluster_sizes[segment.rows] += _hard_sizes(terms)
                 shares = self._shares[: terms.size].reshape(terms.shape)
-                np.copyto(shares, terms)
-                exponentiate(shares)
-                # The share of less is 0, whose product with -inf would be NaN.
-                np.maximum(terms, _LEAST[terms.dtype], out=terms)
+                # Shares of 0 come of terms that are finite, or the product of the two would be NaN.
+                exponentiate(terms, shares)
                 total = shares.sum(axis=0)
                 log_total = np.log(total)
                 log_density = log_total + largest + segment.peak

@@ -1,28 +1,35 @@
 """Several mixtures of one table, of any k and structure, fitted in the same passes.
 
-Each member's starts are run on the bounded sample, as in :mod:`gmm_spark.core.search`. Then one start a member, the
-best on the sample, goes on over the table together with those of all other members; who has converged leaves. A
-single fit tries its three best on the table before it settles. Here that would be most of the work, while on a
-sample of so many rows the order of starts seldom differs from that on the table: so with several starts a member
-may, rarely, end in another local optimum than alone. Members that start by k-means|| share the passes that complete
-their sample, made for the largest k among them.
+Each member's starts are run on the bounded sample, as in :mod:`gmm_spark.core.search`; those of each k apart from the
+others, so that a table may have many cores do it. Then one start a member, the best on the sample, goes on over the
+table together with those of all other members; who has converged leaves. A single fit tries its three best on the
+table before it settles. Here that would be most of the work, while on a sample of so many rows the order of starts
+seldom differs from that on the table: so with several starts a member may, rarely, end in another local optimum than
+alone. Members that start by k-means|| share the passes that complete their sample, made for the largest k among them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.em import best, fit
 from gmm_spark.core.initialization import OVERSAMPLED
+from gmm_spark.core.moments import Moments
 from gmm_spark.core.oversampling import completed
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.search import Settings, draw_starts, finalists, trial_of
-from gmm_spark.core.table import ArrayTable, Table
+from gmm_spark.core.parameters import MixtureParameters, count_parameters
+from gmm_spark.core.search import Settings, draw_starts, finalists, part_of, trial_of
+from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DataError, DegenerateComponentError
 
 Failure = DataError | DegenerateComponentError
+
+# Rows of the sample that members look ahead on, or more where they have many parameters. With 8 rows a parameter
+# overlapping components took 2 to 20 times the passes that 40 took; with 100 no fewer than with 500.
+_AHEAD_ROWS, _AHEAD_ROWS_A_PARAMETER = 20_000, 50
 
 
 def sweep(
@@ -38,8 +45,8 @@ def sweep(
     table : Table
     draw : callable
         From a number of rows and a seed to a sample of the table, in its own coordinates: rows (d, m) and weights
-        (m,) or None. Called once for each pair among the settings. On the first sample accelerated members look
-        ahead, the others are let go.
+        (m,) or None. Called once for each pair among the settings. On a part of the first sample accelerated members
+        look ahead, the others are let go.
     settings : sequence of Settings
         Each with its own k, structure, starts and stopping rule.
     callback : callable, optional
@@ -60,19 +67,21 @@ def sweep(
         oversampled = [member.k for member in members.values() if member.init_mode == OVERSAMPLED]
         if oversampled:
             fuller = completed(table, sample, max(oversampled), wanted[1])
-        trial = trial or trial_of(table, fuller)
-        for alike in _drawn_alike(members).values():
-            first = members[alike[0]]
-            mine = fuller if first.init_mode == OVERSAMPLED else sample
-            try:
-                drawn = draw_starts(table, mine, first, [members[i].covariance_type for i in alike])
-            except (DataError, DegenerateComponentError) as error:
-                failures.update(dict.fromkeys(alike, error))
-                continue
-            for i, own in zip(alike, drawn, strict=True):
-                found = finalists(table, mine, members[i], own, at_most=1)
-                starts += found
-                owners += [i] * len(found)
+        trial = trial or _looked_ahead_on(trial_of(table, fuller), settings)
+        alike = _drawn_alike(members)
+        for mine, groups in (
+            (sample, [group for group in alike if members[group[0]].init_mode != OVERSAMPLED]),
+            (fuller, [group for group in alike if members[group[0]].init_mode == OVERSAMPLED]),
+        ):
+            works = [_Starts(table.moments, tuple(members[i] for i in group)) for group in groups]
+            for group, answer in zip(groups, table.apart(mine, works) if works else [], strict=True):
+                drawn = _Starts.read(answer)
+                if not isinstance(drawn, list):
+                    failures.update(dict.fromkeys(group, drawn))
+                    continue
+                for i, found in zip(group, drawn, strict=True):
+                    starts += found
+                    owners += [i] * len(found)
     results: dict[int, list[EMResult]] = {}
     for i, outcome in zip(owners, _run(table, trial, starts, [settings[i] for i in owners], callback), strict=True):
         if isinstance(outcome, EMResult):
@@ -82,12 +91,46 @@ def sweep(
     return [best(results[i]) if i in results else failures[i] for i in range(len(settings))]
 
 
-def _drawn_alike(members: Mapping[int, Settings]) -> dict[Hashable, list[int]]:
-    """Members whose starts differ in their covariances alone."""
+def _drawn_alike(members: Mapping[int, Settings]) -> list[list[int]]:
+    """Members whose starts differ in their covariances alone, the most work first: cores are done at about one time."""
     groups: dict[Hashable, list[int]] = {}
     for i, member in members.items():
         groups.setdefault((member.k, member.n_init, member.init_mode), []).append(i)
-    return groups
+    return sorted(groups.values(), key=lambda group: -sum(members[i].k * members[i].n_init for i in group))
+
+
+def _looked_ahead_on(trial: ArrayTable, settings: Sequence[Settings]) -> ArrayTable:
+    """Part of the sample that is enough for members of this size: the looking ahead of all of them adds up."""
+    d = trial.rows.shape[0]
+    most = max(count_parameters(member.covariance_type, member.k, d) for member in settings)
+    return part_of(trial, max(_AHEAD_ROWS, _AHEAD_ROWS_A_PARAMETER * most), settings[0].seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Starts:
+    """Work on a sample: the starts of members that are drawn alike, and of each member the best of them."""
+
+    moments: Moments
+    members: tuple[Settings, ...]
+
+    def __call__(self, sample: Sample) -> bytes:
+        """Starts in the table's centred coordinates, or the error that kept them from being drawn, as JSON."""
+        trial = ArrayTable(*sample, moments=self.moments)
+        try:
+            drawn = draw_starts(trial, sample, self.members[0], [member.covariance_type for member in self.members])
+        except (DataError, DegenerateComponentError) as error:
+            return json.dumps({type(error).__name__: str(error)}).encode()
+        best_of = [finalists(trial, sample, *own, at_most=1) for own in zip(self.members, drawn, strict=True)]
+        return json.dumps([[start.to_dict() for start in starts] for starts in best_of]).encode()
+
+    @staticmethod
+    def read(answer: bytes) -> list[list[MixtureParameters]] | Failure:
+        """Read what a call returned: of each member its starts, or why it has none."""
+        found = json.loads(answer)
+        if isinstance(found, dict):
+            ((name, reason),) = found.items()
+            return (DataError if name == DataError.__name__ else DegenerateComponentError)(reason)
+        return [[MixtureParameters.from_dict(start) for start in starts] for starts in found]
 
 
 def _run(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,13 @@ def n_evaluation_sums(plan: Plan, log_densities: bool = False) -> int:
     return 2 + len(plan.segments) * (2 + N_BINS * log_densities) + plan.n_components
 
 
+Sample: TypeAlias = tuple[Block, Array | None]
+"""Rows (d, m) of a table, in its own coordinates, and their weights (m,) or None."""
+
+Work: TypeAlias = Callable[[Sample], bytes]
+"""What can be done anywhere, since it knows all that it needs but the sample."""
+
+
 class Table(Protocol):
     """Rows that candidates can be tried on; candidates live in coordinates centred at ``moments.mean``."""
 
@@ -86,6 +93,10 @@ class Table(Protocol):
 
     def draw(self, draw: Draw) -> Drawn:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
+        ...
+
+    def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
+        """Do pieces of work on a sample of the table, each by itself, wherever there is room for it."""
         ...
 
 
@@ -138,3 +149,7 @@ class ArrayTable:
         drawing = Drawing(draw, partition=0)
         drawing.add(self.rows, self.sample_weight)
         return gathered(draw, [drawing.result()])
+
+    def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
+        """Do pieces of work on a sample of the table, one after the other."""
+        return [work(sample) for work in works]

@@ -29,11 +29,12 @@ from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.core.statistics import SufficientStatistics
-from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums
+from gmm_spark.core.table import Evaluation, Sample, Work, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.blocks import HANDLE_SCHEMA, SOURCE, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
 from gmm_spark.spark.features import Features, describe_bad, require_usable
 from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, drawn, sampled
+from gmm_spark.spark.spreading import apart
 
 Answer = TypeVar("Answer")
 
@@ -160,6 +161,10 @@ class PackedTable:
     def draw(self, draw: Draw) -> Drawn:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
         return self._until_complete(lambda: drawn(self._persisted, draw, self._partitions()))
+
+    def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
+        """Do pieces of work on a sample of the table, a task each; one alone is done here."""
+        return apart(self._spark, sample, works) if len(works) > 1 else [work(sample) for work in works]
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).

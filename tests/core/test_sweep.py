@@ -3,9 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gmm_spark.core import ascent
+from gmm_spark.core import sweep as sweep_module
 from gmm_spark.core.ascent import EMResult
 from gmm_spark.core.criteria import bic
 from gmm_spark.core.em import fit
+from gmm_spark.core.moments import Moments
+from gmm_spark.core.parameters import count_parameters
 from gmm_spark.core.search import Settings, search
 from gmm_spark.core.sweep import sweep
 from gmm_spark.core.table import ArrayTable
@@ -137,3 +141,21 @@ def test_a_member_may_be_accelerated_beside_one_that_is_not():
     assert {record.step for record in plain.history} == {"plain"}
     assert "extrapolated" in {record.step for record in fast.history}
     assert table.candidates[:3] == [2, 2, 2]  # what was looked ahead to is tried alone
+
+
+def test_members_look_ahead_on_a_part_of_the_sample_that_is_large_enough_for_them(monkeypatch):
+    rows = blobs()
+    trials = []
+    looked = ascent.look_ahead
+
+    def watched(trial, *arguments):
+        trials.append(trial)
+        return looked(trial, *arguments)
+
+    monkeypatch.setattr(ascent, "look_ahead", watched)
+    monkeypatch.setattr(sweep_module, "_AHEAD_ROWS", 50)
+    monkeypatch.setattr(sweep_module, "_AHEAD_ROWS_A_PARAMETER", 3)
+    members = [{"k": k, "covariance_type": "full", "accelerate": True, "tol": 1e-9} for k in (2, 3)]
+    run(ArrayTable(rows), members, sample=(rows[:, 100:].copy(), None))
+    assert {trial.rows.shape[1] for trial in trials} == {3 * count_parameters("full", 3, len(rows))}
+    np.testing.assert_array_equal(trials[0].moments.mean, Moments.of(rows).mean)
