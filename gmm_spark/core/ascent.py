@@ -89,7 +89,13 @@ class Ascent:
     """
 
     def __init__(
-        self, start: MixtureParameters, floor: Array, accelerate: bool, trial: ArrayTable | None, ahead: bool, seed: int
+        self,
+        start: MixtureParameters,
+        floor: Array,
+        accelerate: bool,
+        trial: ArrayTable | None,
+        ahead: ArrayTable | None,
+        seed: int,
     ) -> None:
         self.plain = start
         self.candidates = [start]
@@ -98,7 +104,7 @@ class Ascent:
         self._floor = floor
         self._memory = Anderson() if accelerate else None
         self._trial = trial
-        self._ahead = trial if ahead else None
+        self._ahead = ahead
         self._steps = STEPS  # to look ahead
         self._trusted = self._ahead is not None
         self._seed = seed

@@ -26,6 +26,7 @@ def fit(
     reg_covar: float | Sequence[float] = 0.0,
     accelerate: bool | Sequence[bool] = False,
     trial: ArrayTable | None = None,
+    ahead: ArrayTable | None = None,
     seed: int | Sequence[int] = 0,
     contest: int | None = None,
     callback: Callable[[PassRecord], None] | None = None,
@@ -49,6 +50,8 @@ def fit(
     trial : ArrayTable, optional
         A sample in memory, with the table's own moments, on which an accelerated start looks ahead after each pass, and
         in which degenerate components are put anew. It may be the table itself; there is no looking ahead then.
+    ahead : ArrayTable, optional
+        Part of the trial to look ahead on instead, where the whole would take too long.
     seed : int, or one for each start
         Of where degenerate components are put.
     contest : int, optional
@@ -80,7 +83,7 @@ def fit(
     floors = np.multiply.outer(np.broadcast_to(reg_covar, n), table.moments.variance)
     hastened = np.broadcast_to(accelerate, n).tolist()
     seeds: list[int] = np.broadcast_to(seed, n).tolist()
-    ahead = trial is not table
+    ahead = None if trial is table else ahead or trial
     runs = {i: Ascent(start, floors[i], hastened[i], trial, ahead, seeds[i]) for i, start in enumerate(starts)}
     results: dict[int, EMResult] = {}
     failure: DegenerateComponentError | None = None

@@ -65,8 +65,9 @@ class Kernel:
         # Subtracted in float64 unless rows have the product's type: the centre may be far from zero. In that type the
         # centre goes in two parts, so that of it no more than a rounding of what is left is lost.
         self._exact_center = plan.center[:, None]
-        self._center = self._exact_center.astype(dtype)
-        rest = (self._exact_center - self._center).astype(dtype)
+        with np.errstate(over="ignore"):  # beyond float32; then rows are of float64 and this is not used
+            self._center = self._exact_center.astype(dtype)
+        rest = np.where(np.isfinite(self._center), self._exact_center - self._center, 0.0).astype(dtype)
         self._center_rest = rest if rest.any() else None
         self._inverse_scale = (1.0 / plan.scale)[:, None].astype(dtype)
         self._coefficients = [s.coefficients.astype(dtype) for s in plan.segments]
@@ -136,9 +137,12 @@ class Kernel:
         half *= 0.5
         return half
 
-    def centred_moments(self, z: Block, i: int, j: int, responsibilities: Block) -> tuple[Block, Block]:
-        """Weighted sum (d,) and second moment, (d,) or (d, d), of rows about the mean of segment i's component j."""
-        found = matters(responsibilities, _HALF)
+    def centred_moments(self, z: Block, i: int, j: int, responsibilities: Block, weight: float) -> tuple[Block, Block]:
+        """Weighted sum (d,) and second moment, (d,) or (d, d), of rows about the mean of segment i's component j.
+
+        The rows' mean weight, of which responsibilities are shares, says which of them are too small to matter.
+        """
+        found = matters(responsibilities, _HALF, weight)
         if found is not None:
             z, responsibilities = z[:, found], responsibilities[found]
         centred = self._centred(z, self._means[i][j])
@@ -241,7 +245,9 @@ class StatisticsAccumulator:
         features = self.kernel.expand(rows)
         z = features[1 : 1 + self.plan.n_features]
         self._rows += rows.shape[1]
-        self._weight_sum += rows.shape[1] if sample_weight is None else float(sample_weight.sum())
+        weight_sum = rows.shape[1] if sample_weight is None else float(sample_weight.sum())
+        self._weight_sum += weight_sum
+        weight = weight_sum / max(rows.shape[1], 1)
         if self._shared_scatter is not None:
             weighted = z if sample_weight is None else z * sample_weight.astype(z.dtype)
             self._shared_scatter += weighted @ z.T
@@ -249,11 +255,11 @@ class StatisticsAccumulator:
         for i, (segment, sums) in enumerate(zip(self.plan.segments, self._sums, strict=True)):
             shares = self._expect(features, i, sample_weight)
             for j, (first, second) in self._own[i].items():
-                own_first, own_second = self.kernel.centred_moments(z, i, j, shares[j])
+                own_first, own_second = self.kernel.centred_moments(z, i, j, shares[j], weight)
                 first[0] += shares[j].sum(dtype=np.float64)
                 first[1:] += own_first
                 second += own_second
-            if self._gather(i, shares, sample_weight):
+            if self._gather(i, shares, weight):
                 gathered = True
             elif segment.expanded:
                 products.accumulate(features[: len(sums)], shares, sums, self._turned)
@@ -264,13 +270,13 @@ class StatisticsAccumulator:
             if end + self.kernel.chunk > len(self._points):
                 self._multiply_gathered()
 
-    def _gather(self, i: int, shares: Block, sample_weight: Array | None) -> bool:
+    def _gather(self, i: int, shares: Block, weight: float) -> bool:
         """Keep the responsibilities of segment i that matter, if they are few and it is worth while."""
         sparse = self._sparse[i]
         if sparse is None:
             return False
         shares[self.plan.segments[i].accurate] = 0.0
-        found = matters(shares, FEW, 1.0 if sample_weight is None else float(sample_weight.mean()))
+        found = matters(shares, FEW, weight)
         if found is not None:
             sparse.gather(shares, found, self._gathered)
         return found is not None

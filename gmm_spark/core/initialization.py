@@ -183,11 +183,12 @@ def _from_cells(
 ) -> list[MixtureParameters]:
     """One M step of each structure from given responsibilities, with a floor that lets a single row be a cluster."""
     k, d = len(cells), len(rows)
-    shares = [responsibilities * weight[own] for own, responsibilities in cells]
+    present = [(own[weight[own] > 0], responsibilities[weight[own] > 0]) for own, responsibilities in cells]
+    shares = [responsibilities * weight[own] for own, responsibilities in present]
     resp_sum = np.array([share.sum() for share in shares])
     means, squares, crossed = np.zeros((k, d)), np.zeros((k, d)), np.zeros((k, d, d))
     crosses = not all(structure(kind).axis_aligned for kind in covariance_types)
-    for j, ((own, _), share) in enumerate(zip(cells, shares, strict=True)):
+    for j, ((own, _), share) in enumerate(zip(present, shares, strict=True)):
         if resp_sum[j] > 0:
             centred = rows[:, own]
             means[j] = centred @ share / resp_sum[j]

@@ -139,6 +139,12 @@ class Plan:
         pooled = sum(s.pooled for s in self.segments)
         return 2 + len(self.segments) + sum(s.coefficients.size for s in self.segments) + pooled * self.n_features**2
 
+    @property
+    def n_held(self) -> int:
+        """Numbers that a task holds while it sums: those it returns, and of segments that are sifted their own sums."""
+        d = self.n_features
+        return self.n_sums + sum(s.n_components * (1 + d) ** 2 for s in self.segments if s.worth_sifting)
+
     def pack(
         self, rows: float, weight_sum: float, log_likelihood: Array, sums: list[Array], pooled: list[Array]
     ) -> Array:

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     OVERSAMPLING = 4
     RESEEDING = 5
     RANKING = 6
+    LOOKING_AHEAD = 7
 
 
 def random_stream(seed: int, purpose: Purpose, index: int = 0, *more: int) -> np.random.Generator:

@@ -154,7 +154,7 @@ def finalists(
     try:
         most = max(_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER * starts[0].n_parameters)
         if len(starts) > _FINALISTS and sample[0].shape[1] > most:
-            starts = _ranked(part_of(trial, most, settings.seed), starts, settings)[:_FINALISTS]
+            starts = _ranked(part_of(trial, most, settings.seed, Purpose.RANKING), starts, settings)[:_FINALISTS]
             decided_after *= 2  # since they begin anew
         contest = decided_after if at_most == 1 else None
         near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial, contest=contest)
@@ -177,12 +177,12 @@ def _ranked(part: ArrayTable, starts: Sequence[MixtureParameters], settings: Set
     return [starts[i] for i in sorted(bounds, key=lambda i: -bounds[i])]
 
 
-def part_of(trial: ArrayTable, most: int, seed: int) -> ArrayTable:
+def part_of(trial: ArrayTable, most: int, seed: int, purpose: Purpose) -> ArrayTable:
     """At most so many of a sample's rows that have weight, drawn without replacement, as a table with its moments."""
     weight = trial.sample_weight
     present = np.arange(trial.rows.shape[1]) if weight is None else np.flatnonzero(weight > 0)
     if len(present) > most:
-        present = np.sort(random_stream(seed, Purpose.RANKING).choice(present, most, replace=False))
+        present = np.sort(random_stream(seed, purpose).choice(present, most, replace=False))
     rows = np.ascontiguousarray(trial.rows[:, present])
     return ArrayTable(rows, None if weight is None else weight[present], moments=trial.moments)
 

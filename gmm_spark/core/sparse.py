@@ -4,8 +4,8 @@ With many components in many dimensions most responsibilities of a row are nothi
 sixty-four components are multiplied by zero for the others. Here the responsibilities of a few thousand rows are
 sifted, what is left is sorted by component, and each component multiplies its own rows.
 
-Nothing is lost that the full product would have kept: what is sifted out is below rounding either of the component's
-own sums over the same rows, or of the least sums over all rows with which a component does not count as starved.
+What is sifted out is below rounding: either of the component's own sums over the same rows, or of the least sums over
+all rows with which a component does not count as starved.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ WINDOW = 3000
 SIFTING_COST, WORTH_SIFTING = 75, 8_000
 # Share of responsibilities that matter from which the full product is faster.
 FEW = 1 / 8
-# Of the rounding of a sum of WINDOW rows, what responsibilities left out may add up to.
-_NOTHING = 2.0**-12
+# Of the rounding of a component's largest responsibility in a chunk, what another may be to be left out. Chunks have up
+# to 2^13 rows: all that is left out is below rounding, and its second moments are where no row is 10 deviations away.
+_NOTHING = 2.0**-20
+# Responsibilities multiplied at a time, so that work memory does not grow with the components.
+_BATCH = 16 * SLICE
 
 
 def matters(shares: Block, few: float, weight: float = 1.0) -> NDArray[np.intp] | None:
@@ -52,7 +55,7 @@ def matters(shares: Block, few: float, weight: float = 1.0) -> NDArray[np.intp] 
     least = shares.max(axis=-1, keepdims=True)
     least *= eps * _NOTHING
     np.maximum(least, eps * STARVED_SHARE * weight, out=least)
-    kept = shares > least
+    kept = ~(shares <= least)  # NaN matters: a sum has to show it
     if np.count_nonzero(kept) > few * shares.size:
         return None
     return np.flatnonzero(kept)
@@ -80,13 +83,15 @@ class SparseSums:
         """Add up what was gathered, of the window's rows ``[1, z]``, (rows, 1 + d)."""
         if not self._pending:
             return
-        component, row, share = (np.concatenate(parts) for parts in zip(*self._pending, strict=True))
+        components, rows, shares = (np.concatenate(parts) for parts in zip(*self._pending, strict=True))
         self._pending.clear()
-        order = np.argsort(component.astype(np.uint16), kind="stable")
-        picked = points[row[order]]
-        weighted = picked * share[order, None]
-        ends = np.cumsum(np.bincount(component, minlength=len(self.sums)))
-        for j, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
-            for at in range(start, end, SLICE):  # more are slower for BLAS, and less exact in float32
-                rows = slice(at, min(at + SLICE, end))
-                self.sums[j] += picked[rows].T @ weighted[rows]
+        order = np.argsort(components.astype(np.min_scalar_type(len(self.sums))), kind="stable")  # sorts by digits
+        for first in range(0, len(order), _BATCH):
+            part = order[first : first + _BATCH]
+            component, picked = components[part], points[rows[part]]
+            weighted = picked * shares[part, None]
+            ends = [*np.flatnonzero(np.diff(component, prepend=-1)).tolist(), len(part)]
+            for start, end in pairwise(ends):
+                for at in range(start, end, SLICE):  # more are slower for BLAS, and less exact in float32
+                    own = slice(at, min(at + SLICE, end))
+                    self.sums[component[start]] += picked[own].T @ weighted[own]

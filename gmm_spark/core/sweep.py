@@ -10,9 +10,13 @@ alone. Members that start by k-means|| share the passes that complete their samp
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.covariance import Array, Block
@@ -21,6 +25,7 @@ from gmm_spark.core.initialization import OVERSAMPLED
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.oversampling import completed
 from gmm_spark.core.parameters import MixtureParameters, count_parameters
+from gmm_spark.core.sampling import Purpose
 from gmm_spark.core.search import Settings, draw_starts, finalists, part_of, trial_of
 from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DataError, DegenerateComponentError
@@ -30,6 +35,8 @@ Failure = DataError | DegenerateComponentError
 # Rows of the sample that members look ahead on, or more where they have many parameters. With 8 rows a parameter
 # overlapping components took 2 to 20 times the passes that 40 took; with 100 no fewer than with 500.
 _AHEAD_ROWS, _AHEAD_ROWS_A_PARAMETER = 20_000, 50
+# What a start travels as.
+_PARTS = ("weights", "means", "covariances")
 
 
 def sweep(
@@ -61,13 +68,17 @@ def sweep(
     owners: list[int] = []
     failures: dict[int, Failure] = {}
     trial: ArrayTable | None = None
+    ahead: ArrayTable | None = None
     for wanted in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
         members = {i: one for i, one in enumerate(settings) if (one.rows_to_draw, one.seed) == wanted}
         sample = fuller = draw(*wanted)
         oversampled = [member.k for member in members.values() if member.init_mode == OVERSAMPLED]
         if oversampled:
             fuller = completed(table, sample, max(oversampled), wanted[1])
-        trial = trial or _looked_ahead_on(trial_of(table, fuller), settings)
+        if trial is None:
+            trial = trial_of(table, fuller)
+            # Not of a completed sample: its rare rows are few.
+            ahead = None if oversampled else _large_enough(trial, settings)
         alike = _drawn_alike(members)
         for mine, groups in (
             (sample, [group for group in alike if members[group[0]].init_mode != OVERSAMPLED]),
@@ -75,7 +86,7 @@ def sweep(
         ):
             works = [_Starts(table.moments, tuple(members[i] for i in group)) for group in groups]
             for group, answer in zip(groups, table.apart(mine, works) if works else [], strict=True):
-                drawn = _Starts.read(answer)
+                drawn = _read(answer, len(group))
                 if not isinstance(drawn, list):
                     failures.update(dict.fromkeys(group, drawn))
                     continue
@@ -83,7 +94,9 @@ def sweep(
                     starts += found
                     owners += [i] * len(found)
     results: dict[int, list[EMResult]] = {}
-    for i, outcome in zip(owners, _run(table, trial, starts, [settings[i] for i in owners], callback), strict=True):
+    for i, outcome in zip(
+        owners, _run(table, trial, ahead, starts, [settings[i] for i in owners], callback), strict=True
+    ):
         if isinstance(outcome, EMResult):
             results.setdefault(i, []).append(outcome)
         else:
@@ -92,18 +105,18 @@ def sweep(
 
 
 def _drawn_alike(members: Mapping[int, Settings]) -> list[list[int]]:
-    """Members whose starts differ in their covariances alone, the most work first: cores are done at about one time."""
+    """Members whose starts differ in their covariances alone, the largest first: cores are done at about one time."""
     groups: dict[Hashable, list[int]] = {}
     for i, member in members.items():
         groups.setdefault((member.k, member.n_init, member.init_mode), []).append(i)
     return sorted(groups.values(), key=lambda group: -sum(members[i].k * members[i].n_init for i in group))
 
 
-def _looked_ahead_on(trial: ArrayTable, settings: Sequence[Settings]) -> ArrayTable:
-    """Part of the sample that is enough for members of this size: the looking ahead of all of them adds up."""
+def _large_enough(trial: ArrayTable, settings: Sequence[Settings]) -> ArrayTable:
+    """Part of the sample to look ahead on, enough for members of this size: what all of them take adds up."""
     d = trial.rows.shape[0]
     most = max(count_parameters(member.covariance_type, member.k, d) for member in settings)
-    return part_of(trial, max(_AHEAD_ROWS, _AHEAD_ROWS_A_PARAMETER * most), settings[0].seed)
+    return part_of(trial, max(_AHEAD_ROWS, _AHEAD_ROWS_A_PARAMETER * most), settings[0].seed, Purpose.LOOKING_AHEAD)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,28 +127,46 @@ class _Starts:
     members: tuple[Settings, ...]
 
     def __call__(self, sample: Sample) -> bytes:
-        """Starts in the table's centred coordinates, or the error that kept them from being drawn, as JSON."""
+        """Starts in the table's centred coordinates, or the error that kept them from being drawn, as npz."""
         trial = ArrayTable(*sample, moments=self.moments)
         try:
             drawn = draw_starts(trial, sample, self.members[0], [member.covariance_type for member in self.members])
         except (DataError, DegenerateComponentError) as error:
-            return json.dumps({type(error).__name__: str(error)}).encode()
-        best_of = [finalists(trial, sample, *own, at_most=1) for own in zip(self.members, drawn, strict=True)]
-        return json.dumps([[start.to_dict() for start in starts] for starts in best_of]).encode()
+            return _npz({type(error).__name__: np.array(str(error))})
+        return _npz(
+            {
+                f"{i} {j} {start.covariance_type} {part}": getattr(start, part)
+                for i, (member, own) in enumerate(zip(self.members, drawn, strict=True))
+                for j, start in enumerate(finalists(trial, sample, member, own, at_most=1))
+                for part in _PARTS
+            }
+        )
 
-    @staticmethod
-    def read(answer: bytes) -> list[list[MixtureParameters]] | Failure:
-        """Read what a call returned: of each member its starts, or why it has none."""
-        found = json.loads(answer)
-        if isinstance(found, dict):
-            ((name, reason),) = found.items()
-            return (DataError if name == DataError.__name__ else DegenerateComponentError)(reason)
-        return [[MixtureParameters.from_dict(start) for start in starts] for starts in found]
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _read(answer: bytes, n_members: int) -> list[list[MixtureParameters]] | Failure:
+    """Read what :class:`_Starts` returned: of each member its starts, or why it has none."""
+    with np.load(io.BytesIO(answer), allow_pickle=False) as found:
+        for failure in (DataError, DegenerateComponentError):
+            if failure.__name__ in found:
+                return failure(str(found[failure.__name__]))
+        starts: list[list[MixtureParameters]] = [[] for _ in range(n_members)]
+        for key in dict.fromkeys(name.rpartition(" ")[0] for name in found):
+            i, _, kind = key.split()
+            weights, means, covariances = (found[f"{key} {part}"] for part in _PARTS)
+            starts[int(i)].append(MixtureParameters(weights, means, covariances, kind))
+        return starts
 
 
 def _run(
     table: Table,
     trial: ArrayTable | None,
+    ahead: ArrayTable | None,
     starts: Sequence[MixtureParameters],
     rules: Sequence[Settings],
     callback: Callable[[PassRecord], None] | None,
@@ -153,6 +184,7 @@ def _run(
             reg_covar=[rule.reg_covar for rule in rules],
             accelerate=[rule.accelerate for rule in rules],
             trial=trial,
+            ahead=ahead,
             seed=[rule.seed for rule in rules],
             callback=callback,
             dropped=dropped,

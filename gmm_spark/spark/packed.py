@@ -34,7 +34,7 @@ from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.blocks import HANDLE_SCHEMA, SOURCE, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
 from gmm_spark.spark.features import Features, describe_bad, require_usable
 from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, drawn, sampled
-from gmm_spark.spark.spreading import apart
+from gmm_spark.spark.spreading import SPREAD_BYTES, apart
 
 Answer = TypeVar("Answer")
 
@@ -143,7 +143,7 @@ class PackedTable:
         Candidates whose sums would together be too much for an executor take several passes.
         """
         plan = self._plan(candidates)
-        if 8 * plan.n_sums > SHARED_SUM_BYTES and len(candidates) > 1:
+        if 8 * plan.n_held > SHARED_SUM_BYTES and len(candidates) > 1:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
         return plan.statistics(self._sum(StatisticsPass(plan), plan.n_sums))
@@ -163,8 +163,10 @@ class PackedTable:
         return self._until_complete(lambda: drawn(self._persisted, draw, self._partitions()))
 
     def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
-        """Do pieces of work on a sample of the table, a task each; one alone is done here."""
-        return apart(self._spark, sample, works) if len(works) > 1 else [work(sample) for work in works]
+        """Do pieces of work on a sample of the table, a task each; here, if there is but one or the sample is large."""
+        if len(works) > 1 and sample[0].size * 8 <= SPREAD_BYTES:
+            return apart(self._spark, sample, works)
+        return [work(sample) for work in works]
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).

@@ -14,6 +14,9 @@ from pyspark.sql.types import BinaryType, LongType, StructType
 from gmm_spark.core.table import Sample, Work
 from gmm_spark.spark.threads import one_blas_thread
 
+# Bytes of a sample's rows up to which it is sent to all tasks. Spark refuses messages of 128 MiB by default, and each
+# task holds several copies.
+SPREAD_BYTES = 32 << 20
 _ANSWERS = pa.schema([("id", pa.int64()), ("answer", pa.binary())])
 _ANSWER_SCHEMA = StructType().add("id", LongType()).add("answer", BinaryType())
 

@@ -28,7 +28,7 @@ def sampled_table(
 ) -> DataFrame:
     """Rows of a mixture, in random order, as Parquet below ``data``, made once; the name tells mixtures apart."""
     kind = "float" if precision == "float32" else "double"
-    path = data / f"rows={rows}-d={source.n_features}-{name}-{kind}"
+    path = data / f"rows={rows}-d={source.n_features}-{name}-{kind}-shuffled"
     if not (path / "_SUCCESS").exists():
         # Rows are sampled component by component, as no table of a user lies; Spark shuffles them.
         drawn = GaussianMixtureModel(source).sample(spark, rows, 1, columns(source.n_features), precision=precision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core import plan, sparse
+from gmm_spark.core import expectation, plan
 from gmm_spark.core.expectation import Kernel, StatisticsAccumulator
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import plan_pass
@@ -21,6 +21,7 @@ K, D = 24, 5
 def sifted(request, monkeypatch):
     """Every full segment looks for the responsibilities that matter, however small it is."""
     monkeypatch.setattr(plan, "WORTH_SIFTING", -(10**9))
+    monkeypatch.setattr("gmm_spark.core.expectation._MAX_CHUNK", 752)
     if request.param == "a window a chunk":
         monkeypatch.setattr("gmm_spark.core.expectation.WINDOW", 1)
 
@@ -123,7 +124,6 @@ def test_components_behind_the_gate_are_summed_once(sifted, apart, rng):
 
 
 def test_chunks_of_few_and_of_many_responsibilities_add_up(sifted, apart, rng, monkeypatch):
-    monkeypatch.setattr("gmm_spark.core.expectation._MAX_CHUNK", 752)
     near = random_mixture("full", K, D, rng, spread=0.1)
     rows = draw_rows(apart, 6_000, rng)[0]
     # Rows in the midst of all components are shared by many of them: their chunks take the full product.
@@ -140,21 +140,62 @@ def test_chunks_of_few_and_of_many_responsibilities_add_up(sifted, apart, rng, m
     assert_same_statistics(found, full_products(rows, both), scale, rtol=1e-11)
 
 
-def test_the_threshold_leaves_less_than_rounding(monkeypatch):
-    for precision in ("float64", "float32"):
-        shares = np.full((1, sparse.WINDOW), np.finfo(precision).eps * 2.0**-12, precision)
-        shares[0, 0] = 1.0
-        left_out = shares[0, 1:].sum(dtype=float)
-        assert matters(shares, few=0.5).tolist() == [0]
-        assert left_out < np.finfo(precision).eps
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_what_is_left_out_of_a_chunk_is_less_than_rounding(precision):
+    shares = np.geomspace(1.0, 1e-30, expectation._MAX_CHUNK, dtype=precision)[None]
+    kept = matters(shares, few=1.0)
+    assert 1 < len(kept) < shares.size
+    assert np.delete(shares[0], kept).sum(dtype=float) < np.finfo(precision).eps * shares.sum(dtype=float)
+    # Even if all others were as large as may be left out.
+    assert shares.size * shares[0, kept[-1] + 1] < 0.1 * np.finfo(precision).eps
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_accurate_kernel_picks_the_rows_that_matter(covariance_type, weighted, rng, monkeypatch):
+def test_what_is_not_a_number_is_not_left_out(sifted, apart, rng):
+    rows = draw_rows(apart, 2_000, rng)[0]
+    shares = np.zeros((3, 40))
+    shares[1, 4] = np.nan
+    assert matters(shares, few=0.5).tolist() == list(range(40, 80))
+    rows[:, 10] = 1e160
+    weight = np.ones(rows.shape[1])
+    weight[10] = 0.0
+    with np.errstate(all="ignore"):
+        _, found, _ = accumulated(rows, apart, weight)
+    assert np.isnan(found.second).any()
+
+
+def test_candidates_that_are_sifted_share_a_pass_with_others(sifted, apart, rng):
+    near = random_mixture("full", K, D, rng, spread=0.1)
+    others = [random_mixture(kind, 3, D, rng, spread=12.0) for kind in ("tied", "diag", "spherical")]
+    candidates = [apart, others[0], near, others[1], apart, others[2]]
+    rows = draw_rows(apart, 6_000, rng)[0]
+    table = ArrayTable(rows)
+    centred = [c.shifted(-table.moments.mean) for c in candidates]
+    fold = StatisticsAccumulator(plan_pass(centred, table.moments.mean, table.moments.scale))
+    fold.add(rows[:, :2_500], None)
+    half = fold.vector()
+    np.testing.assert_array_equal(fold.vector(), half)
+    fold.add(rows[:, 2_500:], None)
+    found = fold.plan.statistics(fold.vector())
+    assert [sparse is not None for sparse in fold._sparse] == [True, False, True, False, True, False]
+    for statistics, candidate in zip(found, candidates, strict=True):
+        assert_same_statistics(statistics, full_products(rows, candidate), table.moments.scale, rtol=1e-11)
+
+
+def test_more_responsibilities_than_are_multiplied_at_a_time(rng, monkeypatch):
+    monkeypatch.setattr("gmm_spark.core.sparse._BATCH", 7)
+    points, shares = rng.normal(size=(30, 1 + D)), rng.uniform(size=(300, 30))
+    sums = SparseSums(300, D)
+    sums.gather(shares, matters(shares, few=1.0), 0)
+    sums.multiply(points)
+    np.testing.assert_allclose(sums.sums, np.einsum("ki,ia,ib->kab", shares, points, points), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [None, 1.0, 1e-31])
+def test_the_accurate_kernel_picks_the_rows_that_matter(covariance_type, unit, rng, monkeypatch):
     monkeypatch.setitem(plan.GATE_TOLERANCE, "float64", -1.0)
     mixture = random_mixture(covariance_type, K, D, rng, spread=12.0)
     rows = draw_rows(mixture, 2_000, rng)[0]
-    sample_weight = rng.choice([0.0, 1.0, 2.5], rows.shape[1]) if weighted else None
+    sample_weight = rng.choice([0.0, 1.0, 2.5], rows.shape[1]) * unit if unit else None
     sizes = []
     whitened = Kernel._centred
 

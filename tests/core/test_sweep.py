@@ -159,3 +159,10 @@ def test_members_look_ahead_on_a_part_of_the_sample_that_is_large_enough_for_the
     run(ArrayTable(rows), members, sample=(rows[:, 100:].copy(), None))
     assert {trial.rows.shape[1] for trial in trials} == {3 * count_parameters("full", 3, len(rows))}
     np.testing.assert_array_equal(trials[0].moments.mean, Moments.of(rows).mean)
+    trials.clear()
+    run(
+        ArrayTable(rows),
+        [{**member, "init_mode": "k-means||"} for member in members],
+        sample=(rows[:, 100:].copy(), None),
+    )
+    assert min(trial.rows.shape[1] for trial in trials) >= 300  # all of it, and rows of the table's

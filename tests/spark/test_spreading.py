@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from pyspark.errors import PythonException
 from threadpoolctl import threadpool_info
 
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.search import Settings
-from gmm_spark.core.sweep import _Starts
+from gmm_spark.core.sweep import _read, _Starts
 from gmm_spark.spark.features import resolve_features
 from gmm_spark.spark.packed import PackedTable
 from gmm_spark.spark.spreading import apart
@@ -41,20 +42,45 @@ def test_each_work_is_given_the_sample_and_answers_in_its_place(spark, weighted)
     assert [json.loads(answer) for answer in answers] == expected
 
 
-def test_starts_found_by_tasks_are_those_found_on_the_driver(spark):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_starts_found_by_tasks_are_those_found_on_the_driver(spark, weighted):
     rows = blobs()
     table = spark.createDataFrame(rows.T.tolist(), ["a", "b", "c"])
     features = resolve_features(table, "", ["a", "b", "c"], None, None)
+    weight = np.random.default_rng(0).choice([0.5, 1.0, 3.0], rows.shape[1]) if weighted else None
     works = [
-        _Starts(Moments.of(rows), tuple(Settings(k=k, covariance_type=kind, n_init=5) for kind in COVARIANCE_TYPES))
+        _Starts(
+            Moments.of(rows, weight), tuple(Settings(k=k, covariance_type=kind, n_init=5) for kind in COVARIANCE_TYPES)
+        )
         for k in (1, 2, 3, 500)
     ]
+
+    def read(answers):
+        return [_read(answer, len(COVARIANCE_TYPES)) for answer in answers]
+
     with PackedTable(table, features, strict=False) as packed:
-        *found, failed = map(_Starts.read, packed.apart((rows, None), works))
-        (alone,) = map(_Starts.read, packed.apart((rows, None), works[1:2]))
+        *found, failed = read(packed.apart((rows, weight), works))
+        (alone,) = read(packed.apart((rows, weight), works[1:2]))
     assert "distinct values" in str(failed)
     for answer, work in zip([*found, alone], [*works[:3], works[1]], strict=True):
-        for (start,), (expected,), kind in zip(answer, _Starts.read(work((rows, None))), COVARIANCE_TYPES, strict=True):
+        for (start,), (expected,), kind in zip(answer, *read([work((rows, weight))]), COVARIANCE_TYPES, strict=True):
             assert start.covariance_type == kind
             deviations = np.sqrt(np.diagonal(expected.dense_covariances, axis1=1, axis2=2))
             assert_same_mixture(start, expected.weights, expected.means, expected.covariances, deviations, rtol=1e-8)
+
+
+def test_a_sample_too_large_for_a_message_stays_on_the_driver(spark, monkeypatch):
+    monkeypatch.setattr("gmm_spark.spark.packed.apart", lambda *_: pytest.fail("sent to tasks"))
+    rows = np.ones((2, 100))
+    table = spark.createDataFrame(rows.T.tolist(), ["a", "b"])
+    with PackedTable(table, resolve_features(table, "", ["a", "b"], None, None), strict=False) as packed:
+        monkeypatch.setattr("gmm_spark.spark.packed.SPREAD_BYTES", rows.nbytes - 1)
+        assert len(packed.apart((rows, None), [Told("a"), Told("b")])) == 2
+
+
+def test_work_that_fails_ends_the_job_with_its_error(spark):
+    def fail(sample) -> bytes:
+        raise ZeroDivisionError("no work today")
+
+    with pytest.raises(PythonException, match="no work today"):
+        apart(spark, (np.ones((1, 3)), None), [fail, fail])
