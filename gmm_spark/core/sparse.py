@@ -28,7 +28,7 @@ SIFTING_COST, WORTH_SIFTING = 75, 8_000
 # Share of responsibilities that matter from which the full product is faster.
 FEW = 1 / 8
 # Of the rounding of a component's largest responsibility in a chunk, what another may be to be left out. Chunks have up
-# to 2^13 rows: all that is left out is below rounding, and its second moments are where no row is 10 deviations away.
+# to 2^13 rows: all that is left out of one is below rounding, and so are its second moments within 10 deviations.
 _NOTHING = 2.0**-20
 # Responsibilities multiplied at a time, so that work memory does not grow with the components.
 _BATCH = 16 * SLICE

@@ -10,7 +10,7 @@ from pyspark.ml import Pipeline
 from pyspark.sql import SparkSession
 from sklearn.datasets import load_iris
 
-from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
 
 
 def main(path: str) -> None:
@@ -24,12 +24,15 @@ def main(path: str) -> None:
     model.write().overwrite().save(path)
     read = GaussianMixtureModel.load(path)
     scored = model.transform(rows)
+    # Two values of k, so that their starts are found by tasks.
+    chosen = GaussianMixtureSelector(inputCols=names, ks=[2, 3], covarianceTypes=["full", "tied"]).fit(rows)
     print(
         json.dumps(
             {
                 "session": type(spark).__module__,
                 "log_likelihood": model.summary.logLikelihood,
                 "read_back": bool((read.means == model.means).all() and (read.covariances == model.covariances).all()),
+                "chosen": [chosen.getK(), chosen.getCovarianceType()],
                 "scored": scored.columns,
                 "scored_rows": scored.count(),
                 "anomalies": scored.where("odd").count(),

@@ -26,6 +26,10 @@ def test_a_saved_model_reads_back_bit_for_bit_and_can_be_overwritten(outcome: di
     assert outcome["read_back"] is True
 
 
+def test_a_selection_finds_its_starts_on_executors(outcome: dict[str, object]) -> None:
+    assert outcome["chosen"] == [2, "full"]  # iris, by BIC, as scikit-learn
+
+
 def test_scoring_sampling_and_pipelines_work(outcome: dict[str, object]) -> None:
     assert outcome["scored"] == ["a", "b", "c", "d", "probability", "prediction", "density", "odd"]
     assert outcome["scored_rows"] == 150
