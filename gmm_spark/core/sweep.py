@@ -86,7 +86,7 @@ def sweep(
             (fuller, [group for group in alike if members[group[0]].init_mode == OVERSAMPLED]),
         ):
             works = [_Starts(table.moments, tuple(members[i] for i in group)) for group in groups]
-            for group, answer in zip(groups, table.apart(mine, works) if works else [], strict=True):
+            for group, answer in zip(groups, table.apart(mine, works), strict=True):
                 drawn = _read(answer, len(group))
                 if not isinstance(drawn, list):
                     failures.update(dict.fromkeys(group, drawn))
