@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import gc
 
+# Objects that are looked through at most. A task has some hundred of its own; scipy alone loads ten thousand.
+MOST_OBJECTS = 2_000
+
 
 def spare_what_is_loaded() -> None:
-    """Leave what this worker holds now out of its collections; once a worker, on the driver never."""
-    if not gc.get_freeze_count():
+    """Leave what this worker holds out of its collections where that is much; on the driver never.
+
+    To be called by every task: a worker's later ones load more. What garbage there may be among so many objects stays,
+    once for each such load.
+    """
+    if len(gc.get_objects()) > MOST_OBJECTS:
         gc.freeze()

@@ -142,7 +142,6 @@ class Fold:
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Fold the partitions of one task."""
-        spare_what_is_loaded()
         for partition, blocks in _partitions(stream):
             if blocks is None:
                 yield _row(_SUMS, partition, _MISS, b"")
@@ -244,6 +243,7 @@ def drawn(blocks: DataFrame, draw: Draw, partitions: Collection[int]) -> Drawn |
 
 def _partitions(stream: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Blocks | None]]:
     """Each packed partition that a task was given, and its blocks; None for the blocks of a miss."""
+    spare_what_is_loaded()
     for batch in stream:
         if "block" in batch.schema.names:  # the fallback: all of the stream is one partition
             yield batch.column("partition")[0].as_py(), _streamed(chain([batch], stream))

@@ -7,45 +7,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmm_spark.spark.collecting import spare_what_is_loaded
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.spark.collecting import MOST_OBJECTS, spare_what_is_loaded
 from gmm_spark.spark.features import resolve_features
 from gmm_spark.spark.packed import PackedTable
 from gmm_spark.spark.passes import added_up
 
 
-class FrozenCount:
-    """Fold that forgets the rows and tells whether its worker collects less than it holds."""
+class Held:
+    """Fold that forgets the rows and tells how many objects its worker's next collection looks through."""
 
     def add(self, rows: np.ndarray, sample_weight: np.ndarray | None) -> None:
         """Forget them."""
 
     def vector(self) -> np.ndarray:
-        return np.array([1.0, gc.get_freeze_count() > len(gc.get_objects())])
+        return np.array([1.0, len(gc.get_objects()) < 2 * MOST_OBJECTS, gc.get_freeze_count() > 10 * MOST_OBJECTS])
 
 
 @dataclass(frozen=True)
-class CountFrozen:
-    def accumulator(self) -> FrozenCount:
-        return FrozenCount()
+class CountHeld:
+    def accumulator(self) -> Held:
+        return Held()
 
 
-def test_most_of_what_a_worker_holds_is_not_looked_through_after_each_task(spark):
+def test_little_of_what_a_worker_holds_is_looked_through_after_each_task(spark):
     table = spark.range(0, 1000, 1, 3).selectExpr("cast(id as double) as x")
     features = resolve_features(table, "", ["x"], None, None)
     with PackedTable(table, features) as packed:
+        packed.expect([MixtureParameters([1.0], [[0.0]], [[1.0]], "diag")])  # loads what packing had no need of
         partitions = [h.partition for h in packed._handles]
-        tasks, spared = added_up(packed._persisted, CountFrozen(), 2, partitions)
-    assert (tasks, spared) == (3, 3)
+        tasks, few, most_spared = added_up(packed._persisted, CountHeld(), 3, partitions)
+    assert (tasks, few, most_spared) == (3, 3, 3)
 
 
-def test_what_comes_later_is_not_frozen_too():
+def test_what_comes_later_is_spared_only_where_it_is_much():
     try:
         spare_what_is_loaded()
-        first = gc.get_freeze_count()
-        later = [object() for _ in range(10)]
-        cycle = [later]
-        later.append(cycle)
+        held = gc.get_freeze_count()
+        assert held > MOST_OBJECTS
+        few = [[] for _ in range(10)]
         spare_what_is_loaded()
-        assert 0 < gc.get_freeze_count() <= first  # once; what is freed since is not counted
+        assert gc.get_freeze_count() <= held  # what is freed since is not counted
+        many = [[] for _ in range(2 * MOST_OBJECTS)]
+        spare_what_is_loaded()
+        assert gc.get_freeze_count() > held + len(many)
+        assert len(few) == 10
     finally:
         gc.unfreeze()
