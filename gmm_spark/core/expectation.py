@@ -47,6 +47,10 @@ class Accumulator(Protocol):
         """Return all sums so far."""
         ...
 
+    def clear(self) -> None:
+        """Begin anew with sums of nothing, in the same buffers."""
+        ...
+
 
 class Kernel:
     """Weighted log-densities of a plan's segments, chunk by chunk, in reused buffers.
@@ -212,27 +216,34 @@ class StatisticsAccumulator:
         self.plan = plan
         self.kernel = Kernel(plan)
         d, k = plan.n_features, plan.most_components
-        self._rows = 0.0
-        self._weight_sum = 0.0
-        self._log_likelihood = np.zeros(len(plan.segments))
-        self._sums = [np.zeros(s.coefficients.shape[::-1]) for s in plan.segments]
         self._total = products.buffer(self.kernel.chunk, plan.dtype)
         self._ones = np.ones(k, plan.dtype)
         self._turned = products.buffer(k * self.kernel.chunk, plan.dtype)
-        # Of segments so large that it pays to look for the responsibilities that matter, what these make; and the
-        # points they belong to, [1, z] row by row, until they are multiplied.
-        self._sparse = [SparseSums(s.n_components, d) if s.worth_sifting else None for s in plan.segments]
-        window = -(-WINDOW // self.kernel.chunk) * self.kernel.chunk if any(self._sparse) else 0
-        self._points, self._gathered = np.empty((window, 1 + d), plan.dtype), 0
+        # Of segments so large that it pays to look for the responsibilities that matter, the points that these belong
+        # to, [1, z] row by row, until they are multiplied.
+        sifting = any(s.worth_sifting for s in plan.segments)
+        window = -(-WINDOW // self.kernel.chunk) * self.kernel.chunk if sifting else 0
+        self._points = np.empty((window, 1 + d), plan.dtype)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew with sums of nothing, in the same buffers."""
+        d, segments = self.plan.n_features, self.plan.segments
+        self._rows = 0.0
+        self._weight_sum = 0.0
+        self._log_likelihood = np.zeros(len(segments))
+        self._sums = [np.zeros(s.coefficients.shape[::-1]) for s in segments]
+        self._sparse = [SparseSums(s.n_components, d) if s.worth_sifting else None for s in segments]
+        self._gathered = 0
         # The quadratic sums that do not come out of the shared product.
-        self._shared_scatter = np.zeros((d, d)) if any(s.shares_scatter for s in plan.segments) else None
+        self._shared_scatter = np.zeros((d, d)) if any(s.shares_scatter for s in segments) else None
         # What the accurate kernel sums for its components: weight and first moment, (1 + d,), and the second.
         self._own: list[dict[int, tuple[Array, Array]]] = [
             {
                 j: (np.zeros(1 + d), np.zeros(d if segment.axis_aligned else (d, d)))
                 for j in np.flatnonzero(segment.accurate).tolist()
             }
-            for segment in plan.segments
+            for segment in segments
         ]
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
@@ -351,12 +362,17 @@ class EvaluationAccumulator:
     def __init__(self, plan: Plan, log_densities: bool = False) -> None:
         self.plan = plan
         self.kernel = Kernel(plan)
-        self._totals = np.zeros(2)  # rows, weight sum
-        self._log_likelihood = np.zeros(len(plan.segments))
-        self._entropy = np.zeros(len(plan.segments))
-        self._cluster_sizes = np.zeros(plan.n_components)
-        self._histograms = np.zeros((len(plan.segments) if log_densities else 0, N_BINS))
+        self._n_histograms = len(plan.segments) if log_densities else 0
         self._shares = products.buffer(plan.most_components * self.kernel.chunk, plan.dtype)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew with sums of nothing, in the same buffers."""
+        self._totals = np.zeros(2)  # rows, weight sum
+        self._log_likelihood = np.zeros(len(self.plan.segments))
+        self._entropy = np.zeros(len(self.plan.segments))
+        self._cluster_sizes = np.zeros(self.plan.n_components)
+        self._histograms = np.zeros((self._n_histograms, N_BINS))
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
         """Fold in rows (d, m), with weights (m,) where the table has them."""

@@ -145,6 +145,12 @@ class Plan:
         d = self.n_features
         return self.n_sums + sum(s.n_components * (1 + d) ** 2 for s in self.segments if s.worth_sifting)
 
+    @property
+    def n_products(self) -> int:
+        """Multiplications that a row takes, about: a product to evaluate and one to sum up."""
+        square = self.n_features**2
+        return sum(2 * s.coefficients.size + square * (s.pooled + int(s.accurate.sum())) for s in self.segments)
+
     def pack(
         self, rows: float, weight_sum: float, log_likelihood: Array, sums: list[Array], pooled: list[Array]
     ) -> Array:

@@ -2,10 +2,9 @@
 
 ``pack`` reads the table once. Each task reads one of its partitions, or several where there are very many, writes
 the rows to one file in the executor's local directory, as blocks of shape (d, m), and yields one *handle*: where
-the file is, how it is laid out, how many rows it holds and what they look like. Handles are persisted; Spark
-schedules later tasks where their handle is cached, so the file is local. A file that is not there, or whose size
-is not the handle's, is a *miss*: see
-:mod:`gmm_spark.spark.packed`.
+the file is, how it is laid out, how many rows it holds and what they look like. Handles are persisted; on several
+hosts Spark schedules later tasks where their handle is cached, so the file is local. A file that is not there, or whose
+size is not the handle's, is a *miss*: see :mod:`gmm_spark.spark.packed`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,15 @@ from gmm_spark.spark.features import Features, refused
 BLOCK_BYTES = 1 << 20
 _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 256, 1 << 16
 
+# Pieces that a table is cut into if it has fewer files, and rows that a piece has at least: more pieces share out more
+# evenly, and each brings its sums to the driver.
+PIECES, PIECE_ROWS = 64, 1 << 16
+
 # The column after the features: which of the table's partitions a row comes from. Tasks read several where there are
 # very many, and which ones, and so the tasks' own numbers, depend on where Spark finds executors: answers must not.
 SOURCE = "source"
-# Above every partition's number: what a task that read no row goes by.
-_EMPTY = 1 << 30
+# Above every partition's number: what a task that read no row goes by. Times the pieces of a file it is an int still.
+_EMPTY = 1 << 24
 
 HANDLE_SCHEMA = "partition int, handle string, moments binary"
 STREAM_SCHEMA = "partition int, handle string, moments binary, block binary"
@@ -54,7 +58,7 @@ class Handle:
     Attributes
     ----------
     partition : int
-        What it goes by among the table's: see :func:`numbered`.
+        What it goes by among the table's: see :func:`numbered`; of a piece, see :class:`Cut`.
     path : str
         File of the blocks; empty where there are no rows, or where the blocks stream through Spark.
     rows, block_rows : int
@@ -68,6 +72,10 @@ class Handle:
         Bad rows by reason.
     failure : str
         Why the task gave up; empty where it did not.
+    host : str
+        Where the file is.
+    first, of_rows : int
+        Of a piece, the number of its first row in the file, and how many rows the file has.
     """
 
     partition: int
@@ -79,11 +87,19 @@ class Handle:
     weighted: bool
     bad: dict[str, int] = field(default_factory=dict)
     failure: str = ""
+    host: str = ""
+    first: int = 0
+    of_rows: int | None = None
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
         return self.width * np.dtype(self.dtype).itemsize + 8 * self.weighted
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file."""
+        return self.row_bytes * (self.rows if self.of_rows is None else self.of_rows)
 
     def split(self, block: NDArray[np.uint8] | pa.Buffer, rows: int) -> tuple[Block, Array | None]:
         """View the bytes of a block of ``rows`` rows as features (d, m) and weights (m,)."""
@@ -101,6 +117,50 @@ class Handle:
     def from_json(cls, text: str) -> Handle:
         """Read what :meth:`to_json` wrote."""
         return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How files are cut into pieces, which any tasks may share out, each to be summed by itself.
+
+    It depends on the files alone: what is added to what, and in which order, is the same whoever works on it.
+
+    Attributes
+    ----------
+    blocks : int
+        Blocks of a piece.
+    most : int
+        Pieces of the longest file. Those of partition p go by ``p * most`` and what follows.
+    """
+
+    blocks: int
+    most: int
+
+    @classmethod
+    def of(cls, handles: Sequence[Handle]) -> Cut:
+        """Cut files into about :data:`PIECES`, and none into pieces of less than :data:`PIECE_ROWS`."""
+        sizes = [-(-h.rows // h.block_rows) for h in handles]
+        least = -(-PIECE_ROWS // handles[0].block_rows)
+        blocks = max(-(-sum(sizes) // PIECES), least)
+        return cls(blocks, max(1, -(-max(sizes) // blocks)))
+
+    def pieces(self, handle: Handle) -> list[Handle]:
+        """List the pieces of a file, one of no rows where it has none."""
+        step, end = self.blocks * handle.block_rows, handle.rows
+        return [
+            replace(
+                handle,
+                partition=self.number(handle.partition, i),
+                rows=min(step, end - first),
+                first=first,
+                of_rows=end,
+            )
+            for i, first in enumerate(range(0, max(end, 1), step))
+        ]
+
+    def number(self, partition: int, i: int) -> int:
+        """What the i-th piece of a partition's file goes by."""
+        return partition * self.most + i
 
 
 def block_rows(features: Features) -> int:
@@ -234,7 +294,7 @@ def read_file(handle: Handle) -> Iterator[tuple[Block, Array | None]] | None:
     if handle.rows == 0:
         return iter(())
     try:
-        if os.path.getsize(handle.path) != handle.rows * handle.row_bytes:
+        if os.path.getsize(handle.path) != handle.file_bytes:
             return None
         mapped = np.memmap(handle.path, dtype=np.uint8, mode="r")
     except (OSError, ValueError):
@@ -243,8 +303,9 @@ def read_file(handle: Handle) -> Iterator[tuple[Block, Array | None]] | None:
 
 
 def _blocks_of(handle: Handle, mapped: NDArray[np.uint8]) -> Iterator[tuple[Block, Array | None]]:
-    for start in range(0, handle.rows, handle.block_rows):
-        rows = min(handle.block_rows, handle.rows - start)
+    end = handle.first + handle.rows
+    for start in range(handle.first, end, handle.block_rows):
+        rows = min(handle.block_rows, end - start)
         begin = start * handle.row_bytes
         yield handle.split(mapped[begin : begin + rows * handle.row_bytes], rows)
 
@@ -276,7 +337,7 @@ def _handle_batch(
     features: Features, partition: int, path: str, rows: int, bad: Counter[str], failure: str, moments: Moments
 ) -> pa.RecordBatch:
     handle = Handle(partition, path, rows, block_rows(features), *_layout(features), dict(bad), failure)
-    return _batch(partition, handle, moments)
+    return _batch(partition, replace(handle, host=socket.gethostname()), moments)
 
 
 def _batch(partition: int, handle: Handle, moments: Moments | None, block: bytes | None = None) -> pa.RecordBatch:

@@ -1,5 +1,9 @@
 """PackedTable: a Spark table that answers ``expect``, one pass over its blocks an answer.
 
+Files are cut into pieces, and a pass adds up the sums of pieces. Where all files are on one host, as on a laptop, the
+driver shares the pieces out evenly among as many tasks as there are cores. On several hosts a pass runs over the
+persisted handles, where Spark goes by itself to the executor that has a handle cached, and with it the file.
+
 A pass whose tasks all found their files is done. On any miss its sums are not used: the handles are dropped,
 Spark packs again what their lineage says, and the pass is run anew. After :data:`MAX_REBUILDS` of those the
 table falls back to streaming, where the blocks themselves are persisted in Spark and cross to Python on
@@ -31,7 +35,16 @@ from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.core.table import Evaluation, Sample, Work, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError, ResourceError
-from gmm_spark.spark.blocks import HANDLE_SCHEMA, SOURCE, STREAM_SCHEMA, Handle, RemoveFiles, StreamBlocks, WriteBlocks
+from gmm_spark.spark.blocks import (
+    HANDLE_SCHEMA,
+    SOURCE,
+    STREAM_SCHEMA,
+    Cut,
+    Handle,
+    RemoveFiles,
+    StreamBlocks,
+    WriteBlocks,
+)
 from gmm_spark.spark.features import Features, describe_bad, require_usable
 from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, drawn, sampled
 from gmm_spark.spark.spreading import SPREAD_BYTES, apart
@@ -48,6 +61,9 @@ PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
 SAME_MOMENTS = 1e-10
 # Rows below which a task of its own is not worth its overhead, and bytes above which it has enough to do.
 MIN_TASK_ROWS, TASK_BYTES = 100_000, 1 << 30
+# Multiplications, half a second to a second of them, that a core is given before it gets another task; each costs it
+# some 25 ms, and more of them even out what else the cores are busy with.
+TASK_PRODUCTS, TASKS_OF_PIECES_PER_CORE = 8e9, 4
 # Bytes of sums, which every task of a pass holds a few times, up to which candidates share the pass.
 SHARED_SUM_BYTES = 256 << 20
 # Tasks a core may get however small they are: enough to even out their lengths.
@@ -108,7 +124,7 @@ class PackedTable:
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self.streaming = encrypted if streaming is None else streaming
         self._blocks: DataFrame | None = None
-        self._read: DataFrame | None = None
+        self._read: dict[int, DataFrame] = {}
         self._tasks: int | None = None
         try:
             self._handles, self.moments = self._pack()
@@ -146,7 +162,7 @@ class PackedTable:
         if 8 * plan.n_held > SHARED_SUM_BYTES and len(candidates) > 1:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
-        return plan.statistics(self._sum(StatisticsPass(plan), plan.n_sums))
+        return plan.statistics(self._sum(StatisticsPass(plan), plan.n_sums, plan))
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
@@ -155,12 +171,12 @@ class PackedTable:
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """One pass: the same of each of several candidates, their log-densities only if asked for."""
         plan = self._plan(candidates)
-        sums = self._sum(EvaluationPass(plan, log_densities), n_evaluation_sums(plan, log_densities))
+        sums = self._sum(EvaluationPass(plan, log_densities), n_evaluation_sums(plan, log_densities), plan)
         return evaluations(plan, sums)
 
     def draw(self, draw: Draw) -> Drawn:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
-        return self._until_complete(lambda: drawn(self._persisted, draw, self._partitions()))
+        return self._until_complete(lambda: drawn(self._source(draw.sites.size), draw, self._numbers()))
 
     def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
         """Do pieces of work on a sample of the table, a task each; here, if there is but one or the sample is large."""
@@ -175,10 +191,11 @@ class PackedTable:
         """
 
         def attempt() -> tuple[Block, Array | None] | None:
-            sizes = [h.rows for h in self._handles]  # of this packing: another may group the rows differently
+            pieces = self._pieces()  # of this packing: another may group the rows differently
+            sizes = [piece.rows for piece in pieces]
             quotas = shares_of(sizes, n, random_stream(seed, Purpose.TABLE_SAMPLE))
-            shares = {p: (q, s) for p, q, s in zip(self._partitions(), quotas.tolist(), sizes, strict=True)}
-            return sampled(self._persisted, SamplePass(shares, seed), self.features.width)
+            shares = {p.partition: (q, p.rows) for p, q in zip(pieces, quotas.tolist(), strict=True)}
+            return sampled(self._source(self.features.width), SamplePass(shares, seed), self.features.width)
 
         return self._until_complete(attempt)
 
@@ -191,11 +208,19 @@ class PackedTable:
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
 
-    def _sum(self, task: PassTask, length: int) -> Array:
-        return self._until_complete(lambda: added_up(self._persisted, task, length, self._partitions()))
+    def _sum(self, task: PassTask, length: int, plan: Plan) -> Array:
+        return self._until_complete(lambda: added_up(self._source(plan.n_products), task, length, self._numbers()))
 
-    def _partitions(self) -> list[int]:
-        return [h.partition for h in self._handles]
+    @property
+    def _cut(self) -> Cut:
+        return Cut.of(self._handles)
+
+    def _pieces(self) -> list[Handle]:
+        cut = self._cut
+        return [piece for handle in self._handles for piece in cut.pieces(handle)]
+
+    def _numbers(self) -> list[int]:
+        return [piece.partition for piece in self._pieces()]
 
     def _until_complete(self, attempt: Callable[[], Answer | None]) -> Answer:
         """Run a pass until no task misses its file, packing again in between."""
@@ -256,29 +281,56 @@ class PackedTable:
             return self._pack()
         return [handle for handle, _ in packed], moments
 
-    @property
-    def _persisted(self) -> DataFrame:
-        """The blocks or their handles, in as many partitions as a pass should have tasks."""
+    def _source(self, products: int) -> DataFrame:
+        """The handles, in as many partitions as a pass of so many multiplications a row should have tasks."""
         if self._blocks is None:
             raise RuntimeError("this packed table has been closed")
-        if self._read is None:  # kept from pass to pass: every step of a query is a call to the driver's JVM
-            self._read = self._blocks.drop("moments")
-            if self._tasks is not None and not self.streaming:
-                # A narrow coalesce: Spark groups partitions that are cached on the same executor.
-                self._read = self._read.coalesce(self._tasks)
-        return self._read
+        tasks = self._tasks or self.n_partitions
+        if self._on_one_host:
+            waves = np.clip(self.rows * products / (self._cores * TASK_PRODUCTS), 1, TASKS_OF_PIECES_PER_CORE)
+            tasks = self._cores * int(waves)
+        if tasks not in self._read:  # kept from pass to pass: every step of a query is a call to the driver's JVM
+            self._read[tasks] = self._listed(tasks) if self._on_one_host else self._persisted(tasks)
+        return self._read[tasks]
+
+    @property
+    def _on_one_host(self) -> bool:
+        """Whether any task can read any file, as far as is known."""
+        return not self.streaming and not self._rebuilds and len({h.host for h in self._handles if h.rows}) == 1
+
+    def _listed(self, tasks: int) -> DataFrame:
+        """Pieces shared out evenly, on a line each; the tasks may run where they like."""
+        lists: list[list[str]] = [[] for _ in range(tasks)]
+        before = 0
+        for piece in self._pieces():
+            middle = before + piece.rows // 2
+            lists[min(middle * tasks // self.rows, tasks - 1)].append(piece.to_json())
+            before += piece.rows
+        texts = F.array(*(F.lit("\n".join(lines)) for lines in lists))
+        numbered = self._spark.range(0, tasks, 1, tasks)
+        return numbered.select(F.element_at(texts, F.col("id").cast("int") + 1).alias("handle"))
+
+    def _persisted(self, tasks: int) -> DataFrame:
+        """The blocks or their handles, each task's where Spark has cached them."""
+        if self._blocks is None:
+            raise RuntimeError("this packed table has been closed")
+        cut = self._cut
+        blocks = self._blocks.drop("moments").withColumn("cut", F.array(F.lit(cut.blocks), F.lit(cut.most)))
+        # A narrow coalesce: Spark groups partitions that are cached on the same executor.
+        return blocks.coalesce(tasks) if tasks < self.n_partitions else blocks
 
     def _drop(self) -> None:
         if self._blocks is not None:
             self._blocks.unpersist()
-            self._blocks = self._read = None
+            self._blocks = None
+            self._read.clear()
 
     def _remove_files(self) -> None:
         if not self.streaming or self._rebuilds:
             self._spark.range(1 << 10).mapInArrow(RemoveFiles(self._run), "id long").collect()
 
     def _balance(self) -> None:
-        """Suit the number of tasks to the cores and the rows.
+        """Suit the number of tasks to the cores and the rows, where several hosts have a part of them each.
 
         Too few partitions leave cores idle on every pass: the table is packed again, spread out. Too many cost
         more to schedule than to work: passes then take several to a task, each still where its file is.
@@ -286,6 +338,8 @@ class PackedTable:
         if self.n_partitions <= 2 and self.rows < 2 * MIN_TASK_ROWS:
             return
         self._cores = cores = self._count_cores()  # again: executors may have come while the table was read
+        if self._on_one_host:
+            return
         spread = min(cores, self.rows // MIN_TASK_ROWS)
         if self.n_partitions < spread:
             self._remove_files()

@@ -1,5 +1,6 @@
 """Fit on a cluster of two executor processes, killing one after each named pass; print what came out as JSON.
 
+The executors count as on a host each, if so asked: passes then go to the executor that has cached a handle.
 Run as a program by ``test_lost_executor.py``: a session of another kind cannot share the tests' process.
 """
 
@@ -16,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, MixtureParameters
 from gmm_spark.core.ascent import PassRecord
+from gmm_spark.spark.packed import PackedTable
 
 
 def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -28,8 +30,10 @@ def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
     yield pa.RecordBatch.from_pydict({"pid": [executor]})
 
 
-def main(table: str, kills: list[int]) -> None:
+def main(table: str, kills: list[int], hosts: str) -> None:
     """Fit, kill, print."""
+    if hosts == "several":
+        PackedTable._on_one_host = False  # type: ignore[assignment]
     spark = (
         SparkSession.builder.master("local-cluster[2,1,1024]")
         .config("spark.ui.enabled", "false")
@@ -68,4 +72,4 @@ def main(table: str, kills: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [int(k) for k in sys.argv[2].split(",") if k])
+    main(sys.argv[1], [int(k) for k in sys.argv[2].split(",") if k], sys.argv[3])

@@ -27,9 +27,10 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "table"
 
 
-def test_killing_two_executors_during_a_fit_changes_nothing(table: Path) -> None:
-    quiet = outcome_of(PROGRAM, str(table), "")
-    killed = outcome_of(PROGRAM, str(table), "3,6")
+@pytest.mark.parametrize("hosts", ["one", "several"])
+def test_killing_two_executors_during_a_fit_changes_nothing(table: Path, hosts: str) -> None:
+    quiet = outcome_of(PROGRAM, str(table), "", "one")
+    killed = outcome_of(PROGRAM, str(table), "3,6", hosts)
     assert killed["killed"] == 2
     assert killed["passes"] == quiet["passes"]
     assert killed["rows"] == quiet["rows"] == 160_000

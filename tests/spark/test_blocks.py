@@ -17,15 +17,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from scipy.stats import multivariate_hypergeom
 
-from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark import GaussianMixture, GaussianMixtureModel, MixtureParameters
 from gmm_spark.core.ascent import PassRecord
+from gmm_spark.core.drawing import Draw
 from gmm_spark.core.expectation import StatisticsAccumulator
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.plan import plan_pass
 from gmm_spark.errors import DataError
 from gmm_spark.spark import blocks as blocks_module
 from gmm_spark.spark import packed as packed_module
-from gmm_spark.spark.blocks import SOURCE, Handle, WriteBlocks, numbered, read_file
+from gmm_spark.spark.blocks import PIECES, SOURCE, Cut, Handle, WriteBlocks, numbered, read_file
 from gmm_spark.spark.features import Features
 from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable, same_rows, shares_of
 from gmm_spark.spark.passes import Fold, StatisticsPass
@@ -37,6 +38,28 @@ ROWS = three_blobs(600)
 START = rough_start(ROWS)
 WEIGHT = 1.0 + np.arange(len(ROWS)) % 3
 PASSES = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_pieces() -> Iterator[None]:
+    """Every file of more than one block is cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks_module, "PIECE_ROWS", 1)
+        yield
+
+
+@pytest.fixture
+def long_table(spark: SparkSession) -> DataFrame:
+    """Three partitions of several blocks of two columns, and weights."""
+    wave = 1 + F.sin(F.col("id") * 0.7) + F.col("id") % 3
+    return spark.range(0, 600_000, 1, 3).select(wave.alias("x"), (F.cos(wave) + 0.1 * wave).alias("y"), wave.alias("w"))
+
+
+@pytest.fixture(params=["one host", "several hosts"])
+def hosts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes list the files to their tasks, as on one host, or go where Spark has cached the handles."""
+    if request.param == "several hosts":
+        monkeypatch.setattr(PackedTable, "_on_one_host", False)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +164,7 @@ def delete_on(passes: set[int], files: Files, pick: Callable[[list[Path]], list[
     return delete
 
 
+@pytest.mark.usefixtures("hosts")
 def test_a_fit_survives_a_block_file_deleted_between_passes(
     table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files
 ) -> None:
@@ -156,6 +180,7 @@ def test_a_rebuild_leaves_no_files_of_the_first_packing(table: DataFrame, block_
     assert not set(block_files()) - before
 
 
+@pytest.mark.usefixtures("hosts")
 def test_a_truncated_file_is_a_miss(table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files) -> None:
     before = set(block_files())
 
@@ -198,6 +223,7 @@ def test_a_fit_whose_every_pass_misses_ends_by_streaming_with_one_warning(
     assert not set(block_files()) - before
 
 
+@pytest.mark.usefixtures("hosts")
 def test_files_lost_after_every_pass_end_in_streaming_and_the_same_answer(
     table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files
 ) -> None:
@@ -347,12 +373,89 @@ def test_rows_stay_off_local_disks_where_spark_is_to_encrypt_them(
     assert_same_bits(model, undisturbed)
 
 
+@pytest.mark.usefixtures("hosts")
 def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession) -> None:
     table = array_table(spark, ROWS, 12)
     with PackedTable(table, found_features(table)) as blocks:
         assert blocks.n_partitions == 12
-        assert blocks._persisted.rdd.getNumPartitions() == blocks._cores < 12
+        assert blocks._source(1).rdd.getNumPartitions() == blocks._cores < 12
         assert blocks.evaluate(rough_start(ROWS)).rows == len(ROWS)
+
+
+# Pieces
+
+
+def test_pieces_are_all_rows_of_their_file_in_order() -> None:
+    handles = [Handle(p, "x", rows, 256, 2, "float64", False) for p, rows in ((0, 5000), (1, 0), (7, 256), (9, 300))]
+    cut = Cut.of(handles)
+    assert cut == Cut(1, 20)
+    numbers: list[int] = []
+    for handle in handles:
+        pieces = cut.pieces(handle)
+        numbers += [piece.partition for piece in pieces]
+        starts = [piece.first for piece in pieces]
+        assert starts == [0, *np.cumsum([piece.rows for piece in pieces])[:-1]]
+        assert all(start % 256 == 0 for start in starts)
+        assert sum(piece.rows for piece in pieces) == handle.rows
+        assert {piece.file_bytes for piece in pieces} == {handle.rows * 16}
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_table_is_cut_into_few_pieces_and_none_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks_module, "PIECE_ROWS", 1 << 16)
+    large = [Handle(p, "x", 10**8, 8192, 16, "float64", False) for p in range(3)]
+    assert PIECES <= sum(len(Cut.of(large).pieces(h)) for h in large) <= PIECES + 3
+    small = [Handle(p, "x", 100_000, 8192, 16, "float64", False) for p in range(3)]
+    assert [piece.rows for piece in Cut.of(small).pieces(small[0])] == [1 << 16, 100_000 - (1 << 16)]
+    many = [Handle(p, "x", 10**6, 8192, 16, "float64", False) for p in range(200)]
+    assert Cut.of(many).most == 1
+
+
+def test_one_large_partition_is_shared_out_among_all_cores(spark: SparkSession, long_table: DataFrame) -> None:
+    table = long_table.coalesce(1)
+    with PackedTable(table, found_features(table, input_cols=["x", "y"])) as packed:
+        assert packed.n_partitions == 1
+        texts = [row["handle"] for row in packed._source(1).collect()]
+        rows = [sum(Handle.from_json(line).rows for line in text.splitlines()) for text in texts]
+        assert len(rows) == packed._cores > 1
+        assert sum(rows) == packed.rows
+        assert max(rows) - min(rows) <= packed._handles[0].block_rows
+        heavy = packed._source(10**9).rdd.getNumPartitions()
+        assert heavy == packed._cores * packed_module.TASKS_OF_PIECES_PER_CORE
+
+
+def test_answers_are_the_same_bits_wherever_the_pieces_are_read(
+    long_table: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = found_features(long_table, input_cols=["x", "y"], weight_col="w")
+    start = MixtureParameters([0.4, 0.6], [[1.0, 0.0], [2.0, 0.5]], [[1.0, 1.0], [2.0, 0.5]], "diag")
+    draw = Draw(np.zeros(2), np.ones(2), np.zeros((2, 1)), 5, 0, 40.0)
+    answers = []
+    for one_host, streaming in ((True, False), (False, False), (False, True)):
+        if not one_host:
+            monkeypatch.setattr(PackedTable, "_on_one_host", False)
+        with PackedTable(long_table, features, streaming=streaming) as packed:
+            assert len(packed._pieces()) > 2 * packed.n_partitions
+            centred = start.shifted(-packed.moments.mean)
+            sums, drawn = packed.expect([centred])[0], packed.draw(draw)
+            rows, weight = packed.sample(300, 4)
+            assert rows.shape == (2, 300)
+            judged = packed.evaluate(centred)
+            assert judged.rows == packed.rows == 600_000
+            answers.append((sums.first, sums.second, rows, weight, drawn.rows, drawn.keys, judged.entropy))
+    for other in answers[1:]:
+        for ours, theirs in zip(answers[0], other, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_partitions_of_no_usable_row_are_pieces_too(spark: SparkSession) -> None:
+    table = spark.range(0, 90, 1, 9).select(F.when(F.col("id") % 20 < 10, F.col("id")).cast("double").alias("x"))
+    features = found_features(table, input_cols=["x"])
+    for streaming in (False, True):
+        with PackedTable(table, features, strict=False, streaming=streaming) as packed:
+            assert len(set(packed._numbers())) == packed.n_partitions == 9
+            assert packed.evaluate(MixtureParameters([1.0], [[0.0]], [[1.0]], "diag")).rows == 50
+            assert packed._rebuilds == 0
 
 
 # Very many partitions
@@ -365,7 +468,7 @@ def five_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_module, "PACK_TASKS_PER_CORE", 1)
 
 
-@pytest.mark.usefixtures("five_tasks")
+@pytest.mark.usefixtures("five_tasks", "hosts")
 @pytest.mark.parametrize("streaming", [False, True])
 def test_many_partitions_are_packed_by_a_bounded_number_of_tasks(
     spark: SparkSession, block_files: Files, streaming: bool
@@ -407,10 +510,10 @@ def test_a_task_goes_by_the_partition_it_reads_not_by_its_own_number(monkeypatch
     first, nothing = numbered(iter(batches[:1]), by_task=False)
     monkeypatch.setattr(blocks_module, "_task", lambda: 3)
     assert list(nothing) == []
-    assert 1 << 30 <= first != numbered(iter([]), by_task=False)[0]
+    assert 1 << 24 <= first != numbered(iter([]), by_task=False)[0]
 
 
-@pytest.mark.usefixtures("five_tasks")
+@pytest.mark.usefixtures("five_tasks", "hosts")
 def test_a_rebuild_that_groups_the_partitions_differently_is_no_other_table(
     spark: SparkSession, block_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -532,7 +635,7 @@ def test_rows_that_the_driver_holds_are_packed_under_numbers_of_their_own(spark:
     held = spark.createDataFrame(pa.table({"x": np.arange(10.0), "y": np.arange(10.0)}))
     with PackedTable(held, found_features(held, input_cols=["x", "y"])) as packed:
         assert packed.n_partitions > 1
-        assert len(set(packed._partitions())) == packed.n_partitions
+        assert len(set(packed._numbers())) == packed.n_partitions
         rows, _ = packed.sample(100, 0)
         np.testing.assert_array_equal(np.sort(rows[0]), np.arange(10.0))
     assert packed._rebuilds == 0

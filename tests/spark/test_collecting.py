@@ -20,6 +20,9 @@ class Held:
     def add(self, rows: np.ndarray, sample_weight: np.ndarray | None) -> None:
         """Forget them."""
 
+    def clear(self) -> None:
+        """Begin anew."""
+
     def vector(self) -> np.ndarray:
         return np.array([1.0, len(gc.get_objects()) < 2 * MOST_OBJECTS, gc.get_freeze_count() > 10 * MOST_OBJECTS])
 
@@ -35,8 +38,8 @@ def test_little_of_what_a_worker_holds_is_looked_through_after_each_task(spark):
     features = resolve_features(table, "", ["x"], None, None)
     with PackedTable(table, features) as packed:
         packed.expect([MixtureParameters([1.0], [[0.0]], [[1.0]], "diag")])  # loads what packing had no need of
-        partitions = [h.partition for h in packed._handles]
-        tasks, few, most_spared = added_up(packed._persisted, CountHeld(), 3, partitions)
+        partitions = packed._numbers()
+        tasks, few, most_spared = added_up(packed._source(1), CountHeld(), 3, partitions)
     assert (tasks, few, most_spared) == (3, 3, 3)
 
 

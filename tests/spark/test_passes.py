@@ -109,13 +109,13 @@ def test_sums_added_by_slices_have_the_bits_of_sums_added_on_the_driver(
     add_slices = passes.add_slices
     monkeypatch.setattr(passes, "DRIVER_SUM_BYTES", 0)
     monkeypatch.setattr(passes, "SLICE_LENGTH", slice_length)
-    repartition = type(packed._persisted).repartition
+    repartition = type(packed._source(1)).repartition
 
     def noticed(self: object, *how: object) -> object:
         added.append(how)
         return repartition(self, *how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(packed._persisted), "repartition", noticed)
+    monkeypatch.setattr(type(packed._source(1)), "repartition", noticed)
     by_slice = packed.expect(candidates)
     assert added, "the sliced path was not taken"
     assert passes.add_slices is add_slices
@@ -145,7 +145,7 @@ def test_sums_that_no_driver_could_hold_are_refused_before_the_pass(
 ) -> None:
     monkeypatch.setattr(passes, "MAX_VECTOR_BYTES", 500)
     touched: list[str] = []
-    monkeypatch.setattr(type(packed._persisted), "mapInArrow", lambda *_: touched.append("a job"))
+    monkeypatch.setattr(type(packed._source(1)), "mapInArrow", lambda *_: touched.append("a job"))
     with pytest.raises(ResourceError, match=r"[\d,]+ bytes of sums .*limit 500.*lower k.*diag or tied"):
         packed.expect(candidates)
     assert not touched
