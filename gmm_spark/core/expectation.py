@@ -236,7 +236,8 @@ class StatisticsAccumulator:
         self._sparse = [SparseSums(s.n_components, d) if s.worth_sifting else None for s in segments]
         self._gathered = 0
         # The quadratic sums that do not come out of the shared product.
-        self._shared_scatter = np.zeros((d, d)) if any(s.shares_scatter for s in segments) else None
+        scattered = any(s.shares_scatter and self.plan.sums_pooled(s) for s in segments)
+        self._shared_scatter = np.zeros((d, d)) if scattered else None
         # What the accurate kernel sums for its components: weight and first moment, (1 + d,), and the second.
         self._own: list[dict[int, tuple[Array, Array]]] = [
             {
@@ -337,7 +338,7 @@ class StatisticsAccumulator:
                 table[:, : 1 + d] += sparse.sums[:, 0]
                 table[:, 1 + d :] += sparse.sums[:, 1 + i, 1 + j]
         for segment, table, own in zip(self.plan.segments, sums, self._own, strict=True):
-            if segment.pooled:
+            if self.plan.sums_pooled(segment):
                 scatter = self._shared_scatter if segment.shares_scatter else sum(second for _, second in own.values())
                 pooled.append(np.asarray(scatter))
             for component, (first, second) in own.items():

@@ -107,6 +107,8 @@ class Plan:
     scale: Array
     precision: str
     segments: tuple[Segment, ...]
+    scatter: Array | None = None
+    """Second moment of the scaled rows, (d, d), where an earlier pass has summed it up: it is no pass's own."""
 
     @property
     def n_features(self) -> int:
@@ -136,8 +138,12 @@ class Plan:
     @property
     def n_sums(self) -> int:
         """Length of the vector of sums that a task returns."""
-        pooled = sum(s.pooled for s in self.segments)
+        pooled = sum(map(self.sums_pooled, self.segments))
         return 2 + len(self.segments) + sum(s.coefficients.size for s in self.segments) + pooled * self.n_features**2
+
+    def sums_pooled(self, segment: Segment) -> bool:
+        """Whether a pass has to sum up the second moment of a segment."""
+        return segment.pooled and not (segment.shares_scatter and self.scatter is not None)
 
     @property
     def n_held(self) -> int:
@@ -163,22 +169,22 @@ class Plan:
         sums : list of array (k, prefix)
             Of each segment, over its features.
         pooled : list of array (d, d)
-            Second moments of the tied segments.
+            Second moments of the tied segments, but for what is known already.
         """
         return np.concatenate([[rows, weight_sum], log_likelihood, *(t.ravel() for t in sums + pooled)])
 
     def statistics(self, vector: Array) -> list[SufficientStatistics]:
         """Read the added-up vectors of all tasks, in centred coordinates."""
-        d, n_segments = self.n_features, len(self.segments)
+        n_segments = len(self.segments)
         rows, weight_sum = vector[:2]
         log_likelihood = vector[2 : 2 + n_segments]
         ends = 2 + n_segments + np.cumsum([0] + [s.coefficients.size for s in self.segments])
-        pooled = iter(vector[ends[-1] :].reshape(-1, d, d))
+        second_of, d = self._pooled(vector), self.n_features
         found = []
         for index, segment in enumerate(self.segments):
             table = vector[ends[index] : ends[index + 1]].reshape(segment.coefficients.shape)
             if segment.pooled:
-                second = next(pooled) * np.outer(self.scale, self.scale)
+                second = second_of[index] * np.outer(self.scale, self.scale)
             elif segment.axis_aligned:
                 second = table[:, 1 + d : 1 + 2 * d] * self.scale**2
                 second = second if segment.covariance_type == "diag" else second.sum(axis=1)
@@ -198,8 +204,31 @@ class Plan:
             )
         return found
 
+    def scatter_in(self, vector: Array) -> Array | None:
+        """Find the second moment of the scaled rows, (d, d), for later plans; None where no pass has summed it up."""
+        pooled = self._pooled(vector)
+        return next((pooled[i] for i, segment in enumerate(self.segments) if segment.shares_scatter), self.scatter)
 
-def plan_pass(candidates: Sequence[MixtureParameters], center: Array, scale: Array, precision: str = "float64") -> Plan:
+    def _pooled(self, vector: Array) -> dict[int, Array]:
+        """Second moments of the tied segments, (d, d), by the segment's number."""
+        d, found = self.n_features, {}
+        at = self.n_sums
+        for i, segment in reversed(list(enumerate(self.segments))):
+            if self.sums_pooled(segment):
+                at -= d * d
+                found[i] = vector[at : at + d * d].reshape(d, d)
+            elif segment.pooled and self.scatter is not None:
+                found[i] = self.scatter
+        return found
+
+
+def plan_pass(
+    candidates: Sequence[MixtureParameters],
+    center: Array,
+    scale: Array,
+    precision: str = "float64",
+    scatter: Array | None = None,
+) -> Plan:
     """Turn candidates into the coefficients of one pass.
 
     Parameters
@@ -212,6 +241,8 @@ def plan_pass(candidates: Sequence[MixtureParameters], center: Array, scale: Arr
         Positive; what centred rows are divided by.
     precision : {"float64", "float32"}
         Type of the kernel's products.
+    scatter : array (d, d), optional
+        What :meth:`Plan.scatter_in` found in a pass over the same rows with the same centre, scale and precision.
 
     Raises
     ------
@@ -225,7 +256,7 @@ def plan_pass(candidates: Sequence[MixtureParameters], center: Array, scale: Arr
         raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
     ends = np.cumsum([0] + [c.n_components for c in candidates]).tolist()
     segments = (_scaled(c, slice(*rows), scale, precision) for c, rows in zip(candidates, pairwise(ends), strict=True))
-    return Plan(center, scale, precision, tuple(segments))
+    return Plan(center, scale, precision, tuple(segments), scatter)
 
 
 def quadratic_order(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -125,13 +125,16 @@ class ArrayTable:
         self.sample_weight = sample_weight
         self.moments = Moments.of(rows, sample_weight) if moments is None else moments
         self.precision = precision
+        self._scatter: Array | None = None
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
         """One pass: the statistics of each candidate."""
-        plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
+        plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision, self._scatter)
         accumulator = StatisticsAccumulator(plan)
         accumulator.add(self.rows, self.sample_weight)
-        return plan.statistics(accumulator.vector())
+        vector = accumulator.vector()
+        self._scatter = plan.scatter_in(vector)
+        return plan.statistics(vector)
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""

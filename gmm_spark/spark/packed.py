@@ -120,6 +120,7 @@ class PackedTable:
         self._strict = strict
         self._run = uuid.uuid4().hex[:12]
         self._rebuilds = 0
+        self._scatter: Array | None = None
         self._by_task = False
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self.streaming = encrypted if streaming is None else streaming
@@ -162,7 +163,9 @@ class PackedTable:
         if 8 * plan.n_held > SHARED_SUM_BYTES and len(candidates) > 1:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
-        return plan.statistics(self._sum(StatisticsPass(plan), plan.n_sums, plan))
+        sums = self._sum(StatisticsPass(plan), plan.n_sums, plan)
+        self._scatter = plan.scatter_in(sums)
+        return plan.statistics(sums)
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
@@ -206,7 +209,7 @@ class PackedTable:
             self._remove_files()
 
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
-        return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
+        return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision, self._scatter)
 
     def _sum(self, task: PassTask, length: int, plan: Plan) -> Array:
         return self._until_complete(lambda: added_up(self._source(plan.n_products), task, length, self._numbers()))

@@ -209,10 +209,13 @@ def assembler(s: Setting) -> VectorAssembler:
 
 
 def bare_kernel(s: Setting) -> tuple[StatisticsAccumulator, np.ndarray[Any, Any]]:
-    """One task's fold, and rows in memory for it, few enough to be made quickly."""
+    """One task's fold, and rows in memory for it, few enough to be made quickly.
+
+    The table's scatter, which tied mixtures need, is known, as it is in every pass of a fit but the first.
+    """
     source = mixture(s.d, s.k, s.structure)
     mean, variance = source.moments()
-    plan = plan_pass([source.shifted(-mean)], mean, np.sqrt(variance), s.precision)
+    plan = plan_pass([source.shifted(-mean)], mean, np.sqrt(variance), s.precision, scatter=np.eye(s.d))
     counts = component_counts(source, min(s.rows, 1 << 18), seed=0)
     chunks = range(-(-int(counts.sum()) // CHUNK_ROWS))
     rows = np.concatenate([draw_chunk(source, counts, 0, c)[0] for c in chunks], axis=1).astype(plan.dtype)

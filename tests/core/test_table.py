@@ -5,6 +5,8 @@ import pytest
 
 from gmm_spark.core.density import log_density
 from gmm_spark.core.moments import Moments
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.plan import Plan
 from gmm_spark.core.table import ArrayTable
 from tests.examples import draw_rows, random_mixture
 
@@ -51,3 +53,39 @@ def test_moments_are_weighted_as_the_table_is(rng):
     rows, weight = rng.standard_normal((2, 30)), rng.uniform(0, 1, 30)
     np.testing.assert_array_equal(ArrayTable(rows, weight).moments.mean, Moments.of(rows, weight).mean)
     assert not np.allclose(ArrayTable(rows, weight).moments.mean, rows.mean(axis=1))
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_the_tables_scatter_is_summed_up_once(rng, monkeypatch, precision):
+    rows, weight = rng.normal(size=(3, 500)), rng.uniform(0, 2, 500)
+    kinds = ("tied", "full", "tied")
+    early, late = ([random_mixture(kind, 2, 3, rng, spread=1.0) for kind in kinds] for _ in range(2))
+    lengths = []
+    packed = Plan.pack
+
+    def watched(plan, *sums):
+        lengths.append(len(packed(plan, *sums)))
+        return packed(plan, *sums)
+
+    monkeypatch.setattr(Plan, "pack", watched)
+    table = ArrayTable(rows, weight, precision=precision)
+    table.expect(early[1:2])  # needs no scatter and finds none
+    assert table._scatter is None
+    table.expect(early)
+    again = table.expect(late)
+    assert lengths[1] - lengths[2] == 2 * 3 * 3
+    anew = ArrayTable(rows, weight, precision=precision).expect(late)
+    for ours, theirs in zip(again, anew, strict=True):
+        for name, value in vars(theirs).items():
+            np.testing.assert_array_equal(getattr(ours, name), value, err_msg=name)
+
+
+def test_a_tied_mixture_behind_the_gate_has_a_second_moment_of_its_own(rng):
+    table = ArrayTable(rng.normal(size=(2, 300)))
+    open_, gated = (MixtureParameters([0.5, 0.5], [[0.0, 0.0], [s, 0.0]], np.eye(2), "tied") for s in (1.0, 1e5))
+    first = table.expect([open_])[0]
+    between = table.expect([gated, open_])
+    expected = ArrayTable(table.rows).expect([gated])[0]
+    assert not np.array_equal(expected.reference, np.zeros((2, 2)))
+    np.testing.assert_array_equal(between[0].second, expected.second)
+    np.testing.assert_array_equal(between[1].second, first.second)
