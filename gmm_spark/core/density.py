@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_spark.core.covariance import Array, Block
-from gmm_spark.core.expectation import normalise
+from gmm_spark.core.exponentials import normalise
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 

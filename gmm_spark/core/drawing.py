@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.covariance import Array, Block
-from gmm_spark.core.expectation import WORK_BYTES
+from gmm_spark.core.kernel import WORK_BYTES
 from gmm_spark.core.sampling import Purpose, random_stream
 
 _MIN_CHUNK, _MAX_CHUNK = 64, 1 << 14

@@ -10,10 +10,11 @@ all rows with which a component does not count as starved.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.maximization import STARVED_SHARE
@@ -95,3 +96,61 @@ class SparseSums:
                 for at in range(start, end, SLICE):  # more are slower for BLAS, and less exact in float32
                     own = slice(at, min(at + SLICE, end))
                     self.sums[component[start]] += picked[own].T @ weighted[own]
+
+
+class Sifting:
+    """Sums over the responsibilities that matter, of those candidates of a pass that it pays for.
+
+    The rows of a few chunks wait for each other, in a window, and are multiplied together.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Components of each candidate, 0 for those that take full products.
+    d, chunk : int
+        Features, and rows of a chunk at most.
+    dtype : dtype
+    """
+
+    def __init__(self, sizes: Sequence[int], d: int, chunk: int, dtype: DTypeLike) -> None:
+        self._sizes, self._d, self._chunk = sizes, d, chunk
+        window = -(-WINDOW // chunk) * chunk if any(sizes) else 0
+        self._points = np.empty((window, 1 + d), dtype)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew with sums of nothing."""
+        self._sparse = [SparseSums(k, self._d) if k else None for k in self._sizes]
+        self._filled, self._taken = 0, False
+
+    def take(self, i: int, shares: Block, weight: float) -> bool:
+        """Keep the responsibilities (k, m) of a chunk's rows under candidate i that matter, if they are few.
+
+        The rows' mean weight, of which responsibilities are shares, says which of them are too small to matter.
+        """
+        found, sparse = matters(shares, FEW, weight), self._sparse[i]
+        if sparse is None or found is None:
+            return False
+        sparse.gather(shares, found, self._filled)
+        self._taken = True
+        return True
+
+    def end_chunk(self, points: Block) -> None:
+        """Keep the chunk's rows ``[1, z]``, (1 + d, m), if any of their responsibilities was taken."""
+        if not self._taken:
+            return
+        end = self._filled + points.shape[1]
+        self._points[self._filled : end] = points.T
+        self._filled, self._taken = end, False
+        if end + self._chunk > len(self._points):
+            self._multiply()
+
+    def sums(self) -> list[Array | None]:
+        """Return each candidate's sums over the outer products of ``[1, z]``, (k, 1 + d, 1 + d), if it is sifted."""
+        self._multiply()
+        return [None if sparse is None else sparse.sums for sparse in self._sparse]
+
+    def _multiply(self) -> None:
+        for sparse in filter(None, self._sparse):
+            sparse.multiply(self._points[: self._filled])
+        self._filled = 0

@@ -18,7 +18,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from gmm_spark.core.covariance import Block
-from gmm_spark.core.expectation import EvaluationAccumulator, Kernel, normalise
+from gmm_spark.core.expectation import EvaluationAccumulator
+from gmm_spark.core.exponentials import normalise
+from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums

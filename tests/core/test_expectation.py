@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
-from gmm_spark.core import expectation, products
-from gmm_spark.core.expectation import Kernel, normalise
+from gmm_spark.core import products
+from gmm_spark.core.exponentials import FAR, exponentiate, normalise
+from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
@@ -166,8 +167,8 @@ def test_rows_in_single_precision_are_worked_in_double(mixture, rows, gate):
 
 def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, monkeypatch):
     whole = expect(ArrayTable(rows), mixture)
-    monkeypatch.setattr(expectation, "WORK_BYTES", 1)
-    monkeypatch.setattr(expectation, "_MIN_CHUNK", 64)
+    monkeypatch.setattr("gmm_spark.core.kernel.WORK_BYTES", 1)
+    monkeypatch.setattr("gmm_spark.core.kernel._MIN_CHUNK", 64)
     monkeypatch.setattr(products, "SLICE", 32)
     table = ArrayTable(rows)
     kernel = Kernel(plan_pass([mixture], table.moments.mean, table.moments.scale))
@@ -225,7 +226,7 @@ def test_centred_rows_are_good_to_a_rounding(offset, stored, precision, rng):
 def test_rows_too_far_for_any_term_to_show_count_in_full(
     mixture, rows, gate, precision, weighted, many, rng, monkeypatch
 ):
-    monkeypatch.setattr(expectation, "_MANY_FAR", many)
+    monkeypatch.setattr("gmm_spark.core.expectation._MANY_FAR", many)
     rows = np.ascontiguousarray(rows[:, :40])
     away = 4000.0 * deviations(mixture).max() * rng.choice([-1.0, 1.0], (D, 40))
     far = ArrayTable(np.concatenate([rows, rows + away], axis=1), rng.uniform(0.5, 1.5, 80) if weighted else None)
@@ -398,10 +399,10 @@ def test_exponentials_are_exact_down_to_far_rows_and_never_denormal(precision, r
     logs = np.concatenate([np.linspace(2 * np.log(float(floats.smallest_subnormal)), 0.0, 5001), [-np.inf]])
     found = logs.astype(precision)[None]
     exact = np.exp(found.astype(np.longdouble))[0]
-    expectation.exponentiate(found)
+    exponentiate(found)
     assert not ((found > 0) & (found < floats.tiny)).any()
     assert found[0, -1] == 0.0
-    far = expectation._FAR[np.dtype(precision)]
+    far = FAR[np.dtype(precision)]
     error = np.abs(found[0] - exact).astype(float)
     np.testing.assert_array_less(error, rtol * np.maximum(exact.astype(float), far))
 
@@ -409,5 +410,5 @@ def test_exponentials_are_exact_down_to_far_rows_and_never_denormal(precision, r
 def test_exponentials_near_the_peak_are_numpys_own(rng):
     logs = -50.0 * rng.random((3, 100))
     found = logs.copy()
-    expectation.exponentiate(found)
+    exponentiate(found)
     np.testing.assert_array_equal(found, np.exp(logs))

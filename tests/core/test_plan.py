@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gmm_spark.core import plan as plan_module
-from gmm_spark.core.expectation import Kernel, StatisticsAccumulator
+from gmm_spark.core.expectation import StatisticsAccumulator
+from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import MAX_EXPANDED_FEATURES, plan_pass

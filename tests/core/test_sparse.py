@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core import expectation, plan
-from gmm_spark.core.expectation import Kernel, StatisticsAccumulator
+from gmm_spark.core import kernel, plan
+from gmm_spark.core.expectation import StatisticsAccumulator
+from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import plan_pass
 from gmm_spark.core.sparse import SparseSums, matters
@@ -21,9 +22,9 @@ K, D = 24, 5
 def sifted(request, monkeypatch):
     """Every full segment looks for the responsibilities that matter, however small it is."""
     monkeypatch.setattr(plan, "WORTH_SIFTING", -(10**9))
-    monkeypatch.setattr("gmm_spark.core.expectation._MAX_CHUNK", 752)
+    monkeypatch.setattr("gmm_spark.core.kernel._MAX_CHUNK", 752)
     if request.param == "a window a chunk":
-        monkeypatch.setattr("gmm_spark.core.expectation.WINDOW", 1)
+        monkeypatch.setattr("gmm_spark.core.sparse.WINDOW", 1)
 
 
 @pytest.fixture
@@ -81,7 +82,9 @@ def test_sifted_sums_are_those_of_full_products(sifted, apart, rng, precision):
     rtol = {"float64": 1e-12, "float32": 2e-5}[precision]
     for sample_weight in (None, weight):
         fold, found, scale = accumulated(rows, apart, sample_weight, precision)
-        assert fold._sparse[0].sums[:, 0, 0].sum() == pytest.approx(found.weight_sum, rel=1e-5)  # all went that way
+        assert fold._sifting._sparse[0].sums[:, 0, 0].sum() == pytest.approx(
+            found.weight_sum, rel=1e-5
+        )  # all went that way
         assert_same_statistics(found, full_products(rows, apart, sample_weight, precision), scale, rtol=rtol)
 
 
@@ -89,7 +92,7 @@ def test_sifted_sums_are_those_of_full_products(sifted, apart, rng, precision):
 def test_sifted_sums_are_those_of_the_definition(sifted, apart, rng):
     rows = draw_rows(apart, 2_000, rng)[0]
     fold, found, _ = accumulated(rows, apart)
-    assert fold._sparse[0].sums.any()
+    assert fold._sifting._sparse[0].sums.any()
     exact = em_step_longdouble(apart, rows)
     np.testing.assert_allclose(found.resp_sum, exact.resp_sum.astype(float), rtol=1e-10)
     assert found.log_likelihood == pytest.approx(float(exact.log_likelihood), rel=1e-12)
@@ -105,7 +108,7 @@ def test_a_component_far_from_every_row_keeps_its_own_sums(sifted, apart, rng):
     lost = MixtureParameters(weights / weights.sum(), means, covariances, "full")
     fold, found, _ = accumulated(rows, lost)
     assert 1e-14 < found.resp_sum[0] / found.weight_sum < 1e-6
-    assert fold._sparse[0].sums[0, 0, 0] > 0
+    assert fold._sifting._sparse[0].sums[0, 0, 0] > 0
     expected = full_products(rows, lost)
     np.testing.assert_allclose(found.resp_sum, expected.resp_sum, rtol=1e-12)
     np.testing.assert_allclose(found.first[0], expected.first[0], rtol=1e-9)
@@ -119,7 +122,7 @@ def test_components_behind_the_gate_are_summed_once(sifted, apart, rng):
     rows = draw_rows(narrow, 3_000, rng)[0]
     fold, found, scale = accumulated(rows, narrow)
     assert fold.plan.segments[0].accurate.sum() == 1
-    assert not fold._sparse[0].sums[2].any()
+    assert not fold._sifting._sparse[0].sums[2].any()
     assert_same_statistics(found, full_products(rows, narrow), scale, rtol=1e-11)
 
 
@@ -136,13 +139,13 @@ def test_chunks_of_few_and_of_many_responsibilities_add_up(sifted, apart, rng, m
     )
     rows = np.concatenate([rows, 300.0 + draw_rows(near, 3_000, rng)[0]], axis=1)
     fold, found, scale = accumulated(rows, both)
-    assert 0 < fold._sparse[0].sums[:, 0, 0].sum() < found.weight_sum - 1_000
+    assert 0 < fold._sifting._sparse[0].sums[:, 0, 0].sum() < found.weight_sum - 1_000
     assert_same_statistics(found, full_products(rows, both), scale, rtol=1e-11)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_what_is_left_out_of_a_chunk_is_less_than_rounding(precision):
-    shares = np.geomspace(1.0, 1e-30, expectation._MAX_CHUNK, dtype=precision)[None]
+    shares = np.geomspace(1.0, 1e-30, kernel._MAX_CHUNK, dtype=precision)[None]
     kept = matters(shares, few=1.0)
     assert 1 < len(kept) < shares.size
     assert np.delete(shares[0], kept).sum(dtype=float) < np.finfo(precision).eps * shares.sum(dtype=float)
@@ -176,7 +179,7 @@ def test_candidates_that_are_sifted_share_a_pass_with_others(sifted, apart, rng)
     np.testing.assert_array_equal(fold.vector(), half)
     fold.add(rows[:, 2_500:], None)
     found = fold.plan.statistics(fold.vector())
-    assert [sparse is not None for sparse in fold._sparse] == [True, False, True, False, True, False]
+    assert [sparse is not None for sparse in fold._sifting._sparse] == [True, False, True, False, True, False]
     for statistics, candidate in zip(found, candidates, strict=True):
         assert_same_statistics(statistics, full_products(rows, candidate), table.moments.scale, rtol=1e-11)
 
@@ -199,13 +202,13 @@ def test_the_accurate_kernel_picks_the_rows_that_matter(covariance_type, unit, r
     sizes = []
     whitened = Kernel._centred
 
-    def watched(kernel, z, mean):
+    def watched(self, z, mean):
         sizes.append(z.shape[1])
-        return whitened(kernel, z, mean)
+        return whitened(self, z, mean)
 
     monkeypatch.setattr(Kernel, "_centred", watched)
     found, scale = accumulated(rows, mixture, sample_weight)[1:]
     assert min(sizes) < rows.shape[1] / 2
-    monkeypatch.setattr("gmm_spark.core.expectation._HALF", -1.0)
+    monkeypatch.setattr("gmm_spark.core.kernel._HALF", -1.0)
     expected = accumulated(rows, mixture, sample_weight)[1]
     assert_same_statistics(found, expected, scale, rtol=1e-12)

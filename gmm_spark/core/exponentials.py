@@ -1,0 +1,45 @@
+"""From logarithms to shares of one: exp() without overflow, lost terms or denormal numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gmm_spark.core.covariance import Block
+
+# Sums of exp(log-density - peak) below which the terms that underflow might matter: such rows are worked again.
+FAR = {np.dtype(np.float64): 2.0**-930, np.dtype(np.float32): 2.0**-93}
+# Where exp() comes to the numbers that processors multiply a hundred times slower than others, the denormal ones.
+_LEAST = {np.dtype(np.float64): -708.0, np.dtype(np.float32): -87.0}
+
+
+def exponentiate(terms: Block, out: Block | None = None) -> None:
+    """Take exp() of logarithms that are at most 0, keeping clear of denormal results; in place unless ``out`` is given.
+
+    Where there would be any, results are rounded to a multiple of ``FAR`` / 2^23, or / 2^52 in float64: the smallest
+    become 0, and sums of no less than ``FAR`` stay exact to rounding. Terms that low are raised to where they begin.
+    """
+    least, far = _LEAST[terms.dtype], FAR[terms.dtype]
+    results = terms if out is None else out
+    if terms.min(initial=0.0) >= least:
+        np.exp(terms, out=results)
+        return
+    np.maximum(terms, least, out=terms)
+    np.exp(terms, out=results)
+    # The sum drops the digits that its last place does not hold, and to take the same off again is exact.
+    results += far
+    results -= far
+
+
+def normalise(log_prob: Block) -> Block:
+    """Turn weighted log-densities (k, m) into responsibilities, in place; return their log-sum-exp, (m,).
+
+    The log-sum-exp is taken about the largest term, so neither far rows nor narrow components underflow.
+    """
+    largest = log_prob.max(axis=0)
+    log_prob -= largest
+    exponentiate(log_prob)
+    total: Block = log_prob.sum(axis=0)
+    log_prob /= total
+    np.log(total, out=total)
+    total += largest
+    return total
