@@ -147,6 +147,20 @@ class Bench:
             }
 
     @contextmanager
+    def partitions(self, s: Setting) -> Iterator[Contenders]:
+        """Packing and passing over partitions of 200 rows against the same rows in a partition a core."""
+        noise = [F.rand(i).alias(c) for i, c in enumerate(columns(s.d))]
+        few, many = (self.spark.range(0, s.rows, 1, n).select(*noise) for n in (self.cores, s.rows // 200))
+        start = mixture(s.d, s.k, s.structure)
+        with self.packed(s, few) as packed_few, self.packed(s, many) as packed_many:
+            yield {
+                "pack, a partition a core": lambda: timed(lambda: self.packed(s, few).close()),
+                "pack, partitions of 200 rows": lambda: timed(lambda: self.packed(s, many).close()),
+                "pass, a partition a core": lambda: second(lambda: packed_few.expect([start])),
+                "pass, partitions of 200 rows": lambda: second(lambda: packed_many.expect([start])),
+            }
+
+    @contextmanager
     def packs(self, s: Setting) -> Iterator[Contenders]:
         """Packing against the same columns sent through an empty mapInArrow."""
         table = self.table(s)
@@ -198,6 +212,7 @@ CASES: dict[str, Callable[[Bench, Setting], AbstractContextManager[Contenders]]]
     "whole": Bench.wholes,
     "stream": Bench.streams,
     "pack": Bench.packs,
+    "partitions": Bench.partitions,
     "score": Bench.scores,
     "sample": Bench.samples,
 }

@@ -40,7 +40,7 @@ def test_suite_search_picks_the_truth(tmp_path: Path) -> None:
 
 
 def test_suite_speed_gives_medians_and_ratios_in_every_case(tmp_path: Path) -> None:
-    cases = ["pass", "kernel", "structures", "whole", "stream", "pack", "score", "sample"]
+    cases = ["pass", "kernel", "structures", "whole", "stream", "pack", "partitions", "score", "sample"]
     results = found_by(tmp_path, "--cases", ",".join(cases), "--rows", 2_000, "--shape", "2x2", "--rounds", 1)
     assert [result["case"] for result in results] == cases
     for result in results:
