@@ -72,8 +72,6 @@ class Handle:
         Bad rows by reason.
     failure : str
         Why the task gave up; empty where it did not.
-    host : str
-        Where the file is.
     first, of_rows : int
         Of a piece, the number of its first row in the file, and how many rows the file has.
     """
@@ -87,7 +85,6 @@ class Handle:
     weighted: bool
     bad: dict[str, int] = field(default_factory=dict)
     failure: str = ""
-    host: str = ""
     first: int = 0
     of_rows: int | None = None
 
@@ -329,6 +326,14 @@ class RemoveFiles:
             yield batch.slice(0, 0)
 
 
+def name_host(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Task that forgets its rows and tells its number and its host's name."""
+    for _ in stream:
+        pass
+    columns = [pa.array([_task()], pa.int32()), pa.array([socket.gethostname()])]
+    yield pa.RecordBatch.from_arrays(columns, names=["task", "host"])
+
+
 def _layout(features: Features) -> tuple[int, str, bool]:
     return features.width, np.dtype(features.dtype).name, features.weight is not None
 
@@ -337,7 +342,7 @@ def _handle_batch(
     features: Features, partition: int, path: str, rows: int, bad: Counter[str], failure: str, moments: Moments
 ) -> pa.RecordBatch:
     handle = Handle(partition, path, rows, block_rows(features), *_layout(features), dict(bad), failure)
-    return _batch(partition, replace(handle, host=socket.gethostname()), moments)
+    return _batch(partition, handle, moments)
 
 
 def _batch(partition: int, handle: Handle, moments: Moments | None, block: bytes | None = None) -> pa.RecordBatch:

@@ -44,6 +44,7 @@ from gmm_spark.spark.blocks import (
     RemoveFiles,
     StreamBlocks,
     WriteBlocks,
+    name_host,
 )
 from gmm_spark.spark.features import Features, describe_bad, require_usable
 from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, drawn, sampled
@@ -115,7 +116,7 @@ class PackedTable:
         self.features = features
         self.precision = precision
         self._spark = table.sparkSession
-        self._cores = self._count_cores()
+        self._cores, self._hosts = self._survey()
         self._columns = features.select(table)
         self._strict = strict
         self._run = uuid.uuid4().hex[:12]
@@ -288,10 +289,12 @@ class PackedTable:
         """The handles, in as many partitions as a pass of so many multiplications a row should have tasks."""
         if self._blocks is None:
             raise RuntimeError("this packed table has been closed")
-        tasks = self._tasks or self.n_partitions
+        tasks = self.n_partitions
         if self._on_one_host:
             waves = np.clip(self.rows * products / (self._cores * TASK_PRODUCTS), 1, TASKS_OF_PIECES_PER_CORE)
             tasks = self._cores * int(waves)
+        elif self._tasks is not None and not self.streaming:
+            tasks = self._tasks
         if tasks not in self._read:  # kept from pass to pass: every step of a query is a call to the driver's JVM
             self._read[tasks] = self._listed(tasks) if self._on_one_host else self._persisted(tasks)
         return self._read[tasks]
@@ -299,7 +302,7 @@ class PackedTable:
     @property
     def _on_one_host(self) -> bool:
         """Whether any task can read any file, as far as is known."""
-        return not self.streaming and not self._rebuilds and len({h.host for h in self._handles if h.rows}) == 1
+        return not self.streaming and not self._rebuilds and self._hosts == 1
 
     def _listed(self, tasks: int) -> DataFrame:
         """Pieces shared out evenly, on a line each; the tasks may run where they like."""
@@ -340,9 +343,10 @@ class PackedTable:
         """
         if self.n_partitions <= 2 and self.rows < 2 * MIN_TASK_ROWS:
             return
-        self._cores = cores = self._count_cores()  # again: executors may have come while the table was read
+        self._cores, self._hosts = self._survey()  # again: executors may have come while the table was read
         if self._on_one_host:
             return
+        cores = self._cores
         spread = min(cores, self.rows // MIN_TASK_ROWS)
         if self.n_partitions < spread:
             self._remove_files()
@@ -353,11 +357,10 @@ class PackedTable:
         if self.n_partitions > 2 * enough and not self.streaming:
             self._tasks = enough
 
-    def _count_cores(self) -> int:
-        """Tasks that Spark runs at once, as its own default for the partitions of a range says."""
-        # Without a shuffle, which a distinct count would need.
-        rows = self._spark.range(1 << 12).select(F.spark_partition_id()).collect()
-        return len({row[0] for row in rows})
+    def _survey(self) -> tuple[int, int]:
+        """Tasks that Spark runs at once, as its default for a range's partitions says, and the hosts they are on."""
+        found = self._spark.range(1 << 12).mapInArrow(name_host, "task int, host string").collect()
+        return len(found), len({row["host"] for row in found})
 
     def _check(self) -> None:
         """Raise what the tasks found wrong."""

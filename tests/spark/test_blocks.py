@@ -415,6 +415,7 @@ def test_one_large_partition_is_shared_out_among_all_cores(spark: SparkSession, 
     table = long_table.coalesce(1)
     with PackedTable(table, found_features(table, input_cols=["x", "y"])) as packed:
         assert packed.n_partitions == 1
+        assert packed._survey() == (packed._cores, 1)
         texts = [row["handle"] for row in packed._source(1).collect()]
         rows = [sum(Handle.from_json(line).rows for line in text.splitlines()) for text in texts]
         assert len(rows) == packed._cores > 1
@@ -422,6 +423,34 @@ def test_one_large_partition_is_shared_out_among_all_cores(spark: SparkSession, 
         assert max(rows) - min(rows) <= packed._handles[0].block_rows
         heavy = packed._source(10**9).rdd.getNumPartitions()
         assert heavy == packed._cores * packed_module.TASKS_OF_PIECES_PER_CORE
+
+
+def test_one_large_partition_is_spread_out_among_several_hosts(
+    long_table: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PackedTable, "_survey", lambda self: (3, 2))
+    table = long_table.coalesce(1)
+    with PackedTable(table, found_features(table, input_cols=["x", "y"])) as packed:
+        assert packed.n_partitions == packed._source(1).rdd.getNumPartitions() == 3
+        assert min(h.rows for h in packed._handles) > 150_000
+        assert packed.evaluate(MixtureParameters([1.0], [[0.0, 0.0]], [[1.0, 1.0]], "diag")).rows == 600_000
+
+
+def test_streaming_keeps_to_the_partitions_where_passes_took_several_to_a_task(
+    spark: SparkSession, block_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PackedTable, "_on_one_host", False)
+    monkeypatch.setattr(packed_module, "MAX_REBUILDS", 0)
+    table = array_table(spark, ROWS, 12)
+    before = set(block_files())
+    with PackedTable(table, found_features(table)) as packed:
+        assert packed._source(1).rdd.getNumPartitions() < 12
+        for file in set(block_files()) - before:
+            file.unlink()
+        with pytest.warns(RuntimeWarning, match="streaming"):
+            assert packed.evaluate(START).rows == len(ROWS)
+        assert packed.streaming
+        assert packed.evaluate(START).rows == len(ROWS)
 
 
 def test_answers_are_the_same_bits_wherever_the_pieces_are_read(
