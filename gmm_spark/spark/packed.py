@@ -62,9 +62,9 @@ PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
 SAME_MOMENTS = 1e-10
 # Rows below which a task of its own is not worth its overhead, and bytes above which it has enough to do.
 MIN_TASK_ROWS, TASK_BYTES = 100_000, 1 << 30
-# Multiplications, half a second to a second of them, that a core is given before it gets another task; each costs it
+# Multiplications, some three seconds of them, that a core is given before it gets another task; each costs it
 # some 25 ms, and more of them even out what else the cores are busy with.
-TASK_PRODUCTS, TASKS_OF_PIECES_PER_CORE = 8e9, 4
+TASK_PRODUCTS, TASKS_OF_PIECES_PER_CORE = 50e9, 4
 # Bytes of sums, which every task of a pass holds a few times, up to which candidates share the pass.
 SHARED_SUM_BYTES = 256 << 20
 # Tasks a core may get however small they are: enough to even out their lengths.
