@@ -36,7 +36,7 @@ class Accumulator(Protocol):
         ...
 
     def clear(self) -> None:
-        """Begin anew with sums of nothing, in the same buffers."""
+        """Begin anew with sums of nothing; the work buffers stay."""
         ...
 
 
@@ -64,7 +64,7 @@ class StatisticsAccumulator:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew with sums of nothing, in the same buffers."""
+        """Begin anew with sums of nothing; the work buffers stay."""
         d, segments = self.plan.n_features, self.plan.segments
         self._rows = 0.0
         self._weight_sum = 0.0
@@ -183,7 +183,7 @@ class EvaluationAccumulator:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew with sums of nothing, in the same buffers."""
+        """Begin anew with sums of nothing; the work buffers stay."""
         self._totals = np.zeros(2)  # rows, weight sum
         self._log_likelihood = np.zeros(len(self.plan.segments))
         self._entropy = np.zeros(len(self.plan.segments))

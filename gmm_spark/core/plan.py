@@ -207,7 +207,8 @@ class Plan:
     def scatter_in(self, vector: Array) -> Array | None:
         """Find the second moment of the scaled rows, (d, d), for later plans; None where no pass has summed it up."""
         pooled = self._pooled(vector)
-        return next((pooled[i] for i, segment in enumerate(self.segments) if segment.shares_scatter), self.scatter)
+        # A copy, or it would hold all of the vector.
+        return next((pooled[i].copy() for i, s in enumerate(self.segments) if s.shares_scatter), self.scatter)
 
     def _pooled(self, vector: Array) -> dict[int, Array]:
         """Second moments of the tied segments, (d, d), by the segment's number."""

@@ -39,13 +39,13 @@ _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 256, 1 << 16
 
 # Pieces that a table is cut into if it has fewer files, and rows that a piece has at least: more pieces share out more
 # evenly, and each brings its sums to the driver.
-PIECES, PIECE_ROWS = 64, 1 << 16
+PIECES, PIECE_ROWS = 128, 1 << 16
 
 # The column after the features: which of the table's partitions a row comes from. Tasks read several where there are
 # very many, and which ones, and so the tasks' own numbers, depend on where Spark finds executors: answers must not.
 SOURCE = "source"
 # Above every partition's number: what a task that read no row goes by. Times the pieces of a file it is an int still.
-_EMPTY = 1 << 24
+_EMPTY = 1 << 23
 
 HANDLE_SCHEMA = "partition int, handle string, moments binary"
 STREAM_SCHEMA = "partition int, handle string, moments binary, block binary"
@@ -62,7 +62,7 @@ class Handle:
     path : str
         File of the blocks; empty where there are no rows, or where the blocks stream through Spark.
     rows, block_rows : int
-        Rows in all, and in every block but the last.
+        Rows that are meant, and in every block but the file's last.
     width : int
         d.
     dtype : str

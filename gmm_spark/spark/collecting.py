@@ -15,8 +15,8 @@ MOST_OBJECTS = 2_000
 def spare_what_is_loaded() -> None:
     """Leave what this worker holds out of its collections where that is much; on the driver never.
 
-    To be called by every task: a worker's later ones load more. What garbage there may be among so many objects stays,
-    once for each such load.
+    To be called by every task of a pass: a worker's later ones load more. What garbage there may be among so many
+    objects stays, once for each such load.
     """
     if len(gc.get_objects()) > MOST_OBJECTS:
         gc.freeze()

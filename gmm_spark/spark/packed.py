@@ -1,8 +1,9 @@
 """PackedTable: a Spark table that answers ``expect``, one pass over its blocks an answer.
 
 Files are cut into pieces, and a pass adds up the sums of pieces. Where all files are on one host, as on a laptop, the
-driver shares the pieces out evenly among as many tasks as there are cores. On several hosts a pass runs over the
-persisted handles, where Spark goes by itself to the executor that has a handle cached, and with it the file.
+driver shares the pieces out evenly among as many tasks as there are cores, or a few times that. On several hosts a pass
+runs over the persisted handles, where Spark goes by itself to the executor that has a handle cached, and with it the
+file.
 
 A pass whose tasks all found their files is done. On any miss its sums are not used: the handles are dropped,
 Spark packs again what their lineage says, and the pass is run anew. After :data:`MAX_REBUILDS` of those the
@@ -47,7 +48,16 @@ from gmm_spark.spark.blocks import (
     name_host,
 )
 from gmm_spark.spark.features import Features, describe_bad, require_usable
-from gmm_spark.spark.passes import EvaluationPass, PassTask, SamplePass, StatisticsPass, added_up, drawn, sampled
+from gmm_spark.spark.passes import (
+    EvaluationPass,
+    Listed,
+    PassTask,
+    SamplePass,
+    StatisticsPass,
+    added_up,
+    drawn,
+    sampled,
+)
 from gmm_spark.spark.spreading import SPREAD_BYTES, apart
 
 Answer = TypeVar("Answer")
@@ -126,13 +136,14 @@ class PackedTable:
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self.streaming = encrypted if streaming is None else streaming
         self._blocks: DataFrame | None = None
-        self._read: dict[int, DataFrame] = {}
+        self._read: dict[int, DataFrame | Listed] = {}
         self._tasks: int | None = None
         try:
             self._handles, self.moments = self._pack()
             self.bad = sum((Counter(h.bad) for h in self._handles), Counter[str]())
             self._check()
             self._balance()
+            self._cut_up()
         except BaseException:
             self.close()
             raise
@@ -180,7 +191,7 @@ class PackedTable:
 
     def draw(self, draw: Draw) -> Drawn:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
-        return self._until_complete(lambda: drawn(self._source(draw.sites.size), draw, self._numbers()))
+        return self._until_complete(lambda: drawn(self._source(draw.sites.size), draw, self._numbers))
 
     def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
         """Do pieces of work on a sample of the table, a task each; here, if there is but one or the sample is large."""
@@ -191,11 +202,11 @@ class PackedTable:
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).
 
-        Each partition's share is drawn on the driver, so that the sample is uniform whatever the partitions' sizes.
+        Each piece's share is drawn on the driver, so that the sample is uniform whatever the pieces' sizes.
         """
 
         def attempt() -> tuple[Block, Array | None] | None:
-            pieces = self._pieces()  # of this packing: another may group the rows differently
+            pieces = self._pieces  # of this packing: another may group the rows differently
             sizes = [piece.rows for piece in pieces]
             quotas = shares_of(sizes, n, random_stream(seed, Purpose.TABLE_SAMPLE))
             shares = {p.partition: (q, p.rows) for p, q in zip(pieces, quotas.tolist(), strict=True)}
@@ -213,18 +224,16 @@ class PackedTable:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision, self._scatter)
 
     def _sum(self, task: PassTask, length: int, plan: Plan) -> Array:
-        return self._until_complete(lambda: added_up(self._source(plan.n_products), task, length, self._numbers()))
+        return self._until_complete(lambda: added_up(self._source(plan.n_products), task, length, self._numbers))
 
     @property
-    def _cut(self) -> Cut:
-        return Cut.of(self._handles)
-
-    def _pieces(self) -> list[Handle]:
-        cut = self._cut
-        return [piece for handle in self._handles for piece in cut.pieces(handle)]
-
     def _numbers(self) -> list[int]:
-        return [piece.partition for piece in self._pieces()]
+        return [piece.partition for piece in self._pieces]
+
+    def _cut_up(self) -> None:
+        """Cut what was packed into pieces."""
+        self._cut = Cut.of(self._handles)
+        self._pieces = [piece for handle in self._handles for piece in self._cut.pieces(handle)]
 
     def _until_complete(self, attempt: Callable[[], Answer | None]) -> Answer:
         """Run a pass until no task misses its file, packing again in between."""
@@ -256,6 +265,8 @@ class PackedTable:
                 f"{self.rows if before != self.rows else 'as many others'} when lost blocks were read again; it is "
                 "changing, or not deterministic: write it to Parquet and fit that"
             )
+        self._balance()
+        self._cut_up()
 
     def _pack(self) -> tuple[list[Handle], Moments]:
         """Read the table, persist its blocks or their handles; return the handles and the moments."""
@@ -285,18 +296,18 @@ class PackedTable:
             return self._pack()
         return [handle for handle, _ in packed], moments
 
-    def _source(self, products: int) -> DataFrame:
-        """The handles, in as many partitions as a pass of so many multiplications a row should have tasks."""
+    def _source(self, products: int) -> DataFrame | Listed:
+        """What a pass of so many multiplications a row is to be mapped over, in as many tasks as it should have."""
         if self._blocks is None:
             raise RuntimeError("this packed table has been closed")
         tasks = self.n_partitions
         if self._on_one_host:
             waves = np.clip(self.rows * products / (self._cores * TASK_PRODUCTS), 1, TASKS_OF_PIECES_PER_CORE)
-            tasks = self._cores * int(waves)
+            tasks = min(self._cores * int(waves), len(self._pieces))
         elif self._tasks is not None and not self.streaming:
             tasks = self._tasks
         if tasks not in self._read:  # kept from pass to pass: every step of a query is a call to the driver's JVM
-            self._read[tasks] = self._listed(tasks) if self._on_one_host else self._persisted(tasks)
+            self._read[tasks] = self._listed(tasks) if self._on_one_host else self._persisted(self._blocks, tasks)
         return self._read[tasks]
 
     @property
@@ -304,24 +315,20 @@ class PackedTable:
         """Whether any task can read any file, as far as is known."""
         return not self.streaming and not self._rebuilds and self._hosts == 1
 
-    def _listed(self, tasks: int) -> DataFrame:
-        """Pieces shared out evenly, on a line each; the tasks may run where they like."""
-        lists: list[list[str]] = [[] for _ in range(tasks)]
-        before = 0
-        for piece in self._pieces():
+    def _listed(self, tasks: int) -> Listed:
+        """Pieces shared out evenly; the tasks may run where they like."""
+        lists: list[list[Handle]] = [[] for _ in range(tasks)]
+        before, rows = 0, self.rows
+        for piece in self._pieces:
             middle = before + piece.rows // 2
-            lists[min(middle * tasks // self.rows, tasks - 1)].append(piece.to_json())
+            lists[min(middle * tasks // rows, tasks - 1)].append(piece)
             before += piece.rows
-        texts = F.array(*(F.lit("\n".join(lines)) for lines in lists))
-        numbered = self._spark.range(0, tasks, 1, tasks)
-        return numbered.select(F.element_at(texts, F.col("id").cast("int") + 1).alias("handle"))
+        return Listed.of(self._spark, lists)
 
-    def _persisted(self, tasks: int) -> DataFrame:
+    def _persisted(self, blocks: DataFrame, tasks: int) -> DataFrame:
         """The blocks or their handles, each task's where Spark has cached them."""
-        if self._blocks is None:
-            raise RuntimeError("this packed table has been closed")
-        cut = self._cut
-        blocks = self._blocks.drop("moments").withColumn("cut", F.array(F.lit(cut.blocks), F.lit(cut.most)))
+        cut = F.array(F.lit(self._cut.blocks), F.lit(self._cut.most))
+        blocks = blocks.drop("moments").withColumn("cut", cut)
         # A narrow coalesce: Spark groups partitions that are cached on the same executor.
         return blocks.coalesce(tasks) if tasks < self.n_partitions else blocks
 
@@ -336,26 +343,23 @@ class PackedTable:
             self._spark.range(1 << 10).mapInArrow(RemoveFiles(self._run), "id long").collect()
 
     def _balance(self) -> None:
-        """Suit the number of tasks to the cores and the rows, where several hosts have a part of them each.
+        """Suit the number of tasks to the cores and the rows, where passes do not share out pieces.
 
         Too few partitions leave cores idle on every pass: the table is packed again, spread out. Too many cost
         more to schedule than to work: passes then take several to a task, each still where its file is.
         """
-        if self.n_partitions <= 2 and self.rows < 2 * MIN_TASK_ROWS:
-            return
-        self._cores, self._hosts = self._survey()  # again: executors may have come while the table was read
+        if self.rows >= 2 * MIN_TASK_ROWS:
+            self._cores, self._hosts = self._survey()  # again: executors may have come while the table was read
         if self._on_one_host:
             return
-        cores = self._cores
-        spread = min(cores, self.rows // MIN_TASK_ROWS)
+        spread = min(self._cores, self.rows // MIN_TASK_ROWS)
         if self.n_partitions < spread:
             self._remove_files()
             self._columns = self._columns.repartition(spread)
-            self._handles, self.moments = self._pack()
-        waves = min(max(self.rows // (MIN_TASK_ROWS * cores), 1), TASKS_PER_CORE)
-        enough = max(waves * cores, sum(h.rows * h.row_bytes for h in self._handles) // TASK_BYTES)
-        if self.n_partitions > 2 * enough and not self.streaming:
-            self._tasks = enough
+            self._handles, _ = self._pack()
+        waves = min(max(self.rows // (MIN_TASK_ROWS * self._cores), 1), TASKS_PER_CORE)
+        enough = max(waves * self._cores, sum(h.rows * h.row_bytes for h in self._handles) // TASK_BYTES)
+        self._tasks = enough if self.n_partitions > 2 * enough else None
 
     def _survey(self) -> tuple[int, int]:
         """Tasks that Spark runs at once, as its default for a range's partitions says, and the hosts they are on."""
@@ -388,7 +392,7 @@ def same_rows(first: Moments, again: Moments) -> bool:
 
 
 def shares_of(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How many of n rows, drawn without replacement from all, fall to each partition; all rows where n is no less.
+    """How many of n rows, drawn without replacement from all, fall to each piece; all rows where n is no less.
 
     Counted from drawn positions: numpy's multivariate hypergeometric ends at 10^9 rows.
     """

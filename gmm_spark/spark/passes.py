@@ -8,14 +8,14 @@ piece; what no driver could hold is refused before the pass.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BinaryType, IntegerType, StructType
 
 from gmm_spark.core.covariance import Array, Block
@@ -29,7 +29,7 @@ from gmm_spark.spark.collecting import spare_what_is_loaded
 from gmm_spark.spark.threads import one_blas_thread
 
 # Bytes of all pieces' vectors together that the driver adds up itself.
-DRIVER_SUM_BYTES = 8 << 20
+DRIVER_SUM_BYTES = 16 << 20
 # Numbers in a slice of a larger vector: 1 MiB.
 SLICE_LENGTH = 1 << 17
 # Bytes of one vector that a driver is trusted to hold a few times over.
@@ -156,7 +156,40 @@ class Fold:
                 yield _row(_SUMS, piece, number, vector[start : start + self.slice_length].tobytes())
 
 
-def added_up(blocks: DataFrame, task: PassTask, length: int, pieces: Collection[int]) -> Array | None:
+@dataclass(frozen=True)
+class Listed:
+    """Pieces for as many tasks as there are lists; in place of a DataFrame of handles, any task being able to read any.
+
+    The lists travel with what is mapped over them, since Spark keeps the text of every plan, literals and all.
+    """
+
+    numbers: DataFrame
+    texts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spark: SparkSession, lists: Sequence[Sequence[Handle]]) -> Listed:
+        """Make one of the pieces of each task."""
+        texts = tuple("\n".join(piece.to_json() for piece in pieces) for pieces in lists)
+        return cls(spark.range(0, len(texts), 1, len(texts)), texts)
+
+    def mapInArrow(
+        self, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType | str
+    ) -> DataFrame:
+        """Run a task over the pieces of each list."""
+        return self.numbers.mapInArrow(_OverList(task, self.texts), schema)
+
+
+@dataclass(frozen=True)
+class _OverList:
+    task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+    texts: tuple[str, ...]
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        numbers = [number for batch in stream for number in batch.column("id").to_pylist()]
+        return self.task(pa.RecordBatch.from_pydict({"handle": [self.texts[number]]}) for number in numbers)
+
+
+def added_up(blocks: DataFrame | Listed, task: PassTask, length: int, pieces: Collection[int]) -> Array | None:
     """Run a pass and add its vectors up in piece order.
 
     None where a task missed its file, or the vectors are not one of each piece: the handle of no rows that Spark
@@ -211,7 +244,7 @@ def add_slices(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield _row(_SUMS, len(set(pieces)), current, total.tobytes())
 
 
-def sampled(blocks: DataFrame, task: SamplePass, width: int) -> tuple[Block, Array | None] | None:
+def sampled(blocks: DataFrame | Listed, task: SamplePass, width: int) -> tuple[Block, Array | None] | None:
     """Run a sampling pass: rows (width, m) and weights (m,) in table order; None where a task missed its file."""
     drawn = sorted(blocks.mapInArrow(task, SAMPLE_SCHEMA).collect(), key=lambda r: r["piece"])
     if any(r["rows"] is None for r in drawn):
@@ -223,7 +256,7 @@ def sampled(blocks: DataFrame, task: SamplePass, width: int) -> tuple[Block, Arr
     return rows, np.concatenate(weights) if weights else None
 
 
-def drawn(blocks: DataFrame, draw: Draw, pieces: Collection[int]) -> Drawn | None:
+def drawn(blocks: DataFrame | Listed, draw: Draw, pieces: Collection[int]) -> Drawn | None:
     """Run a drawing pass, in piece order; None where :func:`added_up` would give None."""
     found = sorted(blocks.mapInArrow(DrawPass(draw), DRAW_SCHEMA).collect(), key=lambda r: r["piece"])
     if any(r["rows"] is None for r in found) or [r["piece"] for r in found] != sorted(pieces):

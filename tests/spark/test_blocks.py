@@ -29,7 +29,7 @@ from gmm_spark.spark import packed as packed_module
 from gmm_spark.spark.blocks import PIECES, SOURCE, Cut, Handle, WriteBlocks, numbered, read_file
 from gmm_spark.spark.features import Features
 from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable, same_rows, shares_of
-from gmm_spark.spark.passes import Fold, StatisticsPass
+from gmm_spark.spark.passes import Fold, Listed, StatisticsPass
 from tests.spark.cases import array_table, found_features, rough_start, three_blobs
 
 Files = Callable[[], list[Path]]
@@ -72,6 +72,12 @@ def table(spark: SparkSession) -> Iterator[DataFrame]:
 @pytest.fixture(scope="module")
 def undisturbed(table: DataFrame) -> GaussianMixtureModel:
     return fit(table, lambda record: None)
+
+
+def tasks_of(packed: PackedTable, products: int = 1) -> int:
+    """How many tasks a pass of so many multiplications a row has."""
+    source = packed._source(products)
+    return (source.numbers if isinstance(source, Listed) else source).rdd.getNumPartitions()
 
 
 def fit(table: DataFrame, callback: Callable[[PassRecord], None]) -> GaussianMixtureModel:
@@ -378,7 +384,7 @@ def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession) -> None:
     table = array_table(spark, ROWS, 12)
     with PackedTable(table, found_features(table)) as blocks:
         assert blocks.n_partitions == 12
-        assert blocks._source(1).rdd.getNumPartitions() == blocks._cores < 12
+        assert tasks_of(blocks) == blocks._cores < 12
         assert blocks.evaluate(rough_start(ROWS)).rows == len(ROWS)
 
 
@@ -416,13 +422,14 @@ def test_one_large_partition_is_shared_out_among_all_cores(spark: SparkSession, 
     with PackedTable(table, found_features(table, input_cols=["x", "y"])) as packed:
         assert packed.n_partitions == 1
         assert packed._survey() == (packed._cores, 1)
-        texts = [row["handle"] for row in packed._source(1).collect()]
+        texts = packed._source(1).texts
         rows = [sum(Handle.from_json(line).rows for line in text.splitlines()) for text in texts]
         assert len(rows) == packed._cores > 1
         assert sum(rows) == packed.rows
         assert max(rows) - min(rows) <= packed._handles[0].block_rows
-        heavy = packed._source(10**9).rdd.getNumPartitions()
-        assert heavy == packed._cores * packed_module.TASKS_OF_PIECES_PER_CORE
+        assert tasks_of(packed, 10**9) == packed._cores * packed_module.TASKS_OF_PIECES_PER_CORE
+        packed._cores = 1_000
+        assert tasks_of(packed, 10**9) == len(packed._pieces)
 
 
 def test_one_large_partition_is_spread_out_among_several_hosts(
@@ -431,7 +438,7 @@ def test_one_large_partition_is_spread_out_among_several_hosts(
     monkeypatch.setattr(PackedTable, "_survey", lambda self: (3, 2))
     table = long_table.coalesce(1)
     with PackedTable(table, found_features(table, input_cols=["x", "y"])) as packed:
-        assert packed.n_partitions == packed._source(1).rdd.getNumPartitions() == 3
+        assert packed.n_partitions == tasks_of(packed) == 3
         assert min(h.rows for h in packed._handles) > 150_000
         assert packed.evaluate(MixtureParameters([1.0], [[0.0, 0.0]], [[1.0, 1.0]], "diag")).rows == 600_000
 
@@ -444,7 +451,7 @@ def test_streaming_keeps_to_the_partitions_where_passes_took_several_to_a_task(
     table = array_table(spark, ROWS, 12)
     before = set(block_files())
     with PackedTable(table, found_features(table)) as packed:
-        assert packed._source(1).rdd.getNumPartitions() < 12
+        assert tasks_of(packed) < 12
         for file in set(block_files()) - before:
             file.unlink()
         with pytest.warns(RuntimeWarning, match="streaming"):
@@ -464,7 +471,7 @@ def test_answers_are_the_same_bits_wherever_the_pieces_are_read(
         if not one_host:
             monkeypatch.setattr(PackedTable, "_on_one_host", False)
         with PackedTable(long_table, features, streaming=streaming) as packed:
-            assert len(packed._pieces()) > 2 * packed.n_partitions
+            assert len(packed._pieces) > 2 * packed.n_partitions
             centred = start.shifted(-packed.moments.mean)
             sums, drawn = packed.expect([centred])[0], packed.draw(draw)
             rows, weight = packed.sample(300, 4)
@@ -482,7 +489,7 @@ def test_partitions_of_no_usable_row_are_pieces_too(spark: SparkSession) -> None
     features = found_features(table, input_cols=["x"])
     for streaming in (False, True):
         with PackedTable(table, features, strict=False, streaming=streaming) as packed:
-            assert len(set(packed._numbers())) == packed.n_partitions == 9
+            assert len(set(packed._numbers)) == packed.n_partitions == 9
             assert packed.evaluate(MixtureParameters([1.0], [[0.0]], [[1.0]], "diag")).rows == 50
             assert packed._rebuilds == 0
 
@@ -539,7 +546,7 @@ def test_a_task_goes_by_the_partition_it_reads_not_by_its_own_number(monkeypatch
     first, nothing = numbered(iter(batches[:1]), by_task=False)
     monkeypatch.setattr(blocks_module, "_task", lambda: 3)
     assert list(nothing) == []
-    assert 1 << 24 <= first != numbered(iter([]), by_task=False)[0]
+    assert 1 << 23 <= first != numbered(iter([]), by_task=False)[0]
 
 
 @pytest.mark.usefixtures("five_tasks", "hosts")
@@ -664,7 +671,7 @@ def test_rows_that_the_driver_holds_are_packed_under_numbers_of_their_own(spark:
     held = spark.createDataFrame(pa.table({"x": np.arange(10.0), "y": np.arange(10.0)}))
     with PackedTable(held, found_features(held, input_cols=["x", "y"])) as packed:
         assert packed.n_partitions > 1
-        assert len(set(packed._numbers())) == packed.n_partitions
+        assert len(set(packed._numbers)) == packed.n_partitions
         rows, _ = packed.sample(100, 0)
         np.testing.assert_array_equal(np.sort(rows[0]), np.arange(10.0))
     assert packed._rebuilds == 0

@@ -38,7 +38,7 @@ def test_little_of_what_a_worker_holds_is_looked_through_after_each_task(spark):
     features = resolve_features(table, "", ["x"], None, None)
     with PackedTable(table, features) as packed:
         packed.expect([MixtureParameters([1.0], [[0.0]], [[1.0]], "diag")])  # loads what packing had no need of
-        partitions = packed._numbers()
+        partitions = packed._numbers
         tasks, few, most_spared = added_up(packed._source(1), CountHeld(), 3, partitions)
     assert (tasks, few, most_spared) == (3, 3, 3)
 

@@ -109,13 +109,13 @@ def test_sums_added_by_slices_have_the_bits_of_sums_added_on_the_driver(
     add_slices = passes.add_slices
     monkeypatch.setattr(passes, "DRIVER_SUM_BYTES", 0)
     monkeypatch.setattr(passes, "SLICE_LENGTH", slice_length)
-    repartition = type(packed._source(1)).repartition
+    repartition = type(packed._source(1).numbers).repartition
 
     def noticed(self: object, *how: object) -> object:
         added.append(how)
         return repartition(self, *how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(packed._source(1)), "repartition", noticed)
+    monkeypatch.setattr(type(packed._source(1).numbers), "repartition", noticed)
     by_slice = packed.expect(candidates)
     assert added, "the sliced path was not taken"
     assert passes.add_slices is add_slices

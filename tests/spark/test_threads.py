@@ -51,7 +51,7 @@ def test_a_pass_gives_blas_one_thread_whatever_the_worker_was_told(spark, allowe
     table = spark.range(0, 1000, 1, 3).selectExpr("cast(id as double) as x")
     features = resolve_features(table, "", ["x"], None, None)
     with PackedTable(table, features) as packed:
-        partitions = packed._numbers()
+        partitions = packed._numbers
         tasks, threads = added_up(packed._source(1), CountThreads(allowed), 2, partitions)
     assert tasks == 3
     assert threads == 3  # one in each
