@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gmm_spark.core import plan
 from gmm_spark.core.density import log_density
+from gmm_spark.core.expectation import EvaluationAccumulator, StatisticsAccumulator
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.plan import Plan
+from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.table import ArrayTable
 from tests.examples import draw_rows, random_mixture
 
@@ -89,3 +91,24 @@ def test_a_tied_mixture_behind_the_gate_has_a_second_moment_of_its_own(rng):
     assert not np.array_equal(expected.reference, np.zeros((2, 2)))
     np.testing.assert_array_equal(between[0].second, expected.second)
     np.testing.assert_array_equal(between[1].second, first.second)
+    np.testing.assert_array_equal(table.expect([open_])[0].second, first.second)
+    fresh = ArrayTable(table.rows)
+    fresh.expect([gated])
+    np.testing.assert_array_equal(fresh.expect([open_])[0].second, first.second)
+
+
+def test_an_accumulator_that_begins_anew_has_forgotten_all(rng, monkeypatch):
+    monkeypatch.setattr(plan, "WORTH_SIFTING", -(10**9))
+    apart = [random_mixture(kind, 4, 3, rng, spread=12.0) for kind in ("full", "tied", "diag", "spherical")]
+    narrow = MixtureParameters([0.5, 0.5], [[0.0] * 3, [9.0] * 3], [np.eye(3), 1e-14 * np.eye(3)], "full")
+    rows, weight = draw_rows(apart[0], 700, rng)[0], rng.uniform(0, 2, 700)
+    whole = plan_pass([*apart, narrow], np.zeros(3), np.ones(3))
+    assert any(segment.accurate.any() for segment in whole.segments)
+    for make in (StatisticsAccumulator, lambda p: EvaluationAccumulator(p, log_densities=True)):
+        used, new = make(whole), make(whole)
+        used.add(rows[:, :300], weight[:300])
+        used.clear()
+        assert not used.vector().any()
+        for fold in (used, new):
+            fold.add(rows[:, 300:], weight[300:])
+        np.testing.assert_array_equal(used.vector(), new.vector())
