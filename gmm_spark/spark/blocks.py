@@ -17,8 +17,8 @@ import socket
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,6 @@ from gmm_spark.spark.features import Features, refused
 BLOCK_BYTES = 1 << 20
 _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 256, 1 << 16
 
-# Pieces that a table is cut into if it has fewer files, and rows that a piece has at least: more pieces share out more
-# evenly, and each brings its sums to the driver.
-PIECES, PIECE_ROWS = 128, 1 << 16
-
 # The column after the features: which of the table's partitions a row comes from. Tasks read several where there are
 # very many, and which ones, and so the tasks' own numbers, depend on where Spark finds executors: answers must not.
 SOURCE = "source"
@@ -58,7 +54,7 @@ class Handle:
     Attributes
     ----------
     partition : int
-        What it goes by among the table's: see :func:`numbered`; of a piece, see :class:`Cut`.
+        What it goes by among the table's: see :func:`numbered`; of a piece, see :class:`gmm_spark.spark.pieces.Cut`.
     path : str
         File of the blocks; empty where there are no rows, or where the blocks stream through Spark.
     rows, block_rows : int
@@ -114,50 +110,6 @@ class Handle:
     def from_json(cls, text: str) -> Handle:
         """Read what :meth:`to_json` wrote."""
         return cls(**json.loads(text))
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How files are cut into pieces, which any tasks may share out, each to be summed by itself.
-
-    It depends on the files alone: what is added to what, and in which order, is the same whoever works on it.
-
-    Attributes
-    ----------
-    blocks : int
-        Blocks of a piece.
-    most : int
-        Pieces of the longest file. Those of partition p go by ``p * most`` and what follows.
-    """
-
-    blocks: int
-    most: int
-
-    @classmethod
-    def of(cls, handles: Sequence[Handle]) -> Cut:
-        """Cut files into about :data:`PIECES`, and none into pieces of less than :data:`PIECE_ROWS`."""
-        sizes = [-(-h.rows // h.block_rows) for h in handles]
-        least = -(-PIECE_ROWS // handles[0].block_rows)
-        blocks = max(-(-sum(sizes) // PIECES), least)
-        return cls(blocks, max(1, -(-max(sizes) // blocks)))
-
-    def pieces(self, handle: Handle) -> list[Handle]:
-        """List the pieces of a file, one of no rows where it has none."""
-        step, end = self.blocks * handle.block_rows, handle.rows
-        return [
-            replace(
-                handle,
-                partition=self.number(handle.partition, i),
-                rows=min(step, end - first),
-                first=first,
-                of_rows=end,
-            )
-            for i, first in enumerate(range(0, max(end, 1), step))
-        ]
-
-    def number(self, partition: int, i: int) -> int:
-        """What the i-th piece of a partition's file goes by."""
-        return partition * self.most + i
 
 
 def block_rows(features: Features) -> int:

@@ -40,7 +40,6 @@ from gmm_spark.spark.blocks import (
     HANDLE_SCHEMA,
     SOURCE,
     STREAM_SCHEMA,
-    Cut,
     Handle,
     RemoveFiles,
     StreamBlocks,
@@ -50,7 +49,6 @@ from gmm_spark.spark.blocks import (
 from gmm_spark.spark.features import Features, describe_bad, require_usable
 from gmm_spark.spark.passes import (
     EvaluationPass,
-    Listed,
     PassTask,
     SamplePass,
     StatisticsPass,
@@ -58,6 +56,7 @@ from gmm_spark.spark.passes import (
     drawn,
     sampled,
 )
+from gmm_spark.spark.pieces import Cut, Listed
 from gmm_spark.spark.spreading import SPREAD_BYTES, apart
 
 Answer = TypeVar("Answer")
@@ -307,23 +306,17 @@ class PackedTable:
         elif self._tasks is not None and not self.streaming:
             tasks = self._tasks
         if tasks not in self._read:  # kept from pass to pass: every step of a query is a call to the driver's JVM
-            self._read[tasks] = self._listed(tasks) if self._on_one_host else self._persisted(self._blocks, tasks)
+            self._read[tasks] = (
+                Listed.evenly(self._spark, self._pieces, tasks)
+                if self._on_one_host
+                else self._persisted(self._blocks, tasks)
+            )
         return self._read[tasks]
 
     @property
     def _on_one_host(self) -> bool:
         """Whether any task can read any file, as far as is known."""
         return not self.streaming and not self._rebuilds and self._hosts == 1
-
-    def _listed(self, tasks: int) -> Listed:
-        """Pieces shared out evenly; the tasks may run where they like."""
-        lists: list[list[Handle]] = [[] for _ in range(tasks)]
-        before, rows = 0, self.rows
-        for piece in self._pieces:
-            middle = before + piece.rows // 2
-            lists[min(middle * tasks // rows, tasks - 1)].append(piece)
-            before += piece.rows
-        return Listed.of(self._spark, lists)
 
     def _persisted(self, blocks: DataFrame, tasks: int) -> DataFrame:
         """The blocks or their handles, each task's where Spark has cached them."""

@@ -1,6 +1,6 @@
 """One pass over packed blocks: tasks that fold pieces of the table into vectors, and the ordered sum of the vectors.
 
-Every piece, see :class:`gmm_spark.spark.blocks.Cut`, has a vector of float64, cut into slices. Vectors are added in the
+Every piece, see :class:`gmm_spark.spark.pieces.Cut`, has a vector of float64, cut into slices. Vectors are added in the
 order of their pieces, so that the same partitions give the same bits, whoever works on which. Small sums are added on
 the driver. Larger ones are shuffled by slice and added there, so that the driver receives one vector and not one a
 piece; what no driver could hold is refused before the pass.
@@ -8,14 +8,14 @@ piece; what no driver could hold is refused before the pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql.types import BinaryType, IntegerType, StructType
 
 from gmm_spark.core.covariance import Array, Block
@@ -24,8 +24,9 @@ from gmm_spark.core.expectation import Accumulator, EvaluationAccumulator, Stati
 from gmm_spark.core.plan import Plan
 from gmm_spark.core.sampling import Purpose, random_stream
 from gmm_spark.errors import ResourceError
-from gmm_spark.spark.blocks import Cut, Handle, read_file
+from gmm_spark.spark.blocks import Handle, read_file
 from gmm_spark.spark.collecting import spare_what_is_loaded
+from gmm_spark.spark.pieces import Cut, Listed
 from gmm_spark.spark.threads import one_blas_thread
 
 # Bytes of all pieces' vectors together that the driver adds up itself.
@@ -154,39 +155,6 @@ class Fold:
             vector = fold.vector()
             for number, start in enumerate(range(0, len(vector), self.slice_length)):
                 yield _row(_SUMS, piece, number, vector[start : start + self.slice_length].tobytes())
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Pieces for as many tasks as there are lists; in place of a DataFrame of handles, any task being able to read any.
-
-    The lists travel with what is mapped over them, since Spark keeps the text of every plan, literals and all.
-    """
-
-    numbers: DataFrame
-    texts: tuple[str, ...]
-
-    @classmethod
-    def of(cls, spark: SparkSession, lists: Sequence[Sequence[Handle]]) -> Listed:
-        """Make one of the pieces of each task."""
-        texts = tuple("\n".join(piece.to_json() for piece in pieces) for pieces in lists)
-        return cls(spark.range(0, len(texts), 1, len(texts)), texts)
-
-    def mapInArrow(
-        self, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType | str
-    ) -> DataFrame:
-        """Run a task over the pieces of each list."""
-        return self.numbers.mapInArrow(_OverList(task, self.texts), schema)
-
-
-@dataclass(frozen=True)
-class _OverList:
-    task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-    texts: tuple[str, ...]
-
-    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        numbers = [number for batch in stream for number in batch.column("id").to_pylist()]
-        return self.task(pa.RecordBatch.from_pydict({"handle": [self.texts[number]]}) for number in numbers)
 
 
 def added_up(blocks: DataFrame | Listed, task: PassTask, length: int, pieces: Collection[int]) -> Array | None:

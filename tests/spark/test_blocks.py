@@ -26,10 +26,12 @@ from gmm_spark.core.plan import plan_pass
 from gmm_spark.errors import DataError
 from gmm_spark.spark import blocks as blocks_module
 from gmm_spark.spark import packed as packed_module
-from gmm_spark.spark.blocks import PIECES, SOURCE, Cut, Handle, WriteBlocks, numbered, read_file
+from gmm_spark.spark import pieces as pieces_module
+from gmm_spark.spark.blocks import SOURCE, Handle, WriteBlocks, numbered, read_file
 from gmm_spark.spark.features import Features
 from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable, same_rows, shares_of
-from gmm_spark.spark.passes import Fold, Listed, StatisticsPass
+from gmm_spark.spark.passes import Fold, StatisticsPass
+from gmm_spark.spark.pieces import PIECES, Cut, Listed
 from tests.spark.cases import array_table, found_features, rough_start, three_blobs
 
 Files = Callable[[], list[Path]]
@@ -44,7 +46,7 @@ PASSES = 6
 def several_pieces() -> Iterator[None]:
     """Every file of more than one block is cut."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks_module, "PIECE_ROWS", 1)
+        patch.setattr(pieces_module, "PIECE_ROWS", 1)
         yield
 
 
@@ -408,7 +410,7 @@ def test_pieces_are_all_rows_of_their_file_in_order() -> None:
 
 
 def test_a_table_is_cut_into_few_pieces_and_none_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks_module, "PIECE_ROWS", 1 << 16)
+    monkeypatch.setattr(pieces_module, "PIECE_ROWS", 1 << 16)
     large = [Handle(p, "x", 10**8, 8192, 16, "float64", False) for p in range(3)]
     assert PIECES <= sum(len(Cut.of(large).pieces(h)) for h in large) <= PIECES + 3
     small = [Handle(p, "x", 100_000, 8192, 16, "float64", False) for p in range(3)]
