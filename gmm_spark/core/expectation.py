@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gmm_spark.core import products
 from gmm_spark.core.covariance import Array, Block
-from gmm_spark.core.exponentials import FAR, exponentiate, normalise
+from gmm_spark.core.exponentials import FAR, exponentiate, leaders, normalise, relative
 from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.plan import Plan, quadratic_order
 from gmm_spark.core.quantiles import N_BINS, bin_weights
@@ -38,15 +37,6 @@ class Accumulator(Protocol):
     def clear(self) -> None:
         """Begin anew with sums of nothing; the work buffers stay."""
         ...
-
-
-def _hard_sizes(terms: Block) -> NDArray[np.intp]:
-    """How many rows have each component as their most probable, the first of equals; the largest term of a row is 0."""
-    leads = terms == 0
-    sizes = np.count_nonzero(leads, axis=1)
-    if sizes.sum() > terms.shape[1]:  # ties: of the components that a row prefers alike, the first
-        sizes = np.bincount(leads.argmax(axis=0), minlength=len(terms))
-    return np.asarray(sizes)
 
 
 class StatisticsAccumulator:
@@ -201,9 +191,8 @@ class EvaluationAccumulator:
             features = self.kernel.expand(part)
             for i, segment in enumerate(self.plan.segments):
                 terms = self.kernel.weighted_log_prob(features, i)
-                largest = terms.max(axis=0)
-                terms -= largest
-                self._cluster_sizes[segment.rows] += _hard_sizes(terms)
+                largest = relative(terms)
+                self._cluster_sizes[segment.rows] += np.bincount(leaders(terms), minlength=len(terms))
                 shares = self._shares[: terms.size].reshape(terms.shape)
                 # Shares of 0 come of terms that are finite, or the product of the two would be NaN.
                 exponentiate(terms, shares)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gmm_spark.core.covariance import Block
 
@@ -30,13 +31,31 @@ def exponentiate(terms: Block, out: Block | None = None) -> None:
     results -= far
 
 
+def relative(log_prob: Block) -> Block:
+    """Subtract the largest of each column of weighted log-densities (k, m), in place; return the largest, (m,)."""
+    largest: Block = log_prob.max(axis=0)
+    log_prob -= largest
+    return largest
+
+
+def leaders(terms: Block) -> NDArray[np.int32]:
+    """Component that has a row's largest term, the first of equals, (m,), of what :func:`relative` left, (k, m).
+
+    That term is 0, and to look for zeros takes a third of argmax() across rows.
+    """
+    m = terms.shape[1]
+    found = np.zeros(m, np.int32)
+    component, row = np.divmod(np.flatnonzero(terms == 0)[::-1], m)  # backwards: the first of equals is written last
+    found[row] = component
+    return found
+
+
 def normalise(log_prob: Block) -> Block:
     """Turn weighted log-densities (k, m) into responsibilities, in place; return their log-sum-exp, (m,).
 
     The log-sum-exp is taken about the largest term, so neither far rows nor narrow components underflow.
     """
-    largest = log_prob.max(axis=0)
-    log_prob -= largest
+    largest = relative(log_prob)
     exponentiate(log_prob)
     total: Block = log_prob.sum(axis=0)
     log_prob /= total

@@ -99,39 +99,28 @@ class Features:
         return np.float32 if self.single else np.float64
 
     def expressions(self) -> list[Column]:
-        """List the columns that tasks need, and only those, in the types they decode.
+        """List the columns that tasks need, and only those, in the types they decode: the features as one column.
 
         Numeric columns travel as one array: Spark hands a row to Arrow value by value, and an array's values cost
-        it two thirds of what as many columns do.
-        """
-        features = self.arguments()
-        if self.form == "scalars":
-            features = [F.array(*features)]
-        return features + ([_column(self.weight).cast("double")] if self.weight else [])
-
-    def arguments(self) -> list[Column]:
-        """List the features alone, numeric columns one by one.
-
-        A UDF is called with these: where it takes nothing but columns, Spark 4.2 and later leave what it does not take
-        in the columns that the source has read it to, and make no rows of it.
+        it two thirds of what as many columns do. A UDF's arguments it boxes one by one besides, an array not.
         """
         number = "float" if self.single else "double"
         if self.form == "vector":
-            return [_column(self.columns[0])]
-        if self.form == "array":
-            return [_column(self.columns[0]).cast(f"array<{number}>")]
-        return [_column(c).cast(number) for c in self.columns]
+            features = _column(self.columns[0])
+        elif self.form == "array":
+            features = _column(self.columns[0]).cast(f"array<{number}>")
+        else:
+            features = F.array(*(_column(c).cast(number) for c in self.columns))
+        return [features] + ([_column(self.weight).cast("double")] if self.weight else [])
 
     def select(self, table: DataFrame) -> DataFrame:
         """Project a table to :meth:`expressions`, under plain names that cannot clash."""
         return table.select(*(e.alias(f"c{i}") for i, e in enumerate(self.expressions())))
 
     def decode(self, columns: Sequence[pa.Array]) -> Decoded:
-        """Turn the Arrow columns of one batch, in either form above, into floats and say which rows are bad."""
+        """Turn the Arrow columns of one batch into floats and say which rows are bad."""
         if self.form == "vector":
             rows, reasons = _from_vectors(columns[0], self.width)
-        elif self.form == "scalars" and not pa.types.is_list(columns[0].type):
-            rows, reasons = _from_scalars(columns[: self.width], self.dtype)
         else:
             rows, reasons = _from_lists(columns[0], self.width, self.dtype)
         weight = None
@@ -256,18 +245,6 @@ def _floats(column: pa.Array, dtype: type[np.floating[Any]]) -> NDArray[Any]:
 
 def _nulls(column: pa.Array) -> Mask | None:
     return column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
-
-
-def _from_scalars(columns: Sequence[pa.Array], dtype: type[np.floating[Any]]) -> tuple[Block, dict[str, Mask]]:
-    """Rows of numeric columns; those that hold a null are NaN there."""
-    rows = np.empty((len(columns), len(columns[0])), dtype)
-    missing: Mask | None = None
-    for row, column in zip(rows, columns, strict=True):
-        row[:] = _floats(column, dtype)
-        nulls = _nulls(column)
-        if nulls is not None:
-            missing = nulls if missing is None else missing | nulls
-    return rows, {} if missing is None else {NULL: missing}
 
 
 def _from_lists(column: pa.Array, width: int, dtype: type[np.floating[Any]]) -> tuple[Block, dict[str, Mask]]:

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from gmm_spark.core.covariance import Block
 from gmm_spark.core.expectation import EvaluationAccumulator
-from gmm_spark.core.exponentials import normalise
+from gmm_spark.core.exponentials import exponentiate, leaders, relative
 from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
@@ -72,12 +72,15 @@ class Score:
         for start in kernel.chunks(rows):
             part = slice(start, min(start + kernel.chunk, m))
             log_prob = kernel.weighted_log_prob(kernel.expand(rows[:, part]))
+            largest = relative(log_prob)
             if PREDICTION in self.wanted:
-                prediction[part] = log_prob.argmax(axis=0)
+                prediction[part] = leaders(log_prob)
             if self.wanted != (PREDICTION,):
-                density[part] = normalise(log_prob) + self.plan.segments[0].peak
-            if probability is not None:
-                probability[part] = log_prob.T
+                exponentiate(log_prob)
+                total = log_prob.sum(axis=0)
+                density[part] = np.log(total) + largest + self.plan.segments[0].peak
+                if probability is not None:
+                    probability[part] = (log_prob / total).T
         found = {
             PREDICTION: pa.array(prediction),
             LOG_DENSITY: pa.array(density),
@@ -126,7 +129,7 @@ def append_scores(
         return table
     task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
-    scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.arguments()))
+    scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.expressions()))
     if handle_invalid == "skip":
         scored = scored.where(F.col(_STRUCT).isNotNull())
     from pyspark.ml.functions import array_to_vector  # brings pyspark.ml along, which tasks do without

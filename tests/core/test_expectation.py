@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 
 from gmm_spark.core import products
-from gmm_spark.core.exponentials import FAR, exponentiate, normalise
+from gmm_spark.core.exponentials import FAR, exponentiate, leaders, normalise, relative
 from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.moments import Moments
@@ -373,6 +373,14 @@ def test_candidates_judged_in_one_pass_are_judged_as_alone(rows, gate, rng):
         np.testing.assert_array_equal(
             found.cluster_sizes, np.bincount(log_resp.argmax(axis=1), minlength=candidate.n_components)
         )
+
+
+@pytest.mark.parametrize("k", [1, 3, 40])
+def test_leaders_are_the_first_of_a_rows_largest_terms(k, rng):
+    terms = rng.integers(-3, 3, size=(k, 500)).astype(float)  # of few values, so that many are equal
+    largest, first = terms.max(axis=0), terms.argmax(axis=0)
+    np.testing.assert_array_equal(relative(terms), largest)
+    np.testing.assert_array_equal(leaders(terms), first)
 
 
 def test_a_row_between_equal_components_is_counted_once_and_with_the_first(covariance_type, rng):

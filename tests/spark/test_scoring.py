@@ -264,3 +264,15 @@ def test_scalars_are_scored_as_arrays_are(spark: SparkSession) -> None:
     assert model.logLikelihood(scalar_table(spark, ROWS, ["x", "y"])) == pytest.approx(
         model_of(mixture()).logLikelihood(array_table(spark, ROWS)), rel=1e-12
     )
+
+
+def test_numeric_columns_of_any_type_append_what_an_array_does(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(1, 2.5), (None, 0.5), (-3, None), (7, -1.0)], "x int, y float")
+    named = model_of(mixture(), inputCols=["x", "y"]).setHandleInvalid("keep").setLogDensityCol("log_density")
+    array = model_of(mixture()).setHandleInvalid("keep").setLogDensityCol("log_density")
+    found = named.transform(frame.withColumn("y", F.col("y").cast("decimal(4, 1)"))).toPandas()
+    expected = array.transform(frame.select("x", "y", F.expr("array(double(x), double(y))").alias("features")))
+    expected = expected.toPandas()
+    assert found["prediction"].isna().tolist() == [False, True, True, False]
+    np.testing.assert_array_equal(found["log_density"], expected["log_density"])
+    np.testing.assert_array_equal(found["prediction"].dropna(), expected["prediction"].dropna())
