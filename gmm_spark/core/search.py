@@ -26,10 +26,12 @@ from gmm_spark.errors import DegenerateComponentError
 SAMPLE_ROWS = 100_000
 # Starts are ranked after a few iterations on a part of the sample: so many rows, or more where there are many
 # parameters, by which the likelihoods of starts differ at random (about one nat in two for each parameter, in all).
-_RANKING_ITERATIONS = 10
+_RANKING_ITERATIONS = 40
 _RANKING_ROWS, _RANKING_ROWS_A_PARAMETER = 20_000, 20
-# Iterations on the sample of the best few, to bring them near their fixed points.
+# Iterations on the sample of the best few, to bring them near their fixed points, and those after which but one goes on
+# where no more are asked for.
 _SAMPLE_ITERATIONS = 100
+_DECIDED_AFTER = 20
 # Starts that go on over the full table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 2
@@ -150,13 +152,11 @@ def finalists(
     if settings.sample_rows == 0:
         return list(starts)
     trial = trial_of(table, sample)
-    decided_after = _RANKING_ITERATIONS
     try:
         most = max(_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER * starts[0].n_parameters)
         if len(starts) > _FINALISTS and sample[0].shape[1] > most:
             starts = _ranked(part_of(trial, most, settings.seed, Purpose.RANKING), starts, settings)[:_FINALISTS]
-            decided_after *= 2  # since they begin anew
-        contest = decided_after if at_most == 1 else None
+        contest = _DECIDED_AFTER if at_most == 1 else None
         near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial, contest=contest)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
