@@ -24,9 +24,10 @@ from gmm_spark.errors import DegenerateComponentError
 
 # Rows that starts are drawn from and first run on, unless asked otherwise.
 SAMPLE_ROWS = 100_000
-# Starts are ranked after a few iterations on a part of the sample: so many rows, or more where there are many
-# parameters, by which the likelihoods of starts differ at random (about one nat in two for each parameter, in all).
-_RANKING_ITERATIONS = 40
+# Starts are ranked on a part of the sample: so many rows, or more where there are many parameters, by which the
+# likelihoods of starts differ at random (about one nat in two for each parameter, in all). Those that end best may be
+# the slowest: after 40 plain iterations some that did were behind others at their ends.
+_RANKING_ITERATIONS = 60
 _RANKING_ROWS, _RANKING_ROWS_A_PARAMETER = 20_000, 20
 # Iterations on the sample of the best few, to bring them near their fixed points, and those after which but one goes on
 # where no more are asked for.
@@ -165,13 +166,12 @@ def finalists(
 
 
 def _ranked(part: ArrayTable, starts: Sequence[MixtureParameters], settings: Settings) -> list[MixtureParameters]:
-    """Put starts in the order of how far a few iterations on a few rows take them.
+    """Put starts in the order of how far some iterations on a few rows take them.
 
     They go on from where they were drawn: of so few rows a rare component may have none, and would be lost.
     """
     dropped: dict[int, DegenerateComponentError] = {}
-    plain = {**settings.loop(_RANKING_ITERATIONS), "accelerate": False}  # too early to extrapolate from
-    results = fit(part, starts, **plain, trial=part, dropped=dropped)
+    results = fit(part, starts, **settings.loop(_RANKING_ITERATIONS), trial=part, dropped=dropped)
     survivors = [i for i in range(len(starts)) if i not in dropped]
     bounds = {i: result.lower_bound for i, result in zip(survivors, results, strict=True)}
     return [starts[i] for i in sorted(bounds, key=lambda i: -bounds[i])]
