@@ -66,17 +66,18 @@ def draw_chunk(
         Which component made each row; never falling.
     """
     ends = np.cumsum(counts)
-    first, last = chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, int(ends[-1]))
-    rows = random_stream(seed, Purpose.ROWS, chunk).standard_normal((parameters.n_features, max(last - first, 0)))
-    components = np.searchsorted(ends, np.arange(first, last), side="right").astype(np.int32)
-    for j in np.unique(components):
-        mine = slice(*np.searchsorted(components, [j, j + 1]))
+    first = min(chunk * CHUNK_ROWS, int(ends[-1]))
+    last = min(first + CHUNK_ROWS, int(ends[-1]))
+    rows = random_stream(seed, Purpose.ROWS, chunk).standard_normal((parameters.n_features, last - first))
+    bounds = np.concatenate([[0], np.clip(ends, first, last) - first])  # of each component's rows within the chunk
+    components = np.repeat(np.arange(len(ends), dtype=np.int32), np.diff(bounds))
+    for j in np.flatnonzero(np.diff(bounds)):
+        mine = rows[:, bounds[j] : bounds[j + 1]]
         factor = parameters.component_cholesky[j]
         # x = mu + U^-T z has covariance (U U^T)^-1.
         if factor.ndim == 1:
-            rows[:, mine] /= factor[:, None]
+            moved = mine / factor[:, None]
         else:
-            lower = solve_triangular(factor, np.eye(len(factor)), trans="T", lower=False)
-            rows[:, mine] = lower @ rows[:, mine]
-        rows[:, mine] += parameters.means[j][:, None]
+            moved = solve_triangular(factor, np.eye(len(factor)), trans="T", lower=False) @ mine
+        np.add(moved, parameters.means[j][:, None], out=mine)
     return rows, components
