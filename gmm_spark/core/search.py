@@ -32,7 +32,7 @@ _RANKING_ROWS, _RANKING_ROWS_A_PARAMETER = 20_000, 20
 # Iterations on the sample of the best few, to bring them near their fixed points, and those after which but one goes on
 # where no more are asked for.
 _SAMPLE_ITERATIONS = 100
-_DECIDED_AFTER = 20
+_DECIDED_AFTER = 10
 # Starts that go on over the full table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 2
@@ -153,11 +153,13 @@ def finalists(
     if settings.sample_rows == 0:
         return list(starts)
     trial = trial_of(table, sample)
+    decided_after = _DECIDED_AFTER
     try:
         most = max(_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER * starts[0].n_parameters)
         if len(starts) > _FINALISTS and sample[0].shape[1] > most:
             starts = _ranked(part_of(trial, most, settings.seed, Purpose.RANKING), starts, settings)[:_FINALISTS]
-        contest = _DECIDED_AFTER if at_most == 1 else None
+            decided_after *= 2  # since they begin anew
+        contest = decided_after if at_most == 1 else None
         near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial, contest=contest)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
