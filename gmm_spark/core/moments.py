@@ -9,6 +9,9 @@ import numpy as np
 from gmm_spark.core.covariance import Array, Block
 
 _FEW_ROWS = 64
+# What the moments of the same rows may differ by where they were added up in another order, against the features'
+# root mean square: a million blocks' worth of roundings.
+_SAME = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,20 @@ class Moments:
         """Read what :meth:`vector` laid out."""
         mean, scatter, low, high = np.split(vector[2:], 4)
         return cls(float(vector[0]), float(vector[1]), mean, scatter, low, high)
+
+
+def same_rows(first: Moments, again: Moments) -> bool:
+    """Whether moments can be of the same rows, added up in another order or each rounded anew.
+
+    Each difference is held against what rounding may make of it. A feature far from zero has a mean that is less
+    exact the farther it is, and so the squares of what is left when it is subtracted.
+    """
+    spread = np.sqrt(first.variance)
+    size = np.hypot(first.mean, spread)
+    mean = np.abs(again.mean - first.mean) <= _SAME * size
+    variance = np.abs(again.variance - first.variance) <= _SAME * spread * (spread + size)
+    weight = abs(again.weight_sum - first.weight_sum) <= _SAME * first.weight_sum
+    return first.rows == again.rows and weight and bool((mean & variance).all())
 
 
 def _two_values(rows: Block) -> tuple[Array, Array]:

@@ -6,6 +6,7 @@ has a random stream of its own, keyed by (seed, purpose, chunk): who draws which
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -70,8 +71,9 @@ def draw_chunk(
     last = min(first + CHUNK_ROWS, int(ends[-1]))
     rows = random_stream(seed, Purpose.ROWS, chunk).standard_normal((parameters.n_features, last - first))
     bounds = np.concatenate([[0], np.clip(ends, first, last) - first])  # of each component's rows within the chunk
-    components = np.repeat(np.arange(len(ends), dtype=np.int32), np.diff(bounds))
-    for j in np.flatnonzero(np.diff(bounds)):
+    sizes = np.diff(bounds)
+    components = np.repeat(np.arange(len(ends), dtype=np.int32), sizes)
+    for j in np.flatnonzero(sizes):
         mine = rows[:, bounds[j] : bounds[j + 1]]
         factor = parameters.component_cholesky[j]
         # x = mu + U^-T z has covariance (U U^T)^-1.
@@ -81,3 +83,15 @@ def draw_chunk(
             moved = solve_triangular(factor, np.eye(len(factor)), trans="T", lower=False) @ mine
         np.add(moved, parameters.means[j][:, None], out=mine)
     return rows, components
+
+
+def shares_of(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How many of n rows, drawn without replacement from all, fall to each piece; all rows where n is no less.
+
+    Counted from drawn positions: numpy's multivariate hypergeometric ends at 10^9 rows.
+    """
+    ends = np.cumsum(sizes, dtype=np.int64)
+    if ends[-1] <= n:
+        return np.array(sizes, dtype=np.int64)
+    drawn = rng.choice(int(ends[-1]), n, replace=False, shuffle=False)
+    return np.bincount(np.searchsorted(ends, drawn, side="right"), minlength=len(ends))

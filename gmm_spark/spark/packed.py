@@ -22,17 +22,16 @@ from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.drawing import Draw, Drawn
-from gmm_spark.core.moments import Moments
+from gmm_spark.core.moments import Moments, same_rows
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
-from gmm_spark.core.sampling import Purpose, random_stream
+from gmm_spark.core.sampling import Purpose, random_stream, shares_of
 from gmm_spark.core.statistics import SufficientStatistics
 from gmm_spark.core.table import Evaluation, Sample, Work, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError, ResourceError
@@ -66,9 +65,6 @@ MAX_REBUILDS = 2
 # Tasks of packing, and those a core, that more partitions than that share: a task costs some 20 ms and a handle
 # however little it reads. A lost one of so many loses little, and a large cluster has enough of them to share out.
 PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
-# What the moments of the same rows may differ by where they were added up in another order, against the features'
-# root mean square: a million blocks' worth of roundings.
-SAME_MOMENTS = 1e-10
 # Rows below which a task of its own is not worth its overhead, and bytes above which it has enough to do.
 MIN_TASK_ROWS, TASK_BYTES = 100_000, 1 << 30
 # Multiplications, some three seconds of them, that a core is given before it gets another task; each costs it
@@ -368,29 +364,3 @@ class PackedTable:
             raise DataError(f"no usable row in {columns}{skipped}; check the filter and the columns")
         if not self.moments.weight_sum > 0:
             raise DataError(f"weightCol={self.features.weight!r} sums to 0; give at least one row a positive weight")
-
-
-def same_rows(first: Moments, again: Moments) -> bool:
-    """Whether moments can be of the same rows, added up in another order or each rounded anew.
-
-    Each difference is held against what rounding may make of it. A feature far from zero has a mean that is less
-    exact the farther it is, and so the squares of what is left when it is subtracted.
-    """
-    spread = np.sqrt(first.variance)
-    size = np.hypot(first.mean, spread)
-    mean = np.abs(again.mean - first.mean) <= SAME_MOMENTS * size
-    variance = np.abs(again.variance - first.variance) <= SAME_MOMENTS * spread * (spread + size)
-    weight = abs(again.weight_sum - first.weight_sum) <= SAME_MOMENTS * first.weight_sum
-    return first.rows == again.rows and weight and bool((mean & variance).all())
-
-
-def shares_of(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How many of n rows, drawn without replacement from all, fall to each piece; all rows where n is no less.
-
-    Counted from drawn positions: numpy's multivariate hypergeometric ends at 10^9 rows.
-    """
-    ends = np.cumsum(sizes, dtype=np.int64)
-    if ends[-1] <= n:
-        return np.array(sizes, dtype=np.int64)
-    drawn = rng.choice(int(ends[-1]), n, replace=False, shuffle=False)
-    return np.bincount(np.searchsorted(ends, drawn, side="right"), minlength=len(ends))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark.core.moments import Moments
+from gmm_spark.core.moments import Moments, same_rows
 from tests.examples import laws
 from tests.oracles import needs_longdouble
 
@@ -145,3 +145,37 @@ def test_a_feature_is_constant_only_where_its_last_row_is_like_the_first():
     assert Moments.of(rows).scatter[0] == 0.0
     parts = Moments.of(rows[:, :5000]) + Moments.of(rows[:, 5000:])
     np.testing.assert_array_equal(parts.constant, [True, False])
+
+
+def moments_of(rows, weight, ends):
+    """Merged from as many parts as there are ends."""
+    parts = zip(np.split(rows, ends), np.split(weight, ends), strict=True)
+    return sum((Moments.of(np.ascontiguousarray(r.T), w) for r, w in parts), Moments.zero(rows.shape[1]))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e7, 1e12])
+@pytest.mark.parametrize("arranged", ["drawn", "sorted"])
+def test_the_same_rows_have_the_same_moments_however_they_are_added_up(offset, arranged):
+    rng = np.random.default_rng(8)
+    rows = rng.normal(size=(20_000, 4)) * [1.0, 1e-3, 1e3, 0.0] + offset
+    rows = np.sort(rows, axis=0) if arranged == "sorted" else rows
+    weight = rng.gamma(0.1, size=len(rows))
+    first = moments_of(rows, weight, np.arange(100, len(rows), 100))
+    order = rng.permutation(len(rows))
+    again = moments_of(rows[order], weight[order], np.sort(rng.choice(len(rows), 999)))
+    assert same_rows(first, again)
+    rounded_anew = moments_of(rows * (1 + 2.0**-52), weight, [])
+    assert same_rows(first, rounded_anew) or offset == 0  # there a constant is no longer exactly 0 away from itself
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
+@pytest.mark.parametrize("changed", ["drawn anew", "moved", "spread", "heavier", "one of no weight less"])
+def test_other_rows_have_other_moments(offset, changed):
+    rng = np.random.default_rng(9)
+    rows, weight = rng.normal(size=(20_000, 2)), rng.gamma(1.0, size=20_000)
+    weight[0] = 0.0
+    others = {"drawn anew": rng.normal(size=rows.shape), "moved": rows + 1e-2, "spread": rows * 1.01}.get(changed, rows)
+    weights = 2 * weight if changed == "heavier" else weight
+    kept = slice(1 if changed == "one of no weight less" else 0, None)
+    first = moments_of(rows + offset, weight, [9])
+    assert not same_rows(first, moments_of(others[kept] + offset, weights[kept], [9]))

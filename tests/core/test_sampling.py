@@ -6,9 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_hypergeom
 
 from gmm_spark.core import sampling
-from gmm_spark.core.sampling import Purpose, component_counts, draw_chunk, random_stream
+from gmm_spark.core.sampling import Purpose, component_counts, draw_chunk, random_stream, shares_of
 from tests.examples import random_mixture
 
 K, D, N = 4, 3, 1000
@@ -93,3 +94,19 @@ def test_streams_differ_by_seed_purpose_and_index():
     keys = itertools.product((0, 1, -1), Purpose, (0, 1))
     numbers = [random_stream(*key).random() for key in keys]
     assert len(set(numbers)) == 3 * len(Purpose) * 2
+
+
+def test_shares_of_a_sample_are_hypergeometric():
+    sizes = [5, 0, 20, 75]
+    drawn = np.array([shares_of(sizes, 10, np.random.default_rng(seed)) for seed in range(4000)])
+    assert (drawn.sum(axis=1) == 10).all()
+    assert (drawn <= sizes).all()
+    expected = multivariate_hypergeom(m=sizes, n=10)
+    np.testing.assert_allclose(drawn.mean(axis=0), expected.mean(), atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.T, ddof=0), expected.cov(), atol=0.15)
+
+
+def test_shares_of_tables_of_any_size_can_be_drawn():
+    quotas = shares_of([6 * 10**9, 3 * 10**9], 100_000, np.random.default_rng(0))
+    assert quotas.sum() == 100_000
+    assert quotas[0] == pytest.approx(2 / 3 * 100_000, rel=0.02)

@@ -15,13 +15,11 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from scipy.stats import multivariate_hypergeom
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MixtureParameters
 from gmm_spark.core.ascent import PassRecord
 from gmm_spark.core.drawing import Draw
 from gmm_spark.core.expectation import StatisticsAccumulator
-from gmm_spark.core.moments import Moments
 from gmm_spark.core.plan import plan_pass
 from gmm_spark.errors import DataError
 from gmm_spark.spark import blocks as blocks_module
@@ -29,7 +27,7 @@ from gmm_spark.spark import packed as packed_module
 from gmm_spark.spark import pieces as pieces_module
 from gmm_spark.spark.blocks import SOURCE, Handle, WriteBlocks, numbered, read_file
 from gmm_spark.spark.features import Features
-from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable, same_rows, shares_of
+from gmm_spark.spark.packed import MAX_REBUILDS, PackedTable
 from gmm_spark.spark.passes import Fold, StatisticsPass
 from gmm_spark.spark.pieces import PIECES, Cut, Listed
 from tests.spark.cases import array_table, found_features, rough_start, three_blobs
@@ -590,40 +588,6 @@ def test_as_many_other_rows_are_refused_when_read_again(
             packed.sample(10, 0)
 
 
-def moments_of(rows: Any, weight: Any, ends: Any) -> Moments:
-    """Merged from as many parts as there are ends."""
-    parts = zip(np.split(rows, ends), np.split(weight, ends), strict=True)
-    return sum((Moments.of(np.ascontiguousarray(r.T), w) for r, w in parts), Moments.zero(rows.shape[1]))
-
-
-@pytest.mark.parametrize("offset", [0.0, 1e4, 1e7, 1e12])
-@pytest.mark.parametrize("arranged", ["drawn", "sorted"])
-def test_the_same_rows_have_the_same_moments_however_they_are_added_up(offset: float, arranged: str) -> None:
-    rng = np.random.default_rng(8)
-    rows = rng.normal(size=(20_000, 4)) * [1.0, 1e-3, 1e3, 0.0] + offset
-    rows = np.sort(rows, axis=0) if arranged == "sorted" else rows
-    weight = rng.gamma(0.1, size=len(rows))
-    first = moments_of(rows, weight, np.arange(100, len(rows), 100))
-    order = rng.permutation(len(rows))
-    again = moments_of(rows[order], weight[order], np.sort(rng.choice(len(rows), 999)))
-    assert same_rows(first, again)
-    rounded_anew = moments_of(rows * (1 + 2.0**-52), weight, [])
-    assert same_rows(first, rounded_anew) or offset == 0  # there a constant is no longer exactly 0 away from itself
-
-
-@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
-@pytest.mark.parametrize("changed", ["drawn anew", "moved", "spread", "heavier", "one of no weight less"])
-def test_other_rows_have_other_moments(offset: float, changed: str) -> None:
-    rng = np.random.default_rng(9)
-    rows, weight = rng.normal(size=(20_000, 2)), rng.gamma(1.0, size=20_000)
-    weight[0] = 0.0
-    others = {"drawn anew": rng.normal(size=rows.shape), "moved": rows + 1e-2, "spread": rows * 1.01}.get(changed, rows)
-    weights = 2 * weight if changed == "heavier" else weight
-    kept = slice(1 if changed == "one of no weight less" else 0, None)
-    first = moments_of(rows + offset, weight, [9])
-    assert not same_rows(first, moments_of(others[kept] + offset, weights[kept], [9]))
-
-
 # The bounded sample
 
 
@@ -650,22 +614,6 @@ def test_a_sample_of_more_than_there_is_takes_every_row_once(table: DataFrame) -
     order, expected = np.lexsort(rows), np.lexsort(ROWS.T)
     np.testing.assert_array_equal(rows.T[order], ROWS[expected])
     np.testing.assert_array_equal(weight[order], WEIGHT[expected])
-
-
-def test_shares_of_a_sample_are_hypergeometric() -> None:
-    sizes = [5, 0, 20, 75]
-    drawn = np.array([shares_of(sizes, 10, np.random.default_rng(seed)) for seed in range(4000)])
-    assert (drawn.sum(axis=1) == 10).all()
-    assert (drawn <= sizes).all()
-    expected = multivariate_hypergeom(m=sizes, n=10)
-    np.testing.assert_allclose(drawn.mean(axis=0), expected.mean(), atol=0.1)
-    np.testing.assert_allclose(np.cov(drawn.T, ddof=0), expected.cov(), atol=0.15)
-
-
-def test_shares_of_tables_of_any_size_can_be_drawn() -> None:
-    quotas = shares_of([6 * 10**9, 3 * 10**9], 100_000, np.random.default_rng(0))
-    assert quotas.sum() == 100_000
-    assert quotas[0] == pytest.approx(2 / 3 * 100_000, rel=0.02)
 
 
 def test_rows_that_the_driver_holds_are_packed_under_numbers_of_their_own(spark: SparkSession) -> None:
