@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.covariance import Array
-from gmm_spark.core.density import log_density
+from gmm_spark.core.density import log_density, weighted_log_prob
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 
@@ -74,19 +74,25 @@ def reseed(
     everywhere = np.arange(len(weight))
     for j in wanted:
         so_far = log_density(MixtureParameters(weights, means, covariances, kind), rows)
-        best = -np.inf
         poor = _poorly_explained(so_far, weight)
         so_far = np.maximum(so_far, so_far[poor].max())
         drawn = [rng.choice(one, size=_TRIALS, p=weight[one] / weight[one].sum()) for one in (poor, everywhere)]
-        for i in np.unique(drawn):
-            for size in (1.0,) if pooled else _SIZES:
-                tried = size * spread
-                one = MixtureParameters([1.0], rows[:, i][None], tried if pooled else tried[None], kind)
-                joint = np.logaddexp(np.log1p(-share) + so_far, np.log(share) + log_density(one, rows))
-                if weight @ joint > best:
-                    best, means[j] = weight @ joint, rows[:, i]
-                    if not pooled:
-                        covariances[j] = tried
+        at, sizes = np.unique(drawn), np.array((1.0,) if pooled else _SIZES)
+        tried = MixtureParameters(
+            np.full(len(at) * len(sizes), 1.0 / (len(at) * len(sizes))),
+            np.repeat(rows[:, at].T, len(sizes), axis=0),
+            spread if pooled else np.concatenate([np.multiply.outer(sizes, spread)] * len(at)),
+            kind,
+        )
+        # Log of the joint density over the one so far: log(1 + exp(ratio)), with nothing to overflow.
+        ratio = weighted_log_prob(tried, rows)
+        ratio += np.log(len(tried.weights)) + np.log(share) - np.log1p(-share) - so_far
+        gains = np.log(1.0 + np.exp(-np.abs(ratio)))
+        gains += np.maximum(ratio, 0.0, out=ratio)
+        gained = int(np.argmax(gains @ weight))
+        means[j] = tried.means[gained]
+        if not pooled:
+            covariances[j] = tried.covariances[gained]
         weights *= 1 - share
         weights[j] = share
     return MixtureParameters(weights / weights.sum(), means, covariances, kind)
