@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     RESEEDING = 5
     RANKING = 6
     LOOKING_AHEAD = 7
+    RELOCATION = 8
 
 
 def random_stream(seed: int, purpose: Purpose, index: int = 0, *more: int) -> np.random.Generator:

@@ -1,0 +1,138 @@
+"""Components taken away where they are missed least and put where they explain more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gmm_spark.core import relocation as relocation_module
+from gmm_spark.core import search as search_module
+from gmm_spark.core.ascent import EMResult
+from gmm_spark.core.density import log_density
+from gmm_spark.core.em import fit
+from gmm_spark.core.parameters import MixtureParameters
+from gmm_spark.core.relocation import losses, relocate
+from gmm_spark.core.search import Settings, finalists
+from gmm_spark.core.table import ArrayTable
+from gmm_spark.errors import DegenerateComponentError
+from tests.examples import blobs, draw_rows, matched, random_mixture, repeated_value
+
+LOOP = {"max_iter": 60, "tol": 1e-6, "reg_covar": 1e-6}
+
+
+@pytest.fixture
+def clear(covariance_type) -> tuple[ArrayTable, MixtureParameters]:
+    """A table of eight clusters well apart, and the mixture it came from, centred as the table is."""
+    rng = np.random.default_rng(11)
+    truth = random_mixture(covariance_type, 8, 2, rng)
+    centres = [[0, 0], [30, 0], [40, 0], [0, 30], [30, 30], [0, 60], [30, 60], [60, 60]]
+    truth = MixtureParameters(truth.weights, centres, truth.covariances, covariance_type)
+    table = ArrayTable(draw_rows(truth, 2000, rng)[0])
+    return table, truth.shifted(-table.moments.mean)
+
+
+def astray(truth: MixtureParameters) -> MixtureParameters:
+    """Two components in the first cluster, and one over the second and third."""
+    means = truth.means.copy()
+    means[1] = (means[1] + means[2]) / 2
+    means[2] = means[0] + 0.5
+    return MixtureParameters(truth.weights, means, truth.covariances, truth.covariance_type)
+
+
+def run(table: ArrayTable, start: MixtureParameters) -> EMResult:
+    return fit(table, [start], **LOOP, trial=table)[0]
+
+
+def test_two_in_one_cluster_and_one_over_two_are_set_right(clear):
+    table, truth = clear
+    stuck, right = run(table, astray(truth)), run(table, truth)
+    assert stuck.lower_bound < right.lower_bound - 0.1, "EM would do it alone"
+    moved = relocate(table, stuck.parameters, LOOP, np.random.default_rng(0))
+    assert moved is not None
+    assert run(table, moved).lower_bound == pytest.approx(right.lower_bound, abs=1e-4)
+    order = matched(moved, right.parameters.means)
+    np.testing.assert_allclose(moved.means[order], right.parameters.means, atol=0.1)
+
+
+def test_what_is_right_stays_and_is_not_said_to_have_moved(clear):
+    table, truth = clear
+    assert relocate(table, truth, LOOP, np.random.default_rng(0)) is None
+
+
+def test_the_same_numbers_give_the_same_bits(clear):
+    table, truth = clear
+    first, second = (relocate(table, astray(truth), LOOP, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first.means, second.means)
+    np.testing.assert_array_equal(first.covariances, second.covariances)
+
+
+def test_a_single_component_has_nowhere_to_go():
+    table = ArrayTable(blobs())
+    one = MixtureParameters([1.0], [[0.0] * 3], [1.0], "spherical")
+    assert relocate(table, one, LOOP, np.random.default_rng(0)) is None
+
+
+def test_gains_that_chance_explains_are_none(clear, monkeypatch):
+    table, truth = clear
+    standing = run(table, truth)
+    by_chance = truth.n_parameters / 8 / table.rows.shape[1]
+
+    def lucky(*_arguments, **_settings):
+        return [EMResult(standing.parameters, standing.lower_bound + lucky.gain, True, standing.history)]
+
+    monkeypatch.setattr(relocation_module, "fit", lambda *a, **s: [standing] if len(a[1]) == 1 else lucky())
+    lucky.gain = 0.9 * by_chance
+    assert relocate(table, truth, LOOP, np.random.default_rng(0)) is None
+    lucky.gain = 1.1 * by_chance
+    assert relocate(table, truth, LOOP, np.random.default_rng(0)) is standing.parameters
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0, 300.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_are_those_of_the_mixture_without_each_component(covariance_type, spread, weighted):
+    rng = np.random.default_rng(2)
+    truth = random_mixture(covariance_type, 4, 3, rng, spread)
+    table = ArrayTable(draw_rows(truth, 500, rng)[0], rng.uniform(0.5, 2.0, 500) if weighted else None)
+    centred = truth.shifted(-table.moments.mean)
+    rows = table.rows - table.moments.mean[:, None]
+    for j, loss in enumerate(losses(centred, table)):
+        others = np.delete(np.arange(4), j)
+        weights = centred.weights[others] / centred.weights[others].sum()
+        shapes = centred.covariances if covariance_type == "tied" else centred.covariances[others]
+        without = MixtureParameters(weights, centred.means[others], shapes, covariance_type)
+        lost = log_density(centred, rows) - log_density(without, rows)
+        assert loss == pytest.approx(np.average(lost, weights=table.sample_weight), rel=1e-9, abs=1e-12)
+
+
+def test_several_starts_that_all_went_astray_are_set_right_on_the_sample(clear, covariance_type):
+    table, truth = clear
+    settings = Settings(k=8, covariance_type=covariance_type, n_init=4, tol=1e-6)
+    sample, right = (table.rows, None), run(table, truth).lower_bound
+    for at_most in (1, 3):
+        found = finalists(table, sample, settings, [astray(truth)] * 4, at_most)
+        assert len(found) == at_most
+        assert run(table, found[0]).lower_bound == pytest.approx(right, abs=1e-4)
+    # A single start is what was asked for: where it leads is where it ends.
+    (alone,) = finalists(table, sample, settings, [astray(truth)])
+    assert run(table, alone).lower_bound < right - 0.1
+
+
+def test_a_mixture_that_degenerates_when_moved_leaves_what_was_found(clear, covariance_type, monkeypatch):
+    def collapse(*_):
+        raise DegenerateComponentError("collapsed")
+
+    table, truth = clear
+    settings = Settings(k=8, covariance_type=covariance_type, n_init=2, tol=1e-6)
+    monkeypatch.setattr(search_module, "relocate", collapse)
+    found = finalists(table, (table.rows, None), settings, [astray(truth), truth])
+    assert len(found) == 2
+    assert run(table, found[0]).lower_bound == pytest.approx(run(table, truth).lower_bound, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
+def test_components_on_one_repeated_value_raise_nothing_but_degeneracy(kind):
+    table = ArrayTable(repeated_value())
+    shapes = {"full": np.ones((3, 1, 1)), "diag": np.ones((3, 1)), "spherical": np.ones(3)}
+    start = MixtureParameters([0.4, 0.2, 0.4], [[-1.0], [0.0], [1.0]], shapes[kind], kind)
+    moved = relocate(table, start, {"max_iter": 60, "tol": 1e-6}, np.random.default_rng(0))
+    assert moved is None or np.isfinite(moved.covariances).all()
