@@ -237,7 +237,7 @@ class GaussianMixtureSummary:
         Components without weight: they starved or collapsed, and putting them anew did not help.
     history : tuple of PassRecord
     numRows : int
-        Rows used.
+        Rows used: those that are good and have weight.
     skipped : dict
         Rows left out, by reason.
     aic, bic, icl : float

@@ -57,11 +57,16 @@ class Decoded:
     bad: Counter[str]
 
     def usable(self) -> tuple[Block, Array | None]:
-        """Rows (d, m') and weights of the good rows alone."""
-        if self.good is None:
-            return self.rows, self.sample_weight
-        weight = None if self.sample_weight is None else self.sample_weight[self.good]
-        return self.rows[:, self.good], weight
+        """Rows (d, m') and weights of the good rows alone, where there are weights of those above 0.
+
+        A row of no weight is left out since 0 times what it overflows to is not 0.
+        """
+        wanted, weight = self.good, self.sample_weight
+        if weight is not None and not weight.all():
+            wanted = weight > 0 if wanted is None else wanted & (weight > 0)
+        if wanted is None:
+            return self.rows, weight
+        return self.rows[:, wanted], None if weight is None else weight[wanted]
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,20 @@ def require_usable(bad: Mapping[str, int], features: Features, strict: bool) -> 
         f"bad rows in {', '.join(features.columns)}{weighted}: at least {describe_bad(bad)} (d={features.width}); "
         "clean the table, or set handleInvalid to 'skip' or 'keep'"
     )
+
+
+def require_rows(rows: int, bad: Mapping[str, int], features: Features) -> None:
+    """Raise DataError where there is no row left."""
+    if rows:
+        return
+    where = ", ".join(features.columns)
+    skipped = f" ({describe_bad(bad)})" if bad else ""
+    if features.weight:
+        raise DataError(
+            f"no usable row in {where} has a weightCol={features.weight!r} above 0{skipped}; check the filter and the "
+            "columns, and give at least one row a positive weight"
+        )
+    raise DataError(f"no usable row in {where}{skipped}; check the filter and the columns")
 
 
 def _column(name: str) -> Column:

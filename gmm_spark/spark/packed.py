@@ -45,7 +45,7 @@ from gmm_spark.spark.blocks import (
     WriteBlocks,
     name_host,
 )
-from gmm_spark.spark.features import Features, describe_bad, require_usable
+from gmm_spark.spark.features import Features, require_rows, require_usable
 from gmm_spark.spark.passes import (
     EvaluationPass,
     PassTask,
@@ -358,9 +358,4 @@ class PackedTable:
     def _check(self) -> None:
         """Raise what the tasks found wrong."""
         require_usable(self.bad, self.features, self._strict)
-        columns = ", ".join(self.features.columns)
-        if not self.rows:
-            skipped = f" ({describe_bad(self.bad)})" if self.bad else ""
-            raise DataError(f"no usable row in {columns}{skipped}; check the filter and the columns")
-        if not self.moments.weight_sum > 0:
-            raise DataError(f"weightCol={self.features.weight!r} sums to 0; give at least one row a positive weight")
+        require_rows(self.rows, self.bad, self.features)

@@ -25,7 +25,7 @@ from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.plan import Plan, plan_pass
 from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError
-from gmm_spark.spark.features import Features, refused, require_usable
+from gmm_spark.spark.features import Features, refused, require_rows, require_usable
 from gmm_spark.spark.threads import one_blas_thread
 
 # Fields of the UDF's struct, by what they hold.
@@ -177,17 +177,17 @@ def evaluate(
     Raises
     ------
     DataError
-        Where a row is bad and ``strict``, or no row is good.
+        Where a row is bad and ``strict``, or no row is good and has weight.
     """
     task = Judge(_plan(parameters, precision), features, strict)
     found = features.select(table).mapInArrow(task, "partition int, sums binary, bad string").collect()
-    require_usable(sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]()), features, strict)
+    bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
+    require_usable(bad, features, strict)
     total = np.zeros(n_evaluation_sums(task.plan))
     for row in sorted(found, key=lambda r: r["partition"]):
         total += np.frombuffer(row["sums"])
     (evaluation,) = evaluations(task.plan, total)
-    if not evaluation.weight_sum > 0:
-        raise DataError(f"no usable row in {', '.join(features.columns)}; check the filter and the columns")
+    require_rows(int(evaluation.rows), bad, features)
     return evaluation
 
 

@@ -146,7 +146,7 @@ def test_rows_with_a_weight_that_is_no_number_are_skipped_and_counted(spark: Spa
 
 def test_a_total_weight_of_zero_is_refused(spark: SparkSession) -> None:
     table = array_table(spark, ROWS, weight=np.zeros(len(ROWS)))
-    told(refusal(GaussianMixture(weightCol="w"), table), "weightCol='w'", "sums to 0", "positive weight")
+    told(refusal(GaussianMixture(weightCol="w"), table), "no usable row", "weightCol='w' above 0", "positive weight")
 
 
 # How many rows

@@ -199,12 +199,16 @@ def test_weight_two_is_the_row_twice(spark: SparkSession) -> None:
 
 def test_rows_of_no_weight_do_nothing(spark: SparkSession) -> None:
     outliers = ROWS[:100] + 300.0
+    outliers[50:] = 1e300  # whose square is infinite
     rows, weight = np.concatenate([ROWS, outliers]), np.repeat([1.0, 0.0], [len(ROWS), 100])
     estimator = GaussianMixture(maxIter=6, tol=0.0, accelerate=False).setInitialModel(rough_start(ROWS))
     without = estimator.fit(array_table(spark, ROWS))
     weighted = estimator.setWeightCol("w").fit(array_table(spark, rows, weight=weight))
     assert_same_mixture(weighted.parameters, without.parameters, 1e-10)
     assert weighted.summary.logLikelihood == pytest.approx(without.summary.logLikelihood, rel=1e-11)
+    assert weighted.summary.numRows == len(ROWS)
+    judged = array_table(spark, rows, weight=weight)
+    assert weighted.logLikelihood(judged) == pytest.approx(without.summary.logLikelihood, rel=1e-11)
 
 
 def test_starts_are_drawn_among_rows_of_positive_weight(spark: SparkSession) -> None:

@@ -134,17 +134,18 @@ def test_weights_of_any_numeric_type_stay_with_their_rows(spark: SparkSession, k
     rows, weight, _ = read_back(table, weight_col="w")
     assert weight is not None
     np.testing.assert_array_equal(weight, rows[:, 0] % 5)
+    np.testing.assert_array_equal(np.sort(rows[:, 0]), [i for i in range(30) if i % 5])  # without weight, none
 
 
 def test_rows_beyond_one_block_keep_their_order_and_weights(spark: SparkSession) -> None:
     n = 150_000  # a block holds 65,536 rows at most
     table = spark.range(0, n, 1, 1).select(
-        F.col("id").cast("double").alias("x"), (F.col("id") * 3).alias("y"), (F.col("id") % 11).alias("w")
+        F.col("id").cast("double").alias("x"), (F.col("id") * 3).alias("y"), (F.col("id") % 11 + 1).alias("w")
     )
     rows, weight, _ = read_back(table, input_cols=["x", "y"], weight_col="w")
     ids = np.arange(n)
     np.testing.assert_array_equal(rows, np.column_stack([ids, ids * 3]).astype(float))
-    np.testing.assert_array_equal(weight, ids % 11)
+    np.testing.assert_array_equal(weight, ids % 11 + 1)
 
 
 # Decoding alone, without Spark: Arrow arrays as they may come.
@@ -239,6 +240,16 @@ def test_each_bad_row_counts_once_under_its_first_reason() -> None:
     rows, weight = decoded.usable()
     np.testing.assert_array_equal(rows, [[1.0], [7.0]])
     np.testing.assert_array_equal(weight, [2.0])
+
+
+def test_rows_without_weight_are_left_out_and_are_not_bad() -> None:
+    w = pa.array([1.0, 0.0, 3.0, -0.0, 0.0])
+    for x, kept in (([1.0, 1e300, 2.0, 3.0, 4.0], [1.0, 2.0]), ([1.0, 1e300, None, 3.0, 4.0], [1.0])):
+        decoded = Features(("x",), "scalars", 1, False, "w").decode([pa.array([[value] for value in x]), w])
+        assert sum(decoded.bad.values()) == (None in x)
+        rows, weight = decoded.usable()
+        np.testing.assert_array_equal(rows, [kept])
+        np.testing.assert_array_equal(weight, [1.0, 3.0][: len(kept)])
 
 
 def test_float_columns_stay_float32_and_doubles_do_not(spark: SparkSession) -> None:
