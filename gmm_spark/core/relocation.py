@@ -24,14 +24,16 @@ from gmm_spark.errors import DegenerateComponentError
 # Components that are tried elsewhere in one round, those missed least. Of 30 samples of the flights four had led to a
 # lesser optimum: with three tried none of them was mended, with six all.
 _TRIED = 6
-# Rounds at most.
-_ROUNDS = 10
-# Rows by which it is chosen where one is put, about: that takes longer than EM on all of them.
+# Rows by which it is chosen where one is put: that takes longer than EM on as many.
 _PLACING_ROWS = 5_000
 
 
 def relocate(
-    sample: ArrayTable, parameters: MixtureParameters, loop: Mapping[str, Any], rng: np.random.Generator
+    sample: ArrayTable,
+    parameters: MixtureParameters,
+    loop: Mapping[str, Any],
+    rounds: int,
+    rng: np.random.Generator,
 ) -> MixtureParameters | None:
     """Try components elsewhere, round after round, as long as EM ends higher for it.
 
@@ -42,6 +44,8 @@ def relocate(
         In the sample's centred coordinates.
     loop : mapping
         What :func:`gmm_spark.core.em.fit` is asked for.
+    rounds : int
+        At most; each takes as long as six starts on the sample.
     rng : numpy Generator
 
     Returns
@@ -55,10 +59,11 @@ def relocate(
         Where the mixture itself degenerates on the sample.
     """
     (standing,) = fit(sample, [parameters], **loop, trial=sample)
-    # A component's parameters gain half a nat each, in all rows together, by chance alone.
-    by_chance = parameters.n_parameters / parameters.n_components / sample.rows.shape[1]
-    moved, some = None, _thinned(sample)
-    for _ in range(_ROUNDS if parameters.n_components > 1 else 0):
+    # One component's parameters have to gain what they cost by Akaike's criterion, a nat each in all rows together.
+    gain = parameters.n_parameters / parameters.n_components / _effective_rows(sample)
+    some = sample.part(_PLACING_ROWS, rng)
+    moved = None
+    for _ in range(rounds if parameters.n_components > 1 else 0):
         if degenerate_components(standing.parameters):
             break  # EM has put them anew already, as often as it may
         least_missed = np.argsort(losses(standing.parameters, sample), kind="stable")[:_TRIED].tolist()
@@ -67,17 +72,16 @@ def relocate(
             leader = best(fit(sample, [start for start in placed if start is not None], **loop, trial=sample))
         except DegenerateComponentError:
             break
-        if not leader.lower_bound > standing.lower_bound + by_chance:
+        if not leader.lower_bound > standing.lower_bound + gain:
             break
         standing, moved = leader, leader.parameters
     return moved
 
 
-def _thinned(sample: ArrayTable) -> ArrayTable:
-    """Every second row, or third, and so on: of a sample, whose order says nothing."""
-    step = max(sample.rows.shape[1] // _PLACING_ROWS, 1)
-    weight = None if sample.sample_weight is None else sample.sample_weight[::step]
-    return ArrayTable(sample.rows[:, ::step], weight, moments=sample.moments)
+def _effective_rows(sample: ArrayTable) -> float:
+    """As many rows of equal weight say as much (Kish 1965)."""
+    weight = sample.sample_weight
+    return float(sample.rows.shape[1] if weight is None else weight.sum() ** 2 / (weight @ weight))
 
 
 def losses(parameters: MixtureParameters, sample: ArrayTable) -> Array:

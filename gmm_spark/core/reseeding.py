@@ -26,6 +26,8 @@ _POOR_ROWS = 10
 _TRIALS = 8
 # Covariances that are tried at each, as shares of the average: what was not found may be narrower than what was.
 _SIZES = (1.0, 0.1)
+# Rows that all of these are looked at by at a time.
+_CHUNK = 1 << 13
 
 
 def degenerate_components(parameters: MixtureParameters) -> tuple[int, ...]:
@@ -84,12 +86,14 @@ def reseed(
             spread if pooled else np.concatenate([np.multiply.outer(sizes, spread)] * len(at)),
             kind,
         )
-        # Log of the joint density over the one so far: log(1 + exp(ratio)), with nothing to overflow.
-        ratio = weighted_log_prob(tried, rows)
-        ratio += np.log(len(tried.weights)) + np.log(share) - np.log1p(-share) - so_far
-        gains = np.log(1.0 + np.exp(-np.abs(ratio)))
-        gains += np.maximum(ratio, 0.0, out=ratio)
-        gained = int(np.argmax(gains @ weight))
+        offset = np.log(len(tried.weights)) + np.log(share) - np.log1p(-share)
+        gains = np.zeros(len(tried.weights))
+        for start in range(0, len(weight), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            # Log of the joint density over the one so far: log(1 + exp(ratio)), with nothing to overflow.
+            ratio = weighted_log_prob(tried, rows[:, chunk]) + (offset - so_far[chunk])
+            gains += (np.log(1.0 + np.exp(-np.abs(ratio))) + np.maximum(ratio, 0.0)) @ weight[chunk]
+        gained = int(np.argmax(gains))
         means[j] = tried.means[gained]
         if not pooled:
             covariances[j] = tried.covariances[gained]

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from gmm_spark.core.ascent import EMResult, PassRecord
 from gmm_spark.core.covariance import Array, Block
 from gmm_spark.core.em import best, fit
@@ -151,16 +149,17 @@ def finalists(
 ) -> list[MixtureParameters]:
     """Run starts on the sample, and return the most promising, best first.
 
-    Of several, the best is then tried with components elsewhere, and what that leads to is among those returned if it
-    is better. All starts, unranked, where ``sample_rows`` is 0; where every one degenerated on the sample, up to three.
+    Of several, the best is then tried with components elsewhere, a round for each two of them, and what that leads to
+    is ranked with the others. All starts, unranked, where ``sample_rows`` is 0; where every one degenerated on the
+    sample, up to three.
     """
     if settings.sample_rows == 0:
         return list(starts)
     trial = trial_of(table, sample)
     most = max(_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER * starts[0].n_parameters)
-    part = part_of(trial, most, settings.seed, Purpose.RANKING)
+    part = trial.part(most, random_stream(settings.seed, Purpose.RANKING)) if len(starts) > 1 else trial
     decided_after = _DECIDED_AFTER
-    several = len(starts) > 1
+    rounds = len(starts) // 2
     try:
         if len(starts) > _FINALISTS and sample[0].shape[1] > most:
             starts = _ranked(part, starts, settings)[:_FINALISTS]
@@ -170,16 +169,18 @@ def finalists(
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return list(starts[:_FINALISTS])
-    if several:
-        near += _relocated(part, trial, best(near).parameters, settings)
+    if rounds:
+        near += _relocated(part, trial, best(near).parameters, settings, rounds)
     return [r.parameters for r in _by_bound(near)[:at_most]]
 
 
-def _relocated(part: ArrayTable, trial: ArrayTable, leader: MixtureParameters, settings: Settings) -> list[EMResult]:
-    """What the leader becomes where components are better off elsewhere; nothing where none is."""
+def _relocated(
+    part: ArrayTable, trial: ArrayTable, leader: MixtureParameters, settings: Settings, rounds: int
+) -> list[EMResult]:
+    """What the leader becomes on the sample with components elsewhere; nothing where none is better off there."""
     rng = random_stream(settings.seed, Purpose.RELOCATION)
     try:
-        moved = relocate(part, leader, settings.loop(_RANKING_ITERATIONS), rng)
+        moved = relocate(part, leader, settings.loop(_RANKING_ITERATIONS), rounds, rng)
         return [] if moved is None else fit(trial, [moved], **settings.loop(_SAMPLE_ITERATIONS), trial=trial)
     except DegenerateComponentError:
         return []
@@ -195,16 +196,6 @@ def _ranked(part: ArrayTable, starts: Sequence[MixtureParameters], settings: Set
     survivors = [i for i in range(len(starts)) if i not in dropped]
     bounds = {i: result.lower_bound for i, result in zip(survivors, results, strict=True)}
     return [starts[i] for i in sorted(bounds, key=lambda i: -bounds[i])]
-
-
-def part_of(trial: ArrayTable, most: int, seed: int, purpose: Purpose) -> ArrayTable:
-    """At most so many of a sample's rows that have weight, drawn without replacement, as a table with its moments."""
-    weight = trial.sample_weight
-    present = np.arange(trial.rows.shape[1]) if weight is None else np.flatnonzero(weight > 0)
-    if len(present) > most:
-        present = np.sort(random_stream(seed, purpose).choice(present, most, replace=False))
-    rows = np.ascontiguousarray(trial.rows[:, present])
-    return ArrayTable(rows, None if weight is None else weight[present], moments=trial.moments)
 
 
 def _by_bound(results: list[EMResult]) -> list[EMResult]:

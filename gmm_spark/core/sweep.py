@@ -25,8 +25,8 @@ from gmm_spark.core.initialization import OVERSAMPLED
 from gmm_spark.core.moments import Moments
 from gmm_spark.core.oversampling import completed
 from gmm_spark.core.parameters import MixtureParameters, count_parameters
-from gmm_spark.core.sampling import Purpose
-from gmm_spark.core.search import Settings, draw_starts, finalists, part_of, trial_of
+from gmm_spark.core.sampling import Purpose, random_stream
+from gmm_spark.core.search import Settings, draw_starts, finalists, trial_of
 from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DataError, DegenerateComponentError
 
@@ -117,7 +117,8 @@ def _large_enough(trial: ArrayTable, settings: Sequence[Settings]) -> ArrayTable
     """Part of the sample to look ahead on, enough for members of this size: what all of them take adds up."""
     d = trial.rows.shape[0]
     most = max(count_parameters(member.covariance_type, member.k, d) for member in settings)
-    return part_of(trial, max(_AHEAD_ROWS, _AHEAD_ROWS_A_PARAMETER * most), settings[0].seed, Purpose.LOOKING_AHEAD)
+    rows = max(_AHEAD_ROWS, _AHEAD_ROWS_A_PARAMETER * most)
+    return trial.part(rows, random_stream(settings[0].seed, Purpose.LOOKING_AHEAD))
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,6 +127,15 @@ class ArrayTable:
         self.precision = precision
         self._scatter: Array | None = None
 
+    def part(self, most: int, rng: np.random.Generator) -> ArrayTable:
+        """At most so many of the rows that have weight, drawn without replacement, in the coordinates of all."""
+        weight = self.sample_weight
+        present = np.arange(self.rows.shape[1]) if weight is None else np.flatnonzero(weight > 0)
+        if len(present) > most:
+            present = np.sort(rng.choice(present, most, replace=False))
+        rows = np.ascontiguousarray(self.rows[:, present])
+        return ArrayTable(rows, None if weight is None else weight[present], self.moments, self.precision)
+
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
         """One pass: the statistics of each candidate."""
         plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision, self._scatter)

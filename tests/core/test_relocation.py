@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from gmm_spark.core.relocation import losses, relocate
 from gmm_spark.core.search import Settings, finalists
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError
-from tests.examples import blobs, draw_rows, matched, random_mixture, repeated_value
+from tests.examples import blobs, draw_rows, matched, random_mixture
 
 LOOP = {"max_iter": 60, "tol": 1e-6, "reg_covar": 1e-6}
 
@@ -31,11 +33,12 @@ def clear(covariance_type) -> tuple[ArrayTable, MixtureParameters]:
     return table, truth.shifted(-table.moments.mean)
 
 
-def astray(truth: MixtureParameters) -> MixtureParameters:
-    """Two components in the first cluster, and one over the second and third."""
+def astray(truth: MixtureParameters, twice: bool = False) -> MixtureParameters:
+    """Two components in the first cluster, and one over the next two; ``twice`` also of three others."""
     means = truth.means.copy()
-    means[1] = (means[1] + means[2]) / 2
-    means[2] = means[0] + 0.5
+    for own, one, other in [(0, 1, 2), (3, 5, 6)][: 1 + twice]:
+        means[one] = (means[one] + means[other]) / 2
+        means[other] = means[own] + 0.5
     return MixtureParameters(truth.weights, means, truth.covariances, truth.covariance_type)
 
 
@@ -47,21 +50,48 @@ def test_two_in_one_cluster_and_one_over_two_are_set_right(clear):
     table, truth = clear
     stuck, right = run(table, astray(truth)), run(table, truth)
     assert stuck.lower_bound < right.lower_bound - 0.1, "EM would do it alone"
-    moved = relocate(table, stuck.parameters, LOOP, np.random.default_rng(0))
+    moved = relocate(table, stuck.parameters, LOOP, 2, np.random.default_rng(0))
     assert moved is not None
     assert run(table, moved).lower_bound == pytest.approx(right.lower_bound, abs=1e-4)
     order = matched(moved, right.parameters.means)
     np.testing.assert_allclose(moved.means[order], right.parameters.means, atol=0.1)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_may_come_in_turns_and_be_more_than_places_are_chosen_by(clear, weighted, monkeypatch):
+    table, truth = clear
+    # Every second row is of the clusters that one component covers: taking every second might miss them all.
+    hidden = np.abs(table.rows[1]) + np.abs(table.rows[0] - 35) < 25
+    m = min(hidden.sum(), (~hidden).sum())
+    assert m > 200
+    rows = np.stack([table.rows[:, ~hidden][:, :m], table.rows[:, hidden][:, :m]], axis=2).reshape(2, 2 * m)
+    monkeypatch.setattr(relocation_module, "_PLACING_ROWS", m)
+    weight = None
+    if weighted:  # rows of no weight stand where no cluster is
+        rows, weight = np.concatenate([rows, np.full((2, m), 15.0)], axis=1), np.repeat([2.0, 2.0, 0.0], m)
+    found = ArrayTable(rows, weight, table.moments)
+    moved = relocate(found, run(found, astray(truth)).parameters, LOOP, 1, np.random.default_rng(0))
+    assert moved is not None
+    assert run(found, moved).lower_bound == pytest.approx(run(found, truth).lower_bound, abs=1e-4)
+
+
+def test_each_round_sets_one_right(clear, covariance_type):
+    table, truth = clear
+    stuck, right = run(table, astray(truth, twice=True)), run(table, truth).lower_bound
+    once, twice = (relocate(table, stuck.parameters, LOOP, n, np.random.default_rng(0)) for n in (1, 2))
+    assert relocate(table, stuck.parameters, LOOP, 0, np.random.default_rng(0)) is None
+    assert stuck.lower_bound + 0.05 < run(table, once).lower_bound < right - 0.05
+    assert run(table, twice).lower_bound == pytest.approx(right, abs=1e-4)
+
+
 def test_what_is_right_stays_and_is_not_said_to_have_moved(clear):
     table, truth = clear
-    assert relocate(table, truth, LOOP, np.random.default_rng(0)) is None
+    assert relocate(table, truth, LOOP, 2, np.random.default_rng(0)) is None
 
 
 def test_the_same_numbers_give_the_same_bits(clear):
     table, truth = clear
-    first, second = (relocate(table, astray(truth), LOOP, np.random.default_rng(3)) for _ in range(2))
+    first, second = (relocate(table, astray(truth), LOOP, 2, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first.means, second.means)
     np.testing.assert_array_equal(first.covariances, second.covariances)
 
@@ -69,7 +99,7 @@ def test_the_same_numbers_give_the_same_bits(clear):
 def test_a_single_component_has_nowhere_to_go():
     table = ArrayTable(blobs())
     one = MixtureParameters([1.0], [[0.0] * 3], [1.0], "spherical")
-    assert relocate(table, one, LOOP, np.random.default_rng(0)) is None
+    assert relocate(table, one, LOOP, 2, np.random.default_rng(0)) is None
 
 
 def test_gains_that_chance_explains_are_none(clear, monkeypatch):
@@ -82,9 +112,9 @@ def test_gains_that_chance_explains_are_none(clear, monkeypatch):
 
     monkeypatch.setattr(relocation_module, "fit", lambda *a, **s: [standing] if len(a[1]) == 1 else lucky())
     lucky.gain = 0.9 * by_chance
-    assert relocate(table, truth, LOOP, np.random.default_rng(0)) is None
+    assert relocate(table, truth, LOOP, 2, np.random.default_rng(0)) is None
     lucky.gain = 1.1 * by_chance
-    assert relocate(table, truth, LOOP, np.random.default_rng(0)) is standing.parameters
+    assert relocate(table, truth, LOOP, 2, np.random.default_rng(0)) is standing.parameters
 
 
 @pytest.mark.parametrize("spread", [0.3, 3.0, 300.0])
@@ -129,10 +159,47 @@ def test_a_mixture_that_degenerates_when_moved_leaves_what_was_found(clear, cova
     assert run(table, found[0]).lower_bound == pytest.approx(run(table, truth).lower_bound, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
-def test_components_on_one_repeated_value_raise_nothing_but_degeneracy(kind):
-    table = ArrayTable(repeated_value())
-    shapes = {"full": np.ones((3, 1, 1)), "diag": np.ones((3, 1)), "spherical": np.ones(3)}
-    start = MixtureParameters([0.4, 0.2, 0.4], [[-1.0], [0.0], [1.0]], shapes[kind], kind)
-    moved = relocate(table, start, {"max_iter": 60, "tol": 1e-6}, np.random.default_rng(0))
-    assert moved is None or np.isfinite(moved.covariances).all()
+def test_the_best_of_starts_is_moved_and_run_to_its_end_on_the_sample(clear, covariance_type, monkeypatch):
+    table, truth = clear
+    monkeypatch.setattr(search_module, "_RANKING_ROWS", 500)
+    monkeypatch.setattr(search_module, "_RANKING_ROWS_A_PARAMETER", 0)
+    settings = Settings(k=8, covariance_type=covariance_type, n_init=2, tol=1e-9, seed=1)
+    starts, (right,) = [astray(truth), astray(truth, twice=True)], fit(table, [truth], **{**LOOP, "tol": 1e-9})
+    first, again = (finalists(table, (table.rows, None), settings, starts, at_most=1)[0] for _ in range(2))
+    # One round, for two starts: only of the first of them is everything set right.
+    np.testing.assert_allclose(first.means[matched(first, right.parameters.means)], right.parameters.means, atol=1e-4)
+    np.testing.assert_array_equal(first.means, again.means)
+
+
+def test_a_mixture_with_a_degenerate_component_is_left_alone(clear, monkeypatch):
+    table, truth = clear
+    standing = run(table, truth)
+    weights = np.append(truth.weights[:-1], 0.0)
+    lost = MixtureParameters(weights / weights.sum(), truth.means, truth.covariances, truth.covariance_type)
+    monkeypatch.setattr(relocation_module, "fit", lambda *_, **__: [replace(standing, parameters=lost)])
+    monkeypatch.setattr(relocation_module, "reseed", None)  # which would not do to call
+    assert relocate(table, truth, LOOP, 2, np.random.default_rng(0)) is None
+
+
+def test_what_stood_remains_where_all_that_was_moved_degenerates(clear, monkeypatch):
+    table, truth = clear
+    stuck = run(table, astray(truth)).parameters
+    rounds = iter([fit, fit, None])
+
+    def collapsing(*arguments, **settings):
+        how = next(rounds)
+        if how is None:
+            raise DegenerateComponentError("collapsed")
+        return how(*arguments, **settings)
+
+    expected = relocate(table, stuck, LOOP, 1, np.random.default_rng(0))
+    monkeypatch.setattr(relocation_module, "fit", collapsing)
+    found = relocate(table, stuck, LOOP, 2, np.random.default_rng(0))
+    np.testing.assert_array_equal(found.means, expected.means)
+
+
+def test_uneven_weights_make_chance_larger(clear):
+    table, _ = clear
+    even, uneven = np.full(2000, 3.0), np.where(np.arange(2000) < 20, 1.0, 1e-9)
+    counts = [relocation_module._effective_rows(ArrayTable(table.rows, weight)) for weight in (None, even, uneven)]
+    np.testing.assert_allclose(counts, [2000, 2000, 20], rtol=1e-4)

@@ -109,6 +109,18 @@ def test_what_stood_is_never_exchanged_for_less(covariance_type, seed, accelerat
         assert given.log_likelihood / given.weight_sum >= found.lower_bound - 1e-9
 
 
+def test_where_it_is_put_follows_the_rows_weights():
+    rng = np.random.default_rng(3)
+    clusters = [np.zeros(300), np.full(60, 60.0), np.full(600, -60.0)]
+    rows = (np.concatenate(clusters) + rng.normal(size=960))[None]
+    weight = np.repeat([1.0, 1.0, 0.05], [300, 60, 600])  # sixty rows weigh more than six hundred
+    table = ArrayTable(rows, weight)
+    start = MixtureParameters([1.0, 0.0], np.array([[0.0], [FAR]]) - table.moments.mean, [1.0, 1.0], "spherical")
+    for seed in range(5):
+        placed = reseed(start, [1], table, np.random.default_rng(seed))
+        assert placed.means[1, 0] + table.moments.mean[0] == pytest.approx(60.0, abs=4.0)
+
+
 def test_a_reseeding_cut_short_by_the_iteration_limit_gives_what_stood(clear):
     table, truth = clear
     start = with_means(truth, {1: [FAR, FAR]})

@@ -112,3 +112,29 @@ def test_an_accumulator_that_begins_anew_has_forgotten_all(rng, monkeypatch):
         for fold in (used, new):
             fold.add(rows[:, 300:], weight[300:])
         np.testing.assert_array_equal(used.vector(), new.vector())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_part_has_rows_of_weight_in_their_order_and_the_moments_of_all(rng, dtype):
+    rows = np.arange(200, dtype=dtype).reshape(1, 200) + 1000
+    weight = np.arange(200) % 4 * 1.5
+    table = ArrayTable(rows, weight, precision="float32")
+    part = table.part(60, rng)
+    assert part.rows.shape == (1, 60)
+    assert part.rows.dtype == dtype
+    assert (np.diff(part.rows[0]) > 0).all()
+    np.testing.assert_array_equal(part.sample_weight, (part.rows[0] - 1000) % 4 * 1.5)
+    assert part.sample_weight.min() > 0
+    assert part.moments is table.moments
+    assert part.precision == "float32"
+    # Each of the 150 rows that have weight as often as the others.
+    counts = sum(np.isin(rows[0], table.part(60, rng).rows[0]).astype(int) for _ in range(500))
+    assert counts[weight == 0].max() == 0
+    assert 140 < counts[weight > 0].min() <= counts[weight > 0].max() < 260  # 200 on average, with a deviation of 11
+
+
+def test_a_part_of_more_rows_than_there_are_is_all_of_them(rng):
+    rows = rng.normal(size=(2, 30))
+    part = ArrayTable(rows).part(31, rng)
+    np.testing.assert_array_equal(part.rows, rows)
+    assert part.sample_weight is None
