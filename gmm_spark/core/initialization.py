@@ -87,15 +87,15 @@ def _seeds_by_distance(rows: Array, weight: Array, k: int, rng: np.random.Genera
     trials = 2 + int(np.log(k))
     seeds = np.empty((rows.shape[0], k))
     seeds[:, 0] = rows[:, rng.choice(rows.shape[1], p=weight / weight.sum())]
-    lengths = _square_lengths(rows)
-    nearest = _square_distance(rows, lengths, seeds[:, :1])[0]
+    extended = _with_lengths(rows)
+    nearest = _square_distance(extended, seeds[:, :1])[0]
     for j in range(1, k):
         potential = np.cumsum(weight * nearest)
         if not potential[-1] > 0:
             raise DataError(f"k={k} but the rows that starts are drawn from have {j} distinct values; lower k")
         # As rng.choice draws, which also checks its chances, four times as long.
         drawn = potential[:-1].searchsorted(rng.random(trials) * potential[-1], side="right")
-        distances = np.minimum(nearest, _square_distance(rows, lengths, rows[:, drawn]))
+        distances = np.minimum(nearest, _square_distance(extended, rows[:, drawn]))
         choice = int(np.argmin(distances @ weight))
         seeds[:, j], nearest = rows[:, drawn[choice]], distances[choice]
     return seeds
@@ -105,24 +105,30 @@ def _square_lengths(columns: Array) -> Array:
     return np.asarray(np.einsum("ij,ij->j", columns, columns))
 
 
-def _square_distance(rows: Array, lengths: Array, seeds: Array) -> Array:
-    """Squared distances (k, m) between seeds (d, k) and rows (d, m) of squared lengths (m,).
+def _with_lengths(rows: Array) -> Array:
+    """Rows (d, m) with their squared lengths and ones below, (d + 2, m)."""
+    return np.concatenate([rows, _square_lengths(rows)[None], np.ones((1, rows.shape[1]))])
+
+
+def _square_distance(rows: Array, seeds: Array) -> Array:
+    """Squared distances (k, m) between seeds (d, k) and rows with their lengths, (d + 2, m).
 
     From one product, and where that would cancel from the difference itself: exact zeros where they coincide.
     """
+    d, k = seeds.shape
     own = _square_lengths(seeds)
-    distances = seeds.T @ rows
-    distances *= -2.0
-    distances += lengths
-    distances += own[:, None]
+    distances = np.concatenate([-2.0 * seeds, np.ones((1, k)), own[None]]).T @ rows
+    lengths = rows[d]
+    longest = lengths.max(initial=0.0)
     for j, seed in enumerate(seeds.T):
-        near = np.flatnonzero(distances[j] <= _CANCELLED * (lengths + own[j]))
-        distances[j, near] = _square_lengths(rows[:, near] - seed[:, None])
+        near = np.flatnonzero(distances[j] <= _CANCELLED * (longest + own[j]))
+        near = near[distances[j, near] <= _CANCELLED * (lengths[near] + own[j])]
+        distances[j, near] = _square_lengths(rows[:d, near] - seed[:, None])
     return distances
 
 
 def _nearest(rows: Array, seeds: Array) -> NDArray[np.intp]:
-    return np.asarray(_square_distance(rows, _square_lengths(rows), seeds).argmin(axis=0))
+    return np.asarray(_square_distance(_with_lengths(rows), seeds).argmin(axis=0))
 
 
 def _cells(labels: NDArray[np.intp], k: int) -> Cells:
