@@ -82,12 +82,12 @@ def draw_start(
     return _from_cells(rows, weight, cells, variance, covariance_types)
 
 
-def _seeds_by_distance(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
-    """Greedy k-means++ (Arthur & Vassilvitskii 2007): k columns of ``rows``, as an array (d, k)."""
+def _seeds_by_distance(extended: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+    """Greedy k-means++ (Arthur & Vassilvitskii 2007): k of the rows, as an array (d, k)."""
+    rows = extended[:-2]
     trials = 2 + int(np.log(k))
     seeds = np.empty((rows.shape[0], k))
     seeds[:, 0] = rows[:, rng.choice(rows.shape[1], p=weight / weight.sum())]
-    extended = _with_lengths(rows)
     nearest = _square_distance(extended, seeds[:, :1])[0]
     for j in range(1, k):
         potential = np.cumsum(weight * nearest)
@@ -110,25 +110,24 @@ def _with_lengths(rows: Array) -> Array:
     return np.concatenate([rows, _square_lengths(rows)[None], np.ones((1, rows.shape[1]))])
 
 
-def _square_distance(rows: Array, seeds: Array) -> Array:
+def _square_distance(extended: Array, seeds: Array) -> Array:
     """Squared distances (k, m) between seeds (d, k) and rows with their lengths, (d + 2, m).
 
     From one product, and where that would cancel from the difference itself: exact zeros where they coincide.
     """
-    d, k = seeds.shape
+    rows, lengths = extended[:-2], extended[-2]
     own = _square_lengths(seeds)
-    distances = np.concatenate([-2.0 * seeds, np.ones((1, k)), own[None]]).T @ rows
-    lengths = rows[d]
+    distances = np.concatenate([-2.0 * seeds, np.ones((1, len(own))), own[None]]).T @ extended
     longest = lengths.max(initial=0.0)
     for j, seed in enumerate(seeds.T):
         near = np.flatnonzero(distances[j] <= _CANCELLED * (longest + own[j]))
         near = near[distances[j, near] <= _CANCELLED * (lengths[near] + own[j])]
-        distances[j, near] = _square_lengths(rows[:d, near] - seed[:, None])
+        distances[j, near] = _square_lengths(rows[:, near] - seed[:, None])
     return distances
 
 
-def _nearest(rows: Array, seeds: Array) -> NDArray[np.intp]:
-    return np.asarray(_square_distance(_with_lengths(rows), seeds).argmin(axis=0))
+def _nearest(extended: Array, seeds: Array) -> NDArray[np.intp]:
+    return np.asarray(_square_distance(extended, seeds).argmin(axis=0))
 
 
 def _cells(labels: NDArray[np.intp], k: int) -> Cells:
@@ -139,19 +138,21 @@ def _cells(labels: NDArray[np.intp], k: int) -> Cells:
 
 
 def _by_seeds(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
-    return _cells(_nearest(rows, _seeds_by_distance(rows, weight, k, rng)), k)
+    extended = _with_lengths(rows)
+    return _cells(_nearest(extended, _seeds_by_distance(extended, weight, k, rng)), k)
 
 
 def _by_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
-    seeds = _seeds_by_distance(rows, weight, k, rng)
-    labels = _nearest(rows, seeds)
+    extended = _with_lengths(rows)
+    seeds = _seeds_by_distance(extended, weight, k, rng)
+    labels = _nearest(extended, seeds)
     for _ in range(_LLOYD_STEPS):
         sizes = np.bincount(labels, weight, k)
         sums = np.stack([np.bincount(labels, row * weight, k) for row in rows])
         moved = np.where(sizes > 0, sums / np.maximum(sizes, np.finfo(float).tiny), seeds)
         if np.array_equal(moved, seeds):
             break
-        seeds, labels = moved, _nearest(rows, moved)
+        seeds, labels = moved, _nearest(extended, moved)
     return _cells(labels, k)
 
 

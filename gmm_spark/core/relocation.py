@@ -58,12 +58,14 @@ def relocate(
     DegenerateComponentError
         Where the mixture itself degenerates on the sample.
     """
+    if parameters.n_components == 1:
+        return None
     (standing,) = fit(sample, [parameters], **loop, trial=sample)
     # One component's parameters have to gain what they cost by Akaike's criterion, a nat each in all rows together.
     gain = parameters.n_parameters / parameters.n_components / _effective_rows(sample)
     some = sample.part(_PLACING_ROWS, rng)
     moved = None
-    for _ in range(rounds if parameters.n_components > 1 else 0):
+    for _ in range(rounds):
         if degenerate_components(standing.parameters):
             break  # EM has put them anew already, as often as it may
         least_missed = np.argsort(losses(standing.parameters, sample), kind="stable")[:_TRIED].tolist()
@@ -80,8 +82,10 @@ def relocate(
 
 def _effective_rows(sample: ArrayTable) -> float:
     """As many rows of equal weight say as much (Kish 1965)."""
-    weight = sample.sample_weight
-    return float(sample.rows.shape[1] if weight is None else weight.sum() ** 2 / (weight @ weight))
+    if sample.sample_weight is None:
+        return float(sample.rows.shape[1])
+    weight = sample.sample_weight / sample.sample_weight.max()  # whose squares neither overflow nor vanish
+    return float(weight.sum() ** 2 / (weight @ weight))
 
 
 def losses(parameters: MixtureParameters, sample: ArrayTable) -> Array:

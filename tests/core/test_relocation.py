@@ -198,8 +198,9 @@ def test_what_stood_remains_where_all_that_was_moved_degenerates(clear, monkeypa
     np.testing.assert_array_equal(found.means, expected.means)
 
 
-def test_uneven_weights_make_chance_larger(clear):
+@pytest.mark.parametrize("scale", [3.0, 1e-250, 1e250])
+def test_uneven_weights_make_chance_larger(clear, scale):
     table, _ = clear
-    even, uneven = np.full(2000, 3.0), np.where(np.arange(2000) < 20, 1.0, 1e-9)
+    even, uneven = np.full(2000, scale), scale * np.where(np.arange(2000) < 20, 1.0, 1e-9)
     counts = [relocation_module._effective_rows(ArrayTable(table.rows, weight)) for weight in (None, even, uneven)]
     np.testing.assert_allclose(counts, [2000, 2000, 20], rtol=1e-4)
