@@ -96,6 +96,27 @@ def test_the_same_numbers_give_the_same_bits(clear):
     np.testing.assert_array_equal(first.covariances, second.covariances)
 
 
+class Counted(ArrayTable):
+    """A table that keeps how many candidates it was asked for in each pass."""
+
+    def expect(self, candidates):
+        self.asked.append(len(candidates))
+        return super().expect(candidates)
+
+
+def test_after_some_passes_but_the_best_place_is_gone_on_with(clear):
+    table, truth = clear
+    counted = Counted(table.rows)
+    counted.asked = []
+    relocate(counted, astray(truth), LOOP | {"tol": 0.0}, 1, np.random.default_rng(0))
+    # First the mixture as it stands, to its end; then the places tried, until one is left.
+    (*_, standing), tried = np.split(np.array(counted.asked), [LOOP["max_iter"]])
+    assert standing == 1
+    assert tried[0] > 1
+    assert len(tried) == LOOP["max_iter"]
+    assert (tried > 1).sum() == relocation_module._DECIDED_AFTER
+
+
 def test_a_single_component_has_nowhere_to_go():
     table = ArrayTable(blobs())
     one = MixtureParameters([1.0], [[0.0] * 3], [1.0], "spherical")
