@@ -13,7 +13,7 @@ import numpy as np
 
 from gmm_spark.core import products
 from gmm_spark.core.covariance import Array, Block
-from gmm_spark.core.exponentials import FAR, exponentiate, leaders, normalise, relative
+from gmm_spark.core.exponentials import FAR, exponentiate, led_by, normalise, relative
 from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.plan import Plan, quadratic_order
 from gmm_spark.core.quantiles import N_BINS, bin_weights
@@ -170,6 +170,7 @@ class EvaluationAccumulator:
         self.kernel = Kernel(plan)
         self._n_histograms = len(plan.segments) if log_densities else 0
         self._shares = products.buffer(plan.most_components * self.kernel.chunk, plan.dtype)
+        self._ones = np.ones(plan.most_components, plan.dtype)
         self.clear()
 
     def clear(self) -> None:
@@ -192,11 +193,11 @@ class EvaluationAccumulator:
             for i, segment in enumerate(self.plan.segments):
                 terms = self.kernel.weighted_log_prob(features, i)
                 largest = relative(terms)
-                self._cluster_sizes[segment.rows] += np.bincount(leaders(terms), minlength=len(terms))
+                self._cluster_sizes[segment.rows] += led_by(terms)
                 shares = self._shares[: terms.size].reshape(terms.shape)
                 # Shares of 0 come of terms that are finite, or the product of the two would be NaN.
                 exponentiate(terms, shares)
-                total = shares.sum(axis=0)
+                total = self._ones[: len(terms)] @ shares
                 log_total = np.log(total)
                 log_density = log_total + largest + segment.peak
                 self._log_likelihood[i] += log_density @ weight

@@ -50,6 +50,15 @@ def leaders(terms: Block) -> NDArray[np.int32]:
     return found
 
 
+def led_by(terms: Block) -> NDArray[np.int64]:
+    """Count the rows that each component leads, as :func:`leaders` has it, (k,)."""
+    zeros = terms == 0
+    counts = np.array([np.count_nonzero(one) for one in zeros])
+    if counts.sum() == terms.shape[1]:
+        return counts
+    return np.bincount(leaders(terms), minlength=len(terms))  # equals are not to count twice
+
+
 def normalise(log_prob: Block) -> Block:
     """Turn weighted log-densities (k, m) into responsibilities, in place; return their log-sum-exp, (m,).
 

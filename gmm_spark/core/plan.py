@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -72,12 +73,12 @@ class Segment:
         """Number of components, k."""
         return len(self.means)
 
-    @property
+    @cached_property
     def expanded(self) -> bool:
         """False where every component takes the accurate kernel, and none needs the expanded features."""
         return not bool(self.accurate.all())
 
-    @property
+    @cached_property
     def worth_sifting(self) -> bool:
         """True where sums of cross products are so many that responsibilities of nothing are worth looking for."""
         k, features = self.coefficients.shape
@@ -88,7 +89,7 @@ class Segment:
         """True where the structure is tied."""
         return self.covariance_type == "tied"
 
-    @property
+    @cached_property
     def shares_scatter(self) -> bool:
         """True where the table's own scatter serves as the candidate's second moment (tied, behind no gate)."""
         return self.pooled and not bool(self.accurate.any())

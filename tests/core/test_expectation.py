@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 
 from gmm_spark.core import products
-from gmm_spark.core.exponentials import FAR, exponentiate, leaders, normalise, relative
+from gmm_spark.core.exponentials import FAR, exponentiate, leaders, led_by, normalise, relative
 from gmm_spark.core.kernel import Kernel
 from gmm_spark.core.maximization import maximize
 from gmm_spark.core.moments import Moments
@@ -381,6 +381,10 @@ def test_leaders_are_the_first_of_a_rows_largest_terms(k, rng):
     largest, first = terms.max(axis=0), terms.argmax(axis=0)
     np.testing.assert_array_equal(relative(terms), largest)
     np.testing.assert_array_equal(leaders(terms), first)
+    np.testing.assert_array_equal(led_by(terms), np.bincount(first, minlength=k))
+    unequal = rng.normal(size=(k, 500))
+    relative(unequal)
+    np.testing.assert_array_equal(led_by(unequal), np.bincount(unequal.argmax(axis=0), minlength=k))
 
 
 def test_a_row_between_equal_components_is_counted_once_and_with_the_first(covariance_type, rng):
