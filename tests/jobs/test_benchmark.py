@@ -21,13 +21,16 @@ def found_by(tmp_path: Path, *arguments: object) -> list[dict[str, Any]]:
 
 
 def test_suite_search_counts_passes_and_compares_likelihoods(tmp_path: Path) -> None:
-    passes, ends = found_by(
+    passes, fixed, ends = found_by(
         tmp_path,
-        *("--suite", "search", "--cases", "passes,end-to-end", "--problems", "separated"),
+        *("--suite", "search", "--cases", "passes,fixed-points,end-to-end", "--problems", "separated"),
         *("--rows", 20_000, "--seeds", 2, "--plain", 30, "--n-init", 5),
     )
     assert passes["nInit=5: there"] == "2 of 2"
     assert max(passes["nInit=5: passes"]) <= 5
+    for where in ("as drawn", "from the sample"):
+        assert fixed[f"{where}: accelerated less plain, nats a row"] == pytest.approx([0.0, 0.0], abs=1e-8)
+    assert sum(fixed["as drawn: accelerated"]) < sum(fixed["as drawn: plain"])
     likelihoods = ends["log-likelihood a row"]
     # Its own figure is of one M step before, and what it adds to every density counts little where densities are high.
     assert likelihoods["pyspark.ml"] == pytest.approx(likelihoods["pyspark.ml, as it says"], abs=1e-4)
