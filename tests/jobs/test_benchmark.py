@@ -48,4 +48,6 @@ def test_suite_speed_gives_medians_and_ratios_in_every_case(tmp_path: Path) -> N
     assert [result["case"] for result in results] == cases
     for result in results:
         assert len(result["ratios"]) > 1
-        assert all(ratio > 0 for ratio in result["ratios"].values())
+        # A pass of pyspark.ml's is told by the difference of two fits: with so few rows that is noise, of either sign.
+        told = {name: ratio for name, ratio in result["ratios"].items() if name != "pyspark.ml, one pass"}
+        assert all(ratio > 0 for ratio in told.values()), told
