@@ -9,6 +9,7 @@ from gmm_spark.core.acceleration import Anderson, from_free, metric, to_free
 from gmm_spark.core.em import fit
 from gmm_spark.core.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
+from gmm_spark.errors import ParameterError
 from tests.examples import CountingTable, draw_rows, random_mixture
 
 K, D = 3, 4
@@ -33,15 +34,21 @@ def test_free_coordinates_read_back_as_the_same_mixture(mixture):
     np.testing.assert_allclose(back.covariances, mixture.covariances, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("seed", [23, 696, 752, 899])
-def test_a_covariance_that_is_barely_definite_has_free_coordinates(seed):
-    """numpy finds these indefinite, while scipy, which a mixture is checked by, factors them."""
-    rng = np.random.default_rng(seed)
-    flat = rng.normal(size=(8, 7))
-    covariance = flat @ flat.T
-    covariance += np.trace(covariance) * 10.0 ** -rng.uniform(15, 17) * np.eye(8)
-    mixture = MixtureParameters([1.0], np.zeros((1, 8)), [covariance])
-    assert np.isfinite(to_free(mixture)).all()
+def test_a_covariance_that_is_barely_definite_has_free_coordinates():
+    """Which of these can be factored depends on the BLAS kernel; some that scipy factors numpy finds indefinite."""
+    accepted = 0
+    for seed in range(2_000):
+        rng = np.random.default_rng(seed)
+        flat = rng.normal(size=(8, 7))
+        covariance = flat @ flat.T
+        covariance += np.trace(covariance) * 10.0 ** -rng.uniform(15, 17) * np.eye(8)
+        try:
+            mixture = MixtureParameters([1.0], np.zeros((1, 8)), [covariance])
+        except ParameterError:
+            continue
+        accepted += 1
+        assert np.isfinite(to_free(mixture)).all()
+    assert accepted > 100
 
 
 def test_any_point_in_free_coordinates_is_a_mixture(mixture, rng):
