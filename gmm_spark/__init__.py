@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark import errors
 
 if TYPE_CHECKING:
-    from gmm_spark.core.parameters import MixtureParameters
-    from gmm_spark.estimator import GaussianMixture
-    from gmm_spark.model import GaussianMixtureModel
-    from gmm_spark.selector import GaussianMixtureSelector
+    from gmm_spark.core.mixture.parameters import MixtureParameters
+    from gmm_spark.ml.estimator import GaussianMixture
+    from gmm_spark.ml.model import GaussianMixtureModel
+    from gmm_spark.ml.selector import GaussianMixtureSelector
 
 try:
     __version__ = metadata.version("gmm-spark")
@@ -23,10 +23,10 @@ except metadata.PackageNotFoundError:  # shipped as a zip by --py-files
     __version__ = "unknown"
 
 _HOMES = {
-    "GaussianMixture": "gmm_spark.estimator",
-    "GaussianMixtureModel": "gmm_spark.model",
-    "GaussianMixtureSelector": "gmm_spark.selector",
-    "MixtureParameters": "gmm_spark.core.parameters",
+    "GaussianMixture": "gmm_spark.ml.estimator",
+    "GaussianMixtureModel": "gmm_spark.ml.model",
+    "GaussianMixtureSelector": "gmm_spark.ml.selector",
+    "MixtureParameters": "gmm_spark.core.mixture.parameters",
 }
 
 __all__ = [

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_iris, load_wine
 
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.statistics import SufficientStatistics
+from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")

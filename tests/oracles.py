@@ -15,8 +15,8 @@ import pytest
 from sklearn.mixture import GaussianMixture
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.statistics import SufficientStatistics
+from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.mixture.parameters import MixtureParameters
 
 LongArray = np.ndarray[Any, np.dtype[np.longdouble]]
 

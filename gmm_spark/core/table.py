@@ -9,14 +9,14 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.covariance import Array, Block
-from gmm_spark.core.drawing import Draw, Drawing, Drawn, gathered
-from gmm_spark.core.expectation import EvaluationAccumulator, StatisticsAccumulator
-from gmm_spark.core.moments import Moments
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.plan import Plan, plan_pass
-from gmm_spark.core.quantiles import N_BINS, LogDensityHistogram
-from gmm_spark.core.statistics import SufficientStatistics
+from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.kernels.accumulators import EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.kernels.distance_draw import Draw, Drawing, Drawn, gathered
+from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram
+from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.kernels.plan import Plan, plan_pass
+from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.mixture.parameters import MixtureParameters
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from gmm_spark.core.covariance import Block
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.plan import PRECISIONS
-from gmm_spark.core.sampling import CHUNK_ROWS, component_counts, draw_chunk
+from gmm_spark.core.arrays import Block
+from gmm_spark.core.kernels.plan import PRECISIONS
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.mixture.sampling import CHUNK_ROWS, component_counts, draw_chunk
 from gmm_spark.errors import ParameterError
-from gmm_spark.spark.threads import one_blas_thread
+from gmm_spark.spark.worker import one_blas_thread
 
 # Rows of one Arrow batch that a task hands to Spark.
 _BATCH_ROWS = 1 << 14

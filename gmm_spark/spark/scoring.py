@@ -17,16 +17,16 @@ from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.covariance import Block
-from gmm_spark.core.expectation import EvaluationAccumulator
-from gmm_spark.core.exponentials import exponentiate, leaders, relative
-from gmm_spark.core.kernel import Kernel
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.plan import Plan, plan_pass
+from gmm_spark.core.arrays import Block
+from gmm_spark.core.kernels.accumulators import EvaluationAccumulator
+from gmm_spark.core.kernels.log_prob import Kernel
+from gmm_spark.core.kernels.plan import Plan, plan_pass
+from gmm_spark.core.mixture.log_space import exponentiate, leaders, relative
+from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError
-from gmm_spark.spark.features import Features, refused, require_rows, require_usable
-from gmm_spark.spark.threads import one_blas_thread
+from gmm_spark.spark.columns import Features, refused, require_rows, require_usable
+from gmm_spark.spark.worker import one_blas_thread
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY, ANOMALY = "probability", "prediction", "log_density", "anomaly"

@@ -22,12 +22,13 @@ from pyspark.sql import DataFrame, SparkSession
 from benchmarks.competing import Contenders, timed
 from benchmarks.tables import columns, mixture, sampled_table
 from gmm_spark import GaussianMixture, GaussianMixtureSelector, MixtureParameters
-from gmm_spark.core.ascent import EMResult
-from gmm_spark.core.covariance import STRUCTURES
-from gmm_spark.core.em import fit
-from gmm_spark.core.search import Settings, draw_starts, finalists, search, trial_of
-from gmm_spark.spark.features import resolve_features
-from gmm_spark.spark.packed import PackedTable
+from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.em.loop import fit
+from gmm_spark.core.mixture.covariance import STRUCTURES
+from gmm_spark.core.search.single import draw_starts, finalists, search, trial_of
+from gmm_spark.core.settings import Settings
+from gmm_spark.spark.columns import resolve_features
+from gmm_spark.spark.packing.table import PackedTable
 
 _FLIGHT_FEATURES = ["dep_delay", "arr_delay", "air_time", "distance"]
 _BEST = Settings(k=0, n_init=10, sample_rows=0, tol=0.0, accelerate=False)

@@ -21,11 +21,11 @@ from threadpoolctl import threadpool_limits
 from benchmarks.competing import Contender, Contenders, Setting, second, timed
 from benchmarks.tables import columns, mixture, sampled_table
 from gmm_spark import GaussianMixtureModel, MixtureParameters
-from gmm_spark.core.expectation import StatisticsAccumulator
-from gmm_spark.core.plan import plan_pass
-from gmm_spark.core.sampling import CHUNK_ROWS, component_counts, draw_chunk
-from gmm_spark.spark.features import resolve_features
-from gmm_spark.spark.packed import PackedTable
+from gmm_spark.core.kernels.accumulators import StatisticsAccumulator
+from gmm_spark.core.kernels.plan import plan_pass
+from gmm_spark.core.mixture.sampling import CHUNK_ROWS, component_counts, draw_chunk
+from gmm_spark.spark.columns import resolve_features
+from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.scoring import as_arrow_udf
 
 # Executors do not have this module: what tasks take of it travels with them.

@@ -16,8 +16,8 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, MixtureParameters
-from gmm_spark.core.ascent import PassRecord
-from gmm_spark.spark.packed import PackedTable
+from gmm_spark.core.em.ascent import PassRecord
+from gmm_spark.spark.packing.table import PackedTable
 
 
 def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

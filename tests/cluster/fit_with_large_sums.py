@@ -8,12 +8,12 @@ import numpy as np
 from pyspark.sql import SparkSession
 
 from gmm_spark import MixtureParameters
-from gmm_spark.core.plan import plan_pass
-from gmm_spark.core.sampling import component_counts, draw_chunk
+from gmm_spark.core.kernels.plan import plan_pass
+from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
 from gmm_spark.core.table import ArrayTable
-from gmm_spark.spark.features import resolve_features
+from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.generation import sample_rows
-from gmm_spark.spark.packed import PackedTable
+from gmm_spark.spark.packing.table import PackedTable
 
 K, D, ROWS, PARTITIONS = 100, 100, 20_000, 200
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from gmm_spark.core import plan
+from gmm_spark.core.kernels import plan
 from tests.examples import covariance_type
 
 __all__ = ["covariance_type", "gate", "rng"]

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core import plan
-from gmm_spark.core.density import log_density
-from gmm_spark.core.expectation import EvaluationAccumulator, StatisticsAccumulator
-from gmm_spark.core.moments import Moments
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.plan import Plan, plan_pass
+from gmm_spark.core.kernels import plan
+from gmm_spark.core.kernels.accumulators import EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.kernels.plan import Plan, plan_pass
+from gmm_spark.core.mixture.density import log_density
+from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 from tests.examples import draw_rows, random_mixture
 

@@ -52,7 +52,7 @@ def run_job(
     def shared(configuration: object) -> Iterator[SparkSession]:
         yield spark
 
-    monkeypatch.setattr("gmm_spark.pipeline.running.open_session", shared)
+    monkeypatch.setattr("gmm_spark.jobs.run.running.open_session", shared)
 
     def run(job: str, *arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", [f"jobs/{job}.py", *map(str, arguments)])

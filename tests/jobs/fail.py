@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from gmm_spark.errors import DataError
-from gmm_spark.pipeline.configuration import SampleConfiguration
-from gmm_spark.pipeline.running import run
+from gmm_spark.jobs.config.sections import SampleConfiguration
+from gmm_spark.jobs.run.running import run
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

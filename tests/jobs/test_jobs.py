@@ -14,7 +14,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import chisquare, multivariate_normal
 
-from gmm_spark.pipeline import tables
+from gmm_spark.jobs.io import tables
 from tests.jobs.conftest import N_NULLS, N_ROWS, Outcome
 
 Run = Callable[..., Outcome]

@@ -9,9 +9,9 @@ from pyspark.sql import types as T
 from scipy import stats
 
 from gmm_spark import GaussianMixtureModel, MixtureParameters
-from gmm_spark.core.sampling import CHUNK_ROWS
+from gmm_spark.core.mixture.sampling import CHUNK_ROWS
 from gmm_spark.errors import ParameterError
-from tests.spark.cases import mixture
+from tests.tables import mixture
 
 N = 2 * CHUNK_ROWS + 20_000  # three chunks, the last of them short
 

@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from gmm_spark import GaussianMixtureModel, MixtureParameters
-from gmm_spark.core import density
-from gmm_spark.core.quantiles import LogDensityHistogram, bin_weights
+from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
+from gmm_spark.core.mixture import density
 from gmm_spark.errors import DataError, GmmSparkError, ParameterError
 from tests.oracles import sklearn_mixture
-from tests.spark.cases import array_table, mixture, scalar_table
+from tests.tables import array_table, mixture, scalar_table
 
 KINDS = ("full", "tied", "diag", "spherical")
 ROWS = np.random.default_rng(1).normal(scale=4.0, size=(200, 2))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core.criteria import bic
-from gmm_spark.core.density import responsibilities
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.search import Settings, search
+from gmm_spark.core.mixture.criteria import bic
+from gmm_spark.core.mixture.density import responsibilities
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search.single import search
+from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from tests.examples import draw_rows, faithful, iris, matched, repeated_value, spark_bivariate, spark_univariate
 

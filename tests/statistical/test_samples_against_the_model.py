@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, chisquare, kstest, norm
 
-from gmm_spark.core.parameters import MixtureParameters
-from gmm_spark.core.sampling import CHUNK_ROWS, component_counts, draw_chunk
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.mixture.sampling import CHUNK_ROWS, component_counts, draw_chunk
 from tests.examples import random_mixture
 
 K, D = 4, 3

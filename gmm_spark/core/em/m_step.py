@@ -1,0 +1,95 @@
+"""The M step: from sufficient statistics to the parameters that they ask for.
+
+Regularisation adds a share of each feature's variance to the diagonal of every covariance, so that a change of units
+changes nothing. A component whose responsibilities fade to nothing keeps its last mean and covariance; one whose
+covariance collapses raises DegenerateComponentError by name, or is left like a starved one where that is forgiven.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.kernels.statistics import STARVED_SHARE, SufficientStatistics
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.errors import DataError, DegenerateComponentError
+
+
+def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floor: Array) -> MixtureParameters:
+    """M step: the parameters that the statistics ask for (Bishop 2006, eq. 9.24-9.26).
+
+    Parameters
+    ----------
+    statistics : SufficientStatistics
+    previous : MixtureParameters
+        What the statistics were taken under; a starved component keeps its mean and covariance from here.
+    floor : array (d,)
+        Variance to add to each feature, 0 for none.
+
+    Raises
+    ------
+    DegenerateComponentError
+        Where a covariance has collapsed.
+    DataError
+        Where the total weight is zero.
+    """
+    weights, means, covariances = _estimates(statistics, previous, floor)
+    previous.structure.precisions_cholesky(covariances)  # names the component that collapsed
+    return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type)
+
+
+def maximize_living(
+    statistics: SufficientStatistics, previous: MixtureParameters, floor: Array
+) -> tuple[MixtureParameters, tuple[int, ...]]:
+    """M step that leaves a collapsed component its last mean and covariance, without weight, as it does a starved one.
+
+    Arguments and errors are those of :func:`maximize`, but that DegenerateComponentError is raised only where no
+    component is left, or the covariance that collapsed is that of all.
+
+    Returns
+    -------
+    parameters : MixtureParameters
+    collapsed : tuple of int
+        The components that collapsed in this step.
+    """
+    try:
+        return maximize(statistics, previous, floor), ()
+    except DegenerateComponentError:
+        if previous.structure.pooled:
+            raise
+        weights, means, covariances = (array.copy() for array in _estimates(statistics, previous, floor))
+        collapsed = [j for j in range(len(weights)) if _collapses(covariances[j : j + 1], previous)]
+        weights[collapsed] = 0.0
+        if not weights.sum() > 0:
+            raise
+    means[collapsed] = previous.means[collapsed]
+    covariances[collapsed] = previous.covariances[collapsed]
+    return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type), tuple(collapsed)
+
+
+def _collapses(covariance: Array, like: MixtureParameters) -> bool:
+    try:
+        like.structure.precisions_cholesky(covariance)
+    except DegenerateComponentError:
+        return True
+    return False
+
+
+def _estimates(
+    statistics: SufficientStatistics, previous: MixtureParameters, floor: Array
+) -> tuple[Array, Array, Array]:
+    """Weights before they are divided by their sum, means and covariances, these not yet looked at."""
+    if not statistics.weight_sum > 0:
+        raise DataError("the rows' weights sum to 0; give at least one row a positive weight")
+    structure = previous.structure
+    starved = statistics.resp_sum <= STARVED_SHARE * statistics.weight_sum
+    resp_sum = np.where(starved, 1.0, statistics.resp_sum)
+    offsets = np.where(starved[:, None], 0.0, statistics.first / resp_sum[:, None])
+    means = np.where(starved[:, None], previous.means, statistics.reference + offsets)
+    effective = np.where(starved, 0.0, resp_sum) if structure.pooled else resp_sum
+    covariances = structure.estimate(statistics.second, effective, offsets, floor)
+    if not structure.pooled and starved.any():
+        covariances = covariances.copy()
+        covariances[starved] = previous.covariances[starved]
+    weights = np.where(starved, 0.0, statistics.resp_sum)
+    return weights, means, covariances

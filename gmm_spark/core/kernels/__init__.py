@@ -1,0 +1,1 @@
+"""What turns rows into sums: log-densities, accumulators, moments, histograms."""

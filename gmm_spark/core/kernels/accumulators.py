@@ -1,0 +1,212 @@
+"""The sums of a pass: blocks of rows in, what the M step or a judgement of the candidates needs out.
+
+The E step is the kernel's (:mod:`.log_prob`). A second matrix product, ``T = Phi @ R``, gives all sums of
+the M step; the accurate kernel's land in the same layout. Where a mixture is large and a row's responsibilities are
+few, those that add nothing are left out (:mod:`gmm_spark.core.kernels.sparse`).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.kernels import blas
+from gmm_spark.core.kernels.histogram import N_BINS, bin_weights
+from gmm_spark.core.kernels.log_prob import Kernel
+from gmm_spark.core.kernels.plan import Plan, quadratic_order
+from gmm_spark.core.kernels.sparse import Sifting
+from gmm_spark.core.mixture.log_space import FAR, exponentiate, led_by, normalise, relative
+
+# Share of a chunk's rows from which it is worked again as a whole.
+_MANY_FAR = 1 / 16
+
+
+class Accumulator(Protocol):
+    """Folds blocks into one vector of float64 that adds up over disjoint blocks."""
+
+    def add(self, rows: Block, sample_weight: Array | None) -> None:
+        """Fold in rows (d, m), with weights (m,) where the table has them."""
+        ...
+
+    def vector(self) -> Array:
+        """Return all sums so far."""
+        ...
+
+    def clear(self) -> None:
+        """Begin anew with sums of nothing; the work buffers stay."""
+        ...
+
+
+class StatisticsAccumulator:
+    """The sums of one pass: E step, then everything the M step needs, for all candidates of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.kernel = Kernel(plan)
+        k = plan.most_components
+        self._total = blas.buffer(self.kernel.chunk, plan.dtype)
+        self._ones = np.ones(k, plan.dtype)
+        self._turned = blas.buffer(k * self.kernel.chunk, plan.dtype)
+        sizes = [s.n_components if s.worth_sifting else 0 for s in plan.segments]
+        self._sifting = Sifting(sizes, plan.n_features, self.kernel.chunk, plan.dtype)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew with sums of nothing; the work buffers stay."""
+        d, segments = self.plan.n_features, self.plan.segments
+        self._rows = 0.0
+        self._weight_sum = 0.0
+        self._log_likelihood = np.zeros(len(segments))
+        self._sums = [np.zeros(s.coefficients.shape[::-1]) for s in segments]
+        self._sifting.clear()
+        # The quadratic sums that do not come out of the shared product.
+        scattered = any(s.shares_scatter and self.plan.sums_pooled(s) for s in segments)
+        self._shared_scatter = np.zeros((d, d)) if scattered else None
+        # What the accurate kernel sums for its components: weight and first moment, (1 + d,), and the second.
+        self._own: list[dict[int, tuple[Array, Array]]] = [
+            {
+                j: (np.zeros(1 + d), np.zeros(d if segment.axis_aligned else (d, d)))
+                for j in np.flatnonzero(segment.accurate).tolist()
+            }
+            for segment in segments
+        ]
+
+    def add(self, rows: Block, sample_weight: Array | None) -> None:
+        """Fold in rows (d, m), with weights (m,) where the table has them."""
+        for start in self.kernel.chunks(rows):
+            chunk = slice(start, start + self.kernel.chunk)
+            self._add_chunk(rows[:, chunk], None if sample_weight is None else sample_weight[chunk])
+
+    def _add_chunk(self, rows: Block, sample_weight: Array | None) -> None:
+        features = self.kernel.expand(rows)
+        z = features[1 : 1 + self.plan.n_features]
+        self._rows += rows.shape[1]
+        weight_sum = rows.shape[1] if sample_weight is None else float(sample_weight.sum())
+        self._weight_sum += weight_sum
+        weight = weight_sum / max(rows.shape[1], 1)
+        if self._shared_scatter is not None:
+            weighted = z if sample_weight is None else z * sample_weight.astype(z.dtype)
+            self._shared_scatter += weighted @ z.T
+        for i, (segment, sums) in enumerate(zip(self.plan.segments, self._sums, strict=True)):
+            shares = self._expect(features, i, sample_weight)
+            for j, (first, second) in self._own[i].items():
+                own_first, own_second = self.kernel.centred_moments(z, i, j, shares[j], weight)
+                first[0] += shares[j].sum(dtype=np.float64)
+                first[1:] += own_first
+                second += own_second
+            if segment.worth_sifting:
+                shares[segment.accurate] = 0.0  # theirs are summed up already
+                if self._sifting.take(i, shares, weight):
+                    continue
+            if segment.expanded:
+                blas.accumulate(features[: len(sums)], shares, sums, self._turned)
+        self._sifting.end_chunk(features[: 1 + self.plan.n_features])
+
+    def _expect(self, features: Block, i: int, sample_weight: Array | None) -> Block:
+        """Weighted responsibilities (k, m) of segment i; the log-likelihood is added up on the way.
+
+        No log-density exceeds the segment's peak, so that exp() cannot overflow and no largest term need be looked for.
+        Where all terms of a row nearly vanish, that row is worked again about its largest.
+        """
+        segment, far_below = self.plan.segments[i], FAR[features.dtype]
+        terms = self.kernel.weighted_log_prob(features, i)
+        (k, m), total = terms.shape, self._total[: features.shape[1]]
+        exponentiate(terms)
+        np.matmul(self._ones[:k], terms, out=total)
+        if total.min() >= far_below:
+            log_density = np.log(total)
+        else:
+            found = np.flatnonzero(total < far_below)
+            far = found if len(found) < _MANY_FAR * m else slice(None)  # picking many would cost more
+            again = np.empty((k, len(total[far])), terms.dtype)
+            far_density = normalise(self.kernel.weighted_log_prob(features[:, far], i, again))
+            terms[:, far], total[far] = again, 1.0
+            log_density = np.log(total)
+            log_density[far] = far_density
+        if sample_weight is None:
+            self._log_likelihood[i] += log_density.sum(dtype=np.float64) + m * segment.peak
+            terms *= np.reciprocal(total, out=total)
+        else:
+            self._log_likelihood[i] += (log_density.astype(np.float64) + segment.peak) @ sample_weight
+            terms *= np.divide(sample_weight, total, out=total, casting="same_kind")
+        return terms
+
+    def vector(self) -> Array:
+        """Return all sums so far, laid out as the plan says."""
+        d = self.plan.n_features
+        i, j = quadratic_order(d)
+        sums, pooled = [s.T.copy() for s in self._sums], []
+        for table, sifted in zip(sums, self._sifting.sums(), strict=True):
+            if sifted is not None:
+                table[:, : 1 + d] += sifted[:, 0]
+                table[:, 1 + d :] += sifted[:, 1 + i, 1 + j]
+        for segment, table, own in zip(self.plan.segments, sums, self._own, strict=True):
+            if self.plan.sums_pooled(segment):
+                scatter = self._shared_scatter if segment.shares_scatter else sum(second for _, second in own.values())
+                pooled.append(np.asarray(scatter))
+            for component, (first, second) in own.items():
+                row = table[component]
+                row[:] = 0.0  # the shared product has columns for these components too
+                row[: 1 + d] = first
+                if not segment.pooled:
+                    row[1 + d :] = second if segment.axis_aligned else second[i, j]
+        return self.plan.pack(self._rows, self._weight_sum, self._log_likelihood, sums, pooled)
+
+
+class EvaluationAccumulator:
+    """The sums of a pass that judges candidates rather than improving them.
+
+    Parameters
+    ----------
+    plan : Plan
+    log_densities : bool
+        Sum up histograms of the log-densities as well.
+    """
+
+    def __init__(self, plan: Plan, log_densities: bool = False) -> None:
+        self.plan = plan
+        self.kernel = Kernel(plan)
+        self._n_histograms = len(plan.segments) if log_densities else 0
+        self._shares = blas.buffer(plan.most_components * self.kernel.chunk, plan.dtype)
+        self._ones = np.ones(plan.most_components, plan.dtype)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew with sums of nothing; the work buffers stay."""
+        self._totals = np.zeros(2)  # rows, weight sum
+        self._log_likelihood = np.zeros(len(self.plan.segments))
+        self._entropy = np.zeros(len(self.plan.segments))
+        self._cluster_sizes = np.zeros(self.plan.n_components)
+        self._histograms = np.zeros((self._n_histograms, N_BINS))
+
+    def add(self, rows: Block, sample_weight: Array | None) -> None:
+        """Fold in rows (d, m), with weights (m,) where the table has them."""
+        for start in self.kernel.chunks(rows):
+            part = rows[:, start : start + self.kernel.chunk]
+            weight = np.ones(part.shape[1])
+            if sample_weight is not None:
+                weight = sample_weight[start : start + self.kernel.chunk]
+            self._totals += [part.shape[1], weight.sum()]
+            features = self.kernel.expand(part)
+            for i, segment in enumerate(self.plan.segments):
+                terms = self.kernel.weighted_log_prob(features, i)
+                largest = relative(terms)
+                self._cluster_sizes[segment.rows] += led_by(terms)
+                shares = self._shares[: terms.size].reshape(terms.shape)
+                # Shares of 0 come of terms that are finite, or the product of the two would be NaN.
+                exponentiate(terms, shares)
+                total = self._ones[: len(terms)] @ shares
+                log_total = np.log(total)
+                log_density = log_total + largest + segment.peak
+                self._log_likelihood[i] += log_density @ weight
+                # The entropy of shares / total, a sum without cancellation: no term is negative.
+                self._entropy[i] += (log_total - np.einsum("ij,ij->j", shares, terms) / total) @ weight
+                if len(self._histograms):
+                    self._histograms[i] += bin_weights(segment.ceiling - log_density, weight)
+
+    def vector(self) -> Array:
+        """Rows, weight sum; of each segment log-likelihood; entropy; rows by most probable component; histogram."""
+        of_segments = [self._log_likelihood, self._entropy, self._cluster_sizes, self._histograms.ravel()]
+        return np.concatenate([self._totals, *of_segments])

@@ -1,0 +1,319 @@
+"""What a pass needs to know of its candidates: coefficients, gate, and how its sums are laid out.
+
+A plan is made once a pass, on the driver, and sent to every task. A Gaussian's log-density is linear
+in the quadratic features of the row, so every candidate component becomes a row of coefficients and
+the E step of all of them one matrix product over shared features.
+
+Coordinates: candidates live in *centred* coordinates (row - center), in which EM runs so that an
+offset of the table costs no digits. Kernels also divide by ``scale``, which keeps float32 in range
+and makes the gate's bound independent of units; coefficients and sums are mapped here.
+
+The gate: expanding ``(z - mu)' P (z - mu)`` cancels where ``mu`` is far from the centre in units of
+its own width or where P is ill-conditioned. For a row at about one deviation from the mean the
+terms that cancel are as large as ``(|mu| + sigma)' |P| (|mu| + sigma)``; times the unit roundoff this
+bounds the error of the log-density. A component above the tolerance takes the accurate kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.kernels.sparse import SIFTING_COST, WORTH_SIFTING
+from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.errors import ParameterError
+
+PRECISIONS: dict[str, type[np.floating]] = {"float64": np.float64, "float32": np.float32}
+
+# Bound of a log-density's error, in nats, above which a component takes the accurate kernel. The largest error over
+# 2,000 rows was 0.5 to 20 times the bound, for d = 1 to 64, offsets and condition numbers of 1 to 1e8, both types.
+GATE_TOLERANCE = {"float64": 1e-11, "float32": 1e-3}
+
+# Above this many features the cross products of a row outgrow the caches, and the accurate kernel, whose triangular
+# products need fewer operations, is faster: with a task on every core the two were level at about 64.
+MAX_EXPANDED_FEATURES = 60
+
+# Stands for log(0): finite, since BLAS may multiply it by zero.
+_LOG_ZERO = -1e30
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """What a pass needs to know of one candidate; ``rows`` are its components among those of all candidates."""
+
+    covariance_type: str
+    rows: slice
+    accurate: NDArray[np.bool_]
+    """Which components take the accurate kernel, (k,)."""
+    peak: float
+    """The most that any component's weighted log-density can be, nats; what kernels give is relative to it."""
+    constants: Array
+    """log weight + log normalising constant - peak, (k,)."""
+    means: Array
+    """Scaled, (k, d)."""
+    factors: Array
+    """Scaled precision factors, (k, d) or (k, d, d); the pooled (d, d) where tied."""
+    coefficients: Array
+    """Of the features that the structure needs, a prefix of all, (k, prefix)."""
+
+    @property
+    def ceiling(self) -> float:
+        """What no row's log-density exceeds, nats: that of a row at which all components were at their peaks."""
+        return self.peak + float(np.logaddexp.reduce(self.constants))
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, k."""
+        return len(self.means)
+
+    @cached_property
+    def expanded(self) -> bool:
+        """False where every component takes the accurate kernel, and none needs the expanded features."""
+        return not bool(self.accurate.all())
+
+    @cached_property
+    def worth_sifting(self) -> bool:
+        """True where sums of cross products are so many that responsibilities of nothing are worth looking for."""
+        k, features = self.coefficients.shape
+        return self.expanded and self.covariance_type == "full" and k * (features - SIFTING_COST) >= WORTH_SIFTING
+
+    @property
+    def pooled(self) -> bool:
+        """True where the structure is tied."""
+        return self.covariance_type == "tied"
+
+    @cached_property
+    def shares_scatter(self) -> bool:
+        """True where the table's own scatter serves as the candidate's second moment (tied, behind no gate)."""
+        return self.pooled and not bool(self.accurate.any())
+
+    @property
+    def axis_aligned(self) -> bool:
+        """True where the structure needs no cross products."""
+        return self.covariance_type in ("diag", "spherical")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A pass over a table for some candidates, a segment each; see the module's text for the coordinates."""
+
+    center: Array
+    scale: Array
+    precision: str
+    segments: tuple[Segment, ...]
+    scatter: Array | None = None
+    """Second moment of the scaled rows, (d, d), where an earlier pass has summed it up: it is no pass's own."""
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return len(self.center)
+
+    @property
+    def n_components(self) -> int:
+        """Components of all candidates together."""
+        return int(self.segments[-1].rows.stop)
+
+    @property
+    def most_components(self) -> int:
+        """Components of the largest candidate."""
+        return max(s.n_components for s in self.segments)
+
+    @property
+    def dtype(self) -> type[np.floating]:
+        """Type that the kernel's products run in."""
+        return PRECISIONS[self.precision]
+
+    @property
+    def n_expanded(self) -> int:
+        """Length of the feature prefix that has to be computed."""
+        return max((s.coefficients.shape[1] for s in self.segments if s.expanded), default=1 + self.n_features)
+
+    @property
+    def n_sums(self) -> int:
+        """Length of the vector of sums that a task returns."""
+        pooled = sum(map(self.sums_pooled, self.segments))
+        return 2 + len(self.segments) + sum(s.coefficients.size for s in self.segments) + pooled * self.n_features**2
+
+    def sums_pooled(self, segment: Segment) -> bool:
+        """Whether a pass has to sum up the second moment of a segment."""
+        return segment.pooled and not (segment.shares_scatter and self.scatter is not None)
+
+    @property
+    def n_held(self) -> int:
+        """Numbers that a task holds while it sums: those it returns, and of segments that are sifted their own sums."""
+        d = self.n_features
+        return self.n_sums + sum(s.n_components * (1 + d) ** 2 for s in self.segments if s.worth_sifting)
+
+    @property
+    def n_products(self) -> int:
+        """Multiplications that a row takes, about: a product to evaluate and one to sum up."""
+        square = self.n_features**2
+        return sum(2 * s.coefficients.size + square * (s.pooled + int(s.accurate.sum())) for s in self.segments)
+
+    def pack(
+        self, rows: float, weight_sum: float, log_likelihood: Array, sums: list[Array], pooled: list[Array]
+    ) -> Array:
+        """Lay a task's sums out as one vector of ``n_sums`` float64.
+
+        Parameters
+        ----------
+        rows, weight_sum : float
+        log_likelihood : array (segments,)
+        sums : list of array (k, prefix)
+            Of each segment, over its features.
+        pooled : list of array (d, d)
+            Second moments of the tied segments, but for what is known already.
+        """
+        return np.concatenate([[rows, weight_sum], log_likelihood, *(t.ravel() for t in sums + pooled)])
+
+    def statistics(self, vector: Array) -> list[SufficientStatistics]:
+        """Read the added-up vectors of all tasks, in centred coordinates."""
+        n_segments = len(self.segments)
+        rows, weight_sum = vector[:2]
+        log_likelihood = vector[2 : 2 + n_segments]
+        ends = 2 + n_segments + np.cumsum([0] + [s.coefficients.size for s in self.segments])
+        second_of, d = self._pooled(vector), self.n_features
+        found = []
+        for index, segment in enumerate(self.segments):
+            table = vector[ends[index] : ends[index + 1]].reshape(segment.coefficients.shape)
+            if segment.pooled:
+                second = second_of[index] * np.outer(self.scale, self.scale)
+            elif segment.axis_aligned:
+                second = table[:, 1 + d : 1 + 2 * d] * self.scale**2
+                second = second if segment.covariance_type == "diag" else second.sum(axis=1)
+            else:
+                second = _symmetric(table, d) * np.outer(self.scale, self.scale)
+            found.append(
+                SufficientStatistics(
+                    covariance_type=segment.covariance_type,
+                    reference=np.where(segment.accurate[:, None], segment.means * self.scale, 0.0),
+                    rows=float(rows),
+                    weight_sum=float(weight_sum),
+                    log_likelihood=float(log_likelihood[index]),
+                    resp_sum=table[:, 0].copy(),
+                    first=table[:, 1 : 1 + d] * self.scale,
+                    second=second,
+                )
+            )
+        return found
+
+    def scatter_in(self, vector: Array) -> Array | None:
+        """Find the second moment of the scaled rows, (d, d), for later plans; None where no pass has summed it up."""
+        pooled = self._pooled(vector)
+        # A copy, or it would hold all of the vector.
+        return next((pooled[i].copy() for i, s in enumerate(self.segments) if s.shares_scatter), self.scatter)
+
+    def _pooled(self, vector: Array) -> dict[int, Array]:
+        """Second moments of the tied segments, (d, d), by the segment's number."""
+        d, found = self.n_features, {}
+        at = self.n_sums
+        for i, segment in reversed(list(enumerate(self.segments))):
+            if self.sums_pooled(segment):
+                at -= d * d
+                found[i] = vector[at : at + d * d].reshape(d, d)
+            elif segment.pooled and self.scatter is not None:
+                found[i] = self.scatter
+        return found
+
+
+def plan_pass(
+    candidates: Sequence[MixtureParameters],
+    center: Array,
+    scale: Array,
+    precision: str = "float64",
+    scatter: Array | None = None,
+) -> Plan:
+    """Turn candidates into the coefficients of one pass.
+
+    Parameters
+    ----------
+    candidates : sequence of MixtureParameters
+        In centred coordinates; any mix of structures and k, one d.
+    center : array (d,)
+        Subtracted from every row, in float64.
+    scale : array (d,)
+        Positive; what centred rows are divided by.
+    precision : {"float64", "float32"}
+        Type of the kernel's products.
+    scatter : array (d, d), optional
+        What :meth:`Plan.scatter_in` found in a pass over the same rows with the same centre, scale and precision.
+
+    Raises
+    ------
+    ParameterError
+        Where there is no candidate, a width differs, or the precision is unknown.
+    """
+    d = len(center)
+    if not candidates or any(c.n_features != d for c in candidates):
+        raise ParameterError(f"candidates have {[c.n_features for c in candidates]} features; need {d} in each")
+    if precision not in PRECISIONS:
+        raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
+    ends = np.cumsum([0] + [c.n_components for c in candidates]).tolist()
+    segments = (_scaled(c, slice(*rows), scale, precision) for c, rows in zip(candidates, pairwise(ends), strict=True))
+    return Plan(center, scale, precision, tuple(segments), scatter)
+
+
+def quadratic_order(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices i <= j of the products z_i z_j in the order of the features: by j - i, so squares come first.
+
+    All products of one difference are one product of two contiguous arrays.
+
+    Examples
+    --------
+    >>> [a.tolist() for a in quadratic_order(3)]
+    [[0, 1, 2, 0, 1, 0], [0, 1, 2, 1, 2, 2]]
+    """
+    i = np.concatenate([np.arange(d - gap) for gap in range(d)])
+    gap = np.repeat(np.arange(d), np.arange(d, 0, -1))
+    return i, i + gap
+
+
+def _scaled(candidate: MixtureParameters, rows: slice, scale: Array, precision: str) -> Segment:
+    """One candidate's segment, in scaled coordinates."""
+    k, d = candidate.means.shape
+    means = candidate.means / scale
+    peak = float(candidate.log_normalisers.max())
+    constants = np.maximum(candidate.log_normalisers - peak, _LOG_ZERO)
+    if candidate.structure.axis_aligned:
+        factors = candidate.component_cholesky * scale
+        precisions = factors**2
+        linear = precisions * means
+        reach = np.abs(means) + 1 / factors
+        magnitude = (precisions * reach**2).sum(axis=1)
+        quadratic = -0.5 * precisions
+    else:
+        factors = candidate.component_cholesky * scale[:, None]
+        precisions = factors @ np.swapaxes(factors, 1, 2)
+        linear = np.einsum("kij,kj->ki", precisions, means)
+        reach = np.abs(means) + np.sqrt(np.diagonal(candidate.dense_covariances, axis1=1, axis2=2)) / scale
+        magnitude = np.einsum("ki,kij,kj->k", reach, np.abs(precisions), reach)
+        i, j = quadratic_order(d)
+        quadratic = np.where(i == j, -0.5, -1.0) * precisions[:, i, j]
+    accurate = np.finfo(PRECISIONS[precision]).eps * magnitude > GATE_TOLERANCE[precision]
+    if candidate.structure.pooled:
+        # One scatter serves all components, so they go together; the quadratic term is the kernel's own.
+        accurate = np.full(k, accurate.any())
+        factors, quadratic = factors[0], np.empty((k, 0))
+    elif not candidate.structure.axis_aligned and d > MAX_EXPANDED_FEATURES:
+        accurate = np.ones(k, dtype=bool)
+    expanded_constants = np.maximum(constants - 0.5 * (linear * means).sum(axis=1), _LOG_ZERO)
+    coefficients = np.concatenate([expanded_constants[:, None], linear, quadratic], axis=1)
+    # The accurate kernel subtracts means as its type has them: its moments are about those very points.
+    points = means.astype(PRECISIONS[precision]).astype(np.float64)
+    return Segment(candidate.covariance_type, rows, accurate, peak, constants, points, factors, coefficients)
+
+
+def _symmetric(table: Array, d: int) -> Array:
+    """Second moments (k, d, d) from sums over [1, z | z_i z_j]."""
+    second = np.empty((len(table), d, d))
+    i, j = quadratic_order(d)
+    second[:, i, j] = second[:, j, i] = table[:, 1 + d :]
+    return second

@@ -1,0 +1,1 @@
+"""The mixture itself: parameters, covariance structures, densities, draws, criteria."""

@@ -1,0 +1,265 @@
+"""The parameters of a Gaussian mixture: a value that checks itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.mixture.covariance import CovarianceStructure, structure
+from gmm_spark.errors import DegenerateComponentError, ParameterError
+
+_WEIGHT_SUM_TOLERANCE = 1e-6
+_SYMMETRY_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class MixtureParameters:
+    """Weights, means and covariances of k Gaussians in d dimensions.
+
+    Parameters
+    ----------
+    weights : array (k,)
+        Mixing weights, non-negative, summing to 1.
+    means : array (k, d)
+    covariances : array
+        In the shape of the structure: full (k, d, d), tied (d, d), diag (k, d), spherical (k,).
+    covariance_type : {"full", "tied", "diag", "spherical"}
+
+    Raises
+    ------
+    ParameterError
+        Where a shape, a weight or a covariance cannot be that of a mixture.
+
+    Examples
+    --------
+    >>> p = MixtureParameters([0.25, 0.75], [[0.0], [4.0]], [1.0, 2.0], "spherical")
+    >>> p.n_components, p.n_features, p.n_parameters
+    (2, 1, 5)
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    covariance_type: str = "full"
+
+    def __init__(
+        self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str = "full"
+    ) -> None:
+        kind = structure(covariance_type)
+        object.__setattr__(self, "covariance_type", covariance_type)
+        object.__setattr__(self, "weights", _floats("weights", weights, 1))
+        object.__setattr__(self, "means", _floats("means", means, 2))
+        k, d = self.means.shape
+        shape = kind.shape(k, d)
+        object.__setattr__(self, "covariances", _floats("covariances", covariances, len(shape)))
+        _require_weights(self.weights, k, d)
+        if self.covariances.shape != shape:
+            raise ParameterError(f"{covariance_type} covariances have shape {self.covariances.shape}; need {shape}")
+        if not kind.axis_aligned:
+            _require_symmetric(f"{covariance_type} covariances", self.covariances)
+        try:
+            _ = self.precisions_cholesky
+        except DegenerateComponentError as error:
+            raise ParameterError(f"covariances: {error}") from error
+
+    @property
+    def structure(self) -> CovarianceStructure:
+        """The covariance structure, by its name."""
+        return structure(self.covariance_type)
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, k."""
+        return int(self.means.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return int(self.means.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Count of free parameters."""
+        return count_parameters(self.covariance_type, *self.means.shape)
+
+    @cached_property
+    def precisions_cholesky(self) -> Array:
+        """Upper factors U of the precisions, U U^T = inverse covariance, in the structure's shape."""
+        return self.structure.precisions_cholesky(self.covariances)
+
+    @cached_property
+    def component_cholesky(self) -> Array:
+        """One factor a component: (k, d) where axis-aligned, else (k, d, d)."""
+        return self.structure.expand_cholesky(self.precisions_cholesky, *self.means.shape)
+
+    @cached_property
+    def log_normalisers(self) -> Array:
+        """Logarithm of weight times normalising constant of each component's density, (k,)."""
+        factors = self.component_cholesky
+        diagonals = factors if self.structure.axis_aligned else np.diagonal(factors, axis1=1, axis2=2)
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights)
+        return np.asarray(log_weights + np.log(diagonals).sum(axis=1) - 0.5 * self.n_features * np.log(2 * np.pi))
+
+    @property
+    def dense_covariances(self) -> Array:
+        """Covariances written out as (k, d, d) matrices."""
+        return self.structure.dense(self.covariances, *self.means.shape)
+
+    def moments(self) -> tuple[Array, Array]:
+        """Mean (d,) and per-feature variance (d,) of the whole mixture."""
+        mean = self.weights @ self.means
+        variances = np.diagonal(self.dense_covariances, axis1=1, axis2=2)
+        return mean, self.weights @ (variances + (self.means - mean) ** 2)
+
+    def shifted(self, offset: Array) -> MixtureParameters:
+        """Move every mean by ``offset`` (d,); nothing else changes."""
+        return MixtureParameters(self.weights, self.means + offset, self.covariances, self.covariance_type)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and strings, ready for JSON; floats survive the round trip exactly."""
+        return {
+            "covariance_type": self.covariance_type,
+            "weights": self.weights.tolist(),
+            "means": self.means.tolist(),
+            "covariances": self.covariances.tolist(),
+        }
+
+    @classmethod
+    def from_precisions(
+        cls, weights: ArrayLike, means: ArrayLike, precisions: ArrayLike, covariance_type: str = "full"
+    ) -> MixtureParameters:
+        """Make parameters of precisions, the inverses of the covariances, as scikit-learn's ``precisions_init``.
+
+        Parameters
+        ----------
+        weights : array (k,)
+        means : array (k, d)
+        precisions : array
+            In the shape of the structure: full (k, d, d), tied (d, d), diag (k, d), spherical (k,).
+        covariance_type : {"full", "tied", "diag", "spherical"}
+
+        Raises
+        ------
+        ParameterError
+            Where a shape is not the structure's, or a precision is not symmetric and positive definite.
+
+        Examples
+        --------
+        >>> MixtureParameters.from_precisions([0.5, 0.5], [[0.0], [4.0]], [[1.0], [0.25]], "diag").covariances
+        array([[1.],
+               [4.]])
+        """
+        kind = structure(covariance_type)
+        means = _floats("means", means, 2)
+        shape = kind.shape(*means.shape)
+        inverse = _floats("precisions", precisions, len(shape))
+        if inverse.shape != shape:
+            raise ParameterError(f"{covariance_type} precisions have shape {inverse.shape}; need {shape}")
+        smallest: Array = inverse
+        largest: Array = inverse
+        if not kind.axis_aligned:
+            _require_symmetric(f"{covariance_type} precisions", inverse)
+            lengths = np.asarray(np.linalg.eigvalsh(inverse), dtype=np.float64)
+            smallest, largest = lengths[..., 0], lengths[..., -1]
+        indefinite = ~(smallest > np.finfo(float).eps * np.abs(largest))
+        if indefinite.any():
+            which = "the tied precision" if kind.pooled else f"component {np.argwhere(indefinite)[0][0]}"
+            raise ParameterError(
+                f"precisions: {which} is not positive definite, {smallest[indefinite].flat[0]:.3g} along one "
+                "direction; need more than 0 in all"
+            )
+        if kind.axis_aligned:
+            return cls(weights, means, 1.0 / inverse, covariance_type)
+        covariances = np.linalg.inv(inverse)
+        return cls(weights, means, (covariances + np.swapaxes(covariances, -1, -2)) / 2, covariance_type)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MixtureParameters:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        ParameterError
+            Where a key is missing or unknown, or a value is not that of a mixture.
+        """
+        needed = {"weights", "means", "covariances"}
+        missing, unknown = needed - set(values), set(values) - needed - {"covariance_type"}
+        if missing or unknown:
+            raise ParameterError(
+                f"parameters lack {sorted(missing)} and have unknown keys {sorted(unknown)}; "
+                "need weights, means, covariances and, unless full, covariance_type"
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class InitialMeans:
+    """Means to start from, and weights, of which the covariances are still to be told by the table.
+
+    Parameters
+    ----------
+    means : array (k, d)
+    weights : array (k,), optional
+        Equal by default.
+
+    Raises
+    ------
+    ParameterError
+        Where a shape or a weight cannot be that of a mixture.
+    """
+
+    means: Array
+    weights: Array
+
+    def __init__(self, means: ArrayLike, weights: ArrayLike | None = None) -> None:
+        object.__setattr__(self, "means", _floats("means", means, 2))
+        k = self.n_components
+        equal = np.full(k, 1.0 / max(k, 1))
+        object.__setattr__(self, "weights", _floats("weights", equal if weights is None else weights, 1))
+        _require_weights(self.weights, *self.means.shape)
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, k."""
+        return int(self.means.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return int(self.means.shape[1])
+
+
+def count_parameters(covariance_type: str, k: int, d: int) -> int:
+    """Count the free parameters of a mixture: weights (k - 1), means (k d), covariances (by structure)."""
+    return int(k - 1 + k * d + structure(covariance_type).n_parameters(k, d))
+
+
+def _floats(name: str, values: ArrayLike, n_dimensions: int) -> Array:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} is not a rectangular array of numbers: {error}") from error
+    if array.ndim != n_dimensions or not np.isfinite(array).all():
+        raise ParameterError(f"{name} has shape {array.shape}; need {n_dimensions} dimension(s), all values finite")
+    array.setflags(write=False)
+    return array
+
+
+def _require_weights(weights: Array, k: int, d: int) -> None:
+    if weights.shape != (k,) or k < 1 or d < 1:
+        raise ParameterError(f"weights has shape {weights.shape} and means {(k, d)}; need (k,) and (k, d)")
+    if weights.min() < 0 or abs(weights.sum() - 1) > _WEIGHT_SUM_TOLERANCE:
+        raise ParameterError(f"weights sum to {weights.sum():.6g}; need values >= 0 that sum to 1")
+
+
+def _require_symmetric(name: str, matrices: Array) -> None:
+    skew = np.abs(matrices - np.swapaxes(matrices, -1, -2)).max()
+    if skew > _SYMMETRY_TOLERANCE * np.abs(matrices).max():
+        raise ParameterError(f"{name} differ from their transposes by {skew:.3g}")

@@ -1,0 +1,63 @@
+"""Draw rows from a mixture, ordered by component, the same rows for the same seed however the work is split.
+
+The components' counts are drawn once. Rows then belong to fixed chunks of consecutive rows, and each chunk
+has a random stream of its own, keyed by (seed, purpose, chunk): who draws which chunk makes no difference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.randomness import Purpose, random_stream
+
+# Rows that share one random stream. Part of what a seed means: another figure gives other rows.
+CHUNK_ROWS = 1 << 16
+
+
+def component_counts(parameters: MixtureParameters, n: int, seed: int) -> NDArray[np.int64]:
+    """Draw how many of n rows each component makes, (k,): a multinomial of the weights."""
+    weights = parameters.weights / parameters.weights.sum()
+    return np.asarray(random_stream(seed, Purpose.COMPONENT_COUNTS).multinomial(n, weights), dtype=np.int64)
+
+
+def draw_chunk(
+    parameters: MixtureParameters, counts: NDArray[np.int64], seed: int, chunk: int
+) -> tuple[Array, NDArray[np.int32]]:
+    """Draw the rows of one chunk.
+
+    Parameters
+    ----------
+    parameters : MixtureParameters
+    counts : array (k,)
+        From :func:`component_counts`.
+    seed : int
+    chunk : int
+        Its rows are ``chunk * CHUNK_ROWS`` and following, as many as are left.
+
+    Returns
+    -------
+    rows : array (d, m)
+    components : array (m,)
+        Which component made each row; never falling.
+    """
+    ends = np.cumsum(counts)
+    first = min(chunk * CHUNK_ROWS, int(ends[-1]))
+    last = min(first + CHUNK_ROWS, int(ends[-1]))
+    rows = random_stream(seed, Purpose.ROWS, chunk).standard_normal((parameters.n_features, last - first))
+    bounds = np.concatenate([[0], np.clip(ends, first, last) - first])  # of each component's rows within the chunk
+    sizes = np.diff(bounds)
+    components = np.repeat(np.arange(len(ends), dtype=np.int32), sizes)
+    for j in np.flatnonzero(sizes):
+        mine = rows[:, bounds[j] : bounds[j + 1]]
+        factor = parameters.component_cholesky[j]
+        # x = mu + U^-T z has covariance (U U^T)^-1.
+        if factor.ndim == 1:
+            moved = mine / factor[:, None]
+        else:
+            moved = solve_triangular(factor, np.eye(len(factor)), trans="T", lower=False) @ mine
+        np.add(moved, parameters.means[j][:, None], out=mine)
+    return rows, components

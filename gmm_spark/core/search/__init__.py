@@ -1,0 +1,1 @@
+"""Many starts, few passes: one mixture, or a grid of them."""

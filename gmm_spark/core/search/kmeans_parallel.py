@@ -1,0 +1,80 @@
+"""A sample that knows the rare rows: k-means|| (Bahmani et al. 2012) over the full table.
+
+A bounded sample holds next to none of the rows of a component that is rare enough. k-means|| goes to the table:
+in each of a few passes it draws rows far from what was drawn before, a group of rows with a chance that grows with
+its weight and with the square of its distance. What is drawn, with the table's mean, divides the table into cells.
+One more pass weighs the cells, and where the sample has few rows of a cell, a last one draws them.
+
+Bahmani et al. go on with the drawn rows alone, each with the weight of its cell. Here a start needs covariances as
+well, and is first run on the sample, where a component without rows would starve. So the sample is completed instead:
+it gets the missing rows, and in each cell the weight that the table has there. Starts are then drawn from it, and run
+on it, as from any other sample.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.kernels.distance_draw import Draw, Nearest
+from gmm_spark.core.table import Table
+
+# Passes that draw, and rows that each draws on average for every component: five and 2 k serve Bahmani et al. well.
+# At small k more, since a group that makes up a small part s of the cost is met with a chance of about s times these.
+_ROUNDS = 5
+_DRAWN_PER_COMPONENT, _LEAST_DRAWN = 2, 20
+# Rows that a cell should have in the sample: between these, and no more than share the sample's rows out evenly.
+_FEW_ROWS, _ENOUGH_ROWS = 16, 100
+
+
+def completed(table: Table, sample: tuple[Block, Array | None], k: int, seed: int) -> tuple[Array, Array]:
+    """Complete a sample by the rare rows of its table.
+
+    Parameters
+    ----------
+    table : Table
+        Takes five passes, one that counts, and one more unless the sample lacks nothing.
+    sample : rows (d, m) and weights (m,) or None
+        Drawn from the table, in its own coordinates.
+    k : int
+        Components of the mixture to be started; of the largest where there are several.
+    seed : int
+
+    Returns
+    -------
+    rows : array (d, n)
+        In the table's own coordinates; not many times more than the sample has.
+    weight : array (n,)
+        What part of the table's weight each row stands for.
+    """
+    mean, variance = table.moments.mean, table.moments.variance
+    deviation = np.where(variance > 0, np.sqrt(variance), 1.0)
+    sites = np.zeros((len(mean), 1))
+    expected = float(max(_DRAWN_PER_COMPONENT * k, _LEAST_DRAWN))
+    for number in range(_ROUNDS):
+        drawn = table.draw(Draw(mean, deviation, sites, seed, number, expected))
+        if not drawn.cost > 0:
+            break
+        scaled = (drawn.rows - mean[:, None]) / deviation[:, None]
+        sites = np.unique(np.concatenate([sites, scaled], axis=1), axis=1)  # rows may repeat
+    whole = Draw(mean, deviation, sites, seed, _ROUNDS)
+    cell_rows, cell_weight = table.draw(whole).cells
+
+    rows, weight = sample[0].astype(np.float64), sample[1]
+    weight = np.ones(rows.shape[1]) if weight is None else weight
+    nearest = Nearest(whole)
+    cells, n_cells = nearest.of_all(rows), sites.shape[1]
+    wanted = np.clip(rows.shape[1] // n_cells, _FEW_ROWS, _ENOUGH_ROWS)
+    lacking = np.bincount(cells, weight > 0, n_cells) < np.minimum(wanted, cell_rows)
+    if lacking.any():
+        shares = np.where(lacking, np.minimum(wanted / np.maximum(cell_rows, 1.0), 1.0), 0.0)
+        more = table.draw(Draw(mean, deviation, sites, seed, _ROUNDS + 1, shares=shares))
+        more_cells = nearest.of_all(more.rows)
+        # In place of the sample's own rows of these cells, which were drawn with another chance.
+        replaced = lacking & (np.bincount(more_cells, minlength=n_cells) > 0)
+        old, new = ~replaced[cells], replaced[more_cells]
+        rows = np.concatenate([rows[:, old], more.rows[:, new]], axis=1)
+        weight = np.concatenate([weight[old], more.weight[new]])
+        cells = np.concatenate([cells[old], more_cells[new]])
+    held = np.bincount(cells, weight, n_cells)
+    return rows, weight * (cell_weight / np.where(held > 0, held, 1.0))[cells]

@@ -1,0 +1,242 @@
+"""Starting parameters, drawn from rows in memory: a bounded sample of the table.
+
+For k-means|| the sample is one that :mod:`.kmeans_parallel` has completed by the table's rare rows.
+
+Distances are taken in units of each feature's deviation, so that a change of units changes no start.
+Rows and parameters here are centred at the table's mean, as in EM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.em.m_step import maximize
+from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.mixture.covariance import structure
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.errors import DataError, ParameterError
+
+Cells: TypeAlias = list[tuple[NDArray[np.intp], Array]]
+"""Of each component the rows that it starts from, and their responsibilities."""
+
+# Lloyd steps of the "kmeans" start; assignments rarely move after this many.
+_LLOYD_STEPS = 20
+# Squared distances below this share of the squared lengths have too few digits left by subtraction.
+_CANCELLED = 1e-8
+# Variance that a start's covariances get at least, as a share of each feature's variance: one row may be a cluster.
+_START_FLOOR = 1e-3
+
+
+def draw_start(
+    rows: Array,
+    sample_weight: Array | None,
+    variance: Array,
+    k: int,
+    covariance_types: Sequence[str],
+    mode: str,
+    rng: np.random.Generator,
+) -> list[MixtureParameters]:
+    """Draw one start, and give it to each of several covariance structures: to find seeds is most of the work.
+
+    Parameters
+    ----------
+    rows : array (d, m)
+        Centred at the table's mean.
+    sample_weight : array (m,), optional
+    variance : array (d,)
+        Of the table's features; zero where constant.
+    k : int
+    covariance_types : sequence of {"full", "tied", "diag", "spherical"}
+    mode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
+        Seeds by greedy k-means++, each row to its nearest; the same, of rows that are a completed sample; the same
+        after Lloyd steps; k rows as means under the table's variances; random responsibilities.
+    rng : numpy Generator
+
+    Returns
+    -------
+    list of MixtureParameters
+        Of each structure, about the same responsibilities.
+
+    Raises
+    ------
+    ParameterError
+        Where the mode is unknown.
+    DataError
+        Where fewer distinct rows of positive weight than k can be found.
+    """
+    if mode not in START_MODES:
+        raise ParameterError(f"initMode={mode!r}; use one of {', '.join(START_MODES)}")
+    weight = np.ones(rows.shape[1]) if sample_weight is None else sample_weight
+    if not weight.sum() > 0:
+        raise DataError(f"the {rows.shape[1]} rows that starts are drawn from have no weight; give more rows a weight")
+    scaled = rows / np.where(variance > 0, np.sqrt(variance), 1.0)[:, None]
+    cells = START_MODES[mode](scaled, weight, k, rng)
+    if mode == "random_from_data":
+        means = np.concatenate([rows[:, own] for own, _ in cells], axis=1).T
+        return [under_table_variance(means, variance, kind) for kind in covariance_types]
+    return _from_cells(rows, weight, cells, variance, covariance_types)
+
+
+def _seeds_by_distance(extended: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+    """Greedy k-means++ (Arthur & Vassilvitskii 2007): k of the rows, as an array (d, k)."""
+    rows = extended[:-2]
+    trials = 2 + int(np.log(k))
+    seeds = np.empty((rows.shape[0], k))
+    seeds[:, 0] = rows[:, rng.choice(rows.shape[1], p=weight / weight.sum())]
+    nearest = _square_distance(extended, seeds[:, :1])[0]
+    for j in range(1, k):
+        potential = np.cumsum(weight * nearest)
+        if not potential[-1] > 0:
+            raise DataError(f"k={k} but the rows that starts are drawn from have {j} distinct values; lower k")
+        # As rng.choice draws, which also checks its chances, four times as long.
+        drawn = potential[:-1].searchsorted(rng.random(trials) * potential[-1], side="right")
+        distances = np.minimum(nearest, _square_distance(extended, rows[:, drawn]))
+        choice = int(np.argmin(distances @ weight))
+        seeds[:, j], nearest = rows[:, drawn[choice]], distances[choice]
+    return seeds
+
+
+def _square_lengths(columns: Array) -> Array:
+    return np.asarray(np.einsum("ij,ij->j", columns, columns))
+
+
+def _with_lengths(rows: Array) -> Array:
+    """Rows (d, m) with their squared lengths and ones below, (d + 2, m)."""
+    return np.concatenate([rows, _square_lengths(rows)[None], np.ones((1, rows.shape[1]))])
+
+
+def _square_distance(extended: Array, seeds: Array) -> Array:
+    """Squared distances (k, m) between seeds (d, k) and rows with their lengths, (d + 2, m).
+
+    From one product, and where that would cancel from the difference itself: exact zeros where they coincide.
+    """
+    rows, lengths = extended[:-2], extended[-2]
+    own = _square_lengths(seeds)
+    distances = np.concatenate([-2.0 * seeds, np.ones((1, len(own))), own[None]]).T @ extended
+    longest = lengths.max(initial=0.0)
+    for j, seed in enumerate(seeds.T):
+        near = np.flatnonzero(distances[j] <= _CANCELLED * (longest + own[j]))
+        near = near[distances[j, near] <= _CANCELLED * (lengths[near] + own[j])]
+        distances[j, near] = _square_lengths(rows[:, near] - seed[:, None])
+    return distances
+
+
+def _nearest(extended: Array, seeds: Array) -> NDArray[np.intp]:
+    return np.asarray(_square_distance(extended, seeds).argmin(axis=0))
+
+
+def _cells(labels: NDArray[np.intp], k: int) -> Cells:
+    """Each row whole to the component of its label."""
+    order = np.argsort(labels.astype(np.min_scalar_type(k)), kind="stable")  # of few bits: numpy sorts by digits
+    ends = np.cumsum([0, *np.bincount(labels, minlength=k)]).tolist()
+    return [(order[start:end], np.ones(end - start)) for start, end in pairwise(ends)]
+
+
+def _by_seeds(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    extended = _with_lengths(rows)
+    return _cells(_nearest(extended, _seeds_by_distance(extended, weight, k, rng)), k)
+
+
+def _by_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    extended = _with_lengths(rows)
+    seeds = _seeds_by_distance(extended, weight, k, rng)
+    labels = _nearest(extended, seeds)
+    for _ in range(_LLOYD_STEPS):
+        sizes = np.bincount(labels, weight, k)
+        sums = np.stack([np.bincount(labels, row * weight, k) for row in rows])
+        moved = np.where(sizes > 0, sums / np.maximum(sizes, np.finfo(float).tiny), seeds)
+        if np.array_equal(moved, seeds):
+            break
+        seeds, labels = moved, _nearest(extended, moved)
+    return _cells(labels, k)
+
+
+def _by_rows(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    """Picks of k distinct rows."""
+    candidates = np.flatnonzero(weight > 0)
+    shuffled = rng.choice(candidates, len(candidates), replace=False, p=weight[candidates] / weight[candidates].sum())
+    picked: dict[bytes, int] = {}
+    for i in shuffled:
+        picked.setdefault((rows[:, i] + 0.0).tobytes(), i)  # + 0.0 makes -0.0 and 0.0 one value
+        if len(picked) == k:
+            return [(np.array([one]), np.ones(1)) for one in picked.values()]
+    raise DataError(f"k={k} but the rows that starts are drawn from have {len(picked)} distinct values; lower k")
+
+
+def _at_random(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    drawn = rng.random((k, rows.shape[1]))
+    drawn /= drawn.sum(axis=0)
+    return [(np.arange(rows.shape[1]), shares) for shares in drawn]
+
+
+# The mode whose rows are a completed sample.
+OVERSAMPLED = "k-means||"
+
+START_MODES: dict[str, Callable[[Array, Array, int, np.random.Generator], Cells]] = {
+    "k-means++": _by_seeds,
+    OVERSAMPLED: _by_seeds,
+    "kmeans": _by_lloyd,
+    "random_from_data": _by_rows,
+    "random": _at_random,
+}
+
+
+def _from_cells(
+    rows: Array, weight: Array, cells: Cells, variance: Array, covariance_types: Sequence[str]
+) -> list[MixtureParameters]:
+    """One M step of each structure from given responsibilities, with a floor that lets a single row be a cluster."""
+    k, d = len(cells), len(rows)
+    present = [(own[weight[own] > 0], responsibilities[weight[own] > 0]) for own, responsibilities in cells]
+    shares = [responsibilities * weight[own] for own, responsibilities in present]
+    resp_sum = np.array([share.sum() for share in shares])
+    means, squares, crossed = np.zeros((k, d)), np.zeros((k, d)), np.zeros((k, d, d))
+    crosses = not all(structure(kind).axis_aligned for kind in covariance_types)
+    for j, ((own, _), share) in enumerate(zip(present, shares, strict=True)):
+        if resp_sum[j] > 0:
+            centred = rows[:, own]
+            means[j] = centred @ share / resp_sum[j]
+            centred -= means[j][:, None]
+            squares[j] = centred**2 @ share
+            if crosses:
+                crossed[j] = (centred * share) @ centred.T
+    starts = []
+    for kind in covariance_types:
+        fallback = under_table_variance(means, variance, kind)
+        statistics = SufficientStatistics(
+            covariance_type=kind,
+            reference=means,
+            rows=float(rows.shape[1]),
+            weight_sum=float(weight.sum()),
+            log_likelihood=float("nan"),
+            resp_sum=resp_sum,
+            first=np.zeros((k, d)),
+            second=fallback.structure.project(squares if fallback.structure.axis_aligned else crossed),
+        )
+        starts.append(maximize(statistics, fallback, _START_FLOOR * _positive(variance)))
+    return starts
+
+
+def under_table_variance(
+    means: Array, variance: Array, covariance_type: str, weights: Array | None = None
+) -> MixtureParameters:
+    """Given means (k, d), weights or equal ones, and the table's own variances as every component's covariance."""
+    k, d = means.shape
+    spread = _positive(variance)
+    shapes = {
+        "full": np.broadcast_to(np.diag(spread), (k, d, d)),
+        "tied": np.diag(spread),
+        "diag": np.broadcast_to(spread, (k, d)),
+        "spherical": np.full(k, spread.mean()),
+    }
+    weights = np.full(k, 1.0 / k) if weights is None else weights
+    return MixtureParameters(weights, means, shapes[covariance_type], covariance_type)
+
+
+def _positive(variance: Array) -> Array:
+    return np.where(variance > 0, variance, 1.0)

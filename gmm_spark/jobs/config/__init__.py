@@ -1,0 +1,1 @@
+"""A job's configuration: sections, fields, command line, secrets."""

@@ -1,0 +1,1 @@
+"""Files, tables and parameter files in and out of a job."""

@@ -1,0 +1,1 @@
+"""The frame that every job runs in: session, progress, report, exit code."""

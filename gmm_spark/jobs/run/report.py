@@ -1,0 +1,117 @@
+"""The run report: what was read, what was done with it, how long it took, and with which versions."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmm_spark.jobs.config.sections import JobConfiguration
+from gmm_spark.jobs.io.files import files_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from gmm_spark import GaussianMixtureModel
+
+# Shares of the training rows below which a report tells the log-density.
+QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
+PACKAGES = ("gmm-spark", "pyspark", "numpy", "scipy", "pyarrow", "pandas")
+
+
+class RunReport:
+    """Facts about a run, gathered while it goes and written as JSON at its end.
+
+    Parameters
+    ----------
+    configuration : JobConfiguration
+        Written out whole, its secret values as asterisks.
+    """
+
+    def __init__(self, configuration: JobConfiguration) -> None:
+        self._begin = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+        self._facts: dict[str, Any] = {
+            "job": configuration.job,
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "configuration": configuration.model_dump(mode="json"),
+        }
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Record the wall time of a step."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[step] = time.perf_counter() - begin
+
+    def add(self, section: str, **facts: Any) -> None:
+        """Add facts to a section: numbers, text, arrays, lists and dicts of these."""
+        self._facts.setdefault(section, {}).update(facts)
+
+    def add_fit(self, model: GaussianMixtureModel) -> None:
+        """Add what was read and what came of it."""
+        summary = model.summary
+        skipped = sum(summary.skipped.values())
+        held_out = summary.selection.heldOutRows if summary.selection else 0
+        read = summary.numRows + skipped + held_out
+        self.add("rows", read=read, used=summary.numRows, skipped=summary.skipped)
+        self.add(
+            "fit",
+            converged=summary.converged,
+            iterations=summary.numIter,
+            log_likelihood=summary.logLikelihood,
+            lower_bound=summary.lowerBound,
+            aic=summary.aic,
+            bic=summary.bic,
+            degenerate_components=summary.degenerateComponents,
+            history=[asdict(one) for one in summary.history],
+            log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES},
+        )
+        self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
+
+    def to_json(self) -> str:
+        """Return the report; what JSON cannot say (NaN, infinity) is null."""
+        seconds = {**self._seconds, "total": time.perf_counter() - self._begin}
+        facts = {**self._facts, "seconds": seconds, "versions": versions()}
+        return json.dumps(_plain(facts), indent=2, allow_nan=False) + "\n"
+
+    def write(self, spark: SparkSession, path: str | None) -> None:
+        """Write the report, if a path was given for it."""
+        if path is not None:
+            files_of(spark).write_text(path, self.to_json())
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of all that has a part in the numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # shipped as a zip, without metadata
+            found[package] = "unknown"
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

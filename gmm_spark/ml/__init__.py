@@ -1,0 +1,1 @@
+"""What users of pyspark.ml hold: estimators, models, summaries."""

@@ -1,0 +1,1 @@
+"""A Spark table packed into blocks, and passes over them."""

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gmm_spark.core.em import ascent
+from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.em.loop import fit
+from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.mixture.criteria import bic
+from gmm_spark.core.mixture.parameters import count_parameters
+from gmm_spark.core.search import grid as sweep_module
+from gmm_spark.core.search.grid import sweep
+from gmm_spark.core.search.single import search
+from gmm_spark.core.settings import Settings
+from gmm_spark.core.table import ArrayTable
+from gmm_spark.errors import DataError, DegenerateComponentError, ParameterError
+from tests.examples import COVARIANCE_TYPES, CountingTable, blobs, draw_rows, random_mixture, repeated_value
+
+
+def run(table, members, callback=None, drawn=None, sample=None):
+    def draw(n, seed):
+        if drawn is not None:
+            drawn.append(seed)
+        return sample or (table.rows, table.sample_weight)
+
+    return sweep(table, draw, [settings_of(member) for member in members], callback)
+
+
+def settings_of(member) -> Settings:
+    """Plain EM unless asked otherwise: extrapolated steps would multiply the rounding by which shared passes differ."""
+    return Settings(**{"accelerate": False, "n_init": 1, **member})
+
+
+def assert_same_fit(found: EMResult, expected: EMResult) -> None:
+    """Equal up to the rounding of products of other shapes."""
+    assert len(found.history) == len(expected.history)
+    assert found.converged == expected.converged
+    assert found.lower_bound == pytest.approx(expected.lower_bound, rel=1e-11)
+    for name in ("weights", "means", "covariances"):
+        a, b = getattr(found.parameters, name), getattr(expected.parameters, name)
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+GRID = [{"k": k, "covariance_type": kind} for kind in COVARIANCE_TYPES for k in (1, 2, 3, 4)]
+
+
+def test_bic_of_a_sweep_finds_the_k_and_the_structure_that_made_the_rows(covariance_type, rng):
+    truth = random_mixture(covariance_type, 3, 3, rng, spread=6.0)
+    table = ArrayTable(draw_rows(truth, 3000, rng)[0])
+    found = run(table, [{**member, "n_init": 5, "tol": 1e-5} for member in GRID])
+    evaluations = table.evaluate_all([result.parameters for result in found])
+    scores = [
+        bic(one.log_likelihood, result.parameters.n_parameters, one.weight_sum)
+        for one, result in zip(evaluations, found, strict=True)
+    ]
+    assert GRID[int(np.argmin(scores))] == {"k": 3, "covariance_type": covariance_type}
+
+
+def test_members_end_where_they_would_end_alone():
+    table = ArrayTable(blobs(m=600))
+    members = [{**member, "max_iter": 30} for member in GRID]
+    for member, found in zip(members, run(table, members), strict=True):
+        assert_same_fit(found, search(table, (table.rows, None), settings_of(member)))
+
+
+def test_a_member_is_run_by_its_own_rules_and_from_its_own_seed():
+    table = ArrayTable(blobs(m=600))
+    members = [
+        {"k": 3, "max_iter": 4, "tol": 0.0},
+        {"k": 3, "max_iter": 200, "tol": 0.05},
+        {"k": 3, "max_iter": 200, "tol": 1e-6, "reg_covar": 0.05},
+        {"k": 3, "max_iter": 6, "tol": 0.0, "seed": 9, "init_mode": "random"},
+    ]
+    drawn: list[int] = []
+    found = run(table, members, drawn=drawn)
+    assert drawn == [0, 9]
+    assert [len(one.history) for one in found][::3] == [4, 6]
+    for member, one in zip(members, found, strict=True):
+        assert_same_fit(one, search(table, (table.rows, None), settings_of(member)))
+
+
+def test_all_members_share_the_tables_passes_and_leave_when_they_have_converged():
+    table = CountingTable(blobs(m=600))
+    heard = []
+    members = [{**member, "max_iter": 12, "n_init": 3} for member in GRID]
+    few = np.ascontiguousarray(table.rows[:, :60]), None  # from the whole table they would all be near their ends
+    found = run(table, members, callback=heard.append, sample=few)
+    lengths = [len(one.history) for one in found]
+    assert table.candidates == [sum(length >= i for length in lengths) for i in range(1, max(lengths) + 1)]
+    assert table.candidates[0] == len(members)
+    assert table.candidates[-1] < len(members)
+    assert len(set(lengths)) > 2
+    assert [record.iteration for record in heard] == list(range(1, max(lengths) + 1))
+
+
+def test_a_member_that_cannot_be_drawn_or_collapses_does_not_end_the_sweep():
+    distinct = ArrayTable(np.tile(np.array([[0.0, 1.0, 5.0], [0.0, 2.0, 7.0]]), 10))
+    few, many = run(distinct, [{"k": 2}, {"k": 4}])
+    assert isinstance(few, EMResult)
+    assert isinstance(many, DataError)
+    assert "k=4" in str(many)
+
+    rows = blobs()
+    rows[1] = 0.1  # which one variance for all features bears
+    kinds = ("spherical", "diag")
+    sound, collapsed = run(ArrayTable(rows), [{"k": 2, "reg_covar": 0.0, "covariance_type": kind} for kind in kinds])
+    assert isinstance(sound, EMResult)
+    assert isinstance(collapsed, DegenerateComponentError)
+    assert "collapsed" in str(collapsed)
+
+
+def test_where_no_member_can_be_drawn_the_table_is_not_read():
+    table = CountingTable(np.full((2, 20), 3.5))
+    outcomes = run(table, [{"k": 2}, {"k": 3, "covariance_type": "tied"}])
+    assert all(isinstance(one, (DataError, DegenerateComponentError)) for one in outcomes)
+    assert table.candidates == []
+
+
+def test_em_says_which_starts_degenerated():
+    table = ArrayTable(repeated_value())
+    sound = random_mixture("diag", 2, 1, np.random.default_rng(1)).shifted(-table.moments.mean)
+    point = sound.shifted(4.2 - table.moments.mean - sound.means[0])
+    narrow = type(point)(point.weights, point.means, np.array([[1e-12], [1.0]]), "diag")
+    dropped: dict[int, DegenerateComponentError] = {}
+    results = fit(table, [sound, narrow, sound], max_iter=[3, 50, 5], tol=0.0, dropped=dropped)
+    assert [len(result.history) for result in results] == [3, 5]
+    assert list(dropped) == [1]
+
+
+@pytest.mark.parametrize("max_iter", [0, [3, 0]])
+def test_every_start_needs_a_pass(max_iter):
+    table = ArrayTable(blobs())
+    starts = [random_mixture("full", 2, 3, np.random.default_rng(1))] * 2
+    with pytest.raises(ParameterError, match="maxIter"):
+        fit(table, starts, max_iter=max_iter, tol=0.0)
+
+
+def test_a_member_may_be_accelerated_beside_one_that_is_not():
+    table = CountingTable(blobs(m=600))
+    plain, fast = run(table, [{"k": 3, "max_iter": 30, "tol": 0.0, "accelerate": on} for on in (False, True)])
+    assert {record.step for record in plain.history} == {"plain"}
+    assert "extrapolated" in {record.step for record in fast.history}
+    assert table.candidates[:3] == [2, 2, 2]  # what was looked ahead to is tried alone
+
+
+def test_members_look_ahead_on_a_part_of_the_sample_that_is_large_enough_for_them(monkeypatch):
+    rows = blobs()
+    trials = []
+    looked = ascent.look_ahead
+
+    def watched(trial, *arguments):
+        trials.append(trial)
+        return looked(trial, *arguments)
+
+    monkeypatch.setattr(ascent, "look_ahead", watched)
+    monkeypatch.setattr(sweep_module, "_AHEAD_ROWS", 50)
+    monkeypatch.setattr(sweep_module, "_AHEAD_ROWS_A_PARAMETER", 3)
+    members = [{"k": k, "covariance_type": "full", "accelerate": True, "tol": 1e-9} for k in (2, 3)]
+    run(ArrayTable(rows), members, sample=(rows[:, 100:].copy(), None))
+    assert {trial.rows.shape[1] for trial in trials} == {3 * count_parameters("full", 3, len(rows))}
+    np.testing.assert_array_equal(trials[0].moments.mean, Moments.of(rows).mean)
+    trials.clear()
+    run(
+        ArrayTable(rows),
+        [{**member, "init_mode": "k-means||"} for member in members],
+        sample=(rows[:, 100:].copy(), None),
+    )
+    assert min(trial.rows.shape[1] for trial in trials) >= 300  # all of it, and rows of the table's

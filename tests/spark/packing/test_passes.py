@@ -1,0 +1,161 @@
+"""One pass over packed blocks: what it adds up, in which order, and what it refuses to bring to the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from gmm_spark import MixtureParameters
+from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.table import ArrayTable
+from gmm_spark.errors import ResourceError
+from gmm_spark.spark.packing import passes
+from gmm_spark.spark.packing.table import PackedTable
+from tests.oracles import sklearn_mixture
+from tests.tables import array_table, found_features, rough_start, three_blobs
+
+ROWS = three_blobs(500)
+WEIGHT = 0.5 + np.arange(len(ROWS)) % 4
+SUMS = ("rows", "weight_sum", "log_likelihood", "resp_sum", "first", "second")
+
+
+@pytest.fixture(scope="module")
+def packed(spark: SparkSession) -> Iterator[PackedTable]:
+    table = array_table(spark, ROWS, partitions=5, weight=WEIGHT)
+    with PackedTable(table, found_features(table, weight_col="w")) as blocks:
+        yield blocks
+
+
+@pytest.fixture(scope="module")
+def candidates(packed: PackedTable) -> list[MixtureParameters]:
+    """Of every structure, in centred coordinates."""
+    kinds = ("full", "tied", "diag", "spherical", "full")
+    ks = (3, 2, 4, 1, 2)
+    return [rough_start(ROWS, k, kind).shifted(-packed.moments.mean) for k, kind in zip(ks, kinds, strict=True)]
+
+
+def assert_same_sums(ours: SufficientStatistics, theirs: SufficientStatistics, rtol: float) -> None:
+    """Equal up to ``rtol`` of what was added up: sums about a mean may cancel to nothing."""
+    np.testing.assert_array_equal(ours.reference, theirs.reference)
+    added_up = ours.weight_sum * ROWS.std()
+    for name in SUMS:
+        a, b = getattr(ours, name), getattr(theirs, name)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * added_up, err_msg=name)
+
+
+def test_packing_takes_the_tables_moments(packed: PackedTable) -> None:
+    mean = np.average(ROWS, axis=0, weights=WEIGHT)
+    assert packed.rows == packed.moments.rows == len(ROWS)
+    assert packed.moments.weight_sum == WEIGHT.sum()
+    np.testing.assert_allclose(packed.moments.mean, mean, rtol=1e-14)
+    np.testing.assert_allclose(
+        packed.moments.variance, np.average((ROWS - mean) ** 2, axis=0, weights=WEIGHT), rtol=1e-13
+    )
+    np.testing.assert_array_equal(packed.moments.constant, np.zeros(ROWS.shape[1], bool))
+
+
+def test_one_pass_gives_every_candidate_the_sums_of_the_same_rows_in_memory(
+    packed: PackedTable, candidates: list[MixtureParameters]
+) -> None:
+    in_memory = ArrayTable(np.ascontiguousarray(ROWS.T), WEIGHT)
+    expected = in_memory.expect([c.shifted(packed.moments.mean - in_memory.moments.mean) for c in candidates])
+    for ours, theirs in zip(packed.expect(candidates), expected, strict=True):
+        assert_same_sums(ours, theirs, 1e-11)
+
+
+def test_a_pass_agrees_with_responsibilities_of_scikit_learn(
+    packed: PackedTable, candidates: list[MixtureParameters]
+) -> None:
+    for candidate, found in zip(candidates, packed.expect(candidates), strict=True):
+        oracle = sklearn_mixture(candidate.shifted(packed.moments.mean))
+        resp = oracle.predict_proba(ROWS) * WEIGHT[:, None]
+        np.testing.assert_allclose(found.resp_sum, resp.sum(axis=0), rtol=1e-10)
+        assert found.log_likelihood == pytest.approx(oracle.score_samples(ROWS) @ WEIGHT, rel=1e-10)
+        first = resp.T @ (ROWS - packed.moments.mean) - resp.sum(axis=0)[:, None] * found.reference
+        np.testing.assert_allclose(found.first, first, rtol=1e-9, atol=1e-8)
+
+
+def test_an_evaluation_agrees_with_scikit_learn(packed: PackedTable, candidates: list[MixtureParameters]) -> None:
+    for candidate in candidates:
+        oracle = sklearn_mixture(candidate.shifted(packed.moments.mean))
+        resp = oracle.predict_proba(ROWS)
+        entropy = -np.where(resp > 0, resp * np.log(np.maximum(resp, 1e-300)), 0.0).sum(axis=1) @ WEIGHT
+        found = packed.evaluate(candidate)
+        assert (found.rows, found.weight_sum) == (len(ROWS), WEIGHT.sum())
+        assert found.log_likelihood == pytest.approx(oracle.score_samples(ROWS) @ WEIGHT, rel=1e-11)
+        assert found.entropy == pytest.approx(entropy, rel=1e-8, abs=1e-9)
+        sizes = np.bincount(oracle.predict(ROWS), minlength=candidate.n_components)
+        np.testing.assert_array_equal(found.cluster_sizes, sizes)
+
+
+def test_the_same_pass_twice_gives_the_same_bits(packed: PackedTable, candidates: list[MixtureParameters]) -> None:
+    for ours, theirs in zip(packed.expect(candidates), packed.expect(candidates), strict=True):
+        for name in SUMS:
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+@pytest.mark.parametrize("slice_length", [1, 7, 10_000])
+def test_sums_added_by_slices_have_the_bits_of_sums_added_on_the_driver(
+    packed: PackedTable, candidates: list[MixtureParameters], monkeypatch: pytest.MonkeyPatch, slice_length: int
+) -> None:
+    candidates = candidates[:2]
+    on_driver = packed.expect(candidates)
+    added: list[object] = []
+    add_slices = passes.add_slices
+    monkeypatch.setattr(passes, "DRIVER_SUM_BYTES", 0)
+    monkeypatch.setattr(passes, "SLICE_LENGTH", slice_length)
+    repartition = type(packed._source(1).numbers).repartition
+
+    def noticed(self: object, *how: object) -> object:
+        added.append(how)
+        return repartition(self, *how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(packed._source(1).numbers), "repartition", noticed)
+    by_slice = packed.expect(candidates)
+    assert added, "the sliced path was not taken"
+    assert passes.add_slices is add_slices
+    for ours, theirs in zip(by_slice, on_driver, strict=True):
+        for name in SUMS:
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+
+
+def test_a_lost_file_is_noticed_where_sums_are_added_by_slices(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, block_files: Callable[[], list[Path]]
+) -> None:
+    table = array_table(spark, ROWS, partitions=3)
+    before = set(block_files())
+    with PackedTable(table, found_features(table)) as blocks:
+        start = rough_start(ROWS).shifted(-blocks.moments.mean)
+        (expected,) = blocks.expect([start])
+        for file in sorted(set(block_files()) - before)[:2]:
+            file.unlink()
+        monkeypatch.setattr(passes, "DRIVER_SUM_BYTES", 0)
+        monkeypatch.setattr(passes, "SLICE_LENGTH", 5)
+        (found,) = blocks.expect([start])
+    assert_same_sums(found, expected, 0.0)
+
+
+def test_sums_that_no_driver_could_hold_are_refused_before_the_pass(
+    packed: PackedTable, candidates: list[MixtureParameters], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "MAX_VECTOR_BYTES", 500)
+    touched: list[str] = []
+    monkeypatch.setattr(type(packed._source(1)), "mapInArrow", lambda *_: touched.append("a job"))
+    with pytest.raises(ResourceError, match=r"[\d,]+ bytes of sums .*limit 500.*lower k.*diag or tied"):
+        packed.expect(candidates)
+    assert not touched
+
+
+def test_moments_of_parts_are_the_moments_of_the_whole() -> None:
+    whole = Moments.of(ROWS.T, WEIGHT)
+    parts = sum((Moments.of(ROWS[i::7].T, WEIGHT[i::7]) for i in range(7)), Moments.zero(3))
+    counts_means_and_scatter = slice(2 + 2 * 3)
+    np.testing.assert_allclose(
+        parts.vector()[counts_means_and_scatter], whole.vector()[counts_means_and_scatter], rtol=1e-12
+    )
+    np.testing.assert_array_equal(parts.constant, whole.constant)

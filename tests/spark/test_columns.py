@@ -1,0 +1,310 @@
+"""Columns to floats: every form a table's features may come in gives the same rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.spark.columns import (
+    BAD_WEIGHT,
+    INFINITE,
+    NEGATIVE_WEIGHT,
+    NOT_A_NUMBER,
+    NULL,
+    WIDTH,
+    Features,
+    resolve_features,
+)
+from tests.tables import Rows, in_order, read_back, three_blobs
+
+ROWS = np.round(three_blobs(60) * 8) / 8  # exact in float32 and in decimal(18, 3)
+ROWS[np.abs(ROWS - 20) < 0.5] = 0.0  # something for sparse vectors to leave out
+Form = Callable[[SparkSession], DataFrame]
+
+
+def dense(row: Rows) -> Vectors:
+    return Vectors.dense(row.tolist())
+
+
+def sparse(row: Rows) -> Vectors:
+    at = np.flatnonzero(row)
+    return Vectors.sparse(len(row), at.tolist(), row[at].tolist())
+
+
+FORMS: dict[str, Form] = {
+    "dense vectors": lambda s: s.createDataFrame([(dense(r),) for r in ROWS], ["features"]),
+    "sparse vectors": lambda s: s.createDataFrame([(sparse(r),) for r in ROWS], ["features"]),
+    "dense and sparse vectors": lambda s: s.createDataFrame(
+        [((dense, sparse)[i % 2](r),) for i, r in enumerate(ROWS)], ["features"]
+    ),
+    "array<double>": lambda s: s.createDataFrame(pa.table({"features": pa.array(list(ROWS))})),
+    "array<float>": lambda s: s.createDataFrame(
+        pa.table({"features": pa.array(list(ROWS.astype(np.float32)), pa.list_(pa.float32()))})
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_every_form_of_one_column_gives_the_same_rows(spark: SparkSession, form: str, partitions: int) -> None:
+    rows, weight, bad = read_back(FORMS[form](spark).repartition(partitions))
+    np.testing.assert_array_equal(in_order(rows), in_order(ROWS))
+    assert weight is None
+    assert not bad
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_many_small_arrow_batches_give_the_same_rows(spark: SparkSession, form: str, small_batches: int) -> None:
+    rows, _, bad = read_back(FORMS[form](spark).coalesce(1))
+    np.testing.assert_array_equal(rows, ROWS)
+    assert not bad
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_null_rows_are_counted_and_the_others_are_untouched(spark: SparkSession, form: str, small_batches: int) -> None:
+    whole = FORMS[form](spark).coalesce(1)
+    numbered = whole.withColumn("n", F.monotonically_increasing_id())
+    holed = numbered.select(F.when(F.col("n") % 4 != 1, F.col("features")).alias("features"))
+    rows, _, bad = read_back(holed, strict=False)
+    np.testing.assert_array_equal(rows, ROWS[np.arange(60) % 4 != 1])
+    assert bad == {NULL: 15}
+
+
+@pytest.mark.parametrize(
+    "kind", ["byte", "short", "int", "long", "float", "double", "decimal(5,0)", "decimal(18,3)", "decimal(38,10)"]
+)
+def test_numeric_columns_of_every_type_are_read(spark: SparkSession, kind: str) -> None:
+    table = spark.range(0, 40, 1, 3).select(
+        (F.col("id") - 20).cast(kind).alias("x"), (F.col("id") % 7).cast(kind).alias("y")
+    )
+    rows, _, _ = read_back(table, input_cols=["x", "y"])
+    ids = np.arange(40)
+    np.testing.assert_array_equal(in_order(rows), in_order(np.column_stack([ids - 20, ids % 7]).astype(float)))
+
+
+def test_columns_of_different_types_are_read_together_at_full_precision(spark: SparkSession) -> None:
+    table = spark.sql(
+        "select cast(id as byte) b, cast(id as short) s, cast(id as int) i, id + 9007199254740000 l, "
+        "cast(id / 10 as float) f, id / 10 d, cast(id / 8 as decimal(10,3)) c from range(5)"
+    )
+    rows, _, _ = read_back(table, input_cols=["b", "s", "i", "l", "f", "d", "c"])
+    ids = np.arange(5.0)
+    tenths = ids / 10
+    expected = [ids, ids, ids, ids + 9007199254740000, tenths.astype(np.float32).astype(float), tenths, ids / 8]
+    np.testing.assert_array_equal(in_order(rows), np.column_stack(expected))
+
+
+ODD_NAMES = ["a.b", "c`d", "with space", "UPPER", "ünï", "sélect *", "1st"]
+
+
+def test_odd_column_names_are_read(spark: SparkSession) -> None:
+    values = np.arange(4.0 * len(ODD_NAMES)).reshape(4, -1)
+    table = spark.createDataFrame(values.tolist(), ODD_NAMES)
+    rows, _, _ = read_back(table, input_cols=ODD_NAMES)
+    np.testing.assert_array_equal(in_order(rows), values)
+
+
+def test_a_dotted_name_is_a_column_and_not_a_field(spark: SparkSession) -> None:
+    table = spark.range(3).select(
+        F.struct((F.col("id") * 100).alias("b")).alias("a"), F.col("id").cast("double").alias("a.b")
+    )
+    rows, _, _ = read_back(table, input_cols=["a.b"])
+    np.testing.assert_array_equal(np.sort(rows[:, 0]), [0, 1, 2])
+
+
+def test_names_are_found_without_regard_to_case_as_spark_does(spark: SparkSession) -> None:
+    table = spark.range(3).select(F.col("id").alias("Distance"))
+    rows, _, _ = read_back(table, input_cols=["distance"])
+    np.testing.assert_array_equal(np.sort(rows[:, 0]), [0, 1, 2])
+
+
+@pytest.mark.parametrize("kind", ["int", "long", "float", "decimal(10,2)", "double"])
+def test_weights_of_any_numeric_type_stay_with_their_rows(spark: SparkSession, kind: str) -> None:
+    table = spark.range(0, 30, 1, 3).select(
+        F.array(F.col("id").cast("double")).alias("features"), (F.col("id") % 5).cast(kind).alias("w")
+    )
+    rows, weight, _ = read_back(table, weight_col="w")
+    assert weight is not None
+    np.testing.assert_array_equal(weight, rows[:, 0] % 5)
+    np.testing.assert_array_equal(np.sort(rows[:, 0]), [i for i in range(30) if i % 5])  # without weight, none
+
+
+def test_rows_beyond_one_block_keep_their_order_and_weights(spark: SparkSession) -> None:
+    n = 150_000  # a block holds 65,536 rows at most
+    table = spark.range(0, n, 1, 1).select(
+        F.col("id").cast("double").alias("x"), (F.col("id") * 3).alias("y"), (F.col("id") % 11 + 1).alias("w")
+    )
+    rows, weight, _ = read_back(table, input_cols=["x", "y"], weight_col="w")
+    ids = np.arange(n)
+    np.testing.assert_array_equal(rows, np.column_stack([ids, ids * 3]).astype(float))
+    np.testing.assert_array_equal(weight, ids % 11 + 1)
+
+
+# Decoding alone, without Spark: Arrow arrays as they may come.
+
+
+def test_a_slice_of_a_list_array_decodes_to_its_own_rows() -> None:
+    whole = pa.array(ROWS.tolist())
+    decoded = Features(("x",), "array", 3, False).decode([whole.slice(10, 20)])
+    np.testing.assert_array_equal(decoded.rows.T, ROWS[10:30])
+    assert decoded.good is None
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_numeric_columns_in_one_array_decode_in_their_own_precision(single: bool) -> None:
+    rows = [[1.0, 0.5, 7.0], [None, 1.5, 7.0], [3.0, None, 7.0], [4.0, np.nan, 7.0], [5.0, 4.5, np.inf]]
+    kind = pa.list_(pa.float32() if single else pa.float64())
+    features = Features(("x", "y", "z"), "scalars", 3, single)
+    decoded = features.decode([pa.array(rows, kind, from_pandas=False)])
+    assert decoded.rows.dtype == features.dtype
+    assert decoded.bad == {"null feature": 2, "NaN feature": 1, "infinite feature": 1}
+    np.testing.assert_array_equal(decoded.good, [True, False, False, False, False])
+    np.testing.assert_array_equal(decoded.usable()[0], [[1.0], [0.5], [7.0]])
+
+
+def test_a_slice_with_nulls_decodes_to_its_own_rows() -> None:
+    lists = ROWS.tolist()
+    lists[12], lists[15] = None, [1.0, None, 2.0]
+    decoded = Features(("x",), "array", 3, False).decode([pa.array(lists).slice(10, 20)])
+    np.testing.assert_array_equal(decoded.usable()[0].T, np.delete(ROWS[10:30], [2, 5], axis=0))
+    assert decoded.bad == {NULL: 2}
+
+
+def vector_array(vectors: list[object]) -> pa.StructArray:
+    """Vectors as Spark hands them to Arrow: struct of type, size, indices, values."""
+    kind = pa.struct(
+        [
+            ("type", pa.int8()),
+            ("size", pa.int32()),
+            ("indices", pa.list_(pa.int32())),
+            ("values", pa.list_(pa.float64())),
+        ]
+    )
+    return pa.array(vectors, kind)
+
+
+def test_a_slice_of_mixed_vectors_decodes_to_its_own_rows() -> None:
+    vectors: list[object] = []
+    for i, row in enumerate(ROWS):
+        at = np.flatnonzero(row)
+        if i % 5 == 4:
+            vectors.append(None)
+        elif i % 2:
+            vectors.append({"type": 0, "size": 3, "indices": at.tolist(), "values": row[at].tolist()})
+        else:
+            vectors.append({"type": 1, "size": None, "indices": None, "values": row.tolist()})
+    decoded = Features(("x",), "vector", 3, False).decode([vector_array(vectors).slice(11, 30)])
+    kept = [i for i in range(11, 41) if i % 5 != 4]
+    np.testing.assert_array_equal(decoded.usable()[0].T, ROWS[kept])
+    assert decoded.bad == {NULL: 6}
+
+
+def test_a_sparse_vector_with_as_many_values_as_the_width_but_another_size_is_of_wrong_width() -> None:
+    vectors = [
+        {"type": 0, "size": 9, "indices": [0, 4, 8], "values": [1.0, 2.0, 3.0]},
+        {"type": 0, "size": 3, "indices": [], "values": []},
+        {"type": 1, "size": None, "indices": None, "values": [1.0, 2.0]},
+        {"type": 1, "size": None, "indices": None, "values": [1.0, 2.0, 3.0]},
+    ]
+    decoded = Features(("x",), "vector", 3, False).decode([vector_array(vectors)])
+    np.testing.assert_array_equal(decoded.usable()[0].T, [[0, 0, 0], [1, 2, 3]])
+    assert decoded.bad == {WIDTH: 2}
+
+
+def test_an_empty_batch_decodes_to_no_rows() -> None:
+    for form, column in (
+        ("array", pa.array([], pa.list_(pa.float64()))),
+        ("vector", vector_array([])),
+        ("scalars", pa.array([], pa.list_(pa.float64()))),
+    ):
+        decoded = Features(("x",), form, 1, False, "w").decode([column, pa.array([], pa.float64())])  # type: ignore[arg-type]
+        assert decoded.rows.shape == (1, 0)
+        assert not decoded.bad
+
+
+def test_each_bad_row_counts_once_under_its_first_reason() -> None:
+    nan, inf = float("nan"), float("inf")
+    x = [None, nan, inf, nan, 1.0, 1.0, 1.0, 1.0, 1.0]
+    y = [nan, inf, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0]
+    w = pa.array([-1.0, 1.0, -1.0, 1.0, -1.0, None, nan, inf, 2.0])
+    decoded = Features(("x", "y"), "scalars", 2, False, "w").decode([pa.array(list(zip(x, y, strict=True))), w])
+    assert decoded.bad == Counter({NULL: 1, NOT_A_NUMBER: 2, INFINITE: 1, NEGATIVE_WEIGHT: 1, BAD_WEIGHT: 3})
+    rows, weight = decoded.usable()
+    np.testing.assert_array_equal(rows, [[1.0], [7.0]])
+    np.testing.assert_array_equal(weight, [2.0])
+
+
+def test_rows_without_weight_are_left_out_and_are_not_bad() -> None:
+    w = pa.array([1.0, 0.0, 3.0, -0.0, 0.0])
+    for x, kept in (([1.0, 1e300, 2.0, 3.0, 4.0], [1.0, 2.0]), ([1.0, 1e300, None, 3.0, 4.0], [1.0])):
+        decoded = Features(("x",), "scalars", 1, False, "w").decode([pa.array([[value] for value in x]), w])
+        assert sum(decoded.bad.values()) == (None in x)
+        rows, weight = decoded.usable()
+        np.testing.assert_array_equal(rows, [kept])
+        np.testing.assert_array_equal(weight, [1.0, 3.0][: len(kept)])
+
+
+def test_float_columns_stay_float32_and_doubles_do_not(spark: SparkSession) -> None:
+    table = spark.range(2).select(F.col("id").cast("float").alias("f"), F.col("id").cast("double").alias("d"))
+    only_float = resolve_features(table, "", ["f"], None, None)
+    both = resolve_features(table, "", ["f", "d"], None, None)
+    assert only_float is not None
+    assert both is not None
+    assert (only_float.dtype, both.dtype) == (np.float32, np.float64)
+
+
+# Names and types, checked on the driver before any job.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "told"),
+    [
+        ({"features_col": "nothing"}, DataError, ["featuresCol", "'nothing'", "'v'"]),
+        ({"features_col": "text"}, DataError, ["featuresCol='text'", "string", "Vector or array<double>", "inputCols"]),
+        ({"features_col": "texts"}, DataError, ["featuresCol='texts'", "array<string>", "Vector or array<double>"]),
+        ({"features_col": "x"}, DataError, ["featuresCol='x'", "double", "inputCols"]),
+        ({"input_cols": ["x", "nothing"]}, DataError, ["inputCols", "'nothing'"]),
+        ({"input_cols": ["x", "text"]}, DataError, ["inputCols", "'text'", "string", "cast"]),
+        ({"input_cols": ["x", "flag"]}, DataError, ["inputCols", "'flag'", "boolean"]),
+        ({"input_cols": ["x", "v"]}, DataError, ["inputCols", "'v'", "array<double>"]),
+        ({"input_cols": []}, ParameterError, ["inputCols", "at least one"]),
+        ({"input_cols": ["x", "x"]}, ParameterError, ["inputCols", "'x'", "twice"]),
+        ({"input_cols": ["x"], "weight_col": "nothing"}, DataError, ["weightCol", "'nothing'"]),
+        ({"input_cols": ["x"], "weight_col": "text"}, DataError, ["weightCol='text'", "string", "numeric"]),
+        ({"input_cols": ["x"], "width": 3}, DataError, ["inputCols", "1 columns", "3 features"]),
+    ],
+)
+def test_a_column_that_cannot_be_read_is_refused_by_name(
+    spark: SparkSession, arguments: dict[str, object], error: type[Exception], told: list[str]
+) -> None:
+    table = spark.sql("select array(1.0D) v, 'a' text, array('a') texts, 1.0D x, true flag")
+    given = {"features_col": "v", "input_cols": None, "weight_col": None, "width": None} | arguments
+    with pytest.raises(error) as raised:
+        resolve_features(table, **given)  # type: ignore[arg-type]
+    for words in told:
+        assert words in str(raised.value)
+
+
+def test_input_cols_that_differ_in_case_only_name_one_column_twice(spark: SparkSession) -> None:
+    with pytest.raises(ParameterError, match="twice"):
+        resolve_features(spark.sql("select 1.0D x, 2.0D y"), "", ["x", "X"], None, None)
+
+
+def test_features_are_named_for_messages(spark: SparkSession) -> None:
+    table = spark.sql("select array(1.0D, 2.0D) v, 1 a, 2 b")
+    vector, scalars = (
+        resolve_features(table, "v", None, None, None),
+        resolve_features(table, "", ["b", "a"], None, None),
+    )
+    assert vector is not None
+    assert scalars is not None
+    assert vector.names == ("v[0]", "v[1]")
+    assert scalars.names == ("b", "a")

@@ -1,0 +1,57 @@
+"""One BLAS thread a task: Spark runs a task on every core already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from gmm_spark.spark.columns import resolve_features
+from gmm_spark.spark.packing.passes import added_up
+from gmm_spark.spark.packing.table import PackedTable
+
+ALLOWED = 4
+
+
+class ThreadCount:
+    """Fold that forgets the rows and remembers how many threads BLAS had while they were given to it."""
+
+    def __init__(self, allowed: int | None) -> None:
+        from threadpoolctl import threadpool_limits
+
+        if allowed is not None:
+            threadpool_limits(allowed, "blas")  # as a worker would find it under spark.executorEnv.OMP_NUM_THREADS
+        self.most = 0
+
+    def add(self, rows: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        from threadpoolctl import threadpool_info
+
+        np.ones((300, 300)) @ np.ones((300, 300))
+        pools = [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+        self.most = max([self.most, *pools])
+
+    def vector(self) -> np.ndarray:
+        return np.array([1.0, self.most])
+
+    def clear(self) -> None:
+        self.most = 0
+
+
+@dataclass(frozen=True)
+class CountThreads:
+    allowed: int | None
+
+    def accumulator(self) -> ThreadCount:
+        return ThreadCount(self.allowed)
+
+
+@pytest.mark.parametrize("allowed", [None, ALLOWED])
+def test_a_pass_gives_blas_one_thread_whatever_the_worker_was_told(spark, allowed):
+    table = spark.range(0, 1000, 1, 3).selectExpr("cast(id as double) as x")
+    features = resolve_features(table, "", ["x"], None, None)
+    with PackedTable(table, features) as packed:
+        partitions = packed._numbers
+        tasks, threads = added_up(packed._source(1), CountThreads(allowed), 2, partitions)
+    assert tasks == 3
+    assert threads == 3  # one in each
