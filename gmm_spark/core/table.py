@@ -3,69 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
-from gmm_spark.core.kernels.accumulators import EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.kernels.accumulators import StatisticsSums, Sums
 from gmm_spark.core.kernels.distance_draw import Draw, Drawing, Drawn, gathered
-from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram
+from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
 
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """How well one mixture explains a table.
-
-    Attributes
-    ----------
-    rows, weight_sum : float
-    log_likelihood : float
-        Weighted sum of log p(row), nats.
-    entropy : float
-        Weighted sum of the responsibilities' entropy, nats.
-    cluster_sizes : array (k,)
-        Rows by most probable component.
-    log_densities : LogDensityHistogram or None
-        Distribution of log p(row), where it was asked for.
-    """
-
-    rows: float
-    weight_sum: float
-    log_likelihood: float
-    entropy: float
-    cluster_sizes: NDArray[np.int64]
-    log_densities: LogDensityHistogram | None = None
-
-
-def evaluations(plan: Plan, vector: Array) -> list[Evaluation]:
-    """Read what an EvaluationAccumulator summed up, in the candidates' own order."""
-    n = len(plan.segments)
-    ends = np.cumsum([2, n, n, plan.n_components])
-    totals, log_likelihood, entropy, cluster_sizes, histograms = np.split(vector, ends)
-    return [
-        Evaluation(
-            float(totals[0]),
-            float(totals[1]),
-            float(log_likelihood[i]),
-            float(entropy[i]),
-            cluster_sizes[segment.rows].astype(np.int64),
-            LogDensityHistogram(segment.ceiling, histograms.reshape(n, N_BINS)[i]) if len(histograms) else None,
-        )
-        for i, segment in enumerate(plan.segments)
-    ]
-
-
-def n_evaluation_sums(plan: Plan, log_densities: bool = False) -> int:
-    """Length of the vector that :func:`evaluations` reads."""
-    return 2 + len(plan.segments) * (2 + N_BINS * log_densities) + plan.n_components
-
+Answer = TypeVar("Answer")
 
 Sample: TypeAlias = tuple[Block, Array | None]
 """Rows (d, m) of a table, in its own coordinates, and their weights (m,) or None."""
@@ -125,7 +76,6 @@ class ArrayTable:
         self.sample_weight = sample_weight
         self.moments = Moments.of(rows, sample_weight) if moments is None else moments
         self.precision = precision
-        self._scatter: Array | None = None
 
     def part(self, most: int, rng: np.random.Generator) -> ArrayTable:
         """At most so many of the rows that have weight, drawn without replacement, in the coordinates of all."""
@@ -138,12 +88,7 @@ class ArrayTable:
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
         """One pass: the statistics of each candidate."""
-        plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision, self._scatter)
-        accumulator = StatisticsAccumulator(plan)
-        accumulator.add(self.rows, self.sample_weight)
-        vector = accumulator.vector()
-        self._scatter = plan.scatter_in(vector)
-        return plan.statistics(vector)
+        return self._sum(StatisticsSums(self._plan(candidates)))
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
@@ -151,10 +96,7 @@ class ArrayTable:
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """One pass: the same of each of several candidates, their log-densities only if asked for."""
-        plan = plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
-        accumulator = EvaluationAccumulator(plan, log_densities)
-        accumulator.add(self.rows, self.sample_weight)
-        return evaluations(plan, accumulator.vector())
+        return self._sum(EvaluationSums(self._plan(candidates), log_densities))
 
     def draw(self, draw: Draw) -> Drawn:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
@@ -165,3 +107,11 @@ class ArrayTable:
     def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
         """Do pieces of work on a sample of the table, one after the other."""
         return [work(sample) for work in works]
+
+    def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
+        return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
+
+    def _sum(self, sums: Sums[Answer]) -> Answer:
+        accumulator = sums.accumulator()
+        accumulator.add(self.rows, self.sample_weight)
+        return sums.read(accumulator.vector())

@@ -8,9 +8,9 @@ from dataclasses import astuple, dataclass
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
 from gmm_spark.core.mixture.parameters import count_parameters
-from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import GmmSparkError
 
 # Criteria, and the factor that makes smaller better.

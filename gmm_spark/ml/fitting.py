@@ -12,9 +12,9 @@ from pyspark import keyword_only
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.settings import Settings
-from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError, GmmSparkError
 from gmm_spark.ml.model import GaussianMixtureModel, GaussianMixtureSummary
 from gmm_spark.ml.params import MixtureParams

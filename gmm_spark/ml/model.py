@@ -15,10 +15,10 @@ from pyspark.sql import DataFrame, SparkSession
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.reseeding import degenerate_components
+from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.comparison import Selection
 from gmm_spark.ml.params import GaussianMixtureParams

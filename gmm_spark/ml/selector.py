@@ -13,9 +13,9 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
 
+from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.settings import SAMPLE_ROWS
-from gmm_spark.core.table import Evaluation
 from gmm_spark.errors import DataError, DegenerateComponentError, GmmSparkError
 from gmm_spark.ml.comparison import SIGNS, Selection, SelectionRow
 from gmm_spark.ml.fitting import Fitted, MixtureFitting, fit_together

@@ -18,12 +18,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from gmm_spark.core.arrays import Block
-from gmm_spark.core.kernels.accumulators import EvaluationAccumulator
+from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.mixture.log_space import exponentiate, leaders, relative
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.table import Evaluation, evaluations, n_evaluation_sums
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, refused, require_rows, require_usable
 from gmm_spark.spark.worker import one_blas_thread
@@ -148,13 +147,13 @@ def append_scores(
 class Judge:
     """Task that folds its good rows into one evaluation and counts the others."""
 
-    plan: Plan
+    sums: EvaluationSums
     features: Features
     strict: bool
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Fold the rows of one task."""
-        fold = EvaluationAccumulator(self.plan)
+        fold = self.sums.accumulator()
         bad: Counter[str] = Counter()
         for batch in stream:
             decoded = self.features.decode(batch.columns)
@@ -179,14 +178,15 @@ def evaluate(
     DataError
         Where a row is bad and ``strict``, or no row is good and has weight.
     """
-    task = Judge(_plan(parameters, precision), features, strict)
+    sums = EvaluationSums(_plan(parameters, precision))
+    task = Judge(sums, features, strict)
     found = features.select(table).mapInArrow(task, "partition int, sums binary, bad string").collect()
     bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
     require_usable(bad, features, strict)
-    total = np.zeros(n_evaluation_sums(task.plan))
+    total = np.zeros(sums.length)
     for row in sorted(found, key=lambda r: r["partition"]):
         total += np.frombuffer(row["sums"])
-    (evaluation,) = evaluations(task.plan, total)
+    (evaluation,) = sums.read(total)
     require_rows(int(evaluation.rows), bad, features)
     return evaluation
 

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.competing import Contender, Contenders, Setting, second, timed
 from benchmarks.tables import columns, mixture, sampled_table
 from gmm_spark import GaussianMixtureModel, MixtureParameters
-from gmm_spark.core.kernels.accumulators import StatisticsAccumulator
+from gmm_spark.core.kernels.accumulators import StatisticsAccumulator, StatisticsSums
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.mixture.sampling import CHUNK_ROWS, component_counts, draw_chunk
 from gmm_spark.spark.columns import resolve_features
@@ -227,17 +227,14 @@ def assembler(s: Setting) -> VectorAssembler:
 
 
 def bare_kernel(s: Setting) -> tuple[StatisticsAccumulator, np.ndarray[Any, Any]]:
-    """One task's fold, and rows in memory for it, few enough to be made quickly.
-
-    The table's scatter, which tied mixtures need, is known, as it is in every pass of a fit but the first.
-    """
+    """One task's fold, and rows in memory for it, few enough to be made quickly."""
     source = mixture(s.d, s.k, s.structure)
     mean, variance = source.moments()
-    plan = plan_pass([source.shifted(-mean)], mean, np.sqrt(variance), s.precision, scatter=np.eye(s.d))
+    plan = plan_pass([source.shifted(-mean)], mean, np.sqrt(variance), s.precision)
     counts = component_counts(source, min(s.rows, 1 << 18), seed=0)
     chunks = range(-(-int(counts.sum()) // CHUNK_ROWS))
     rows = np.concatenate([draw_chunk(source, counts, 0, c)[0] for c in chunks], axis=1).astype(plan.dtype)
-    return StatisticsAccumulator(plan), np.ascontiguousarray(
+    return StatisticsSums(plan).accumulator(), np.ascontiguousarray(
         rows[:, np.random.default_rng(0).permutation(rows.shape[1])]
     )
 

@@ -7,17 +7,23 @@ few, those that add nothing are left out (:mod:`gmm_spark.core.kernels.sparse`).
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels import blas
-from gmm_spark.core.kernels.histogram import N_BINS, bin_weights
+from gmm_spark.core.kernels.layout import VectorLayout
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan, quadratic_order
 from gmm_spark.core.kernels.sparse import Sifting
-from gmm_spark.core.mixture.log_space import FAR, exponentiate, led_by, normalise, relative
+from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.mixture.log_space import FAR, exponentiate, normalise
+
+Answer = TypeVar("Answer", covariant=True)
 
 # Share of a chunk's rows from which it is worked again as a whole.
 _MANY_FAR = 1 / 16
@@ -39,11 +45,93 @@ class Accumulator(Protocol):
         ...
 
 
+class Sums(Protocol[Answer]):
+    """What a pass adds up over the rows: how a task folds them, and what the driver reads in the added vectors."""
+
+    @property
+    def plan(self) -> Plan:
+        """The candidates, a segment each."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Numbers in a vector of sums."""
+        ...
+
+    def accumulator(self) -> Accumulator:
+        """Make a new fold."""
+        ...
+
+    def read(self, vector: Array) -> Answer:
+        """Read the added vectors of all tasks."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class StatisticsSums:
+    """E step and the sums of the M step, for all candidates of a plan."""
+
+    plan: Plan
+
+    @cached_property
+    def layout(self) -> VectorLayout:
+        """Rows, weight sum, log-likelihoods; each segment's sums over features; of tied ones the second moment."""
+        plan = self.plan
+        shapes: dict[Any, tuple[int, ...]] = {"rows": (), "weight_sum": (), "log_likelihood": (len(plan.segments),)}
+        shapes |= {("sums", i): segment.coefficients.shape for i, segment in enumerate(plan.segments)}
+        square = (plan.n_features, plan.n_features)
+        shapes |= {("scatter", i): square for i, segment in enumerate(plan.segments) if segment.pooled}
+        return VectorLayout(shapes)
+
+    @property
+    def length(self) -> int:
+        """Numbers in a vector of sums."""
+        return self.layout.length
+
+    @property
+    def n_held(self) -> int:
+        """Numbers that a task holds while it sums: those it returns, and of segments that are sifted their own sums."""
+        d = self.plan.n_features
+        return self.length + sum(s.n_components * (1 + d) ** 2 for s in self.plan.segments if s.worth_sifting)
+
+    def accumulator(self) -> StatisticsAccumulator:
+        """Make a new fold."""
+        return StatisticsAccumulator(self)
+
+    def read(self, vector: Array) -> list[SufficientStatistics]:
+        """Read the added vectors of all tasks, in centred coordinates."""
+        found, d, scale = self.layout.unpack(vector), self.plan.n_features, self.plan.scale
+        statistics = []
+        for index, segment in enumerate(self.plan.segments):
+            table = found["sums", index]
+            if segment.pooled:
+                second = found["scatter", index] * np.outer(scale, scale)
+            elif segment.axis_aligned:
+                second = table[:, 1 + d : 1 + 2 * d] * scale**2
+                second = second if segment.covariance_type == "diag" else second.sum(axis=1)
+            else:
+                second = _symmetric(table, d) * np.outer(scale, scale)
+            statistics.append(
+                SufficientStatistics(
+                    covariance_type=segment.covariance_type,
+                    reference=np.where(segment.accurate[:, None], segment.means * scale, 0.0),
+                    rows=float(found["rows"]),
+                    weight_sum=float(found["weight_sum"]),
+                    log_likelihood=float(found["log_likelihood"][index]),
+                    resp_sum=table[:, 0].copy(),
+                    first=table[:, 1 : 1 + d] * scale,
+                    second=second,
+                )
+            )
+        return statistics
+
+
 class StatisticsAccumulator:
     """The sums of one pass: E step, then everything the M step needs, for all candidates of a plan."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, sums: StatisticsSums) -> None:
+        self.layout = sums.layout
+        self.plan = plan = sums.plan
         self.kernel = Kernel(plan)
         k = plan.most_components
         self._total = blas.buffer(self.kernel.chunk, plan.dtype)
@@ -62,8 +150,7 @@ class StatisticsAccumulator:
         self._sums = [np.zeros(s.coefficients.shape[::-1]) for s in segments]
         self._sifting.clear()
         # The quadratic sums that do not come out of the shared product.
-        scattered = any(s.shares_scatter and self.plan.sums_pooled(s) for s in segments)
-        self._shared_scatter = np.zeros((d, d)) if scattered else None
+        self._shared_scatter = np.zeros((d, d)) if any(s.shares_scatter for s in segments) else None
         # What the accurate kernel sums for its components: weight and first moment, (1 + d,), and the second.
         self._own: list[dict[int, tuple[Array, Array]]] = [
             {
@@ -134,79 +221,36 @@ class StatisticsAccumulator:
         return terms
 
     def vector(self) -> Array:
-        """Return all sums so far, laid out as the plan says."""
+        """Return all sums so far, laid out as :class:`StatisticsSums` says."""
         d = self.plan.n_features
         i, j = quadratic_order(d)
-        sums, pooled = [s.T.copy() for s in self._sums], []
+        arrays: dict[Any, ArrayLike] = {
+            "rows": self._rows,
+            "weight_sum": self._weight_sum,
+            "log_likelihood": self._log_likelihood,
+        }
+        sums = [s.T.copy() for s in self._sums]
         for table, sifted in zip(sums, self._sifting.sums(), strict=True):
             if sifted is not None:
                 table[:, : 1 + d] += sifted[:, 0]
                 table[:, 1 + d :] += sifted[:, 1 + i, 1 + j]
-        for segment, table, own in zip(self.plan.segments, sums, self._own, strict=True):
-            if self.plan.sums_pooled(segment):
+        for index, (segment, table, own) in enumerate(zip(self.plan.segments, sums, self._own, strict=True)):
+            if segment.pooled:
                 scatter = self._shared_scatter if segment.shares_scatter else sum(second for _, second in own.values())
-                pooled.append(np.asarray(scatter))
+                arrays["scatter", index] = np.asarray(scatter)
             for component, (first, second) in own.items():
                 row = table[component]
                 row[:] = 0.0  # the shared product has columns for these components too
                 row[: 1 + d] = first
                 if not segment.pooled:
                     row[1 + d :] = second if segment.axis_aligned else second[i, j]
-        return self.plan.pack(self._rows, self._weight_sum, self._log_likelihood, sums, pooled)
+            arrays["sums", index] = table
+        return self.layout.pack(arrays)
 
 
-class EvaluationAccumulator:
-    """The sums of a pass that judges candidates rather than improving them.
-
-    Parameters
-    ----------
-    plan : Plan
-    log_densities : bool
-        Sum up histograms of the log-densities as well.
-    """
-
-    def __init__(self, plan: Plan, log_densities: bool = False) -> None:
-        self.plan = plan
-        self.kernel = Kernel(plan)
-        self._n_histograms = len(plan.segments) if log_densities else 0
-        self._shares = blas.buffer(plan.most_components * self.kernel.chunk, plan.dtype)
-        self._ones = np.ones(plan.most_components, plan.dtype)
-        self.clear()
-
-    def clear(self) -> None:
-        """Begin anew with sums of nothing; the work buffers stay."""
-        self._totals = np.zeros(2)  # rows, weight sum
-        self._log_likelihood = np.zeros(len(self.plan.segments))
-        self._entropy = np.zeros(len(self.plan.segments))
-        self._cluster_sizes = np.zeros(self.plan.n_components)
-        self._histograms = np.zeros((self._n_histograms, N_BINS))
-
-    def add(self, rows: Block, sample_weight: Array | None) -> None:
-        """Fold in rows (d, m), with weights (m,) where the table has them."""
-        for start in self.kernel.chunks(rows):
-            part = rows[:, start : start + self.kernel.chunk]
-            weight = np.ones(part.shape[1])
-            if sample_weight is not None:
-                weight = sample_weight[start : start + self.kernel.chunk]
-            self._totals += [part.shape[1], weight.sum()]
-            features = self.kernel.expand(part)
-            for i, segment in enumerate(self.plan.segments):
-                terms = self.kernel.weighted_log_prob(features, i)
-                largest = relative(terms)
-                self._cluster_sizes[segment.rows] += led_by(terms)
-                shares = self._shares[: terms.size].reshape(terms.shape)
-                # Shares of 0 come of terms that are finite, or the product of the two would be NaN.
-                exponentiate(terms, shares)
-                total = self._ones[: len(terms)] @ shares
-                log_total = np.log(total)
-                log_density = log_total + largest + segment.peak
-                self._log_likelihood[i] += log_density @ weight
-                # The entropy of shares / total, a sum without cancellation: no term is negative.
-                self._entropy[i] += (log_total - np.einsum("ij,ij->j", shares, terms) / total) @ weight
-                if len(self._histograms):
-                    self._histograms[i] += bin_weights(segment.ceiling - log_density, weight)
-
-    def vector(self) -> Array:
-        """Rows, weight sum; of each segment log-likelihood; entropy; rows by most probable component; histogram."""
-        of_segments = [self._log_likelihood, self._entropy, self._cluster_sizes, self._histograms.ravel()]
-        return np.concatenate([self._totals, *of_segments])
+def _symmetric(table: Array, d: int) -> Array:
+    """Second moments (k, d, d) from sums over [1, z | z_i z_j]."""
+    second = np.empty((len(table), d, d))
+    i, j = quadratic_order(d)
+    second[:, i, j] = second[:, j, i] = table[:, 1 + d :]
+    return second

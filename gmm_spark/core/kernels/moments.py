@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.kernels.layout import VectorLayout
 
 _FEW_ROWS = 64
 # What the moments of the same rows may differ by where they were added up in another order, against the features'
@@ -92,14 +93,13 @@ class Moments:
 
     def vector(self) -> Array:
         """Lay the moments out flat, (2 + 4 d,)."""
-        parts = [self.mean, self.scatter, self.low, self.high]
-        return np.concatenate([[self.rows, self.weight_sum], *parts])
+        return _layout(len(self.mean)).pack(vars(self))
 
     @classmethod
     def from_vector(cls, vector: Array) -> Moments:
         """Read what :meth:`vector` laid out."""
-        mean, scatter, low, high = np.split(vector[2:], 4)
-        return cls(float(vector[0]), float(vector[1]), mean, scatter, low, high)
+        found = _layout((len(vector) - 2) // 4).unpack(vector)
+        return cls(float(found.pop("rows")), float(found.pop("weight_sum")), **found)
 
 
 def same_rows(first: Moments, again: Moments) -> bool:
@@ -114,6 +114,10 @@ def same_rows(first: Moments, again: Moments) -> bool:
     variance = np.abs(again.variance - first.variance) <= _SAME * spread * (spread + size)
     weight = abs(again.weight_sum - first.weight_sum) <= _SAME * first.weight_sum
     return first.rows == again.rows and weight and bool((mean & variance).all())
+
+
+def _layout(d: int) -> VectorLayout:
+    return VectorLayout({"rows": (), "weight_sum": ()} | dict.fromkeys(("mean", "scatter", "low", "high"), (d,)))
 
 
 def _two_values(rows: Block) -> tuple[Array, Array]:

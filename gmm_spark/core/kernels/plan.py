@@ -1,4 +1,4 @@
-"""What a pass needs to know of its candidates: coefficients, gate, and how its sums are laid out.
+"""What a pass needs to know of its candidates: coefficients, and the gate between the kernels.
 
 A plan is made once a pass, on the driver, and sent to every task. A Gaussian's log-density is linear
 in the quadratic features of the row, so every candidate component becomes a row of coefficients and
@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.sparse import SIFTING_COST, WORTH_SIFTING
-from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
@@ -108,8 +107,6 @@ class Plan:
     scale: Array
     precision: str
     segments: tuple[Segment, ...]
-    scatter: Array | None = None
-    """Second moment of the scaled rows, (d, d), where an earlier pass has summed it up: it is no pass's own."""
 
     @property
     def n_features(self) -> int:
@@ -137,91 +134,10 @@ class Plan:
         return max((s.coefficients.shape[1] for s in self.segments if s.expanded), default=1 + self.n_features)
 
     @property
-    def n_sums(self) -> int:
-        """Length of the vector of sums that a task returns."""
-        pooled = sum(map(self.sums_pooled, self.segments))
-        return 2 + len(self.segments) + sum(s.coefficients.size for s in self.segments) + pooled * self.n_features**2
-
-    def sums_pooled(self, segment: Segment) -> bool:
-        """Whether a pass has to sum up the second moment of a segment."""
-        return segment.pooled and not (segment.shares_scatter and self.scatter is not None)
-
-    @property
-    def n_held(self) -> int:
-        """Numbers that a task holds while it sums: those it returns, and of segments that are sifted their own sums."""
-        d = self.n_features
-        return self.n_sums + sum(s.n_components * (1 + d) ** 2 for s in self.segments if s.worth_sifting)
-
-    @property
     def n_products(self) -> int:
         """Multiplications that a row takes, about: a product to evaluate and one to sum up."""
         square = self.n_features**2
         return sum(2 * s.coefficients.size + square * (s.pooled + int(s.accurate.sum())) for s in self.segments)
-
-    def pack(
-        self, rows: float, weight_sum: float, log_likelihood: Array, sums: list[Array], pooled: list[Array]
-    ) -> Array:
-        """Lay a task's sums out as one vector of ``n_sums`` float64.
-
-        Parameters
-        ----------
-        rows, weight_sum : float
-        log_likelihood : array (segments,)
-        sums : list of array (k, prefix)
-            Of each segment, over its features.
-        pooled : list of array (d, d)
-            Second moments of the tied segments, but for what is known already.
-        """
-        return np.concatenate([[rows, weight_sum], log_likelihood, *(t.ravel() for t in sums + pooled)])
-
-    def statistics(self, vector: Array) -> list[SufficientStatistics]:
-        """Read the added-up vectors of all tasks, in centred coordinates."""
-        n_segments = len(self.segments)
-        rows, weight_sum = vector[:2]
-        log_likelihood = vector[2 : 2 + n_segments]
-        ends = 2 + n_segments + np.cumsum([0] + [s.coefficients.size for s in self.segments])
-        second_of, d = self._pooled(vector), self.n_features
-        found = []
-        for index, segment in enumerate(self.segments):
-            table = vector[ends[index] : ends[index + 1]].reshape(segment.coefficients.shape)
-            if segment.pooled:
-                second = second_of[index] * np.outer(self.scale, self.scale)
-            elif segment.axis_aligned:
-                second = table[:, 1 + d : 1 + 2 * d] * self.scale**2
-                second = second if segment.covariance_type == "diag" else second.sum(axis=1)
-            else:
-                second = _symmetric(table, d) * np.outer(self.scale, self.scale)
-            found.append(
-                SufficientStatistics(
-                    covariance_type=segment.covariance_type,
-                    reference=np.where(segment.accurate[:, None], segment.means * self.scale, 0.0),
-                    rows=float(rows),
-                    weight_sum=float(weight_sum),
-                    log_likelihood=float(log_likelihood[index]),
-                    resp_sum=table[:, 0].copy(),
-                    first=table[:, 1 : 1 + d] * self.scale,
-                    second=second,
-                )
-            )
-        return found
-
-    def scatter_in(self, vector: Array) -> Array | None:
-        """Find the second moment of the scaled rows, (d, d), for later plans; None where no pass has summed it up."""
-        pooled = self._pooled(vector)
-        # A copy, or it would hold all of the vector.
-        return next((pooled[i].copy() for i, s in enumerate(self.segments) if s.shares_scatter), self.scatter)
-
-    def _pooled(self, vector: Array) -> dict[int, Array]:
-        """Second moments of the tied segments, (d, d), by the segment's number."""
-        d, found = self.n_features, {}
-        at = self.n_sums
-        for i, segment in reversed(list(enumerate(self.segments))):
-            if self.sums_pooled(segment):
-                at -= d * d
-                found[i] = vector[at : at + d * d].reshape(d, d)
-            elif segment.pooled and self.scatter is not None:
-                found[i] = self.scatter
-        return found
 
 
 def plan_pass(
@@ -229,7 +145,6 @@ def plan_pass(
     center: Array,
     scale: Array,
     precision: str = "float64",
-    scatter: Array | None = None,
 ) -> Plan:
     """Turn candidates into the coefficients of one pass.
 
@@ -243,8 +158,6 @@ def plan_pass(
         Positive; what centred rows are divided by.
     precision : {"float64", "float32"}
         Type of the kernel's products.
-    scatter : array (d, d), optional
-        What :meth:`Plan.scatter_in` found in a pass over the same rows with the same centre, scale and precision.
 
     Raises
     ------
@@ -258,7 +171,7 @@ def plan_pass(
         raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
     ends = np.cumsum([0] + [c.n_components for c in candidates]).tolist()
     segments = (_scaled(c, slice(*rows), scale, precision) for c, rows in zip(candidates, pairwise(ends), strict=True))
-    return Plan(center, scale, precision, tuple(segments), scatter)
+    return Plan(center, scale, precision, tuple(segments))
 
 
 def quadratic_order(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -309,11 +222,3 @@ def _scaled(candidate: MixtureParameters, rows: slice, scale: Array, precision: 
     # The accurate kernel subtracts means as its type has them: its moments are about those very points.
     points = means.astype(PRECISIONS[precision]).astype(np.float64)
     return Segment(candidate.covariance_type, rows, accurate, peak, constants, points, factors, coefficients)
-
-
-def _symmetric(table: Array, d: int) -> Array:
-    """Second moments (k, d, d) from sums over [1, z | z_i z_j]."""
-    second = np.empty((len(table), d, d))
-    i, j = quadratic_order(d)
-    second[:, i, j] = second[:, j, i] = table[:, 1 + d :]
-    return second

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import BinaryType, IntegerType, StructType
 
 from gmm_spark.core.arrays import Array, Block
-from gmm_spark.core.kernels.accumulators import Accumulator, EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.kernels.accumulators import Sums
 from gmm_spark.core.kernels.distance_draw import Draw, Drawing, Drawn, gathered
-from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.packing.blocks import Handle, read_file
@@ -48,41 +47,12 @@ _DRAWN = pa.schema(
     + [("cost", pa.float64())]
 )
 
+Answer = TypeVar("Answer")
+
 Blocks = Iterator[tuple[Block, Array | None]]
 
 # In place of a slice's number: this task's file was not there.
 _MISS = -1
-
-
-class PassTask(Protocol):
-    """What a task does with the blocks of a piece."""
-
-    def accumulator(self) -> Accumulator:
-        """Make a new fold."""
-        ...
-
-
-@dataclass(frozen=True)
-class StatisticsPass:
-    """E step and sums of all candidates of a plan."""
-
-    plan: Plan
-
-    def accumulator(self) -> Accumulator:
-        """Make a new fold."""
-        return StatisticsAccumulator(self.plan)
-
-
-@dataclass(frozen=True)
-class EvaluationPass:
-    """Likelihood, entropy, cluster sizes and, if asked, log-densities of all candidates of a plan."""
-
-    plan: Plan
-    log_densities: bool
-
-    def accumulator(self) -> Accumulator:
-        """Make a new fold."""
-        return EvaluationAccumulator(self.plan, self.log_densities)
 
 
 @dataclass(frozen=True)
@@ -137,12 +107,12 @@ class DrawPass:
 class Fold:
     """Task of a pass: a piece's blocks in, its vector out, slice by slice."""
 
-    task: PassTask
+    sums: Sums[object]
     slice_length: int
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Fold the pieces of one task."""
-        fold = self.task.accumulator()
+        fold = self.sums.accumulator()
         for piece, blocks in _pieces(stream):
             if blocks is None:
                 yield _row(_SUMS, piece, _MISS, b"")
@@ -156,8 +126,8 @@ class Fold:
                 yield _row(_SUMS, piece, number, vector[start : start + self.slice_length].tobytes())
 
 
-def added_up(blocks: DataFrame | Listed, task: PassTask, length: int, pieces: Collection[int]) -> Array | None:
-    """Run a pass and add its vectors up in piece order.
+def added_up(blocks: DataFrame | Listed, sums: Sums[Answer], pieces: Collection[int]) -> Answer | None:
+    """Run a pass, add its vectors up in piece order, and read what they say.
 
     None where a task missed its file, or the vectors are not one of each piece: the handle of no rows that Spark
     lost and made again inside a task of several partitions bears that task's number.
@@ -167,18 +137,19 @@ def added_up(blocks: DataFrame | Listed, task: PassTask, length: int, pieces: Co
     ResourceError
         Where the vector is larger than a driver can be trusted to hold.
     """
+    length = sums.length
     if 8 * length > MAX_VECTOR_BYTES:
         raise ResourceError(
             f"one pass would bring {8 * length:,} bytes of sums to the driver (limit {MAX_VECTOR_BYTES:,}); "
             "lower k, or use covarianceType diag or tied"
         )
     on_driver = 8 * length * len(pieces) <= DRIVER_SUM_BYTES
-    sums = blocks.mapInArrow(Fold(task, length if on_driver else SLICE_LENGTH), SUM_SCHEMA)
+    vectors = blocks.mapInArrow(Fold(sums, length if on_driver else SLICE_LENGTH), SUM_SCHEMA)
     if not on_driver:
         slices = -(-length // SLICE_LENGTH)
-        by_slice = sums.repartition(slices, "slice").sortWithinPartitions("slice", "piece")
-        sums = by_slice.mapInArrow(add_slices, SUM_SCHEMA)
-    rows = sorted(sums.collect(), key=lambda r: (r["slice"], r["piece"]))
+        by_slice = vectors.repartition(slices, "slice").sortWithinPartitions("slice", "piece")
+        vectors = by_slice.mapInArrow(add_slices, SUM_SCHEMA)
+    rows = sorted(vectors.collect(), key=lambda r: (r["slice"], r["piece"]))
     if any(r["slice"] == _MISS for r in rows):
         return None
     if on_driver and [r["piece"] for r in rows] != sorted(pieces):
@@ -190,7 +161,7 @@ def added_up(blocks: DataFrame | Listed, task: PassTask, length: int, pieces: Co
         start = r["slice"] * SLICE_LENGTH if not on_driver else 0
         part = np.frombuffer(r["sums"])
         total[start : start + len(part)] += part
-    return total
+    return sums.read(total)
 
 
 def add_slices(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -27,13 +27,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.kernels.accumulators import StatisticsSums, Sums
 from gmm_spark.core.kernels.distance_draw import Draw, Drawn
+from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.moments import Moments, same_rows
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.randomness import Purpose, random_stream, shares_of
-from gmm_spark.core.table import Evaluation, Sample, Work, evaluations, n_evaluation_sums
+from gmm_spark.core.table import Sample, Work
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.packing.blocks import (
@@ -47,10 +49,7 @@ from gmm_spark.spark.packing.blocks import (
     name_host,
 )
 from gmm_spark.spark.packing.passes import (
-    EvaluationPass,
-    PassTask,
     SamplePass,
-    StatisticsPass,
     added_up,
     drawn,
     sampled,
@@ -126,7 +125,6 @@ class PackedTable:
         self._strict = strict
         self._run = uuid.uuid4().hex[:12]
         self._rebuilds = 0
-        self._scatter: Array | None = None
         self._by_task = False
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self.streaming = encrypted if streaming is None else streaming
@@ -166,13 +164,11 @@ class PackedTable:
 
         Candidates whose sums would together be too much for an executor take several passes.
         """
-        plan = self._plan(candidates)
-        if 8 * plan.n_held > SHARED_SUM_BYTES and len(candidates) > 1:
+        sums = StatisticsSums(self._plan(candidates))
+        if 8 * sums.n_held > SHARED_SUM_BYTES and len(candidates) > 1:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
-        sums = self._sum(StatisticsPass(plan), plan.n_sums, plan)
-        self._scatter = plan.scatter_in(sums)
-        return plan.statistics(sums)
+        return self._sum(sums)
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
@@ -180,9 +176,7 @@ class PackedTable:
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """One pass: the same of each of several candidates, their log-densities only if asked for."""
-        plan = self._plan(candidates)
-        sums = self._sum(EvaluationPass(plan, log_densities), n_evaluation_sums(plan, log_densities), plan)
-        return evaluations(plan, sums)
+        return self._sum(EvaluationSums(self._plan(candidates), log_densities))
 
     def draw(self, draw: Draw) -> Drawn:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
@@ -216,10 +210,10 @@ class PackedTable:
             self._remove_files()
 
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
-        return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision, self._scatter)
+        return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
 
-    def _sum(self, task: PassTask, length: int, plan: Plan) -> Array:
-        return self._until_complete(lambda: added_up(self._source(plan.n_products), task, length, self._numbers))
+    def _sum(self, sums: Sums[Answer]) -> Answer:
+        return self._until_complete(lambda: added_up(self._source(sums.plan.n_products), sums, self._numbers))
 
     @property
     def _numbers(self) -> list[int]:

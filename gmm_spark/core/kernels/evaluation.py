@@ -1,0 +1,152 @@
+"""How well mixtures explain rows: the sums of a pass that judges candidates rather than improving them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.kernels import blas
+from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
+from gmm_spark.core.kernels.layout import VectorLayout
+from gmm_spark.core.kernels.log_prob import Kernel
+from gmm_spark.core.kernels.plan import Plan
+from gmm_spark.core.mixture.log_space import exponentiate, led_by, relative
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How well one mixture explains a table.
+
+    Attributes
+    ----------
+    rows, weight_sum : float
+    log_likelihood : float
+        Weighted sum of log p(row), nats.
+    entropy : float
+        Weighted sum of the responsibilities' entropy, nats.
+    cluster_sizes : array (k,)
+        Rows by most probable component.
+    log_densities : LogDensityHistogram or None
+        Distribution of log p(row), where it was asked for.
+    """
+
+    rows: float
+    weight_sum: float
+    log_likelihood: float
+    entropy: float
+    cluster_sizes: NDArray[np.int64]
+    log_densities: LogDensityHistogram | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationSums:
+    """Likelihood, entropy and cluster sizes of all candidates of a plan; histograms of log-densities if asked for."""
+
+    plan: Plan
+    log_densities: bool = False
+
+    @cached_property
+    def layout(self) -> VectorLayout:
+        """Rows, weight sum; of each segment log-likelihood; entropy; rows by most probable component; histogram."""
+        n = len(self.plan.segments)
+        return VectorLayout(
+            {
+                "rows": (),
+                "weight_sum": (),
+                "log_likelihood": (n,),
+                "entropy": (n,),
+                "cluster_sizes": (self.plan.n_components,),
+                "histograms": (n if self.log_densities else 0, N_BINS),
+            }
+        )
+
+    @property
+    def length(self) -> int:
+        """Numbers in a vector of sums."""
+        return self.layout.length
+
+    def accumulator(self) -> EvaluationAccumulator:
+        """Make a new fold."""
+        return EvaluationAccumulator(self)
+
+    def read(self, vector: Array) -> list[Evaluation]:
+        """Read the added vectors of all tasks, in the candidates' own order."""
+        found = self.layout.unpack(vector)
+        return [
+            Evaluation(
+                float(found["rows"]),
+                float(found["weight_sum"]),
+                float(found["log_likelihood"][i]),
+                float(found["entropy"][i]),
+                found["cluster_sizes"][segment.rows].astype(np.int64),
+                LogDensityHistogram(segment.ceiling, found["histograms"][i]) if self.log_densities else None,
+            )
+            for i, segment in enumerate(self.plan.segments)
+        ]
+
+
+class EvaluationAccumulator:
+    """The sums of a pass that judges candidates rather than improving them.
+
+    Where ``sums.log_densities``, histograms of the log-densities are summed up as well.
+    """
+
+    def __init__(self, sums: EvaluationSums) -> None:
+        self.layout = sums.layout
+        self.plan = plan = sums.plan
+        self.kernel = Kernel(plan)
+        self._n_histograms = len(plan.segments) if sums.log_densities else 0
+        self._shares = blas.buffer(plan.most_components * self.kernel.chunk, plan.dtype)
+        self._ones = np.ones(plan.most_components, plan.dtype)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew with sums of nothing; the work buffers stay."""
+        self._totals = np.zeros(2)  # rows, weight sum
+        self._log_likelihood = np.zeros(len(self.plan.segments))
+        self._entropy = np.zeros(len(self.plan.segments))
+        self._cluster_sizes = np.zeros(self.plan.n_components)
+        self._histograms = np.zeros((self._n_histograms, N_BINS))
+
+    def add(self, rows: Block, sample_weight: Array | None) -> None:
+        """Fold in rows (d, m), with weights (m,) where the table has them."""
+        for start in self.kernel.chunks(rows):
+            part = rows[:, start : start + self.kernel.chunk]
+            weight = np.ones(part.shape[1])
+            if sample_weight is not None:
+                weight = sample_weight[start : start + self.kernel.chunk]
+            self._totals += [part.shape[1], weight.sum()]
+            features = self.kernel.expand(part)
+            for i, segment in enumerate(self.plan.segments):
+                terms = self.kernel.weighted_log_prob(features, i)
+                largest = relative(terms)
+                self._cluster_sizes[segment.rows] += led_by(terms)
+                shares = self._shares[: terms.size].reshape(terms.shape)
+                # Shares of 0 come of terms that are finite, or the product of the two would be NaN.
+                exponentiate(terms, shares)
+                total = self._ones[: len(terms)] @ shares
+                log_total = np.log(total)
+                log_density = log_total + largest + segment.peak
+                self._log_likelihood[i] += log_density @ weight
+                # The entropy of shares / total, a sum without cancellation: no term is negative.
+                self._entropy[i] += (log_total - np.einsum("ij,ij->j", shares, terms) / total) @ weight
+                if len(self._histograms):
+                    self._histograms[i] += bin_weights(segment.ceiling - log_density, weight)
+
+    def vector(self) -> Array:
+        """Return all sums so far, laid out as :class:`EvaluationSums` says."""
+        rows, weight_sum = self._totals
+        return self.layout.pack(
+            {
+                "rows": rows,
+                "weight_sum": weight_sum,
+                "log_likelihood": self._log_likelihood,
+                "entropy": self._entropy,
+                "cluster_sizes": self._cluster_sizes,
+                "histograms": self._histograms,
+            }
+        )
