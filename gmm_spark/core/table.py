@@ -9,7 +9,7 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.accumulators import StatisticsSums, Sums
-from gmm_spark.core.kernels.distance_draw import Draw, Drawing, Drawn, gathered
+from gmm_spark.core.kernels.distance_draw import DrawAccumulator, DrawRequest, DrawResult, merge_draws
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.plan import Plan, plan_pass
@@ -21,8 +21,8 @@ Answer = TypeVar("Answer")
 Sample: TypeAlias = tuple[Block, Array | None]
 """Rows (d, m) of a table, in its own coordinates, and their weights (m,) or None."""
 
-Work: TypeAlias = Callable[[Sample], bytes]
-"""What can be done anywhere, since it knows all that it needs but the sample."""
+SampleTask: TypeAlias = Callable[[Sample], bytes]
+"""A picklable function of the sample."""
 
 
 class Table(Protocol):
@@ -42,12 +42,12 @@ class Table(Protocol):
         """One pass: the same of each of several candidates, their log-densities only if asked for."""
         ...
 
-    def draw(self, draw: Draw) -> Drawn:
+    def draw(self, draw: DrawRequest) -> DrawResult:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
         ...
 
-    def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
-        """Do pieces of work on a sample of the table, each by itself, wherever there is room for it."""
+    def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
+        """Run independent tasks on a sample of the table, in parallel if possible."""
         ...
 
 
@@ -98,15 +98,15 @@ class ArrayTable:
         """One pass: the same of each of several candidates, their log-densities only if asked for."""
         return self._sum(EvaluationSums(self._plan(candidates), log_densities))
 
-    def draw(self, draw: Draw) -> Drawn:
+    def draw(self, draw: DrawRequest) -> DrawResult:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
-        drawing = Drawing(draw, partition=0)
+        drawing = DrawAccumulator(draw, partition=0)
         drawing.add(self.rows, self.sample_weight)
-        return gathered(draw, [drawing.result()])
+        return merge_draws(draw, [drawing.result()])
 
-    def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
-        """Do pieces of work on a sample of the table, one after the other."""
-        return [work(sample) for work in works]
+    def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
+        """Run tasks on a sample of the table, one after the other."""
+        return [work(sample) for work in tasks]
 
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)

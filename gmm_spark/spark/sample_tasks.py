@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, LongType, StructType
 
-from gmm_spark.core.table import Sample, Work
+from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.worker import one_blas_thread
 
 # Bytes of a sample's rows up to which it is sent to all tasks. Spark refuses messages of 128 MiB by default, and each
@@ -25,7 +25,7 @@ _ANSWER_SCHEMA = StructType().add("id", LongType()).add("answer", BinaryType())
 class Apart:
     """Task that does the pieces of work whose numbers it is sent, each with the sample."""
 
-    works: Sequence[Work]
+    tasks: Sequence[SampleTask]
     width: int
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -37,24 +37,24 @@ class Apart:
                     np.frombuffer(weight.as_buffer()) if weight.is_valid else None,
                 )
                 with one_blas_thread():
-                    answer = self.works[number.as_py()](sample)
+                    answer = self.tasks[number.as_py()](sample)
                 yield pa.RecordBatch.from_pylist([{"id": number.as_py(), "answer": answer}], _ANSWERS)
 
 
-def apart(spark: SparkSession, sample: Sample, works: Sequence[Work]) -> list[bytes]:
-    """Have works done by as many tasks, in their order as far as there are cores.
+def run_on_sample(spark: SparkSession, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
+    """Run functions of a sample, one Spark task each, in their order as far as there are cores.
 
     Parameters
     ----------
     spark : SparkSession
     sample : rows (d, m) and weights (m,) or None
-    works : sequence of callable
+    tasks : sequence of callable
         From the sample to bytes.
 
     Returns
     -------
     list of bytes
-        In the order of the works.
+        In the order of the tasks.
     """
     rows, weight = sample
     packed = pa.table(
@@ -63,8 +63,8 @@ def apart(spark: SparkSession, sample: Sample, works: Sequence[Work]) -> list[by
             "weight": pa.array([None if weight is None else weight.tobytes()], pa.large_binary()),
         }
     )
-    numbers = spark.range(0, len(works), 1, len(works))
+    numbers = spark.range(0, len(tasks), 1, len(tasks))
     each = numbers.crossJoin(F.broadcast(spark.createDataFrame(packed)))
-    answers = each.mapInArrow(Apart(works, len(rows)), _ANSWER_SCHEMA).collect()
+    answers = each.mapInArrow(Apart(tasks, len(rows)), _ANSWER_SCHEMA).collect()
     found = {row["id"]: bytes(row["answer"]) for row in answers}
-    return [found[i] for i in range(len(works))]
+    return [found[i] for i in range(len(tasks))]

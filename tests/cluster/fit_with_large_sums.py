@@ -8,6 +8,7 @@ import numpy as np
 from pyspark.sql import SparkSession
 
 from gmm_spark import MixtureParameters
+from gmm_spark.core.kernels.accumulators import StatisticsSums
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
 from gmm_spark.core.table import ArrayTable
@@ -45,7 +46,7 @@ def main() -> None:
         json.dumps(
             {
                 "partitions": partitions,
-                "vector_bytes": 8 * plan.n_sums,
+                "vector_bytes": 8 * StatisticsSums(plan).length,
                 "rows": found.rows,
                 "resp_sum": float(found.resp_sum.sum()),
                 "difference": float(np.abs(found.second - expected.second).max() / scale),

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.kernels import plan
-from gmm_spark.core.kernels.accumulators import EvaluationAccumulator, StatisticsAccumulator
+from gmm_spark.core.kernels.accumulators import StatisticsSums
+from gmm_spark.core.kernels.evaluation import EvaluationSums
 from gmm_spark.core.kernels.moments import Moments
-from gmm_spark.core.kernels.plan import Plan, plan_pass
+from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
@@ -57,31 +58,6 @@ def test_moments_are_weighted_as_the_table_is(rng):
     assert not np.allclose(ArrayTable(rows, weight).moments.mean, rows.mean(axis=1))
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_the_tables_scatter_is_summed_up_once(rng, monkeypatch, precision):
-    rows, weight = rng.normal(size=(3, 500)), rng.uniform(0, 2, 500)
-    kinds = ("tied", "full", "tied")
-    early, late = ([random_mixture(kind, 2, 3, rng, spread=1.0) for kind in kinds] for _ in range(2))
-    lengths = []
-    packed = Plan.pack
-
-    def watched(plan, *sums):
-        lengths.append(len(packed(plan, *sums)))
-        return packed(plan, *sums)
-
-    monkeypatch.setattr(Plan, "pack", watched)
-    table = ArrayTable(rows, weight, precision=precision)
-    table.expect(early[1:2])  # needs no scatter and finds none
-    assert table._scatter is None
-    table.expect(early)
-    again = table.expect(late)
-    assert lengths[1] - lengths[2] == 2 * 3 * 3
-    anew = ArrayTable(rows, weight, precision=precision).expect(late)
-    for ours, theirs in zip(again, anew, strict=True):
-        for name, value in vars(theirs).items():
-            np.testing.assert_array_equal(getattr(ours, name), value, err_msg=name)
-
-
 def test_a_tied_mixture_behind_the_gate_has_a_second_moment_of_its_own(rng):
     table = ArrayTable(rng.normal(size=(2, 300)))
     open_, gated = (MixtureParameters([0.5, 0.5], [[0.0, 0.0], [s, 0.0]], np.eye(2), "tied") for s in (1.0, 1e5))
@@ -104,8 +80,8 @@ def test_an_accumulator_that_begins_anew_has_forgotten_all(rng, monkeypatch):
     rows, weight = draw_rows(apart[0], 700, rng)[0], rng.uniform(0, 2, 700)
     whole = plan_pass([*apart, narrow], np.zeros(3), np.ones(3))
     assert any(segment.accurate.any() for segment in whole.segments)
-    for make in (StatisticsAccumulator, lambda p: EvaluationAccumulator(p, log_densities=True)):
-        used, new = make(whole), make(whole)
+    for sums in (StatisticsSums(whole), EvaluationSums(whole, log_densities=True)):
+        used, new = sums.accumulator(), sums.accumulator()
         used.add(rows[:, :300], weight[:300])
         used.clear()
         assert not used.vector().any()

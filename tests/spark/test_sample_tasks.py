@@ -14,13 +14,13 @@ from gmm_spark.core.search.grid import _read, _Starts
 from gmm_spark.core.settings import Settings
 from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing.table import PackedTable
-from gmm_spark.spark.sample_tasks import apart
+from gmm_spark.spark.sample_tasks import run_on_sample
 from tests.examples import COVARIANCE_TYPES, blobs
 from tests.oracles import assert_same_mixture
 
 
 class Told:
-    """Work that says what it was given, and where."""
+    """Task that says what it was given, and where."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -36,7 +36,7 @@ class Told:
 def test_each_work_is_given_the_sample_and_answers_in_its_place(spark, weighted):
     rng = np.random.default_rng(0)
     rows, weight = rng.normal(size=(3, 40)), rng.uniform(size=40) if weighted else None
-    answers = apart(spark, (rows, weight), [Told(f"work {i}") for i in range(5)])
+    answers = run_on_sample(spark, (rows, weight), [Told(f"work {i}") for i in range(5)])
     weights = None if weight is None else weight.tolist()
     expected = [[f"work {i}", [3, 40], np.ascontiguousarray(rows).sum(axis=1).tolist(), weights, 1] for i in range(5)]
     assert [json.loads(answer) for answer in answers] == expected
@@ -48,7 +48,7 @@ def test_starts_found_by_tasks_are_those_found_on_the_driver(spark, weighted):
     table = spark.createDataFrame(rows.T.tolist(), ["a", "b", "c"])
     features = resolve_features(table, "", ["a", "b", "c"], None, None)
     weight = np.random.default_rng(0).choice([0.5, 1.0, 3.0], rows.shape[1]) if weighted else None
-    works = [
+    tasks = [
         _Starts(
             Moments.of(rows, weight), tuple(Settings(k=k, covariance_type=kind, n_init=5) for kind in COVARIANCE_TYPES)
         )
@@ -59,10 +59,10 @@ def test_starts_found_by_tasks_are_those_found_on_the_driver(spark, weighted):
         return [_read(answer, len(COVARIANCE_TYPES)) for answer in answers]
 
     with PackedTable(table, features, strict=False) as packed:
-        *found, failed = read(packed.apart((rows, weight), works))
-        (alone,) = read(packed.apart((rows, weight), works[1:2]))
+        *found, failed = read(packed.run_on_sample((rows, weight), tasks))
+        (alone,) = read(packed.run_on_sample((rows, weight), tasks[1:2]))
     assert "distinct values" in str(failed)
-    for answer, work in zip([*found, alone], [*works[:3], works[1]], strict=True):
+    for answer, work in zip([*found, alone], [*tasks[:3], tasks[1]], strict=True):
         for (start,), (expected,), kind in zip(answer, *read([work((rows, weight))]), COVARIANCE_TYPES, strict=True):
             assert start.covariance_type == kind
             deviations = np.sqrt(np.diagonal(expected.dense_covariances, axis1=1, axis2=2))
@@ -70,12 +70,12 @@ def test_starts_found_by_tasks_are_those_found_on_the_driver(spark, weighted):
 
 
 def test_a_sample_too_large_for_a_message_stays_on_the_driver(spark, monkeypatch):
-    monkeypatch.setattr("gmm_spark.spark.packing.table.apart", lambda *_: pytest.fail("sent to tasks"))
+    monkeypatch.setattr("gmm_spark.spark.packing.table.run_on_sample", lambda *_: pytest.fail("sent to tasks"))
     rows = np.ones((2, 100))
     table = spark.createDataFrame(rows.T.tolist(), ["a", "b"])
     with PackedTable(table, resolve_features(table, "", ["a", "b"], None, None), strict=False) as packed:
         monkeypatch.setattr("gmm_spark.spark.packing.table.SPREAD_BYTES", rows.nbytes - 1)
-        assert len(packed.apart((rows, None), [Told("a"), Told("b")])) == 2
+        assert len(packed.run_on_sample((rows, None), [Told("a"), Told("b")])) == 2
 
 
 def test_work_that_fails_ends_the_job_with_its_error(spark):
@@ -83,4 +83,4 @@ def test_work_that_fails_ends_the_job_with_its_error(spark):
         raise ZeroDivisionError("no work today")
 
     with pytest.raises(PythonException, match="no work today"):
-        apart(spark, (np.ones((1, 3)), None), [fail, fail])
+        run_on_sample(spark, (np.ones((1, 3)), None), [fail, fail])

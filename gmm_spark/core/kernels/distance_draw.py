@@ -23,7 +23,7 @@ _MIN_CHUNK, _MAX_CHUNK = 64, 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
+class DrawRequest:
     """What a pass is to draw.
 
     Attributes
@@ -57,7 +57,7 @@ class Draw:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawResult:
     """What a pass, or one partition in it, has drawn.
 
     Attributes
@@ -81,7 +81,7 @@ class Drawn:
 class Nearest:
     """The nearest site of each row, in reused buffers."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: DrawRequest) -> None:
         d, c = draw.sites.shape
         self.chunk = int(np.clip(WORK_BYTES // (8 * (c + d)), _MIN_CHUNK, _MAX_CHUNK))
         self._mean, self._inverse = draw.mean[:, None], (1.0 / draw.deviation)[:, None]
@@ -114,17 +114,17 @@ class Nearest:
         return np.concatenate(parts) if parts else np.empty(0, np.intp)
 
 
-class Drawing:
+class DrawAccumulator:
     """Folds the blocks of one partition into what is drawn from it; holds a bounded number of rows.
 
     Parameters
     ----------
-    draw : Draw
+    draw : DrawRequest
     partition : int
         Keys its random numbers, which then follow the partition's rows.
     """
 
-    def __init__(self, draw: Draw, partition: int) -> None:
+    def __init__(self, draw: DrawRequest, partition: int) -> None:
         d, c = draw.sites.shape
         self._draw = draw
         self._nearest = Nearest(draw)
@@ -168,19 +168,19 @@ class Drawing:
             below = np.sort(below[np.argpartition(keys[below], self._most)[: self._most]])
         self._kept = (rows[:, below], weight[below], keys[below])
 
-    def result(self) -> Drawn:
+    def result(self) -> DrawResult:
         """What has been drawn, by what this partition knows of the cost."""
         self._prune()
-        return Drawn(*self._kept, self._cells, self._cost)
+        return DrawResult(*self._kept, self._cells, self._cost)
 
 
-def gathered(draw: Draw, parts: Sequence[Drawn]) -> Drawn:
+def merge_draws(draw: DrawRequest, parts: Sequence[DrawResult]) -> DrawResult:
     """Put together what the partitions have drawn, in their order, by the cost of all of them."""
     rows, weight, keys = _joined([(part.rows, part.weight, part.keys) for part in parts])
     cost = sum(part.cost for part in parts)
     below = keys < draw.threshold(cost)
     cells = np.sum([part.cells for part in parts], axis=0)
-    return Drawn(rows[:, below], weight[below], keys[below], cells, cost)
+    return DrawResult(rows[:, below], weight[below], keys[below], cells, cost)
 
 
 def _joined(parts: Sequence[tuple[Array, Array, Array]]) -> tuple[Array, Array, Array]:

@@ -86,8 +86,8 @@ def sweep(
             (sample, [group for group in alike if members[group[0]].init_mode != OVERSAMPLED]),
             (fuller, [group for group in alike if members[group[0]].init_mode == OVERSAMPLED]),
         ):
-            works = [_Starts(table.moments, tuple(members[i] for i in group)) for group in groups]
-            for group, answer in zip(groups, table.apart(mine, works), strict=True):
+            tasks = [_Starts(table.moments, tuple(members[i] for i in group)) for group in groups]
+            for group, answer in zip(groups, table.run_on_sample(mine, tasks), strict=True):
                 drawn = _read(answer, len(group))
                 if not isinstance(drawn, list):
                     failures.update(dict.fromkeys(group, drawn))
@@ -124,7 +124,7 @@ def _large_enough(trial: ArrayTable, settings: Sequence[Settings]) -> ArrayTable
 
 @dataclass(frozen=True, eq=False)
 class _Starts:
-    """Work on a sample: the starts of members that are drawn alike, and of each member the best of them."""
+    """Task on a sample: the starts of members that are drawn alike, and of each member the best of them."""
 
     moments: Moments
     members: tuple[Settings, ...]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_spark.core.arrays import Array, Block
-from gmm_spark.core.kernels.distance_draw import Draw, Nearest
+from gmm_spark.core.kernels.distance_draw import DrawRequest, Nearest
 from gmm_spark.core.table import Table
 
 # Passes that draw, and rows that each draws on average for every component: five and 2 k serve Bahmani et al. well.
@@ -52,12 +52,12 @@ def completed(table: Table, sample: tuple[Block, Array | None], k: int, seed: in
     sites = np.zeros((len(mean), 1))
     expected = float(max(_DRAWN_PER_COMPONENT * k, _LEAST_DRAWN))
     for number in range(_ROUNDS):
-        drawn = table.draw(Draw(mean, deviation, sites, seed, number, expected))
+        drawn = table.draw(DrawRequest(mean, deviation, sites, seed, number, expected))
         if not drawn.cost > 0:
             break
         scaled = (drawn.rows - mean[:, None]) / deviation[:, None]
         sites = np.unique(np.concatenate([sites, scaled], axis=1), axis=1)  # rows may repeat
-    whole = Draw(mean, deviation, sites, seed, _ROUNDS)
+    whole = DrawRequest(mean, deviation, sites, seed, _ROUNDS)
     cell_rows, cell_weight = table.draw(whole).cells
 
     rows, weight = sample[0].astype(np.float64), sample[1]
@@ -68,7 +68,7 @@ def completed(table: Table, sample: tuple[Block, Array | None], k: int, seed: in
     lacking = np.bincount(cells, weight > 0, n_cells) < np.minimum(wanted, cell_rows)
     if lacking.any():
         shares = np.where(lacking, np.minimum(wanted / np.maximum(cell_rows, 1.0), 1.0), 0.0)
-        more = table.draw(Draw(mean, deviation, sites, seed, _ROUNDS + 1, shares=shares))
+        more = table.draw(DrawRequest(mean, deviation, sites, seed, _ROUNDS + 1, shares=shares))
         more_cells = nearest.of_all(more.rows)
         # In place of the sample's own rows of these cells, which were drawn with another chance.
         replaced = lacking & (np.bincount(more_cells, minlength=n_cells) > 0)

@@ -20,7 +20,7 @@ from pyspark.sql.types import BinaryType, IntegerType, StructType
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.accumulators import Sums
-from gmm_spark.core.kernels.distance_draw import Draw, Drawing, Drawn, gathered
+from gmm_spark.core.kernels.distance_draw import DrawAccumulator, DrawRequest, DrawResult, merge_draws
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.packing.blocks import Handle, read_file
@@ -86,7 +86,7 @@ class SamplePass:
 class DrawPass:
     """Rows drawn by chance, and the cells of the sites: one row out for each piece."""
 
-    draw: Draw
+    draw: DrawRequest
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Draw from the pieces of one task."""
@@ -94,7 +94,7 @@ class DrawPass:
             if blocks is None:
                 yield _row(_DRAWN, piece, None, None, None, None, None)
                 continue
-            drawing = Drawing(self.draw, piece)
+            drawing = DrawAccumulator(self.draw, piece)
             with one_blas_thread():
                 for rows, weight in blocks:
                     drawing.add(rows, weight)
@@ -194,14 +194,14 @@ def sampled(blocks: DataFrame | Listed, task: SamplePass, width: int) -> tuple[B
     return rows, np.concatenate(weights) if weights else None
 
 
-def drawn(blocks: DataFrame | Listed, draw: Draw, pieces: Collection[int]) -> Drawn | None:
+def drawn(blocks: DataFrame | Listed, draw: DrawRequest, pieces: Collection[int]) -> DrawResult | None:
     """Run a drawing pass, in piece order; None where :func:`added_up` would give None."""
     found = sorted(blocks.mapInArrow(DrawPass(draw), DRAW_SCHEMA).collect(), key=lambda r: r["piece"])
     if any(r["rows"] is None for r in found) or [r["piece"] for r in found] != sorted(pieces):
         return None
     d, c = draw.sites.shape
     parts = [
-        Drawn(
+        DrawResult(
             rows=np.frombuffer(r["rows"]).reshape(d, -1),
             weight=np.frombuffer(r["weights"]),
             keys=np.frombuffer(r["keys"]),
@@ -210,7 +210,7 @@ def drawn(blocks: DataFrame | Listed, draw: Draw, pieces: Collection[int]) -> Dr
         )
         for r in found
     ]
-    return gathered(draw, parts)
+    return merge_draws(draw, parts)
 
 
 def _pieces(stream: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Blocks | None]]:

@@ -28,14 +28,14 @@ from pyspark.sql import functions as F
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.accumulators import StatisticsSums, Sums
-from gmm_spark.core.kernels.distance_draw import Draw, Drawn
+from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.moments import Moments, same_rows
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.randomness import Purpose, random_stream, shares_of
-from gmm_spark.core.table import Sample, Work
+from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.packing.blocks import (
@@ -55,7 +55,7 @@ from gmm_spark.spark.packing.passes import (
     sampled,
 )
 from gmm_spark.spark.packing.pieces import Cut, Listed
-from gmm_spark.spark.sample_tasks import SPREAD_BYTES, apart
+from gmm_spark.spark.sample_tasks import SPREAD_BYTES, run_on_sample
 
 Answer = TypeVar("Answer")
 
@@ -178,15 +178,15 @@ class PackedTable:
         """One pass: the same of each of several candidates, their log-densities only if asked for."""
         return self._sum(EvaluationSums(self._plan(candidates), log_densities))
 
-    def draw(self, draw: Draw) -> Drawn:
+    def draw(self, draw: DrawRequest) -> DrawResult:
         """One pass: rows drawn by chance, and what lies nearest to which site."""
         return self._until_complete(lambda: drawn(self._source(draw.sites.size), draw, self._numbers))
 
-    def apart(self, sample: Sample, works: Sequence[Work]) -> list[bytes]:
+    def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Do pieces of work on a sample of the table, a task each; here, if there is but one or the sample is large."""
-        if len(works) > 1 and sample[0].size * 8 <= SPREAD_BYTES:
-            return apart(self._spark, sample, works)
-        return [work(sample) for work in works]
+        if len(tasks) > 1 and sample[0].size * 8 <= SPREAD_BYTES:
+            return run_on_sample(self._spark, sample, tasks)
+        return [work(sample) for work in tasks]
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Draw n rows without replacement, or take all where there are no more: rows (d, m) and weights (m,).

@@ -6,28 +6,28 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from gmm_spark.core.kernels.distance_draw import Draw, Drawing, Drawn, gathered
+from gmm_spark.core.kernels.distance_draw import DrawAccumulator, DrawRequest, DrawResult, merge_draws
 from gmm_spark.core.table import ArrayTable
 
 SEEDS = 2000
 
 
-def draw_of(rows, sites, seed=0, **settings) -> Draw:
+def draw_of(rows, sites, seed=0, **settings) -> DrawRequest:
     """Sites given in the rows' own coordinates."""
     mean, deviation = rows.mean(axis=1, dtype=float), rows.std(axis=1, dtype=float)
     deviation = np.where(deviation > 0, deviation, 1.0)
-    return Draw(mean, deviation, (sites - mean[:, None]) / deviation[:, None], seed, 0, **settings)
+    return DrawRequest(mean, deviation, (sites - mean[:, None]) / deviation[:, None], seed, 0, **settings)
 
 
-def draw_from(draw: Draw, *parts, block=7) -> Drawn:
+def draw_from(draw: DrawRequest, *parts, block=7) -> DrawResult:
     """Draw from partitions of rows and weights that come in blocks."""
     folds = []
     for partition, (rows, weight) in enumerate(parts):
-        fold = Drawing(draw, partition)
+        fold = DrawAccumulator(draw, partition)
         for at in range(0, rows.shape[1], block):
             fold.add(rows[:, at : at + block], None if weight is None else weight[at : at + block])
         folds.append(fold.result())
-    return gathered(draw, folds)
+    return merge_draws(draw, folds)
 
 
 def frequencies(rows, drawn_by_seed) -> np.ndarray:
@@ -124,7 +124,7 @@ def test_a_fold_holds_few_rows_however_many_come(rng):
     draw = draw_of(block, np.zeros((400, 1)), expected=5.0)
 
     def peak(blocks: int) -> int:
-        fold = Drawing(draw, 0)
+        fold = DrawAccumulator(draw, 0)
         tracemalloc.start()
         for i in range(blocks):
             # As distances grow, most of what was kept so far is to be dropped, over and over.

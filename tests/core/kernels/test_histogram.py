@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark.core.kernels.accumulators import EvaluationAccumulator
+from gmm_spark.core.kernels.evaluation import EvaluationSums
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.table import ArrayTable, evaluations, n_evaluation_sums
+from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import ParameterError
 from tests.examples import COVARIANCE_TYPES, draw_rows, laws, random_mixture
 
@@ -98,17 +98,17 @@ def test_histograms_of_parts_add_up_to_that_of_the_whole_bit_for_bit(covariance_
     rng = np.random.default_rng(1)
     mixture = random_mixture(covariance_type, 3, 4, rng)
     rows, weight = draw_rows(mixture, 300, rng)[0], rng.integers(0, 4, 300).astype(float)
-    plan = plan_pass([mixture], np.zeros(4), np.ones(4))
+    asked = EvaluationSums(plan_pass([mixture], np.zeros(4), np.ones(4)), log_densities=True)
 
     def sums(part: slice) -> np.ndarray:
-        accumulator = EvaluationAccumulator(plan, log_densities=True)
+        accumulator = asked.accumulator()
         accumulator.add(rows[:, part], weight[part])
         return accumulator.vector()
 
     whole = sums(slice(None))
-    assert len(whole) == n_evaluation_sums(plan, log_densities=True)
+    assert len(whole) == asked.length
     parts = sum(sums(slice(a, b)) for a, b in itertools.pairwise([0, *sorted(cuts), 300]))
-    (found,), (expected,) = evaluations(plan, parts), evaluations(plan, whole)
+    (found,), (expected,) = asked.read(parts), asked.read(whole)
     np.testing.assert_array_equal(found.log_densities.weights, expected.log_densities.weights)
     assert found.log_densities.weights.sum() == weight.sum()
 

@@ -7,7 +7,7 @@ import pytest
 
 from gmm_spark.core.em.m_step import maximize
 from gmm_spark.core.kernels import plan as plan_module
-from gmm_spark.core.kernels.accumulators import StatisticsAccumulator
+from gmm_spark.core.kernels.accumulators import StatisticsSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import MAX_EXPANDED_FEATURES, plan_pass
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -27,9 +27,10 @@ def kernel_log_prob(parameters: MixtureParameters, rows: np.ndarray, precision: 
 
 def next_parameters(parameters: MixtureParameters, rows: np.ndarray) -> MixtureParameters:
     plan = plan_pass([parameters], *UNITS)
-    accumulator = StatisticsAccumulator(plan)
+    sums = StatisticsSums(plan)
+    accumulator = sums.accumulator()
     accumulator.add(rows, None)
-    (statistics,) = plan.statistics(accumulator.vector())
+    (statistics,) = sums.read(accumulator.vector())
     return maximize(statistics, parameters, np.zeros(D))
 
 
@@ -182,11 +183,12 @@ def test_each_structure_needs_a_prefix_of_the_features(rng):
 def test_statistics_come_back_in_the_candidates_own_order(rng):
     candidates = [random_mixture(kind, k, D, rng) for k, kind in ((1, "tied"), (4, "full"), (2, "diag"), (3, "tied"))]
     plan = plan_pass(candidates, *UNITS)
-    accumulator = StatisticsAccumulator(plan)
+    sums = StatisticsSums(plan)
+    accumulator = sums.accumulator()
     accumulator.add(rng.standard_normal((D, 10)), None)
     vector = accumulator.vector()
-    assert vector.shape == (plan.n_sums,)
-    found = plan.statistics(vector)
+    assert vector.shape == (sums.length,)
+    found = sums.read(vector)
     assert [(s.covariance_type, len(s.resp_sum)) for s in found] == [("tied", 1), ("full", 4), ("diag", 2), ("tied", 3)]
 
 
@@ -195,9 +197,10 @@ def test_a_component_without_weight_gets_nothing_from_either_kernel(covariance_t
     weightless = MixtureParameters([1.0, 0.0], parameters.means, parameters.covariances, covariance_type)
     for precision in ("float64", "float32"):
         plan = plan_pass([weightless], *UNITS, precision)
-        accumulator = StatisticsAccumulator(plan)
+        sums = StatisticsSums(plan)
+        accumulator = sums.accumulator()
         accumulator.add(np.repeat(parameters.means[1:].T, 3, axis=1), None)
-        (statistics,) = plan.statistics(accumulator.vector())
+        (statistics,) = sums.read(accumulator.vector())
         np.testing.assert_allclose(statistics.resp_sum, [3.0, 0.0])
         assert np.isfinite(statistics.log_likelihood)
 

@@ -7,7 +7,7 @@ import pytest
 
 from gmm_spark.core.kernels import log_prob as kernel
 from gmm_spark.core.kernels import plan
-from gmm_spark.core.kernels.accumulators import StatisticsAccumulator
+from gmm_spark.core.kernels.accumulators import StatisticsSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.kernels.sparse import SparseSums, matters
@@ -36,10 +36,11 @@ def apart(rng):
 
 def accumulated(rows, mixture, sample_weight=None, precision="float64"):
     table = ArrayTable(rows, sample_weight)
-    pass_plan = plan_pass([mixture.shifted(-table.moments.mean)], table.moments.mean, table.moments.scale, precision)
-    fold = StatisticsAccumulator(pass_plan)
+    centred = mixture.shifted(-table.moments.mean)
+    sums = StatisticsSums(plan_pass([centred], table.moments.mean, table.moments.scale, precision))
+    fold = sums.accumulator()
     fold.add(rows, sample_weight)
-    return fold, pass_plan.statistics(fold.vector())[0], table.moments.scale
+    return fold, sums.read(fold.vector())[0], table.moments.scale
 
 
 def full_products(rows, mixture, sample_weight=None, precision="float64"):
@@ -174,12 +175,13 @@ def test_candidates_that_are_sifted_share_a_pass_with_others(sifted, apart, rng)
     rows = draw_rows(apart, 6_000, rng)[0]
     table = ArrayTable(rows)
     centred = [c.shifted(-table.moments.mean) for c in candidates]
-    fold = StatisticsAccumulator(plan_pass(centred, table.moments.mean, table.moments.scale))
+    sums = StatisticsSums(plan_pass(centred, table.moments.mean, table.moments.scale))
+    fold = sums.accumulator()
     fold.add(rows[:, :2_500], None)
     half = fold.vector()
     np.testing.assert_array_equal(fold.vector(), half)
     fold.add(rows[:, 2_500:], None)
-    found = fold.plan.statistics(fold.vector())
+    found = sums.read(fold.vector())
     assert [sparse is not None for sparse in fold._sifting._sparse] == [True, False, True, False, True, False]
     for statistics, candidate in zip(found, candidates, strict=True):
         assert_same_statistics(statistics, full_products(rows, candidate), table.moments.scale, rtol=1e-11)

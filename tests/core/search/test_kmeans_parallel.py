@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from gmm_spark.core.kernels.distance_draw import Draw, Drawn
+from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.search.kmeans_parallel import completed
 from gmm_spark.core.search.single import draw_starts, finalists, search
@@ -19,9 +19,9 @@ from tests.examples import COVARIANCE_TYPES, blobs
 class DrawingTable(ArrayTable):
     """A table that remembers what it was asked to draw."""
 
-    draws: list[Draw]
+    draws: list[DrawRequest]
 
-    def draw(self, draw: Draw) -> Drawn:
+    def draw(self, draw: DrawRequest) -> DrawResult:
         self.draws = [*getattr(self, "draws", []), draw]
         return super().draw(draw)
 

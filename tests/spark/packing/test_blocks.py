@@ -18,8 +18,8 @@ from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MixtureParameters
 from gmm_spark.core.em.ascent import PassRecord
-from gmm_spark.core.kernels.accumulators import StatisticsAccumulator
-from gmm_spark.core.kernels.distance_draw import Draw
+from gmm_spark.core.kernels.accumulators import StatisticsSums
+from gmm_spark.core.kernels.distance_draw import DrawRequest
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features
@@ -27,7 +27,7 @@ from gmm_spark.spark.packing import blocks as blocks_module
 from gmm_spark.spark.packing import pieces as pieces_module
 from gmm_spark.spark.packing import table as packed_module
 from gmm_spark.spark.packing.blocks import SOURCE, Handle, WriteBlocks, numbered, read_file
-from gmm_spark.spark.packing.passes import Fold, StatisticsPass
+from gmm_spark.spark.packing.passes import Fold
 from gmm_spark.spark.packing.pieces import PIECES, Cut, Listed
 from gmm_spark.spark.packing.table import MAX_REBUILDS, PackedTable
 from tests.tables import array_table, found_features, rough_start, three_blobs
@@ -321,7 +321,7 @@ def test_memory_does_not_grow_with_the_partition(tmp_path: Path, monkeypatch: py
 
     def one_pass(handle: Handle) -> None:
         handles = pa.RecordBatch.from_pydict({"partition": [0], "handle": [handle.to_json()]})
-        list(Fold(StatisticsPass(plan), 1 << 17)(iter([handles])))
+        list(Fold(StatisticsSums(plan), 1 << 17)(iter([handles])))
 
     pack(2)  # what is loaded on first use is no part of either peak
     small, large = pack(20), pack(200)
@@ -465,7 +465,7 @@ def test_answers_are_the_same_bits_wherever_the_pieces_are_read(
 ) -> None:
     features = found_features(long_table, input_cols=["x", "y"], weight_col="w")
     start = MixtureParameters([0.4, 0.6], [[1.0, 0.0], [2.0, 0.5]], [[1.0, 1.0], [2.0, 0.5]], "diag")
-    draw = Draw(np.zeros(2), np.ones(2), np.zeros((2, 1)), 5, 0, 40.0)
+    draw = DrawRequest(np.zeros(2), np.ones(2), np.zeros((2, 1)), 5, 0, 40.0)
     answers = []
     for one_host, streaming in ((True, False), (False, False), (False, True)):
         if not one_host:
@@ -517,10 +517,10 @@ def test_many_partitions_are_packed_by_a_bounded_number_of_tasks(
         assert packed.rows == len(ROWS)
         np.testing.assert_allclose(packed.moments.mean, np.average(ROWS, axis=0, weights=WEIGHT), rtol=1e-12)
         start = START.shifted(-packed.moments.mean)
-        expected = plan_pass([start], np.zeros(3), packed.moments.scale)
-        fold = StatisticsAccumulator(expected)
+        expected = StatisticsSums(plan_pass([start], np.zeros(3), packed.moments.scale))
+        fold = expected.accumulator()
         fold.add(np.ascontiguousarray((ROWS - packed.moments.mean).T), WEIGHT)
-        (theirs,) = expected.statistics(fold.vector())
+        (theirs,) = expected.read(fold.vector())
         (ours,) = packed.expect([start])
         np.testing.assert_allclose(ours.log_likelihood, theirs.log_likelihood, rtol=1e-12)
         np.testing.assert_allclose(ours.resp_sum, theirs.resp_sum, rtol=1e-12)

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureSelector
-from gmm_spark.core.kernels.distance_draw import Draw, Drawn
+from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
 from gmm_spark.core.search.kmeans_parallel import completed
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.spark.packing.blocks import Handle
@@ -33,12 +33,12 @@ def table(spark: SparkSession) -> Iterator[DataFrame]:
     found.unpersist()
 
 
-def draw_of(packed: PackedTable, number: int = 0, expected: float = 40.0) -> Draw:
+def draw_of(packed: PackedTable, number: int = 0, expected: float = 40.0) -> DrawRequest:
     moments = packed.moments
-    return Draw(moments.mean, np.sqrt(moments.variance), np.zeros((3, 1)), 3, number, expected)
+    return DrawRequest(moments.mean, np.sqrt(moments.variance), np.zeros((3, 1)), 3, number, expected)
 
 
-def assert_same(left: Drawn, right: Drawn) -> None:
+def assert_same(left: DrawResult, right: DrawResult) -> None:
     for name in ("rows", "weight", "keys", "cells", "cost"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
 
@@ -46,7 +46,7 @@ def assert_same(left: Drawn, right: Drawn) -> None:
 def test_a_pass_adds_up_cells_and_cost_of_all_partitions(table: DataFrame) -> None:
     in_memory = ArrayTable(np.ascontiguousarray(ROWS.T), WEIGHT)
     sites = ((ROWS[[0, 1, 2, -1]] - ROWS.mean(axis=0)) / ROWS.std(axis=0)).T
-    draw = Draw(ROWS.mean(axis=0), ROWS.std(axis=0), sites, 0, 0, 40.0)
+    draw = DrawRequest(ROWS.mean(axis=0), ROWS.std(axis=0), sites, 0, 0, 40.0)
     with PackedTable(table, found_features(table, weight_col="w")) as packed:
         found, expected = packed.draw(draw), in_memory.draw(draw)
     np.testing.assert_allclose(found.cells, expected.cells, rtol=1e-12)
@@ -119,7 +119,7 @@ def test_a_selection_may_start_by_oversampling(table: DataFrame) -> None:
 
 def test_memory_does_not_grow_with_the_partition(tmp_path: Path) -> None:
     block = np.random.default_rng(0).standard_normal((4, 8192))
-    task = DrawPass(Draw(np.zeros(4), np.ones(4), np.zeros((4, 1)), 0, 0, 10.0))
+    task = DrawPass(DrawRequest(np.zeros(4), np.ones(4), np.zeros((4, 1)), 0, 0, 10.0))
 
     def peak_of(blocks: int) -> int:
         path = tmp_path / f"{blocks}.blocks"
