@@ -18,10 +18,11 @@ from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels import blas
 from gmm_spark.core.kernels.layout import VectorLayout
 from gmm_spark.core.kernels.log_prob import Kernel
-from gmm_spark.core.kernels.plan import Plan, quadratic_order
+from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.kernels.sparse import Sifting
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.log_space import FAR, exponentiate, normalise
+from gmm_spark.core.mixture.quadratic import quadratic_order
 
 Answer = TypeVar("Answer", covariant=True)
 
@@ -79,8 +80,9 @@ class StatisticsSums:
         plan = self.plan
         shapes: dict[Any, tuple[int, ...]] = {"rows": (), "weight_sum": (), "log_likelihood": (len(plan.segments),)}
         shapes |= {("sums", i): segment.coefficients.shape for i, segment in enumerate(plan.segments)}
-        square = (plan.n_features, plan.n_features)
-        shapes |= {("scatter", i): square for i, segment in enumerate(plan.segments) if segment.pooled}
+        for i, segment in enumerate(plan.segments):
+            if segment.structure.shares_scatter:
+                shapes["scatter", i] = (plan.n_features, plan.n_features)
         return VectorLayout(shapes)
 
     @property
@@ -104,23 +106,18 @@ class StatisticsSums:
         statistics = []
         for index, segment in enumerate(self.plan.segments):
             table = found["sums", index]
-            if segment.pooled:
-                second = found["scatter", index] * np.outer(scale, scale)
-            elif segment.axis_aligned:
-                second = table[:, 1 + d : 1 + 2 * d] * scale**2
-                second = second if segment.covariance_type == "diag" else second.sum(axis=1)
-            else:
-                second = _symmetric(table, d) * np.outer(scale, scale)
+            structure = segment.structure
+            sums = found["scatter", index] if structure.shares_scatter else table[:, 1 + d :]
             statistics.append(
                 SufficientStatistics(
-                    covariance_type=segment.covariance_type,
+                    covariance_type=structure.name,
                     reference=np.where(segment.accurate[:, None], segment.means * scale, 0.0),
                     rows=float(found["rows"]),
                     weight_sum=float(found["weight_sum"]),
                     log_likelihood=float(found["log_likelihood"][index]),
                     resp_sum=table[:, 0].copy(),
                     first=table[:, 1 : 1 + d] * scale,
-                    second=second,
+                    second=structure.second_moments(sums, scale),
                 )
             )
         return statistics
@@ -150,11 +147,11 @@ class StatisticsAccumulator:
         self._sums = [np.zeros(s.coefficients.shape[::-1]) for s in segments]
         self._sifting.clear()
         # The quadratic sums that do not come out of the shared product.
-        self._shared_scatter = np.zeros((d, d)) if any(s.shares_scatter for s in segments) else None
+        self._row_scatter = np.zeros((d, d)) if any(s.uses_row_scatter for s in segments) else None
         # What the accurate kernel sums for its components: weight and first moment, (1 + d,), and the second.
         self._own: list[dict[int, tuple[Array, Array]]] = [
             {
-                j: (np.zeros(1 + d), np.zeros(d if segment.axis_aligned else (d, d)))
+                j: (np.zeros(1 + d), np.zeros(d if segment.structure.axis_aligned else (d, d)))
                 for j in np.flatnonzero(segment.accurate).tolist()
             }
             for segment in segments
@@ -173,9 +170,9 @@ class StatisticsAccumulator:
         weight_sum = rows.shape[1] if sample_weight is None else float(sample_weight.sum())
         self._weight_sum += weight_sum
         weight = weight_sum / max(rows.shape[1], 1)
-        if self._shared_scatter is not None:
+        if self._row_scatter is not None:
             weighted = z if sample_weight is None else z * sample_weight.astype(z.dtype)
-            self._shared_scatter += weighted @ z.T
+            self._row_scatter += weighted @ z.T
         for i, (segment, sums) in enumerate(zip(self.plan.segments, self._sums, strict=True)):
             shares = self._expect(features, i, sample_weight)
             for j, (first, second) in self._own[i].items():
@@ -235,22 +232,14 @@ class StatisticsAccumulator:
                 table[:, : 1 + d] += sifted[:, 0]
                 table[:, 1 + d :] += sifted[:, 1 + i, 1 + j]
         for index, (segment, table, own) in enumerate(zip(self.plan.segments, sums, self._own, strict=True)):
-            if segment.pooled:
-                scatter = self._shared_scatter if segment.shares_scatter else sum(second for _, second in own.values())
-                arrays["scatter", index] = np.asarray(scatter)
+            if segment.structure.shares_scatter:
+                whole = self._row_scatter if segment.uses_row_scatter else sum(second for _, second in own.values())
+                arrays["scatter", index] = np.asarray(whole)
             for component, (first, second) in own.items():
                 row = table[component]
                 row[:] = 0.0  # the shared product has columns for these components too
                 row[: 1 + d] = first
-                if not segment.pooled:
-                    row[1 + d :] = second if segment.axis_aligned else second[i, j]
+                if not segment.structure.shares_scatter:
+                    row[1 + d :] = second if segment.structure.axis_aligned else second[i, j]
             arrays["sums", index] = table
         return self.layout.pack(arrays)
-
-
-def _symmetric(table: Array, d: int) -> Array:
-    """Second moments (k, d, d) from sums over [1, z | z_i z_j]."""
-    second = np.empty((len(table), d, d))
-    i, j = quadratic_order(d)
-    second[:, i, j] = second[:, j, i] = table[:, 1 + d :]
-    return second

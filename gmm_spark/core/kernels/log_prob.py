@@ -87,7 +87,7 @@ class Kernel:
         if segment.expanded:
             blas.evaluate(coefficients, features[: coefficients.shape[1]], log_prob)
         z = features[1 : 1 + self.plan.n_features]
-        if segment.shares_scatter:
+        if segment.uses_row_scatter:
             log_prob -= self._half_square(self._centred(z, None), segment, factors[0])
         for j in np.flatnonzero(segment.accurate).tolist():
             whitened = self._centred(z, self._means[i][j])
@@ -105,7 +105,7 @@ class Kernel:
 
     def _half_square(self, centred: Block, segment: Segment, factor: Block) -> Block:
         """Half the squared Mahalanobis length of centred rows, whitening them in place."""
-        if segment.axis_aligned:
+        if segment.structure.axis_aligned:
             centred *= factor
         else:
             # The transpose of a C-contiguous block is what BLAS calls column-major: (U' y)' = y' U, in place.
@@ -124,7 +124,7 @@ class Kernel:
             z, responsibilities = z[:, found], responsibilities[found]
         centred = self._centred(z, self._means[i][j])
         first = np.asarray(centred @ responsibilities)
-        if self.plan.segments[i].axis_aligned:
+        if self.plan.segments[i].structure.axis_aligned:
             second: Block = np.einsum("ij,ij,j->i", centred, centred, responsibilities)
             return first, second
         centred *= np.sqrt(responsibilities)
@@ -133,8 +133,8 @@ class Kernel:
 
 def _per_component(segment: Segment, dtype: np.dtype[Any]) -> list[Block]:
     """Each component's factor as its kernel wants it: a column where axis-aligned, else Fortran-ordered."""
-    if segment.axis_aligned:
+    if segment.structure.axis_aligned:
         return [f[:, None].astype(dtype) for f in segment.factors]
-    if segment.pooled:
+    if segment.structure.shares_scatter:
         return [np.asarray(segment.factors, dtype, order="F")] * len(segment.means)
     return [np.asarray(f, dtype, order="F") for f in segment.factors]

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.sparse import SIFTING_COST, WORTH_SIFTING
+from gmm_spark.core.mixture.covariance import CovarianceStructure
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
@@ -47,7 +48,7 @@ _LOG_ZERO = -1e30
 class Segment:
     """What a pass needs to know of one candidate; ``rows`` are its components among those of all candidates."""
 
-    covariance_type: str
+    structure: CovarianceStructure
     rows: slice
     accurate: NDArray[np.bool_]
     """Which components take the accurate kernel, (k,)."""
@@ -58,7 +59,7 @@ class Segment:
     means: Array
     """Scaled, (k, d)."""
     factors: Array
-    """Scaled precision factors, (k, d) or (k, d, d); the pooled (d, d) where tied."""
+    """Scaled precision factors, (k, d) or (k, d, d); one alone, (d, d), if the structure shares its scatter."""
     coefficients: Array
     """Of the features that the structure needs, a prefix of all, (k, prefix)."""
 
@@ -81,22 +82,17 @@ class Segment:
     def worth_sifting(self) -> bool:
         """True where sums of cross products are so many that responsibilities of nothing are worth looking for."""
         k, features = self.coefficients.shape
-        return self.expanded and self.covariance_type == "full" and k * (features - SIFTING_COST) >= WORTH_SIFTING
+        return self.expanded and self.needs_cross_products and k * (features - SIFTING_COST) >= WORTH_SIFTING
 
     @property
-    def pooled(self) -> bool:
-        """True where the structure is tied."""
-        return self.covariance_type == "tied"
-
-    @cached_property
-    def shares_scatter(self) -> bool:
-        """True where the table's own scatter serves as the candidate's second moment (tied, behind no gate)."""
-        return self.pooled and not bool(self.accurate.any())
+    def needs_cross_products(self) -> bool:
+        """True if each component has coefficients of its own for the cross products of features."""
+        return not (self.structure.axis_aligned or self.structure.shares_scatter)
 
     @property
-    def axis_aligned(self) -> bool:
-        """True where the structure needs no cross products."""
-        return self.covariance_type in ("diag", "spherical")
+    def uses_row_scatter(self) -> bool:
+        """True if the second moment is the scatter of all rows about the centre, which the pass sums anyway."""
+        return self.structure.shares_scatter and not bool(self.accurate.any())
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +133,8 @@ class Plan:
     def n_products(self) -> int:
         """Multiplications that a row takes, about: a product to evaluate and one to sum up."""
         square = self.n_features**2
-        return sum(2 * s.coefficients.size + square * (s.pooled + int(s.accurate.sum())) for s in self.segments)
+        matrices = sum(s.structure.shares_scatter + int(s.accurate.sum()) for s in self.segments)
+        return sum(2 * s.coefficients.size for s in self.segments) + square * matrices
 
 
 def plan_pass(
@@ -174,51 +171,24 @@ def plan_pass(
     return Plan(center, scale, precision, tuple(segments))
 
 
-def quadratic_order(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices i <= j of the products z_i z_j in the order of the features: by j - i, so squares come first.
-
-    All products of one difference are one product of two contiguous arrays.
-
-    Examples
-    --------
-    >>> [a.tolist() for a in quadratic_order(3)]
-    [[0, 1, 2, 0, 1, 0], [0, 1, 2, 1, 2, 2]]
-    """
-    i = np.concatenate([np.arange(d - gap) for gap in range(d)])
-    gap = np.repeat(np.arange(d), np.arange(d, 0, -1))
-    return i, i + gap
-
-
 def _scaled(candidate: MixtureParameters, rows: slice, scale: Array, precision: str) -> Segment:
     """One candidate's segment, in scaled coordinates."""
+    structure = candidate.structure
     k, d = candidate.means.shape
     means = candidate.means / scale
+    factors = candidate.component_cholesky * (scale if structure.axis_aligned else scale[:, None])
     peak = float(candidate.log_normalisers.max())
     constants = np.maximum(candidate.log_normalisers - peak, _LOG_ZERO)
-    if candidate.structure.axis_aligned:
-        factors = candidate.component_cholesky * scale
-        precisions = factors**2
-        linear = precisions * means
-        reach = np.abs(means) + 1 / factors
-        magnitude = (precisions * reach**2).sum(axis=1)
-        quadratic = -0.5 * precisions
-    else:
-        factors = candidate.component_cholesky * scale[:, None]
-        precisions = factors @ np.swapaxes(factors, 1, 2)
-        linear = np.einsum("kij,kj->ki", precisions, means)
-        reach = np.abs(means) + np.sqrt(np.diagonal(candidate.dense_covariances, axis1=1, axis2=2)) / scale
-        magnitude = np.einsum("ki,kij,kj->k", reach, np.abs(precisions), reach)
-        i, j = quadratic_order(d)
-        quadratic = np.where(i == j, -0.5, -1.0) * precisions[:, i, j]
+    linear, quadratic, magnitude = structure.quadratic_form(means, factors, candidate.deviations / scale)
     accurate = np.finfo(PRECISIONS[precision]).eps * magnitude > GATE_TOLERANCE[precision]
-    if candidate.structure.pooled:
-        # One scatter serves all components, so they go together; the quadratic term is the kernel's own.
+    if structure.shares_scatter:
+        # One scatter serves all components, so they take the same kernel.
         accurate = np.full(k, accurate.any())
-        factors, quadratic = factors[0], np.empty((k, 0))
-    elif not candidate.structure.axis_aligned and d > MAX_EXPANDED_FEATURES:
+        factors = factors[0]
+    elif not structure.axis_aligned and d > MAX_EXPANDED_FEATURES:
         accurate = np.ones(k, dtype=bool)
     expanded_constants = np.maximum(constants - 0.5 * (linear * means).sum(axis=1), _LOG_ZERO)
     coefficients = np.concatenate([expanded_constants[:, None], linear, quadratic], axis=1)
     # The accurate kernel subtracts means as its type has them: its moments are about those very points.
     points = means.astype(PRECISIONS[precision]).astype(np.float64)
-    return Segment(candidate.covariance_type, rows, accurate, peak, constants, points, factors, coefficients)
+    return Segment(structure, rows, accurate, peak, constants, points, factors, coefficients)

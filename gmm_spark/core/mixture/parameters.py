@@ -108,6 +108,13 @@ class MixtureParameters:
         return np.asarray(log_weights + np.log(diagonals).sum(axis=1) - 0.5 * self.n_features * np.log(2 * np.pi))
 
     @property
+    def deviations(self) -> Array:
+        """Standard deviation of each component along each feature, (k, d)."""
+        if self.structure.axis_aligned:
+            return 1 / self.component_cholesky
+        return np.sqrt(np.diagonal(self.dense_covariances, axis1=1, axis2=2))
+
+    @property
     def dense_covariances(self) -> Array:
         """Covariances written out as (k, d, d) matrices."""
         return self.structure.dense(self.covariances, *self.means.shape)
@@ -170,7 +177,7 @@ class MixtureParameters:
             smallest, largest = lengths[..., 0], lengths[..., -1]
         indefinite = ~(smallest > np.finfo(float).eps * np.abs(largest))
         if indefinite.any():
-            which = "the tied precision" if kind.pooled else f"component {np.argwhere(indefinite)[0][0]}"
+            which = f"the {covariance_type} precision" if kind.pooled else f"component {np.argwhere(indefinite)[0][0]}"
             raise ParameterError(
                 f"precisions: {which} is not positive definite, {smallest[indefinite].flat[0]:.3g} along one "
                 "direction; need more than 0 in all"

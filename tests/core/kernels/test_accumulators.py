@@ -322,7 +322,7 @@ def test_a_pass_may_mix_components_of_both_kernels(rng):
         parameters = MixtureParameters([0.8, 0.2], np.concatenate([near, far]), covariances[kind], kind)
         candidates.append(centred(table, parameters))
     plan = plan_pass(candidates, table.moments.mean, table.moments.scale)
-    opened = {s.covariance_type: s.accurate.tolist() for s in plan.segments}
+    opened = {s.structure.name: s.accurate.tolist() for s in plan.segments}
     assert opened["full"] == opened["diag"] == opened["spherical"] == [False, True]
     for found, candidate in zip(table.expect(candidates), candidates, strict=True):
         step = maximize(found, candidate, np.zeros(3))
