@@ -100,7 +100,7 @@ class EvaluationAccumulator:
         self.plan = plan = sums.plan
         self.kernel = Kernel(plan)
         self._n_histograms = len(plan.segments) if sums.log_densities else 0
-        self._shares = blas.buffer(plan.most_components * self.kernel.chunk, plan.dtype)
+        self._shares = blas.allocate(plan.most_components * self.kernel.chunk, plan.dtype)
         self._ones = np.ones(plan.most_components, plan.dtype)
         self.clear()
 

@@ -186,7 +186,7 @@ def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, mo
 )
 def test_products_in_any_form_are_plain_products(m, limit, turned_from, rng, monkeypatch):
     monkeypatch.setattr(blas, "SMALL_PRODUCT", limit)
-    monkeypatch.setattr(blas, "WORTH_TURNING", turned_from)
+    monkeypatch.setattr(blas, "WORTH_TRANSPOSING", turned_from)
     coefficients, features, shares = rng.normal(size=(3, 7)), rng.normal(size=(9, m))[:7], rng.normal(size=(3, m))
     log_prob, work = np.full((3, m), np.nan), np.full(4 * m, np.nan)
     sums, expected = np.ones((7, 3)), 1.0 + features @ shares.T
@@ -199,7 +199,7 @@ def test_products_in_any_form_are_plain_products(m, limit, turned_from, rng, mon
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1, 7, 4096, 100_003])
 def test_buffers_begin_with_a_cache_line(size, dtype):
-    room = blas.buffer(size, dtype)
+    room = blas.allocate(size, dtype)
     assert (room.shape, room.dtype, room.ctypes.data % 64) == ((size,), dtype, 0)
     room[:] = 1.0
 

@@ -10,7 +10,7 @@ from gmm_spark.core.kernels import plan
 from gmm_spark.core.kernels.accumulators import StatisticsSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import plan_pass
-from gmm_spark.core.kernels.sparse import SparseSums, matters
+from gmm_spark.core.kernels.sparse import SparseSums, find_significant
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 from tests.examples import draw_rows, random_mixture
@@ -55,11 +55,11 @@ def test_what_matters_is_what_adds_to_a_sum_that_counts():
     shares[0, 8] = 1e-22  # nothing beside 1
     shares[1, [5, 6]] = 1e-20, 1e-30  # of a component far from all rows
     shares[2, 9] = 1e-40  # as good as starved
-    assert matters(shares, few=0.1).tolist() == [3, 7, 45, 46]
-    assert matters(shares, few=0.02) is None
-    assert matters(shares[0], few=0.1).tolist() == [3, 7]
-    assert matters(1e9 * shares, few=0.1, weight=1e9).tolist() == [3, 7, 45, 46]
-    assert matters(np.zeros((3, 40)), few=0.1).tolist() == []
+    assert find_significant(shares, few=0.1).tolist() == [3, 7, 45, 46]
+    assert find_significant(shares, few=0.02) is None
+    assert find_significant(shares[0], few=0.1).tolist() == [3, 7]
+    assert find_significant(1e9 * shares, few=0.1, weight=1e9).tolist() == [3, 7, 45, 46]
+    assert find_significant(np.zeros((3, 40)), few=0.1).tolist() == []
 
 
 def test_sums_are_those_of_the_responsibilities_gathered(rng):
@@ -69,7 +69,7 @@ def test_sums_are_those_of_the_responsibilities_gathered(rng):
     for window in (slice(0, 60), slice(60, 90)):
         for first in range(0, window.stop - window.start, 30):
             part = np.ascontiguousarray(shares[:, window][:, first : first + 30])
-            sums.gather(part, matters(part, few=1.0), first)
+            sums.gather(part, find_significant(part, few=1.0), first)
         sums.multiply(points[window])
     np.testing.assert_allclose(sums.sums, np.einsum("ki,ia,ib->kab", shares, points, points), rtol=1e-12, atol=1e-12)
     before = sums.sums.copy()
@@ -148,7 +148,7 @@ def test_chunks_of_few_and_of_many_responsibilities_add_up(sifted, apart, rng, m
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_what_is_left_out_of_a_chunk_is_less_than_rounding(precision):
     shares = np.geomspace(1.0, 1e-30, kernel._MAX_CHUNK, dtype=precision)[None]
-    kept = matters(shares, few=1.0)
+    kept = find_significant(shares, few=1.0)
     assert 1 < len(kept) < shares.size
     assert np.delete(shares[0], kept).sum(dtype=float) < np.finfo(precision).eps * shares.sum(dtype=float)
     # Even if all others were as large as may be left out.
@@ -159,7 +159,7 @@ def test_what_is_not_a_number_is_not_left_out(sifted, apart, rng):
     rows = draw_rows(apart, 2_000, rng)[0]
     shares = np.zeros((3, 40))
     shares[1, 4] = np.nan
-    assert matters(shares, few=0.5).tolist() == list(range(40, 80))
+    assert find_significant(shares, few=0.5).tolist() == list(range(40, 80))
     rows[:, 10] = 1e160
     weight = np.ones(rows.shape[1])
     weight[10] = 0.0
@@ -191,7 +191,7 @@ def test_more_responsibilities_than_are_multiplied_at_a_time(rng, monkeypatch):
     monkeypatch.setattr("gmm_spark.core.kernels.sparse._BATCH", 7)
     points, shares = rng.normal(size=(30, 1 + D)), rng.uniform(size=(300, 30))
     sums = SparseSums(300, D)
-    sums.gather(shares, matters(shares, few=1.0), 0)
+    sums.gather(shares, find_significant(shares, few=1.0), 0)
     sums.multiply(points)
     np.testing.assert_allclose(sums.sums, np.einsum("ki,ia,ib->kab", shares, points, points), rtol=1e-12, atol=1e-12)
 
@@ -203,15 +203,15 @@ def test_the_accurate_kernel_picks_the_rows_that_matter(covariance_type, unit, r
     rows = draw_rows(mixture, 2_000, rng)[0]
     sample_weight = rng.choice([0.0, 1.0, 2.5], rows.shape[1]) * unit if unit else None
     sizes = []
-    whitened = Kernel._centred
+    original = Kernel._subtract_mean
 
     def watched(self, z, mean):
         sizes.append(z.shape[1])
-        return whitened(self, z, mean)
+        return original(self, z, mean)
 
-    monkeypatch.setattr(Kernel, "_centred", watched)
+    monkeypatch.setattr(Kernel, "_subtract_mean", watched)
     found, scale = accumulated(rows, mixture, sample_weight)[1:]
     assert min(sizes) < rows.shape[1] / 2
-    monkeypatch.setattr("gmm_spark.core.kernels.log_prob._HALF", -1.0)
+    monkeypatch.setattr("gmm_spark.core.kernels.log_prob._WORTH_PICKING", -1.0)
     expected = accumulated(rows, mixture, sample_weight)[1]
     assert_same_statistics(found, expected, scale, rtol=1e-12)
