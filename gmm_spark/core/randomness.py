@@ -30,7 +30,7 @@ def random_stream(seed: int, purpose: Purpose, index: int = 0, *more: int) -> np
     return np.random.Generator(np.random.PCG64DXSM(key))
 
 
-def shares_of(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def draw_quotas(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw how many of n rows, taken without replacement from all pieces together, come from each piece.
 
     If there are at most n rows, every piece gives all of its own. Counts come from drawn positions, since numpy's

@@ -17,7 +17,7 @@ from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
-from gmm_spark.core.mixture.log_space import FAR, exponentiate, leaders, led_by, normalise, relative
+from gmm_spark.core.mixture.log_space import FAR, count_leaders, exponentiate, find_leaders, normalise, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 from tests.examples import COVARIANCE_TYPES, blobs, draw_rows, laws, permuted_features, random_mixture
@@ -387,12 +387,12 @@ def test_candidates_judged_in_one_pass_are_judged_as_alone(rows, gate, rng):
 def test_leaders_are_the_first_of_a_rows_largest_terms(k, rng):
     terms = rng.integers(-3, 3, size=(k, 500)).astype(float)  # of few values, so that many are equal
     largest, first = terms.max(axis=0), terms.argmax(axis=0)
-    np.testing.assert_array_equal(relative(terms), largest)
-    np.testing.assert_array_equal(leaders(terms), first)
-    np.testing.assert_array_equal(led_by(terms), np.bincount(first, minlength=k))
+    np.testing.assert_array_equal(subtract_largest(terms), largest)
+    np.testing.assert_array_equal(find_leaders(terms), first)
+    np.testing.assert_array_equal(count_leaders(terms), np.bincount(first, minlength=k))
     unequal = rng.normal(size=(k, 500))
-    relative(unequal)
-    np.testing.assert_array_equal(led_by(unequal), np.bincount(unequal.argmax(axis=0), minlength=k))
+    subtract_largest(unequal)
+    np.testing.assert_array_equal(count_leaders(unequal), np.bincount(unequal.argmax(axis=0), minlength=k))
 
 
 def test_a_row_between_equal_components_is_counted_once(covariance_type, rng):

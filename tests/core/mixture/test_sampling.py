@@ -10,7 +10,7 @@ from scipy.stats import multivariate_hypergeom
 
 from gmm_spark.core.mixture import sampling
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
-from gmm_spark.core.randomness import Purpose, random_stream, shares_of
+from gmm_spark.core.randomness import Purpose, draw_quotas, random_stream
 from tests.examples import random_mixture
 
 K, D, N = 4, 3, 1000
@@ -99,7 +99,7 @@ def test_streams_differ_by_seed_purpose_and_index():
 
 def test_shares_of_a_sample_are_hypergeometric():
     sizes = [5, 0, 20, 75]
-    drawn = np.array([shares_of(sizes, 10, np.random.default_rng(seed)) for seed in range(4000)])
+    drawn = np.array([draw_quotas(sizes, 10, np.random.default_rng(seed)) for seed in range(4000)])
     assert (drawn.sum(axis=1) == 10).all()
     assert (drawn <= sizes).all()
     expected = multivariate_hypergeom(m=sizes, n=10)
@@ -108,6 +108,6 @@ def test_shares_of_a_sample_are_hypergeometric():
 
 
 def test_shares_of_tables_of_any_size_can_be_drawn():
-    quotas = shares_of([6 * 10**9, 3 * 10**9], 100_000, np.random.default_rng(0))
+    quotas = draw_quotas([6 * 10**9, 3 * 10**9], 100_000, np.random.default_rng(0))
     assert quotas.sum() == 100_000
     assert quotas[0] == pytest.approx(2 / 3 * 100_000, rel=0.02)
