@@ -14,8 +14,8 @@ from gmm_spark.core.table import ArrayTable
 from tests.examples import draw_rows, random_mixture
 
 
-def test_candidates_live_about_the_tables_mean(covariance_type, rng):
-    # The same candidate, told in the table's own coordinates, has the log-likelihood of the direct formula.
+def test_candidates_are_centred_at_the_tables_mean(covariance_type, rng):
+    # The same candidate in the table's own coordinates has the log-likelihood of the direct formula.
     parameters = random_mixture(covariance_type, 2, 3, rng).shifted(np.array([10.0, -20.0, 30.0]))
     rows = draw_rows(parameters, 50, rng)[0]
     table = ArrayTable(rows)
@@ -59,7 +59,7 @@ def test_moments_are_weighted_as_the_table_is(rng):
     assert not np.allclose(ArrayTable(rows, weight).moments.mean, rows.mean(axis=1))
 
 
-def test_a_tied_mixture_behind_the_gate_has_a_second_moment_of_its_own(rng):
+def test_a_tied_mixture_of_the_accurate_kernel_leaves_the_scatter_of_others_alone(rng):
     table = ArrayTable(rng.normal(size=(2, 300)))
     open_, gated = (MixtureParameters([0.5, 0.5], [[0.0, 0.0], [s, 0.0]], np.eye(2), "tied") for s in (1.0, 1e5))
     first = table.expect([open_])[0]
@@ -74,7 +74,7 @@ def test_a_tied_mixture_behind_the_gate_has_a_second_moment_of_its_own(rng):
     np.testing.assert_array_equal(fresh.expect([open_])[0].second, first.second)
 
 
-def test_an_accumulator_that_begins_anew_has_forgotten_all(rng, monkeypatch):
+def test_a_cleared_accumulator_sums_like_a_new_one(rng, monkeypatch):
     monkeypatch.setattr(plan, "WORTH_SIFTING", -(10**9))
     apart = [random_mixture(kind, 4, 3, rng, spread=12.0) for kind in ("full", "tied", "diag", "spherical")]
     narrow = MixtureParameters([0.5, 0.5], [[0.0] * 3, [9.0] * 3], [np.eye(3), 1e-14 * np.eye(3)], "full")

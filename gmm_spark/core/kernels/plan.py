@@ -45,7 +45,7 @@ _LOG_ZERO = -1e30
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """What a pass needs to know of one candidate."""
+    """One candidate in a pass: its coefficients, and what the accurate kernel needs in their place."""
 
     structure: CovarianceStructure
     rows: slice
@@ -75,7 +75,7 @@ class Segment:
 
     @cached_property
     def expanded(self) -> bool:
-        """True if some component needs the expanded features, not all taking the accurate kernel."""
+        """False if every component takes the accurate kernel, which does not need the quadratic features."""
         return not bool(self.accurate.all())
 
     @cached_property
@@ -91,7 +91,7 @@ class Segment:
 
     @property
     def uses_row_scatter(self) -> bool:
-        """True if the second moment is the scatter of all rows about the centre, which the pass sums anyway."""
+        """True if the second moment is the scatter of all rows about the centre: one shared, and no accurate kernel."""
         return self.structure.shares_scatter and not bool(self.accurate.any())
 
 
@@ -126,7 +126,7 @@ class Plan:
 
     @property
     def n_expanded(self) -> int:
-        """Number of quadratic features, from the first, that the kernels have to compute."""
+        """Number of quadratic features to compute, the longest prefix that a candidate needs."""
         return max((s.coefficients.shape[1] for s in self.segments if s.expanded), default=1 + self.n_features)
 
     @property

@@ -160,13 +160,13 @@ def test_single_precision_products_lose_digits_but_no_more_than_their_own(mixtur
     )
 
 
-def test_rows_in_single_precision_are_worked_in_double(mixture, rows, gate):
+def test_rows_in_single_precision_are_computed_in_double(mixture, rows, gate):
     single = rows.astype(np.float32)
     found, expected = (expect(ArrayTable(r), mixture) for r in (single, single.astype(float)))
     assert_same_statistics(found, expected, np.ones(D), rtol=1e-13)
 
 
-def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, monkeypatch):
+def test_rows_computed_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, monkeypatch):
     whole = expect(ArrayTable(rows), mixture)
     monkeypatch.setattr("gmm_spark.core.kernels.log_prob.WORK_BYTES", 1)
     monkeypatch.setattr("gmm_spark.core.kernels.log_prob._MIN_CHUNK", 64)
@@ -184,7 +184,7 @@ def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, mo
     [(0, 0), (blas.SMALL_PRODUCT, 0), (blas.SMALL_PRODUCT, blas.SMALL_PRODUCT)],
     ids=["whole", "sliced and turned", "sliced"],
 )
-def test_products_in_any_form_are_plain_products(m, limit, turned_from, rng, monkeypatch):
+def test_products_in_slices_and_whole_are_plain_products(m, limit, turned_from, rng, monkeypatch):
     monkeypatch.setattr(blas, "SMALL_PRODUCT", limit)
     monkeypatch.setattr(blas, "WORTH_TRANSPOSING", turned_from)
     coefficients, features, shares = rng.normal(size=(3, 7)), rng.normal(size=(9, m))[:7], rng.normal(size=(3, m))
@@ -224,9 +224,7 @@ def test_centred_rows_are_good_to_a_rounding(offset, stored, precision, rng):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("many", [0, 1], ids=["worked as a whole", "picked out"])
-def test_rows_too_far_for_any_term_to_show_count_in_full(
-    mixture, rows, gate, precision, weighted, many, rng, monkeypatch
-):
+def test_rows_whose_terms_all_underflow_count_in_full(mixture, rows, gate, precision, weighted, many, rng, monkeypatch):
     monkeypatch.setattr("gmm_spark.core.kernels.accumulators._MANY_FAR", many)
     rows = np.ascontiguousarray(rows[:, :40])
     away = 4000.0 * deviations(mixture).max() * rng.choice([-1.0, 1.0], (D, 40))
@@ -368,8 +366,8 @@ def test_an_evaluation_sums_scikit_learns_likelihood_entropy_and_predictions(mix
     np.testing.assert_array_equal(found.cluster_sizes, np.bincount(oracle.predict(rows.T), minlength=K))
 
 
-def test_candidates_judged_in_one_pass_are_judged_as_alone(rows, gate, rng):
-    # Not in the order that a plan sorts structures in, so that each answer has to find its candidate again.
+def test_candidates_evaluated_in_one_pass_get_what_each_gets_alone(rows, gate, rng):
+    # Structures in no particular order: each answer has to belong to its candidate.
     kinds = ("tied", "spherical", "full", "diag", "full")
     candidates = [random_mixture(kind, k, D, rng) for k, kind in enumerate(kinds, 1)]
     table = ArrayTable(rows, rng.uniform(0.0, 2.0, M))
@@ -396,7 +394,7 @@ def test_leaders_are_the_first_of_a_rows_largest_terms(k, rng):
 
 
 def test_a_row_between_equal_components_is_counted_once(covariance_type, rng):
-    """With which of them may depend on the BLAS kernel: its rounding differs from row to row of a product."""
+    """Which of them it counts with may depend on the BLAS kernel, whose rounding differs between rows of a product."""
     single = random_mixture(covariance_type, 1, D, rng)
     shape = single.covariances if single.structure.pooled else np.repeat(single.covariances, 3, axis=0)
     equal = MixtureParameters(np.full(3, 1 / 3), np.repeat(single.means, 3, axis=0), shape, covariance_type)

@@ -1,4 +1,4 @@
-"""Sums over the few responsibilities that matter, against the full products and extended precision."""
+"""Sums over significant responsibilities, against the full products and extended precision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ K, D = 24, 5
 
 @pytest.fixture(params=["one window", "a window a chunk"])
 def sifted(request, monkeypatch):
-    """Every full segment looks for the responsibilities that matter, however small it is."""
+    """Sift every full segment, however small it is."""
     monkeypatch.setattr(plan, "WORTH_SIFTING", -(10**9))
     monkeypatch.setattr("gmm_spark.core.kernels.log_prob._MAX_CHUNK", 752)
     if request.param == "a window a chunk":
@@ -30,7 +30,7 @@ def sifted(request, monkeypatch):
 
 @pytest.fixture
 def apart(rng):
-    """Components of which each row knows one or two."""
+    """Components so far apart that each row belongs to one or two."""
     return random_mixture("full", K, D, rng, spread=12.0)
 
 
@@ -49,7 +49,7 @@ def full_products(rows, mixture, sample_weight=None, precision="float64"):
         return accumulated(rows, mixture, sample_weight, precision)[1]
 
 
-def test_what_matters_is_what_adds_to_a_sum_that_counts():
+def test_responsibilities_that_change_their_components_sum_are_significant():
     shares = np.zeros((3, 40))
     shares[0, [3, 7]] = 1.0, 1e-15
     shares[0, 8] = 1e-22  # nothing beside 1
@@ -117,7 +117,7 @@ def test_a_component_far_from_every_row_keeps_its_own_sums(sifted, apart, rng):
     np.testing.assert_allclose(found.second[0], expected.second[0], rtol=1e-9)
 
 
-def test_components_behind_the_gate_are_summed_once(sifted, apart, rng):
+def test_components_of_the_accurate_kernel_are_summed_once(sifted, apart, rng):
     covariances = apart.covariances.copy()
     covariances[2] = np.diag([1e-14, 1.0, 1.0, 1.0, 1.0])
     narrow = MixtureParameters(apart.weights, apart.means, covariances, "full")
@@ -146,7 +146,7 @@ def test_chunks_of_few_and_of_many_responsibilities_add_up(sifted, apart, rng, m
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_what_is_left_out_of_a_chunk_is_less_than_rounding(precision):
+def test_what_is_dropped_from_a_chunk_is_below_rounding(precision):
     shares = np.geomspace(1.0, 1e-30, kernel._MAX_CHUNK, dtype=precision)[None]
     kept = find_significant(shares, few=1.0)
     assert 1 < len(kept) < shares.size
@@ -155,7 +155,7 @@ def test_what_is_left_out_of_a_chunk_is_less_than_rounding(precision):
     assert shares.size * shares[0, kept[-1] + 1] < 0.1 * np.finfo(precision).eps
 
 
-def test_what_is_not_a_number_is_not_left_out(sifted, apart, rng):
+def test_a_responsibility_of_nan_is_not_dropped(sifted, apart, rng):
     rows = draw_rows(apart, 2_000, rng)[0]
     shares = np.zeros((3, 40))
     shares[1, 4] = np.nan
@@ -187,7 +187,7 @@ def test_candidates_that_are_sifted_share_a_pass_with_others(sifted, apart, rng)
         assert_same_statistics(statistics, full_products(rows, candidate), table.moments.scale, rtol=1e-11)
 
 
-def test_more_responsibilities_than_are_multiplied_at_a_time(rng, monkeypatch):
+def test_responsibilities_are_multiplied_in_batches(rng, monkeypatch):
     monkeypatch.setattr("gmm_spark.core.kernels.sparse._BATCH", 7)
     points, shares = rng.normal(size=(30, 1 + D)), rng.uniform(size=(300, 30))
     sums = SparseSums(300, D)
@@ -197,7 +197,7 @@ def test_more_responsibilities_than_are_multiplied_at_a_time(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("unit", [None, 1.0, 1e-31])
-def test_the_accurate_kernel_picks_the_rows_that_matter(covariance_type, unit, rng, monkeypatch):
+def test_the_accurate_kernel_picks_rows_of_significant_responsibilities(covariance_type, unit, rng, monkeypatch):
     monkeypatch.setitem(plan.GATE_TOLERANCE, "float64", -1.0)
     mixture = random_mixture(covariance_type, K, D, rng, spread=12.0)
     rows = draw_rows(mixture, 2_000, rng)[0]
