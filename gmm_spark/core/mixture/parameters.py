@@ -208,7 +208,7 @@ class MixtureParameters:
 
 @dataclass(frozen=True, eq=False, init=False)
 class InitialMeans:
-    """Means and weights to start from, to which the table's variances will be added.
+    """Means and weights to start from. The covariances will be the table's variances.
 
     Parameters
     ----------
