@@ -13,6 +13,8 @@ from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
+from gmm_spark.core.mixture.structures.general import General
+from gmm_spark.core.mixture.structures.tied import Tied
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.search.single import search
 from gmm_spark.core.search.starts import START_MODES
@@ -136,6 +138,31 @@ def test_a_sweep_fits_it_beside_the_others_in_the_same_passes(table):
     assert_close(results[0].parameters, alone.parameters, 1e-2)
     # It is nested in the others: they fit the rows at least as well.
     assert results[0].lower_bound <= min(results[1].lower_bound, results[2].lower_bound) + 1e-6
+
+
+class TiedBySums(Tied):
+    """Tied, but from each component's own sums over cross products in place of the scatter of all rows."""
+
+    name = "tied_by_sums"
+    shares_scatter = False
+    quadratic_form = General.quadratic_form
+    second_moments = General.second_moments
+
+
+@pytest.mark.parametrize("tolerance", [1e-11, 5e-15, 0.0], ids=["expanded", "some accurate", "accurate"])
+def test_one_general_covariance_may_come_from_each_components_sums(tied_diag, tolerance, monkeypatch):
+    monkeypatch.setitem(STRUCTURES, TiedBySums.name, TiedBySums())
+    monkeypatch.setitem(plan.GATE_TOLERANCE, "float64", tolerance)
+    rows = drawn(500, seed=4)
+    table = ArrayTable(rows)
+    starts = [
+        MixtureParameters(np.full(3, 1 / 3), rows[:, :3].T, np.eye(2), kind).shifted(-table.moments.mean)
+        for kind in ("tied", TiedBySums.name)
+    ]
+    tied, by_sums = fit(table, starts, max_iter=8, tol=0.0)
+    np.testing.assert_allclose(by_sums.parameters.means, tied.parameters.means, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(by_sums.parameters.covariances, tied.parameters.covariances, rtol=1e-9, atol=1e-10)
+    assert by_sums.lower_bound == pytest.approx(tied.lower_bound, abs=1e-10)
 
 
 def test_parameters_are_counted_stored_and_checked(tied_diag):

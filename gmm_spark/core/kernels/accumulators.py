@@ -28,7 +28,7 @@ from gmm_spark.core.mixture.quadratic import quadratic_order
 
 Answer = TypeVar("Answer", covariant=True)
 
-# Share of a chunk's rows from which all of them are computed again, in place of some.
+# Share of far rows in a chunk from which all its rows are computed again: picking many costs more.
 _MANY_FAR = 1 / 16
 
 
@@ -205,7 +205,7 @@ class StatisticsAccumulator:
             log_density = np.log(total)
         else:
             found = np.flatnonzero(total < far_below)
-            far = found if len(found) < _MANY_FAR * m else slice(None)  # picking many rows costs more
+            far = found if len(found) < _MANY_FAR * m else slice(None)
             again = np.empty((k, len(total[far])), terms.dtype)
             far_density = normalise(self.kernel.weighted_log_prob(features[:, far], i, again))
             terms[:, far], total[far] = again, 1.0

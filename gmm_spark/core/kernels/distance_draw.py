@@ -1,4 +1,4 @@
-"""A pass that draws rows at random, far from some sites, and sums the rows nearest to each site.
+"""A pass that draws rows at random, far from some sites, and counts the rows nearest to each site.
 
 Rows are centred and divided by each feature's deviation, so that a change of units draws the same rows. A row is drawn
 with a probability in proportion to its weighted squared distance from the nearest site. The factor of proportion,

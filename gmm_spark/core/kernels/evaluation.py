@@ -82,7 +82,7 @@ class EvaluationSums:
                 float(found["weight_sum"]),
                 float(found["log_likelihood"][i]),
                 float(found["entropy"][i]),
-                found["cluster_sizes"][segment.rows].astype(np.int64),
+                found["cluster_sizes"][segment.components].astype(np.int64),
                 LogDensityHistogram(segment.ceiling, found["histograms"][i]) if self.log_densities else None,
             )
             for i, segment in enumerate(self.plan.segments)
@@ -121,7 +121,7 @@ class EvaluationAccumulator:
             for i, segment in enumerate(self.plan.segments):
                 terms = self.kernel.weighted_log_prob(features, i)
                 largest = subtract_largest(terms)
-                self._cluster_sizes[segment.rows] += count_leaders(terms)
+                self._cluster_sizes[segment.components] += count_leaders(terms)
                 shares = self._shares[: terms.size].reshape(terms.shape)
                 # A share of 0 comes from a finite term: shares times terms is never 0 times infinity.
                 exponentiate(terms, shares)

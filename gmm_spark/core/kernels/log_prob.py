@@ -91,8 +91,8 @@ class Kernel:
         if segment.uses_row_scatter:
             log_prob -= self._half_square_length(self._subtract_mean(z, None), segment, factors[0])
         for j in np.flatnonzero(segment.accurate).tolist():
-            whitened = self._subtract_mean(z, self._means[i][j])
-            log_prob[j] = segment.constants[j] - self._half_square_length(whitened, segment, factors[j])
+            centred = self._subtract_mean(z, self._means[i][j])
+            log_prob[j] = segment.constants[j] - self._half_square_length(centred, segment, factors[j])
         return log_prob
 
     def _subtract_mean(self, z: Block, mean: Block | None) -> Block:

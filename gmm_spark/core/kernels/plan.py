@@ -48,7 +48,7 @@ class Segment:
     """One candidate in a pass: its coefficients, and what the accurate kernel needs in their place."""
 
     structure: CovarianceStructure
-    rows: slice
+    components: slice
     """The candidate's components among those of all candidates."""
     accurate: NDArray[np.bool_]
     """Which components take the accurate kernel, (k,)."""
@@ -112,7 +112,7 @@ class Plan:
     @property
     def n_components(self) -> int:
         """Number of components of all candidates together."""
-        return int(self.segments[-1].rows.stop)
+        return int(self.segments[-1].components.stop)
 
     @property
     def most_components(self) -> int:
@@ -168,13 +168,13 @@ def plan_pass(
         raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
     ends = np.cumsum([0] + [c.n_components for c in candidates]).tolist()
     segments = tuple(
-        _make_segment(candidate, slice(*rows), scale, precision)
-        for candidate, rows in zip(candidates, pairwise(ends), strict=True)
+        _make_segment(candidate, slice(*span), scale, precision)
+        for candidate, span in zip(candidates, pairwise(ends), strict=True)
     )
     return Plan(center, scale, precision, segments)
 
 
-def _make_segment(candidate: MixtureParameters, rows: slice, scale: Array, precision: str) -> Segment:
+def _make_segment(candidate: MixtureParameters, components: slice, scale: Array, precision: str) -> Segment:
     """Write one candidate in scaled coordinates, and choose each component's kernel."""
     structure = candidate.structure
     k, d = candidate.means.shape
@@ -194,4 +194,4 @@ def _make_segment(candidate: MixtureParameters, rows: slice, scale: Array, preci
     coefficients = np.concatenate([expanded_constants[:, None], linear, quadratic], axis=1)
     # The accurate kernel subtracts the means as rounded to its type. Its moments are about those rounded points.
     points = means.astype(PRECISIONS[precision]).astype(np.float64)
-    return Segment(structure, rows, accurate, peak, constants, points, factors, coefficients)
+    return Segment(structure, components, accurate, peak, constants, points, factors, coefficients)

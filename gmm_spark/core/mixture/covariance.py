@@ -45,7 +45,8 @@ class CovarianceStructure(Protocol):
     shares_scatter: bool
     """True if the components' quadratic terms are one, and their second moment is the scatter of all rows.
 
-    Kernels then evaluate the term once and sum the scatter once, in place of one for each component.
+    Kernels then evaluate the term once and sum the scatter once, in place of once for each component. Only for matrices
+    with correlations.
     """
     fits_constant_features: bool
     """True if a covariance stays positive definite when a feature is constant."""
