@@ -1,4 +1,4 @@
-"""The two array types that every module here names."""
+"""The two array types that all modules use."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ Array = NDArray[np.float64]
 """Parameters and sums: always float64."""
 
 Block = NDArray[np.floating[Any]]
-"""Rows of a table as one array (d, m), a row per feature; float32 or float64."""
+"""Rows of a table as one array (d, m), one row per feature; float32 or float64."""

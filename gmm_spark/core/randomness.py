@@ -1,4 +1,4 @@
-"""Random streams keyed by (seed, purpose, index): the same numbers on every machine, whoever draws them."""
+"""Random streams keyed by (seed, purpose, index): the same numbers on every machine and in every task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class Purpose(IntEnum):
-    """What a random stream is for; part of its key, so that no two purposes share numbers."""
+    """What a random stream is for. It is part of the key, so that no two purposes share numbers."""
 
     START = 0
     TABLE_SAMPLE = 1
@@ -30,10 +30,11 @@ def random_stream(seed: int, purpose: Purpose, index: int = 0, *more: int) -> np
     return np.random.Generator(np.random.PCG64DXSM(key))
 
 
-def shares_of(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How many of n rows, drawn without replacement from all, fall to each piece; all rows where n is no less.
+def draw_quotas(sizes: Sequence[int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw how many of n rows, taken without replacement from all pieces together, come from each piece.
 
-    Counted from drawn positions: numpy's multivariate hypergeometric ends at 10^9 rows.
+    If there are at most n rows, every piece gives all of its own. Counts come from drawn positions, since numpy's
+    multivariate hypergeometric stops at 10^9 rows.
     """
     ends = np.cumsum(sizes, dtype=np.int64)
     if ends[-1] <= n:

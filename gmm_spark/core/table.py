@@ -1,4 +1,7 @@
-"""What fitting sees of the data: a few questions, whatever the rows lie in."""
+"""The seam between EM and the data: what EM asks of a table, and a table in memory that answers.
+
+Above it is what is done with sums over rows, below it how they are made. Spark implements the same protocol.
+"""
 
 from __future__ import annotations
 
@@ -26,24 +29,24 @@ SampleTask: TypeAlias = Callable[[Sample], bytes]
 
 
 class Table(Protocol):
-    """Rows that candidates can be tried on; candidates live in coordinates centred at ``moments.mean``."""
+    """Rows that candidates can be evaluated on. Candidates are in coordinates centred at ``moments.mean``."""
 
     moments: Moments
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
-        """One pass: the statistics of each candidate."""
+        """Make one pass: the sufficient statistics of each candidate."""
         ...
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
-        """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
+        """Make one pass: likelihood, entropy, cluster sizes and histogram of log-densities of a candidate."""
         ...
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
-        """One pass: the same of each of several candidates, their log-densities only if asked for."""
+        """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
         ...
 
     def draw(self, draw: DrawRequest) -> DrawResult:
-        """One pass: rows drawn by chance, and what lies nearest to which site."""
+        """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
         ...
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
@@ -52,7 +55,7 @@ class Table(Protocol):
 
 
 class ArrayTable:
-    """A table in memory: rows (d, m) and weights (m,).
+    """A table in memory.
 
     Parameters
     ----------
@@ -61,8 +64,9 @@ class ArrayTable:
     sample_weight : array (m,), optional
         Non-negative.
     moments : Moments, optional
-        Those of a larger table that these rows are a sample of; by default the rows' own.
+        Of the larger table that these rows are a sample of; by default the rows' own.
     precision : {"float64", "float32"}
+        Type that kernels compute in.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class ArrayTable:
         self.precision = precision
 
     def part(self, most: int, rng: np.random.Generator) -> ArrayTable:
-        """At most so many of the rows that have weight, drawn without replacement, in the coordinates of all."""
+        """Draw up to ``most`` of the rows that have weight, without replacement; the moments stay those of all rows."""
         weight = self.sample_weight
         present = np.arange(self.rows.shape[1]) if weight is None else np.flatnonzero(weight > 0)
         if len(present) > most:
@@ -87,26 +91,26 @@ class ArrayTable:
         return ArrayTable(rows, None if weight is None else weight[present], self.moments, self.precision)
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
-        """One pass: the statistics of each candidate."""
+        """Make one pass: the sufficient statistics of each candidate."""
         return self._sum(StatisticsSums(self._plan(candidates)))
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
-        """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
+        """Make one pass: likelihood, entropy, cluster sizes and histogram of log-densities of a candidate."""
         return self.evaluate_all([candidate], log_densities=True)[0]
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
-        """One pass: the same of each of several candidates, their log-densities only if asked for."""
+        """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
         return self._sum(EvaluationSums(self._plan(candidates), log_densities))
 
     def draw(self, draw: DrawRequest) -> DrawResult:
-        """One pass: rows drawn by chance, and what lies nearest to which site."""
+        """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
         drawing = DrawAccumulator(draw, partition=0)
         drawing.add(self.rows, self.sample_weight)
         return merge_draws(draw, [drawing.result()])
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of the table, one after the other."""
-        return [work(sample) for work in tasks]
+        return [task(sample) for task in tasks]
 
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.kernels.evaluation import Evaluation
+from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, GmmSparkError
@@ -128,7 +129,7 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
             f"k={settings.k} but the input has {table.rows} valid row(s){skipped}; lower k or check the filter"
         )
     constant = table.moments.variance <= 0
-    if constant.all() or (constant.any() and settings.covariance_type != "spherical"):
+    if constant.all() or (constant.any() and not structure(settings.covariance_type).fits_constant_features):
         named = [
             f"{name!r} ({value:g})"
             for name, value, same in zip(table.features.names, table.moments.low, constant, strict=True)

@@ -21,7 +21,7 @@ from gmm_spark.core.arrays import Block
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan, plan_pass
-from gmm_spark.core.mixture.log_space import exponentiate, leaders, relative
+from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, refused, require_rows, require_usable
@@ -71,9 +71,9 @@ class Score:
         for start in kernel.chunks(rows):
             part = slice(start, min(start + kernel.chunk, m))
             log_prob = kernel.weighted_log_prob(kernel.expand(rows[:, part]))
-            largest = relative(log_prob)
+            largest = subtract_largest(log_prob)
             if PREDICTION in self.wanted:
-                prediction[part] = leaders(log_prob)
+                prediction[part] = find_leaders(log_prob)
             if self.wanted != (PREDICTION,):
                 exponentiate(log_prob)
                 total = log_prob.sum(axis=0)

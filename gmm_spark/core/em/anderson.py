@@ -112,7 +112,9 @@ def metric(parameters: MixtureParameters) -> Array:
     root = np.sqrt(parameters.weights)
     deviations = np.sqrt(np.diagonal(parameters.dense_covariances, axis1=1, axis2=2))
     covariances = parameters.covariances
-    if parameters.structure.axis_aligned:
+    if parameters.structure.axis_aligned and parameters.structure.pooled:
+        shape = np.ones_like(covariances)
+    elif parameters.structure.axis_aligned:
         shape = np.broadcast_to(root.reshape(k, *[1] * (covariances.ndim - 1)), covariances.shape)
     else:
         rows = np.broadcast_to(1 / np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))[..., None], covariances.shape)

@@ -1,1 +1,1 @@
-"""What turns rows into sums: log-densities, accumulators, moments, histograms."""
+"""From blocks of rows to sums: log-densities, accumulators, moments, histograms."""

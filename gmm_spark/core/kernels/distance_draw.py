@@ -1,10 +1,10 @@
-"""One pass that draws rows by chance, and says how much of the table lies nearest to each of some sites.
+"""A pass that draws rows at random, far from some sites, and counts the rows nearest to each site.
 
-Distances are taken of centred rows in units of each feature's deviation, so that a change of units draws the same
-rows. A row is drawn with a chance in proportion to its weighted squared distance from the nearest site, and the
-factor, expected rows over the cost of all rows, is known only when the pass is over. So every row has a key, a
-uniform number divided by that distance: the rows whose keys end up below the factor are the independent draws asked
-for. What a partition has added up so far bounds the factor from above and the rows that it must keep.
+Rows are centred and divided by each feature's deviation, so that a change of units draws the same rows. A row is drawn
+with a probability in proportion to its weighted squared distance from the nearest site. The factor of proportion,
+expected rows / cost of all rows, is known only at the end of the pass. So every row gets a key, a uniform random number
+divided by that distance. The rows whose keys are below the factor are drawn: independently, each with its probability.
+During the pass, the cost of the rows so far bounds the factor from above, and so the rows that must be kept.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _MIN_CHUNK, _MAX_CHUNK = 64, 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class DrawRequest:
-    """What a pass is to draw.
+    """The rows that a pass is to draw.
 
     Attributes
     ----------
     mean, deviation : array (d,)
-        Of the table; ``deviation`` positive.
+        Mean and standard deviation of the table's features; ``deviation`` is positive.
     sites : array (d, c)
         Centred and in units of the deviation.
     seed, number : int
-        Of the random numbers; ``number`` tells passes of one seed apart.
+        Key the random numbers; ``number`` tells passes of one seed apart.
     expected : float
-        Rows to draw on average, each with a chance in proportion to its weighted squared distance from the nearest
-        site, and of 1 at most.
+        Rows to draw on average, each with a probability, at most 1, in proportion to its weighted squared distance from
+        the nearest site.
     shares : array (c,), optional
-        Draw the rows of each site's cell with this chance instead, if they have weight.
+        Draw each row that has weight with its cell's probability instead.
     """
 
     mean: Array
@@ -50,7 +50,7 @@ class DrawRequest:
     shares: Array | None = None
 
     def threshold(self, cost: float) -> float:
-        """Key below which a row is drawn, where all rows together have this cost."""
+        """Return the key below which a row is drawn, given the cost of all rows."""
         if self.shares is not None:
             return 1.0
         return self.expected / cost if cost > 0 else 0.0
@@ -58,15 +58,16 @@ class DrawRequest:
 
 @dataclass(frozen=True, eq=False)
 class DrawResult:
-    """What a pass, or one partition in it, has drawn.
+    """The rows that a pass, or one partition in it, has drawn.
 
     Attributes
     ----------
     rows : array (d, m)
         In the table's own coordinates and order.
     weight, keys : array (m,)
+        Of the drawn rows.
     cells : array (2, c)
-        Of the cell of each site, that is, all rows that are nearest to it: number of rows with weight, and weight.
+        Number of rows that have weight, and their weight, in the cell of each site: the rows nearest to it.
     cost : float
         Weighted sum of all rows' squared distances from their nearest sites.
     """
@@ -79,7 +80,7 @@ class DrawResult:
 
 
 class Nearest:
-    """The nearest site of each row, in reused buffers."""
+    """Finds the nearest site of each row, in reused buffers."""
 
     def __init__(self, draw: DrawRequest) -> None:
         d, c = draw.sites.shape
@@ -88,40 +89,40 @@ class Nearest:
         self._lengths = np.einsum("ij,ij->j", draw.sites, draw.sites)
         self._sites = np.concatenate([-2.0 * draw.sites, self._lengths[None]])
         self._scaled, self._products = np.empty((d + 1) * self.chunk), np.empty(c * self.chunk)
-        # Bound of the rounding of the products below, as a share of the squared lengths.
+        # Bound of the products' rounding, as a share of the squared lengths.
         self._rounding = 4 * (d + 4) * np.finfo(float).eps
 
     def __call__(self, rows: Block) -> tuple[NDArray[np.intp], Array]:
-        """Index of the nearest site and squared distance to it, (m,) each, of up to ``chunk`` rows (d, m)."""
+        """Return the nearest site's index and the squared distance to it, (m,) each, of up to ``chunk`` rows (d, m)."""
         d, m = rows.shape
         scaled = self._scaled[: (d + 1) * m].reshape(d + 1, m)
         scaled[d], z = 1.0, scaled[:d]
         np.subtract(rows, self._mean, out=z)
         z *= self._inverse
-        # |s|^2 - 2 s.z for each site s; |z|^2 is missing from all of them alike.
+        # |s|^2 - 2 s.z for each site s, without |z|^2, which is the same for all.
         products = self._products[: m * len(self._lengths)].reshape(m, -1)
         np.matmul(scaled.T, self._sites, out=products)  # (m, d + 1) @ (d + 1, c)
         nearest = products.argmin(axis=1)
         lengths = np.einsum("ij,ij->j", z, z)
         distance = products[np.arange(m), nearest] + lengths
-        # A row that is a site is at distance 0, whatever rounding leaves: it is not to be drawn again.
+        # A row that is itself a site has distance 0, not a rounding error: it must not be drawn again.
         distance[distance <= self._rounding * (lengths + self._lengths[nearest])] = 0.0
         return nearest, distance
 
     def of_all(self, rows: Block) -> NDArray[np.intp]:
-        """Index of the nearest site of any number of rows."""
+        """Return the index of the nearest site of any number of rows."""
         parts = [self(rows[:, at : at + self.chunk])[0] for at in range(0, rows.shape[1], self.chunk)]
         return np.concatenate(parts) if parts else np.empty(0, np.intp)
 
 
 class DrawAccumulator:
-    """Folds the blocks of one partition into what is drawn from it; holds a bounded number of rows.
+    """Draws rows from the blocks of one partition, and holds a bounded number of them.
 
     Parameters
     ----------
     draw : DrawRequest
     partition : int
-        Keys its random numbers, which then follow the partition's rows.
+        Keys the random numbers: the same partition draws the same rows.
     """
 
     def __init__(self, draw: DrawRequest, partition: int) -> None:
@@ -130,12 +131,12 @@ class DrawAccumulator:
         self._nearest = Nearest(draw)
         self._random = random_stream(draw.seed, Purpose.OVERSAMPLING, draw.number, partition)
         self._cells, self._cost = np.zeros((2, c)), 0.0
-        # A partition's draws are `expected` on average at most: four times as many come up next to never.
+        # A partition draws at most `expected` rows on average, and practically never four times as many.
         self._most = 4 * int(draw.expected) + 64
         self._kept = (np.empty((d, 0)), np.empty(0), np.empty(0))  # rows, weights, keys
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
-        """Fold in rows (d, m), with weights (m,) where the table has them."""
+        """Add rows (d, m), with weights (m,) if the table has them."""
         for at in range(0, rows.shape[1], self._nearest.chunk):
             part = rows[:, at : at + self._nearest.chunk]
             weight = np.ones(part.shape[1]) if sample_weight is None else sample_weight[at : at + part.shape[1]]
@@ -150,18 +151,18 @@ class DrawAccumulator:
         self._cost += float(potential.sum())
         if self._draw.shares is not None:
             potential = self._draw.shares[nearest] * (weight > 0)
-        uniform = 1.0 - self._random.random(len(weight))  # above 0, so that 0 / 0 does not arise
+        uniform = 1.0 - self._random.random(len(weight))  # above 0: no key is 0 / 0
         with np.errstate(divide="ignore", over="ignore"):
             keys = uniform / potential
         drawn = np.flatnonzero(keys < self._draw.threshold(self._cost))
         if len(drawn):
             found = (rows[:, drawn].astype(np.float64), weight[drawn], keys[drawn])
-            self._kept = _joined([self._kept, found])
+            self._kept = _concatenate([self._kept, found])
             if self._draw.shares is None and len(self._kept[2]) > 2 * self._most:
                 self._prune()
 
     def _prune(self) -> None:
-        """Keep what is still below the threshold, and of too many those with the smallest keys."""
+        """Keep the rows still below the threshold; if there are too many, those with the smallest keys."""
         rows, weight, keys = self._kept
         below = np.flatnonzero(keys < self._draw.threshold(self._cost))
         if self._draw.shares is None and len(below) > self._most:
@@ -169,20 +170,20 @@ class DrawAccumulator:
         self._kept = (rows[:, below], weight[below], keys[below])
 
     def result(self) -> DrawResult:
-        """What has been drawn, by what this partition knows of the cost."""
+        """Return the rows below the threshold that follows from this partition's cost."""
         self._prune()
         return DrawResult(*self._kept, self._cells, self._cost)
 
 
 def merge_draws(draw: DrawRequest, parts: Sequence[DrawResult]) -> DrawResult:
-    """Put together what the partitions have drawn, in their order, by the cost of all of them."""
-    rows, weight, keys = _joined([(part.rows, part.weight, part.keys) for part in parts])
+    """Merge the partitions' draws, in their order, by the threshold that follows from the cost of all."""
+    rows, weight, keys = _concatenate([(part.rows, part.weight, part.keys) for part in parts])
     cost = sum(part.cost for part in parts)
     below = keys < draw.threshold(cost)
     cells = np.sum([part.cells for part in parts], axis=0)
     return DrawResult(rows[:, below], weight[below], keys[below], cells, cost)
 
 
-def _joined(parts: Sequence[tuple[Array, Array, Array]]) -> tuple[Array, Array, Array]:
+def _concatenate(parts: Sequence[tuple[Array, Array, Array]]) -> tuple[Array, Array, Array]:
     rows, weights, keys = zip(*parts, strict=True)
     return np.concatenate(rows, axis=1), np.concatenate(weights), np.concatenate(keys)

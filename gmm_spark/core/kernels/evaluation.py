@@ -1,4 +1,4 @@
-"""How well mixtures explain rows: the sums of a pass that judges candidates rather than improving them."""
+"""The sums of a pass that evaluates candidates: likelihood, entropy, cluster sizes, histograms of log-densities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_we
 from gmm_spark.core.kernels.layout import VectorLayout
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan
-from gmm_spark.core.mixture.log_space import exponentiate, led_by, relative
+from gmm_spark.core.mixture.log_space import count_leaders, exponentiate, subtract_largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Evaluation:
     cluster_sizes : array (k,)
         Rows by most probable component.
     log_densities : LogDensityHistogram or None
-        Distribution of log p(row), where it was asked for.
+        Distribution of log p(row), if it was asked for.
     """
 
     rows: float
@@ -51,7 +51,7 @@ class EvaluationSums:
 
     @cached_property
     def layout(self) -> VectorLayout:
-        """Rows, weight sum; of each segment log-likelihood; entropy; rows by most probable component; histogram."""
+        """Rows, weight sum; log-likelihood and entropy of each segment; cluster sizes; histograms."""
         n = len(self.plan.segments)
         return VectorLayout(
             {
@@ -70,11 +70,11 @@ class EvaluationSums:
         return self.layout.length
 
     def accumulator(self) -> EvaluationAccumulator:
-        """Make a new fold."""
+        """Make an accumulator with all sums zero."""
         return EvaluationAccumulator(self)
 
     def read(self, vector: Array) -> list[Evaluation]:
-        """Read the added vectors of all tasks, in the candidates' own order."""
+        """Turn the summed vectors of all tasks into evaluations, in the order of the candidates."""
         found = self.layout.unpack(vector)
         return [
             Evaluation(
@@ -82,7 +82,7 @@ class EvaluationSums:
                 float(found["weight_sum"]),
                 float(found["log_likelihood"][i]),
                 float(found["entropy"][i]),
-                found["cluster_sizes"][segment.rows].astype(np.int64),
+                found["cluster_sizes"][segment.components].astype(np.int64),
                 LogDensityHistogram(segment.ceiling, found["histograms"][i]) if self.log_densities else None,
             )
             for i, segment in enumerate(self.plan.segments)
@@ -90,22 +90,19 @@ class EvaluationSums:
 
 
 class EvaluationAccumulator:
-    """The sums of a pass that judges candidates rather than improving them.
-
-    Where ``sums.log_densities``, histograms of the log-densities are summed up as well.
-    """
+    """Adds up what :class:`EvaluationSums` describes."""
 
     def __init__(self, sums: EvaluationSums) -> None:
         self.layout = sums.layout
         self.plan = plan = sums.plan
         self.kernel = Kernel(plan)
         self._n_histograms = len(plan.segments) if sums.log_densities else 0
-        self._shares = blas.buffer(plan.most_components * self.kernel.chunk, plan.dtype)
+        self._shares = blas.allocate(plan.most_components * self.kernel.chunk, plan.dtype)
         self._ones = np.ones(plan.most_components, plan.dtype)
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew with sums of nothing; the work buffers stay."""
+        """Set all sums to zero; the work buffers stay."""
         self._totals = np.zeros(2)  # rows, weight sum
         self._log_likelihood = np.zeros(len(self.plan.segments))
         self._entropy = np.zeros(len(self.plan.segments))
@@ -113,7 +110,7 @@ class EvaluationAccumulator:
         self._histograms = np.zeros((self._n_histograms, N_BINS))
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
-        """Fold in rows (d, m), with weights (m,) where the table has them."""
+        """Add rows (d, m), with weights (m,) if the table has them."""
         for start in self.kernel.chunks(rows):
             part = rows[:, start : start + self.kernel.chunk]
             weight = np.ones(part.shape[1])
@@ -123,22 +120,22 @@ class EvaluationAccumulator:
             features = self.kernel.expand(part)
             for i, segment in enumerate(self.plan.segments):
                 terms = self.kernel.weighted_log_prob(features, i)
-                largest = relative(terms)
-                self._cluster_sizes[segment.rows] += led_by(terms)
+                largest = subtract_largest(terms)
+                self._cluster_sizes[segment.components] += count_leaders(terms)
                 shares = self._shares[: terms.size].reshape(terms.shape)
-                # Shares of 0 come of terms that are finite, or the product of the two would be NaN.
+                # A share of 0 comes from a finite term: shares times terms is never 0 times infinity.
                 exponentiate(terms, shares)
                 total = self._ones[: len(terms)] @ shares
                 log_total = np.log(total)
                 log_density = log_total + largest + segment.peak
                 self._log_likelihood[i] += log_density @ weight
-                # The entropy of shares / total, a sum without cancellation: no term is negative.
+                # Entropy of shares / total: no term is negative, so nothing cancels.
                 self._entropy[i] += (log_total - np.einsum("ij,ij->j", shares, terms) / total) @ weight
                 if len(self._histograms):
                     self._histograms[i] += bin_weights(segment.ceiling - log_density, weight)
 
     def vector(self) -> Array:
-        """Return all sums so far, laid out as :class:`EvaluationSums` says."""
+        """Return all sums so far, in the layout of :class:`EvaluationSums`."""
         rows, weight_sum = self._totals
         return self.layout.pack(
             {

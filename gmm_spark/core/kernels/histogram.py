@@ -1,8 +1,8 @@
-"""How the log-densities of a table's rows are distributed, as a histogram that adds up over parts of the table.
+"""The distribution of a table's log-densities, as a histogram that adds up over parts of the table.
 
-No row is denser than :attr:`~gmm_spark.core.kernels.plan.Segment.ceiling`, so its depth below it, nats, is at least 0.
-Bins are equal steps of ``asinh(depth / 16)``: near the ceiling of equal width, far below it of equal proportion. Which
-bin a row falls in thus follows from the mixture alone, and parts of a table need to agree on nothing else.
+No log-density exceeds :attr:`~gmm_spark.core.kernels.plan.Segment.ceiling`. A row's depth is what it lies below, nats.
+Bins are equal steps of ``asinh(depth / 16)``: of equal width near the ceiling, in proportion to the depth far below.
+They follow from the mixture alone, so that tasks can fill them independently.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ import numpy as np
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.errors import ParameterError
 
-# Up to this depth, nats, bins are about equally wide: a sixteenth of it over _STEPS is 1/32 nat.
+# Up to this depth, nats, bins are about equally wide: 16 / 512 = 1/32 nat.
 _KNEE = 16.0
-# Bins in which the depth, once far beyond the knee, grows by a factor of e.
+# Number of bins in which the depth grows by a factor of e, far beyond the knee.
 _STEPS = 512.0
-# They reach 16 sinh(10240 / 512) = 3.9e9 nats down; what lies lower counts in the last.
+# The last bin begins 16 sinh(10239 / 512) = 3.9e9 nats down, and has all rows that lie lower.
 N_BINS = 10_240
 
 
 def bin_weights(depth: Block, sample_weight: Array) -> Array:
-    """Weight in each bin, (N_BINS,), of rows of these depths (m,), nats, and weights (m,)."""
-    # fmin and fmax, not clip: a row so far off that its density is not a number counts as the farthest.
+    """Sum the weights (m,) of rows by the bins of their depths (m,), nats; returns (N_BINS,)."""
+    # fmin and fmax, not clip: a depth of NaN, from a row too far off for floats, counts as the deepest.
     steps = np.fmax(np.fmin(_STEPS * np.arcsinh(depth / _KNEE), N_BINS - 1), 0)
     return np.asarray(np.bincount(steps.astype(np.intp), sample_weight, N_BINS), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class LogDensityHistogram:
-    """Distribution of log p(row) over a table's rows, each by its weight.
+    """Distribution of log p(row) over a table's rows, by weight.
 
-    Bins are 1/32 nat wide near the ceiling and 0.2 % of their depth far below it, that is sqrt(16² + depth²) / 512.
+    Bins are sqrt(16² + depth²) / 512 nats wide: 1/32 near the ceiling, 0.2 % of the depth far below it.
 
     Attributes
     ----------
     ceiling : float
-        What no log-density exceeds, nats.
+        Upper bound of all log-densities, nats.
     weights : array (N_BINS,)
-        Sum of row weights by bin, from the ceiling down.
+        Sums of row weights by bin, from the ceiling down.
 
     Raises
     ------
     ParameterError
-        Where the weights are not those of some rows.
+        If the weights have another shape, a negative one or no finite positive sum, or the ceiling is not finite.
 
     Examples
     --------
@@ -69,28 +69,28 @@ class LogDensityHistogram:
             )
 
     def quantile(self, q: float) -> float:
-        """Log-density, nats, that a share q of the rows' weight lies below, by interpolation within a bin.
+        """Estimate the log-density, nats, below which a share q of the rows' weight lies.
 
-        It is no farther than its bin is wide from the log-density of a row that has this rank.
+        Interpolates within a bin: the error is at most the bin's width.
 
         Raises
         ------
         ParameterError
-            Where q is not within [0, 1].
+            If q is not within [0, 1].
         """
         if not 0 <= q <= 1:
             raise ParameterError(f"q={q}; need a share of the rows, from 0 to 1")
         ascending = self.weights[::-1]
         below = np.concatenate([[0.0], np.cumsum(ascending)])
         target = q * below[-1]
-        # The bin in which the sum comes to the target; it has weight, as has the lowest one's for q = 0.
+        # The bin in which the sum reaches the target; for q = 0 the lowest bin that has weight.
         found = max(int(np.searchsorted(below, target)) - 1, int(np.flatnonzero(ascending)[0]))
         share = (target - below[found]) / ascending[found]
         deep, shallow = _KNEE * np.sinh((N_BINS - found - np.arange(2)) / _STEPS)
         return float(self.ceiling - deep + share * (deep - shallow))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists of the bins that have weight, ready for JSON; floats survive the round trip exactly."""
+        """Write the bins that have weight as plain lists, ready for JSON; floats survive the round trip exactly."""
         bins = np.flatnonzero(self.weights)
         return {"ceiling": self.ceiling, "bins": bins.tolist(), "weights": self.weights[bins].tolist()}
 
@@ -101,7 +101,7 @@ class LogDensityHistogram:
         Raises
         ------
         ParameterError
-            Where it is not that.
+            If it is not that.
         """
         try:
             bins, listed = np.array(values["bins"], np.intp), np.array(values["weights"], np.float64)

@@ -1,4 +1,4 @@
-"""Named arrays laid out one after another in a vector of float64: what tasks send, and what the driver adds up."""
+"""Named arrays, one after another in a vector of float64: tasks send such vectors, and the driver adds them up."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gmm_spark.core.arrays import Array
 
 
 class VectorLayout:
-    """One description for whoever writes a vector and whoever reads it.
+    """The one description of a vector, for the code that writes it and the code that reads it.
 
     Parameters
     ----------
     shapes : mapping
-        Shape of each array by its name, text or a tuple, in the order of the vector.
+        Shape of each array by its name (text or a tuple), in the order of the vector.
 
     Examples
     --------
@@ -34,14 +34,14 @@ class VectorLayout:
         self.length = sum(math.prod(shape) for shape in self.shapes.values())
 
     def pack(self, arrays: Mapping[Any, ArrayLike]) -> Array:
-        """Lay arrays out as one vector, (length,); a name or a shape that differs raises ValueError."""
+        """Write arrays as one vector, (length,); raises ValueError if a name or a shape differs."""
         found = {name: np.shape(array) for name, array in arrays.items()}
         if found != self.shapes:
             raise ValueError(f"arrays have shapes {found}; need {self.shapes}")
         return np.concatenate([np.ravel(arrays[name]) for name in self.shapes]).astype(np.float64, copy=False)
 
     def unpack(self, vector: Array) -> dict[Any, Array]:
-        """View the arrays in a vector (length,), by name."""
+        """View the arrays in a vector (length,), by name; raises ValueError if its length differs."""
         if vector.shape != (self.length,):
             raise ValueError(f"a vector has shape {vector.shape}; need ({self.length},)")
         arrays: dict[Any, Array] = {}

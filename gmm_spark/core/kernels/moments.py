@@ -1,4 +1,4 @@
-"""Moments of a table: what centring, scaling and regularisation are taken from."""
+"""Moments of a table: its mean and spread, by which rows are centred and scaled and EM is regularised."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.layout import VectorLayout
 
-_FEW_ROWS = 64
-# What the moments of the same rows may differ by where they were added up in another order, against the features'
-# root mean square: a million blocks' worth of roundings.
-_SAME = 1e-10
+_FIRST_ROWS = 64
+# Largest difference between moments of the same rows added in another order, as a share of the features' root mean
+# square: the roundings of a million blocks.
+_SAME_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Count, weighted mean and spread of rows; ``+`` merges exactly (Chan, Golub & LeVeque 1983).
+    """Count, weighted mean and spread of rows; ``+`` merges disjoint rows (Chan, Golub & LeVeque 1983).
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Moments:
     scatter : array (d,)
         Weighted sum of squared deviations from ``mean``, feature by feature.
     low, high : array (d,)
-        Two of each feature's values, weighted or not; equal only where all of them are.
+        Two values of each feature, weighted or not; equal only if all values are.
     """
 
     rows: float
@@ -38,22 +38,22 @@ class Moments:
 
     @classmethod
     def zero(cls, d: int) -> Moments:
-        """Make the identity of ``+``."""
+        """Make the moments of no rows, the identity of ``+``."""
         return cls(0.0, 0.0, np.zeros(d), np.zeros(d), np.full(d, np.inf), np.full(d, -np.inf))
 
     @classmethod
     def of(cls, rows: Block, sample_weight: Array | None = None) -> Moments:
-        """Take the moments of rows (d, m) with weights (m,)."""
+        """Compute the moments of rows (d, m) with weights (m,)."""
         d, m = rows.shape
         if m == 0:
             return cls.zero(d)
         weight_sum = float(m) if sample_weight is None else float(sample_weight.sum())
         mean, scatter = np.zeros(d), np.zeros(d)
-        low, high = _two_values(rows)
+        low, high = _find_two_values(rows)
         if weight_sum > 0:
             weight = np.ones(m) if sample_weight is None else sample_weight
-            wide = np.ascontiguousarray(rows, dtype=np.float64)  # however rows lie, BLAS adds in one order
-            # A sum of equal values rounds; centred at anything else, a constant feature would seem to vary.
+            wide = np.ascontiguousarray(rows, dtype=np.float64)  # BLAS adds in one order, however rows lie
+            # The mean of equal values may round; centred at anything but that value, a constant feature would vary.
             mean = np.where(low == high, low, wide @ weight / weight_sum)
             centred = wide - mean[:, None]
             if sample_weight is None:
@@ -76,53 +76,53 @@ class Moments:
 
     @property
     def constant(self) -> Array:
-        """Which features have one value in every row, (d,) of bool."""
+        """True for features with one value in all rows, (d,)."""
         return np.asarray(self.low == self.high)
 
     @property
     def variance(self) -> Array:
-        """Weighted variance of each feature, (d,); exactly 0 where it is constant."""
+        """Weighted variance of each feature, (d,); exactly 0 if it is constant."""
         variance = self.scatter / self.weight_sum if self.weight_sum > 0 else np.zeros_like(self.scatter)
         return np.where(self.constant, 0.0, variance)
 
     @property
     def scale(self) -> Array:
-        """Standard deviations (d,) as powers of two, by which dividing rounds nothing; 1 where constant."""
+        """Standard deviations (d,) rounded to powers of two, so that dividing by them is exact; 1 if constant."""
         variance = self.variance
         return np.exp2(np.round(0.5 * np.log2(np.where(variance > 0, variance, 1.0))))
 
     def vector(self) -> Array:
-        """Lay the moments out flat, (2 + 4 d,)."""
-        return _layout(len(self.mean)).pack(vars(self))
+        """Write the moments as one vector, (2 + 4 d,)."""
+        return _make_layout(len(self.mean)).pack(vars(self))
 
     @classmethod
     def from_vector(cls, vector: Array) -> Moments:
-        """Read what :meth:`vector` laid out."""
-        found = _layout((len(vector) - 2) // 4).unpack(vector)
+        """Read what :meth:`vector` wrote."""
+        found = _make_layout((len(vector) - 2) // 4).unpack(vector)
         return cls(float(found.pop("rows")), float(found.pop("weight_sum")), **found)
 
 
 def same_rows(first: Moments, again: Moments) -> bool:
-    """Whether moments can be of the same rows, added up in another order or each rounded anew.
+    """Tell whether two moments can be of the same rows, added in another order.
 
-    Each difference is held against what rounding may make of it. A feature far from zero has a mean that is less
-    exact the farther it is, and so the squares of what is left when it is subtracted.
+    Differences are compared with what rounding can cause. The farther a feature is from zero, the less exact are its
+    mean and the variance about that mean.
     """
     spread = np.sqrt(first.variance)
     size = np.hypot(first.mean, spread)
-    mean = np.abs(again.mean - first.mean) <= _SAME * size
-    variance = np.abs(again.variance - first.variance) <= _SAME * spread * (spread + size)
-    weight = abs(again.weight_sum - first.weight_sum) <= _SAME * first.weight_sum
+    mean = np.abs(again.mean - first.mean) <= _SAME_TOLERANCE * size
+    variance = np.abs(again.variance - first.variance) <= _SAME_TOLERANCE * spread * (spread + size)
+    weight = abs(again.weight_sum - first.weight_sum) <= _SAME_TOLERANCE * first.weight_sum
     return first.rows == again.rows and weight and bool((mean & variance).all())
 
 
-def _layout(d: int) -> VectorLayout:
+def _make_layout(d: int) -> VectorLayout:
     return VectorLayout({"rows": (), "weight_sum": ()} | dict.fromkeys(("mean", "scatter", "low", "high"), (d,)))
 
 
-def _two_values(rows: Block) -> tuple[Array, Array]:
-    """Two values of each feature, equal only where all are: seldom more than a few rows have to be looked at."""
-    few = rows[:, :_FEW_ROWS]
+def _find_two_values(rows: Block) -> tuple[Array, Array]:
+    """Find two values of each feature, equal only if all are; looks at all rows only if the first are equal."""
+    few = rows[:, :_FIRST_ROWS]
     low, high = few.min(axis=1).astype(np.float64), few.max(axis=1).astype(np.float64)
     for i in np.flatnonzero(low == high):
         low[i], high[i] = rows[i].min(), rows[i].max()

@@ -1,17 +1,16 @@
-"""What a pass needs to know of its candidates: coefficients, and the gate between the kernels.
+"""What a pass needs to know of its candidates: their coefficients, and which kernel each component takes.
 
-A plan is made once a pass, on the driver, and sent to every task. A Gaussian's log-density is linear
-in the quadratic features of the row, so every candidate component becomes a row of coefficients and
-the E step of all of them one matrix product over shared features.
+The driver makes a plan once a pass and sends it to every task. A Gaussian's log-density is linear in the quadratic
+features of a row. So every component becomes a row of coefficients, and the E step of a candidate is one matrix product
+over features that all candidates share.
 
-Coordinates: candidates live in *centred* coordinates (row - center), in which EM runs so that an
-offset of the table costs no digits. Kernels also divide by ``scale``, which keeps float32 in range
-and makes the gate's bound independent of units; coefficients and sums are mapped here.
+Coordinates: candidates are in *centred* coordinates (row - center), in which EM runs so that an offset of the table
+costs no digits. Kernels also divide by ``scale``, which keeps float32 in range and makes the gate independent of units.
 
-The gate: expanding ``(z - mu)' P (z - mu)`` cancels where ``mu`` is far from the centre in units of
-its own width or where P is ill-conditioned. For a row at about one deviation from the mean the
-terms that cancel are as large as ``(|mu| + sigma)' |P| (|mu| + sigma)``; times the unit roundoff this
-bounds the error of the log-density. A component above the tolerance takes the accurate kernel.
+The gate: expanding ``(z - mu)' P (z - mu)`` loses digits by cancellation if ``mu`` is far from the centre in units of
+the component's own width, or if P is ill-conditioned. At a row about one deviation from the mean, the terms that cancel
+are as large as ``(|mu| + sigma)' |P| (|mu| + sigma)``. Times the unit roundoff, this bounds the log-density's error.
+A component above the tolerance takes the accurate kernel, which subtracts the component's own mean first.
 """
 
 from __future__ import annotations
@@ -26,45 +25,47 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.sparse import SIFTING_COST, WORTH_SIFTING
+from gmm_spark.core.mixture.covariance import CovarianceStructure
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
 PRECISIONS: dict[str, type[np.floating]] = {"float64": np.float64, "float32": np.float32}
 
-# Bound of a log-density's error, in nats, above which a component takes the accurate kernel. The largest error over
-# 2,000 rows was 0.5 to 20 times the bound, for d = 1 to 64, offsets and condition numbers of 1 to 1e8, both types.
+# Bound of a log-density's error, in nats, above which a component takes the accurate kernel. The largest errors of
+# many rows were up to 20 times the bound.
 GATE_TOLERANCE = {"float64": 1e-11, "float32": 1e-3}
 
-# Above this many features the cross products of a row outgrow the caches, and the accurate kernel, whose triangular
-# products need fewer operations, is faster: with a task on every core the two were level at about 64.
+# Above this many features the cross products of a row outgrow the caches, and the accurate kernel is faster: its
+# triangular products need fewer operations.
 MAX_EXPANDED_FEATURES = 60
 
-# Stands for log(0): finite, since BLAS may multiply it by zero.
+# In place of log(0): finite, since BLAS may multiply it by zero.
 _LOG_ZERO = -1e30
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """What a pass needs to know of one candidate; ``rows`` are its components among those of all candidates."""
+    """One candidate in a pass: its coefficients, and what the accurate kernel needs in their place."""
 
-    covariance_type: str
-    rows: slice
+    structure: CovarianceStructure
+    components: slice
+    """The candidate's components among those of all candidates."""
     accurate: NDArray[np.bool_]
     """Which components take the accurate kernel, (k,)."""
     peak: float
-    """The most that any component's weighted log-density can be, nats; what kernels give is relative to it."""
+    """Largest value that any component's weighted log-density can have, nats. Kernels return values relative to it."""
     constants: Array
     """log weight + log normalising constant - peak, (k,)."""
     means: Array
     """Scaled, (k, d)."""
     factors: Array
-    """Scaled precision factors, (k, d) or (k, d, d); the pooled (d, d) where tied."""
+    """Scaled precision factors, (k, d) or (k, d, d); one alone, (d, d), if the structure shares its scatter."""
     coefficients: Array
-    """Of the features that the structure needs, a prefix of all, (k, prefix)."""
+    """Coefficients of the quadratic features that the structure needs, a prefix of all features, (k, prefix)."""
 
     @property
     def ceiling(self) -> float:
-        """What no row's log-density exceeds, nats: that of a row at which all components were at their peaks."""
+        """Upper bound of log p(row), nats: its value if all components had their peaks at the same row."""
         return self.peak + float(np.logaddexp.reduce(self.constants))
 
     @property
@@ -74,34 +75,29 @@ class Segment:
 
     @cached_property
     def expanded(self) -> bool:
-        """False where every component takes the accurate kernel, and none needs the expanded features."""
+        """False if every component takes the accurate kernel, which does not need the quadratic features."""
         return not bool(self.accurate.all())
 
     @cached_property
     def worth_sifting(self) -> bool:
-        """True where sums of cross products are so many that responsibilities of nothing are worth looking for."""
+        """True if skipping negligible responsibilities pays."""
         k, features = self.coefficients.shape
-        return self.expanded and self.covariance_type == "full" and k * (features - SIFTING_COST) >= WORTH_SIFTING
+        return self.expanded and self.needs_cross_products and k * (features - SIFTING_COST) >= WORTH_SIFTING
 
     @property
-    def pooled(self) -> bool:
-        """True where the structure is tied."""
-        return self.covariance_type == "tied"
-
-    @cached_property
-    def shares_scatter(self) -> bool:
-        """True where the table's own scatter serves as the candidate's second moment (tied, behind no gate)."""
-        return self.pooled and not bool(self.accurate.any())
+    def needs_cross_products(self) -> bool:
+        """True if each component has coefficients of its own for the cross products of features."""
+        return not (self.structure.axis_aligned or self.structure.shares_scatter)
 
     @property
-    def axis_aligned(self) -> bool:
-        """True where the structure needs no cross products."""
-        return self.covariance_type in ("diag", "spherical")
+    def uses_row_scatter(self) -> bool:
+        """True if the second moment is the scatter of all rows about the centre: one shared, and no accurate kernel."""
+        return self.structure.shares_scatter and not bool(self.accurate.any())
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A pass over a table for some candidates, a segment each; see the module's text for the coordinates."""
+    """A pass over a table for some candidates, a segment each; the coordinates are explained at the module's head."""
 
     center: Array
     scale: Array
@@ -115,29 +111,30 @@ class Plan:
 
     @property
     def n_components(self) -> int:
-        """Components of all candidates together."""
-        return int(self.segments[-1].rows.stop)
+        """Number of components of all candidates together."""
+        return int(self.segments[-1].components.stop)
 
     @property
     def most_components(self) -> int:
-        """Components of the largest candidate."""
+        """Number of components of the largest candidate."""
         return max(s.n_components for s in self.segments)
 
     @property
     def dtype(self) -> type[np.floating]:
-        """Type that the kernel's products run in."""
+        """Type that the kernels compute in."""
         return PRECISIONS[self.precision]
 
     @property
     def n_expanded(self) -> int:
-        """Length of the feature prefix that has to be computed."""
+        """Number of quadratic features to compute, the longest prefix that a candidate needs."""
         return max((s.coefficients.shape[1] for s in self.segments if s.expanded), default=1 + self.n_features)
 
     @property
     def n_products(self) -> int:
-        """Multiplications that a row takes, about: a product to evaluate and one to sum up."""
+        """Estimate of the multiplications a row takes: a matrix product for its log-densities and one for the sums."""
         square = self.n_features**2
-        return sum(2 * s.coefficients.size + square * (s.pooled + int(s.accurate.sum())) for s in self.segments)
+        matrices = sum(s.structure.shares_scatter + int(s.accurate.sum()) for s in self.segments)
+        return sum(2 * s.coefficients.size for s in self.segments) + square * matrices
 
 
 def plan_pass(
@@ -153,16 +150,16 @@ def plan_pass(
     candidates : sequence of MixtureParameters
         In centred coordinates; any mix of structures and k, one d.
     center : array (d,)
-        Subtracted from every row, in float64.
+        Subtracted from every row.
     scale : array (d,)
-        Positive; what centred rows are divided by.
+        Positive; centred rows are divided by it.
     precision : {"float64", "float32"}
-        Type of the kernel's products.
+        Type that the kernels compute in.
 
     Raises
     ------
     ParameterError
-        Where there is no candidate, a width differs, or the precision is unknown.
+        If there is no candidate, a width differs, or the precision is unknown.
     """
     d = len(center)
     if not candidates or any(c.n_features != d for c in candidates):
@@ -170,55 +167,31 @@ def plan_pass(
     if precision not in PRECISIONS:
         raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
     ends = np.cumsum([0] + [c.n_components for c in candidates]).tolist()
-    segments = (_scaled(c, slice(*rows), scale, precision) for c, rows in zip(candidates, pairwise(ends), strict=True))
-    return Plan(center, scale, precision, tuple(segments))
+    segments = tuple(
+        _make_segment(candidate, slice(*span), scale, precision)
+        for candidate, span in zip(candidates, pairwise(ends), strict=True)
+    )
+    return Plan(center, scale, precision, segments)
 
 
-def quadratic_order(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices i <= j of the products z_i z_j in the order of the features: by j - i, so squares come first.
-
-    All products of one difference are one product of two contiguous arrays.
-
-    Examples
-    --------
-    >>> [a.tolist() for a in quadratic_order(3)]
-    [[0, 1, 2, 0, 1, 0], [0, 1, 2, 1, 2, 2]]
-    """
-    i = np.concatenate([np.arange(d - gap) for gap in range(d)])
-    gap = np.repeat(np.arange(d), np.arange(d, 0, -1))
-    return i, i + gap
-
-
-def _scaled(candidate: MixtureParameters, rows: slice, scale: Array, precision: str) -> Segment:
-    """One candidate's segment, in scaled coordinates."""
+def _make_segment(candidate: MixtureParameters, components: slice, scale: Array, precision: str) -> Segment:
+    """Write one candidate in scaled coordinates, and choose each component's kernel."""
+    structure = candidate.structure
     k, d = candidate.means.shape
     means = candidate.means / scale
+    factors = candidate.component_cholesky * (scale if structure.axis_aligned else scale[:, None])
     peak = float(candidate.log_normalisers.max())
     constants = np.maximum(candidate.log_normalisers - peak, _LOG_ZERO)
-    if candidate.structure.axis_aligned:
-        factors = candidate.component_cholesky * scale
-        precisions = factors**2
-        linear = precisions * means
-        reach = np.abs(means) + 1 / factors
-        magnitude = (precisions * reach**2).sum(axis=1)
-        quadratic = -0.5 * precisions
-    else:
-        factors = candidate.component_cholesky * scale[:, None]
-        precisions = factors @ np.swapaxes(factors, 1, 2)
-        linear = np.einsum("kij,kj->ki", precisions, means)
-        reach = np.abs(means) + np.sqrt(np.diagonal(candidate.dense_covariances, axis1=1, axis2=2)) / scale
-        magnitude = np.einsum("ki,kij,kj->k", reach, np.abs(precisions), reach)
-        i, j = quadratic_order(d)
-        quadratic = np.where(i == j, -0.5, -1.0) * precisions[:, i, j]
+    linear, quadratic, magnitude = structure.quadratic_form(means, factors, candidate.deviations / scale)
     accurate = np.finfo(PRECISIONS[precision]).eps * magnitude > GATE_TOLERANCE[precision]
-    if candidate.structure.pooled:
-        # One scatter serves all components, so they go together; the quadratic term is the kernel's own.
+    if structure.shares_scatter:
+        # One scatter serves all components, so they take the same kernel.
         accurate = np.full(k, accurate.any())
-        factors, quadratic = factors[0], np.empty((k, 0))
-    elif not candidate.structure.axis_aligned and d > MAX_EXPANDED_FEATURES:
+        factors = factors[0]
+    elif not structure.axis_aligned and d > MAX_EXPANDED_FEATURES:
         accurate = np.ones(k, dtype=bool)
     expanded_constants = np.maximum(constants - 0.5 * (linear * means).sum(axis=1), _LOG_ZERO)
     coefficients = np.concatenate([expanded_constants[:, None], linear, quadratic], axis=1)
-    # The accurate kernel subtracts means as its type has them: its moments are about those very points.
+    # The accurate kernel subtracts the means as rounded to its type. Its moments are about those rounded points.
     points = means.astype(PRECISIONS[precision]).astype(np.float64)
-    return Segment(candidate.covariance_type, rows, accurate, peak, constants, points, factors, coefficients)
+    return Segment(structure, components, accurate, peak, constants, points, factors, coefficients)

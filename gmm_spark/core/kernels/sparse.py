@@ -1,11 +1,11 @@
-"""The M step's sums of a large mixture, from those rows alone that matter to each component.
+"""The M step's sums of a large mixture, from the responsibilities that are not negligible.
 
-With many components in many dimensions most responsibilities of a row are nothing: rows explained by one or two of
-sixty-four components are multiplied by zero for the others. Here the responsibilities of a few thousand rows are
-sifted, what is left is sorted by component, and each component multiplies its own rows.
+With many components in many dimensions, one or two components explain a row and its other responsibilities are
+negligible. A full matrix product would multiply by all of them. Here the responsibilities of a few thousand rows are
+*sifted*: negligible ones are dropped, the rest are sorted by component, and each component multiplies its own rows.
 
-What is sifted out is below rounding: either of the component's own sums over the same rows, or of the least sums over
-all rows with which a component does not count as starved.
+What is dropped is below rounding: of the component's own sums over the same rows, or of the smallest sums over all rows
+that do not count as starved.
 """
 
 from __future__ import annotations
@@ -20,54 +20,54 @@ from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.blas import SLICE
 from gmm_spark.core.kernels.statistics import STARVED_SHARE
 
-# Rows whose responsibilities are gathered before they are multiplied. Fewer make smaller products and more calls.
+# Rows whose responsibilities are gathered before they are multiplied. With fewer, products are smaller and calls more.
 WINDOW = 3000
-# Features of a component whose full products cost as much as to sift its responsibilities, and the features of all
-# components together, less those, from which the rest is repaid too: 32 components of 24 dimensions gain a tenth, 64 of
-# 32 a third of the whole pass, 100 of 16 nothing.
+# Quadratic features of a component whose products cost as much as sifting its responsibilities; and the features of
+# all components together, beyond those, from which sifting pays (figures in docs/benchmarks.md).
 SIFTING_COST, WORTH_SIFTING = 75, 8_000
-# Share of responsibilities that matter from which the full product is faster.
+# Share of significant responsibilities above which the full product is faster.
 FEW = 1 / 8
-# Of the rounding of a component's largest responsibility in a chunk, what another may be to be left out. Chunks have up
-# to 2^13 rows: all that is left out of one is below rounding, and so are its second moments within 10 deviations.
-_NOTHING = 2.0**-20
-# Responsibilities multiplied at a time, so that work memory does not grow with the components.
+# A responsibility is negligible below this share of the rounding of the component's largest one in the chunk. Chunks
+# have up to 2^13 rows, so all that is dropped from one is below rounding, also in second moments up to 10 deviations.
+_NEGLIGIBLE = 2.0**-20
+# Responsibilities multiplied at a time, so that work memory does not grow with the number of components.
 _BATCH = 16 * SLICE
 
 
-def matters(shares: Block, few: float, weight: float = 1.0) -> NDArray[np.intp] | None:
-    """Where responsibilities are more than nothing to the component's sums.
+def find_significant(shares: Block, few: float, weight: float = 1.0) -> NDArray[np.intp] | None:
+    """Find the responsibilities that are not negligible in their component's sums.
 
     Parameters
     ----------
     shares : array (k, m) or (m,)
         Responsibilities times the rows' weights.
     few : float
-        Share of the responsibilities; where more of them matter, None is returned.
+        Largest share of them to return.
     weight : float
-        Mean weight of the rows.
+        Mean row weight; sets the threshold below which responsibilities are dropped.
 
     Returns
     -------
-    array of int
-        Positions in the flattened responsibilities, in order.
+    array of int or None
+        Positions in the flattened responsibilities, in order; None if there are more than ``few``.
     """
     eps = np.finfo(shares.dtype).eps
     least = shares.max(axis=-1, keepdims=True)
-    least *= eps * _NOTHING
+    least *= eps * _NEGLIGIBLE
     np.maximum(least, eps * STARVED_SHARE * weight, out=least)
-    kept = ~(shares <= least)  # NaN matters: a sum has to show it
+    kept = ~(shares <= least)  # NaN is kept, so that sums show it
     if np.count_nonzero(kept) > few * shares.size:
         return None
     return np.flatnonzero(kept)
 
 
 class SparseSums:
-    """Sums over the outer products of ``[1, z]`` of few responsibilities each, for the components of a segment.
+    """The sums over the outer products of ``[1, z]`` of each component of a segment, from gathered responsibilities.
 
     Parameters
     ----------
     k, d : int
+        Components and features.
     """
 
     def __init__(self, k: int, d: int) -> None:
@@ -75,41 +75,42 @@ class SparseSums:
         self._pending: list[tuple[NDArray[np.intp], NDArray[np.intp], Block]] = []
 
     def gather(self, shares: Block, found: NDArray[np.intp], first: int) -> None:
-        """Keep those responsibilities (k, m) that :func:`matters` found, of rows from the window's ``first`` on."""
+        """Keep the responsibilities of (k, m) that are ``found``; their rows begin at the window's row ``first``."""
         component, row = np.divmod(found, shares.shape[1])
         row += first
         self._pending.append((component, row, shares.ravel()[found]))
 
     def multiply(self, points: Block) -> None:
-        """Add up what was gathered, of the window's rows ``[1, z]``, (rows, 1 + d)."""
+        """Add the gathered responsibilities' outer products, from the window's rows ``[1, z]``, (rows, 1 + d)."""
         if not self._pending:
             return
         components, rows, shares = (np.concatenate(parts) for parts in zip(*self._pending, strict=True))
         self._pending.clear()
-        order = np.argsort(components.astype(np.min_scalar_type(len(self.sums))), kind="stable")  # sorts by digits
+        order = np.argsort(components.astype(np.min_scalar_type(len(self.sums))), kind="stable")  # radix sort
         for first in range(0, len(order), _BATCH):
             part = order[first : first + _BATCH]
             component, picked = components[part], points[rows[part]]
             weighted = picked * shares[part, None]
             ends = [*np.flatnonzero(np.diff(component, prepend=-1)).tolist(), len(part)]
             for start, end in pairwise(ends):
-                for at in range(start, end, SLICE):  # more are slower for BLAS, and less exact in float32
+                for at in range(start, end, SLICE):  # longer products are slower, and less exact in float32
                     own = slice(at, min(at + SLICE, end))
                     self.sums[component[start]] += picked[own].T @ weighted[own]
 
 
 class Sifting:
-    """Sums over the responsibilities that matter, of those candidates of a pass that it pays for.
+    """The sums over significant responsibilities, of the candidates of a pass for which sifting pays.
 
-    The rows of a few chunks wait for each other, in a window, and are multiplied together.
+    The rows of a few chunks are kept in a window and multiplied together.
 
     Parameters
     ----------
     sizes : sequence of int
-        Components of each candidate, 0 for those that take full products.
+        Number of components of each candidate; 0 for those that take full products.
     d, chunk : int
-        Features, and rows of a chunk at most.
+        Number of features, and most rows of a chunk.
     dtype : dtype
+        Type of the products.
     """
 
     def __init__(self, sizes: Sequence[int], d: int, chunk: int, dtype: DTypeLike) -> None:
@@ -119,16 +120,16 @@ class Sifting:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew with sums of nothing."""
+        """Set all sums to zero."""
         self._sparse = [SparseSums(k, self._d) if k else None for k in self._sizes]
         self._filled, self._taken = 0, False
 
     def take(self, i: int, shares: Block, weight: float) -> bool:
-        """Keep the responsibilities (k, m) of a chunk's rows under candidate i that matter, if they are few.
+        """Keep the significant responsibilities of a chunk under candidate i, (k, m), if they are few.
 
-        The rows' mean weight, of which responsibilities are shares, says which of them are too small to matter.
+        Returns False if they are not: the chunk then needs the full product. ``weight`` is the mean row weight.
         """
-        found, sparse = matters(shares, FEW, weight), self._sparse[i]
+        found, sparse = find_significant(shares, FEW, weight), self._sparse[i]
         if sparse is None or found is None:
             return False
         sparse.gather(shares, found, self._filled)
@@ -136,7 +137,7 @@ class Sifting:
         return True
 
     def end_chunk(self, points: Block) -> None:
-        """Keep the chunk's rows ``[1, z]``, (1 + d, m), if any of their responsibilities was taken."""
+        """Keep the chunk's rows ``[1, z]``, (1 + d, m), if any of their responsibilities were kept."""
         if not self._taken:
             return
         end = self._filled + points.shape[1]
@@ -146,7 +147,7 @@ class Sifting:
             self._multiply()
 
     def sums(self) -> list[Array | None]:
-        """Return each candidate's sums over the outer products of ``[1, z]``, (k, 1 + d, 1 + d), if it is sifted."""
+        """Return each candidate's sums over the outer products of ``[1, z]``, (k, 1 + d, 1 + d); None if not sifted."""
         self._multiply()
         return [None if sparse is None else sparse.sums for sparse in self._sparse]
 

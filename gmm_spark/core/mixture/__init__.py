@@ -1,1 +1,1 @@
-"""The mixture itself: parameters, covariance structures, densities, draws, criteria."""
+"""The mixture itself: parameters, covariance structures, densities, sampling, information criteria."""

@@ -1,10 +1,7 @@
-"""The covariance structures: what each constrains, and what it needs from the data.
+"""The covariance structures: what EM asks of one, and the registry of those there are.
 
-A structure says three things: how its covariances are stored and checked, how a log-density is
-written as a linear function of the quadratic features (the coefficients that the E step
-multiplies), and how the M step turns second moments back into covariances. Features are ordered
-``[1, z | z^2 | z_i z_j (i < j)]`` so that each structure needs a prefix of them: tied the first
-``1 + d``, diag and spherical the first ``1 + 2 d``, full all of them.
+To add a structure, write its class in :mod:`gmm_spark.core.mixture.structures` and add it to ``STRUCTURES``.
+No other module of core, spark or ml knows a structure by its name.
 
 Shapes, with k components and d features:
 
@@ -22,21 +19,37 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtri
-
 from gmm_spark.core.arrays import Array
-from gmm_spark.errors import DegenerateComponentError, ParameterError
+from gmm_spark.core.mixture.quadratic import QuadraticForm
+from gmm_spark.core.mixture.structures.diag import Diag
+from gmm_spark.core.mixture.structures.full import Full
+from gmm_spark.core.mixture.structures.spherical import Spherical
+from gmm_spark.core.mixture.structures.tied import Tied
+from gmm_spark.errors import ParameterError
 
 
 class CovarianceStructure(Protocol):
-    """What EM asks of a covariance structure; ``k`` components, ``d`` features throughout."""
+    """What EM asks of a covariance structure; ``k`` components, ``d`` features throughout.
+
+    Two base classes answer what structures have in common:
+    :class:`~gmm_spark.core.mixture.structures.axis_aligned.AxisAligned` for diagonal matrices,
+    :class:`~gmm_spark.core.mixture.structures.general.General` for matrices with correlations.
+    """
 
     name: str
+    """What users write."""
     axis_aligned: bool
-    """True where precisions are diagonal, so that no cross products are needed."""
+    """True if covariances are diagonal. A component's factor is then (d,), else (d, d)."""
     pooled: bool
-    """True where one covariance serves all components."""
+    """True if one covariance serves all components; it then has no axis of components."""
+    shares_scatter: bool
+    """True if the components' quadratic terms are one, and their second moment is the scatter of all rows.
+
+    Kernels then evaluate the term once and sum the scatter once, in place of once for each component. Only for matrices
+    with correlations.
+    """
+    fits_constant_features: bool
+    """True if a covariance stays positive definite when a feature is constant."""
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """Shape of the covariances, and of the second moments they are estimated from."""
@@ -47,11 +60,11 @@ class CovarianceStructure(Protocol):
         ...
 
     def precisions_cholesky(self, covariances: Array) -> Array:
-        """Factor the precisions; raises DegenerateComponentError where one is not positive definite."""
+        """Factor the precisions; raises DegenerateComponentError if one is not positive definite."""
         ...
 
     def expand_cholesky(self, precisions_cholesky: Array, k: int, d: int) -> Array:
-        """Give every component its own factor: (k, d) where axis-aligned, else (k, d, d)."""
+        """Give every component its own factor: (k, d) if axis-aligned, else (k, d, d)."""
         ...
 
     def dense(self, covariances: Array, k: int, d: int) -> Array:
@@ -59,7 +72,32 @@ class CovarianceStructure(Protocol):
         ...
 
     def project(self, second: Array) -> Array:
-        """Reduce per-component moments, (k, d) where axis-aligned, else (k, d, d), to the stored shape."""
+        """Reduce second moments of each component, (k, d) if axis-aligned, else (k, d, d), to the stored shape."""
+        ...
+
+    def quadratic_form(self, means: Array, factors: Array, deviations: Array) -> QuadraticForm:
+        """Write log-densities as linear functions of the quadratic features.
+
+        Parameters
+        ----------
+        means : array (k, d)
+        factors : array
+            Of the precisions, as :meth:`expand_cholesky` returns them.
+        deviations : array (k, d)
+            Standard deviations of each component along each feature.
+        """
+        ...
+
+    def second_moments(self, sums: Array, scale: Array) -> Array:
+        """Turn what a pass summed into second moments of ``shape(k, d)``.
+
+        Parameters
+        ----------
+        sums : array
+            Responsibilities times the q products of features that :meth:`quadratic_form` has coefficients for, (k, q),
+            of rows divided by ``scale``. If ``shares_scatter``, the scatter of all rows instead, (d, d).
+        scale : array (d,)
+        """
         ...
 
     def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
@@ -70,7 +108,7 @@ class CovarianceStructure(Protocol):
         second : array of ``shape(k, d)``
             Weighted second moments about the reference points.
         resp_sum : array (k,)
-            Summed responsibilities, all positive.
+            Summed responsibilities, all positive; if ``pooled``, 0 for a starved component.
         offsets : array (k, d)
             New means minus the reference points.
         floor : array (d,)
@@ -78,125 +116,9 @@ class CovarianceStructure(Protocol):
         """
         ...
 
-
-class Full:
-    """Each component has its own general covariance matrix (Bishop 2006, eq. 9.25)."""
-
-    name = "full"
-    axis_aligned = False
-    pooled = False
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (k, d, d)
-
-    def n_parameters(self, k: int, d: int) -> int:
-        return k * d * (d + 1) // 2
-
-    def precisions_cholesky(self, covariances: Array) -> Array:
-        return np.stack([_upper_precision_factor(c, f"component {j}") for j, c in enumerate(covariances)])
-
-    def expand_cholesky(self, precisions_cholesky: Array, k: int, d: int) -> Array:
-        return precisions_cholesky
-
-    def dense(self, covariances: Array, k: int, d: int) -> Array:
-        return covariances
-
-    def project(self, second: Array) -> Array:
-        return second
-
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
-        covariances = second / resp_sum[:, None, None] - offsets[:, :, None] * offsets[:, None, :]
-        return covariances + np.diag(floor)
-
-
-class Tied:
-    """All components share one general covariance matrix."""
-
-    name = "tied"
-    axis_aligned = False
-    pooled = True
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (d, d)
-
-    def n_parameters(self, k: int, d: int) -> int:
-        return d * (d + 1) // 2
-
-    def precisions_cholesky(self, covariances: Array) -> Array:
-        return _upper_precision_factor(covariances, "the tied covariance")
-
-    def expand_cholesky(self, precisions_cholesky: Array, k: int, d: int) -> Array:
-        return np.broadcast_to(precisions_cholesky, (k, d, d))
-
-    def dense(self, covariances: Array, k: int, d: int) -> Array:
-        return np.broadcast_to(covariances, (k, d, d))
-
-    def project(self, second: Array) -> Array:
-        return np.asarray(second.sum(axis=0))
-
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
-        between = (offsets * resp_sum[:, None]).T @ offsets
-        covariance = (second - between) / resp_sum.sum()
-        return np.asarray((covariance + covariance.T) / 2 + np.diag(floor))
-
-
-class Diag:
-    """Each component has its own diagonal covariance matrix."""
-
-    name = "diag"
-    axis_aligned = True
-    pooled = False
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (k, d)
-
-    def n_parameters(self, k: int, d: int) -> int:
-        return k * d
-
-    def precisions_cholesky(self, covariances: Array) -> Array:
-        return _inverse_deviation(covariances)
-
-    def expand_cholesky(self, precisions_cholesky: Array, k: int, d: int) -> Array:
-        return precisions_cholesky
-
-    def dense(self, covariances: Array, k: int, d: int) -> Array:
-        return np.asarray(covariances[:, :, None] * np.eye(d))
-
-    def project(self, second: Array) -> Array:
-        return second
-
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
-        return second / resp_sum[:, None] - offsets**2 + floor
-
-
-class Spherical:
-    """Each component has one variance, the same along every feature."""
-
-    name = "spherical"
-    axis_aligned = True
-    pooled = False
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (k,)
-
-    def n_parameters(self, k: int, d: int) -> int:
-        return k
-
-    def precisions_cholesky(self, covariances: Array) -> Array:
-        return _inverse_deviation(covariances)
-
-    def expand_cholesky(self, precisions_cholesky: Array, k: int, d: int) -> Array:
-        return np.broadcast_to(precisions_cholesky[:, None], (k, d))
-
-    def dense(self, covariances: Array, k: int, d: int) -> Array:
-        return np.asarray(covariances[:, None, None] * np.eye(d))
-
-    def project(self, second: Array) -> Array:
-        return np.asarray(second.sum(axis=1))
-
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
-        d = offsets.shape[1]
-        return np.asarray((second / resp_sum - (offsets**2).sum(axis=1)) / d + floor.mean())
+    def initial_covariances(self, variance: Array, k: int) -> Array:
+        """Give every component the table's variances (d,), all positive: what a start without its own begins with."""
+        ...
 
 
 STRUCTURES: dict[str, CovarianceStructure] = {s.name: s for s in (Full(), Tied(), Diag(), Spherical())}
@@ -208,33 +130,8 @@ def structure(name: str) -> CovarianceStructure:
     Raises
     ------
     ParameterError
-        Where the name is none of full, tied, diag, spherical.
+        If the name is not in the registry.
     """
     if name not in STRUCTURES:
         raise ParameterError(f"covarianceType={name!r}; use one of {', '.join(STRUCTURES)}")
     return STRUCTURES[name]
-
-
-def _upper_precision_factor(covariance: Array, owner: str) -> Array:
-    # LAPACK without scipy's checks: for small matrices these take most of the time.
-    lower, failed = dpotrf(covariance, lower=1, clean=1)
-    # A covariance that rounding alone makes definite factors without complaint; its factor is noise.
-    if failed or not np.all(lower.diagonal() ** 2 > np.finfo(float).eps * covariance.diagonal()):
-        raise DegenerateComponentError(
-            f"{owner} collapsed: its covariance is not positive definite; "
-            "raise regCovar, lower k, or drop constant and duplicate features"
-        )
-    inverse, _ = dtrtri(lower, lower=1)
-    upper: Array = inverse.T
-    return upper
-
-
-def _inverse_deviation(variances: Array) -> Array:
-    collapsed = ~(variances > np.finfo(float).tiny) | ~np.isfinite(variances)
-    if collapsed.any():
-        component = int(np.argwhere(collapsed)[0][0])
-        raise DegenerateComponentError(
-            f"component {component} collapsed: it has a variance of {variances[collapsed].flat[0]:.3g}; "
-            "raise regCovar, lower k, or drop constant features"
-        )
-    return 1.0 / np.sqrt(variances)

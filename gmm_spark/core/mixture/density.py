@@ -1,7 +1,7 @@
-"""Log-densities by the direct formula: what the fast kernels are judged by, and what small inputs use.
+"""Log-densities by the direct formula: accurate and slow, for small inputs and as a reference for the kernels.
 
-Rows are blocks (d, m). Each component's own mean is subtracted first and the difference whitened by its
-precision factor, so that nothing cancels; one component at a time, so that it is not fast.
+Rows are blocks (d, m). One component at a time, the mean is subtracted and the difference multiplied by the precision
+factor, so that no digits cancel.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
     Raises
     ------
     DataError
-        Where the rows have another width than the parameters.
+        If the rows have another number of features than the parameters.
     """
     if rows.ndim != 2 or rows.shape[0] != parameters.n_features:
         raise DataError(f"rows have shape {rows.shape}; need ({parameters.n_features}, m), one row per feature")

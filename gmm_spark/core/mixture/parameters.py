@@ -1,4 +1,4 @@
-"""The parameters of a Gaussian mixture: a value that checks itself."""
+"""The parameters of a Gaussian mixture, which check themselves; and means to start from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MixtureParameters:
     Raises
     ------
     ParameterError
-        Where a shape, a weight or a covariance cannot be that of a mixture.
+        If a shape, a weight or a covariance cannot be that of a mixture.
 
     Examples
     --------
@@ -53,11 +53,11 @@ class MixtureParameters:
     ) -> None:
         kind = structure(covariance_type)
         object.__setattr__(self, "covariance_type", covariance_type)
-        object.__setattr__(self, "weights", _floats("weights", weights, 1))
-        object.__setattr__(self, "means", _floats("means", means, 2))
+        object.__setattr__(self, "weights", _to_floats("weights", weights, 1))
+        object.__setattr__(self, "means", _to_floats("means", means, 2))
         k, d = self.means.shape
         shape = kind.shape(k, d)
-        object.__setattr__(self, "covariances", _floats("covariances", covariances, len(shape)))
+        object.__setattr__(self, "covariances", _to_floats("covariances", covariances, len(shape)))
         _require_weights(self.weights, k, d)
         if self.covariances.shape != shape:
             raise ParameterError(f"{covariance_type} covariances have shape {self.covariances.shape}; need {shape}")
@@ -70,7 +70,7 @@ class MixtureParameters:
 
     @property
     def structure(self) -> CovarianceStructure:
-        """The covariance structure, by its name."""
+        """The covariance structure of this name."""
         return structure(self.covariance_type)
 
     @property
@@ -95,12 +95,12 @@ class MixtureParameters:
 
     @cached_property
     def component_cholesky(self) -> Array:
-        """One factor a component: (k, d) where axis-aligned, else (k, d, d)."""
+        """Precision factor of each component: (k, d) if axis-aligned, else (k, d, d)."""
         return self.structure.expand_cholesky(self.precisions_cholesky, *self.means.shape)
 
     @cached_property
     def log_normalisers(self) -> Array:
-        """Logarithm of weight times normalising constant of each component's density, (k,)."""
+        """Log of weight times normalising constant of each component's density, (k,)."""
         factors = self.component_cholesky
         diagonals = factors if self.structure.axis_aligned else np.diagonal(factors, axis1=1, axis2=2)
         with np.errstate(divide="ignore"):
@@ -108,22 +108,29 @@ class MixtureParameters:
         return np.asarray(log_weights + np.log(diagonals).sum(axis=1) - 0.5 * self.n_features * np.log(2 * np.pi))
 
     @property
+    def deviations(self) -> Array:
+        """Standard deviation of each component along each feature, (k, d)."""
+        if self.structure.axis_aligned:
+            return 1 / self.component_cholesky
+        return np.sqrt(np.diagonal(self.dense_covariances, axis1=1, axis2=2))
+
+    @property
     def dense_covariances(self) -> Array:
         """Covariances written out as (k, d, d) matrices."""
         return self.structure.dense(self.covariances, *self.means.shape)
 
     def moments(self) -> tuple[Array, Array]:
-        """Mean (d,) and per-feature variance (d,) of the whole mixture."""
+        """Compute the mean (d,) and the variance of each feature, (d,), of the whole mixture."""
         mean = self.weights @ self.means
         variances = np.diagonal(self.dense_covariances, axis1=1, axis2=2)
         return mean, self.weights @ (variances + (self.means - mean) ** 2)
 
     def shifted(self, offset: Array) -> MixtureParameters:
-        """Move every mean by ``offset`` (d,); nothing else changes."""
+        """Return the mixture with every mean moved by ``offset`` (d,)."""
         return MixtureParameters(self.weights, self.means + offset, self.covariances, self.covariance_type)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and strings, ready for JSON; floats survive the round trip exactly."""
+        """Write as plain lists and strings, ready for JSON; floats survive the round trip exactly."""
         return {
             "covariance_type": self.covariance_type,
             "weights": self.weights.tolist(),
@@ -135,7 +142,7 @@ class MixtureParameters:
     def from_precisions(
         cls, weights: ArrayLike, means: ArrayLike, precisions: ArrayLike, covariance_type: str = "full"
     ) -> MixtureParameters:
-        """Make parameters of precisions, the inverses of the covariances, as scikit-learn's ``precisions_init``.
+        """Make parameters from precisions, the inverses of the covariances, like scikit-learn's ``precisions_init``.
 
         Parameters
         ----------
@@ -148,7 +155,7 @@ class MixtureParameters:
         Raises
         ------
         ParameterError
-            Where a shape is not the structure's, or a precision is not symmetric and positive definite.
+            If a shape is not the structure's, or a precision is not symmetric and positive definite.
 
         Examples
         --------
@@ -157,9 +164,9 @@ class MixtureParameters:
                [4.]])
         """
         kind = structure(covariance_type)
-        means = _floats("means", means, 2)
+        means = _to_floats("means", means, 2)
         shape = kind.shape(*means.shape)
-        inverse = _floats("precisions", precisions, len(shape))
+        inverse = _to_floats("precisions", precisions, len(shape))
         if inverse.shape != shape:
             raise ParameterError(f"{covariance_type} precisions have shape {inverse.shape}; need {shape}")
         smallest: Array = inverse
@@ -170,7 +177,7 @@ class MixtureParameters:
             smallest, largest = lengths[..., 0], lengths[..., -1]
         indefinite = ~(smallest > np.finfo(float).eps * np.abs(largest))
         if indefinite.any():
-            which = "the tied precision" if kind.pooled else f"component {np.argwhere(indefinite)[0][0]}"
+            which = f"the {covariance_type} precision" if kind.pooled else f"component {np.argwhere(indefinite)[0][0]}"
             raise ParameterError(
                 f"precisions: {which} is not positive definite, {smallest[indefinite].flat[0]:.3g} along one "
                 "direction; need more than 0 in all"
@@ -187,7 +194,7 @@ class MixtureParameters:
         Raises
         ------
         ParameterError
-            Where a key is missing or unknown, or a value is not that of a mixture.
+            If a key is missing or unknown, or a value cannot be that of a mixture.
         """
         needed = {"weights", "means", "covariances"}
         missing, unknown = needed - set(values), set(values) - needed - {"covariance_type"}
@@ -201,7 +208,7 @@ class MixtureParameters:
 
 @dataclass(frozen=True, eq=False, init=False)
 class InitialMeans:
-    """Means to start from, and weights, of which the covariances are still to be told by the table.
+    """Means and weights to start from. The covariances will be the table's variances.
 
     Parameters
     ----------
@@ -212,17 +219,17 @@ class InitialMeans:
     Raises
     ------
     ParameterError
-        Where a shape or a weight cannot be that of a mixture.
+        If a shape or a weight cannot be that of a mixture.
     """
 
     means: Array
     weights: Array
 
     def __init__(self, means: ArrayLike, weights: ArrayLike | None = None) -> None:
-        object.__setattr__(self, "means", _floats("means", means, 2))
+        object.__setattr__(self, "means", _to_floats("means", means, 2))
         k = self.n_components
         equal = np.full(k, 1.0 / max(k, 1))
-        object.__setattr__(self, "weights", _floats("weights", equal if weights is None else weights, 1))
+        object.__setattr__(self, "weights", _to_floats("weights", equal if weights is None else weights, 1))
         _require_weights(self.weights, *self.means.shape)
 
     @property
@@ -241,7 +248,7 @@ def count_parameters(covariance_type: str, k: int, d: int) -> int:
     return int(k - 1 + k * d + structure(covariance_type).n_parameters(k, d))
 
 
-def _floats(name: str, values: ArrayLike, n_dimensions: int) -> Array:
+def _to_floats(name: str, values: ArrayLike, n_dimensions: int) -> Array:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""Draw rows from a mixture, ordered by component, the same rows for the same seed however the work is split.
+"""Draw rows from a mixture, ordered by component. The same seed gives the same rows, however the work is split.
 
-The components' counts are drawn once. Rows then belong to fixed chunks of consecutive rows, and each chunk
-has a random stream of its own, keyed by (seed, purpose, chunk): who draws which chunk makes no difference.
+The components' counts are drawn once. Rows then belong to fixed chunks of consecutive rows. Each chunk has its own
+random stream, keyed by (seed, purpose, chunk), so that it does not matter which task draws it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.randomness import Purpose, random_stream
 
-# Rows that share one random stream. Part of what a seed means: another figure gives other rows.
+# Rows that share one random stream. Another number would give other rows for the same seed.
 CHUNK_ROWS = 1 << 16
 
 
 def component_counts(parameters: MixtureParameters, n: int, seed: int) -> NDArray[np.int64]:
-    """Draw how many of n rows each component makes, (k,): a multinomial of the weights."""
+    """Draw the number of rows of each component, (k,), of n rows: a multinomial of the weights."""
     weights = parameters.weights / parameters.weights.sum()
     return np.asarray(random_stream(seed, Purpose.COMPONENT_COUNTS).multinomial(n, weights), dtype=np.int64)
 
@@ -36,19 +36,19 @@ def draw_chunk(
         From :func:`component_counts`.
     seed : int
     chunk : int
-        Its rows are ``chunk * CHUNK_ROWS`` and following, as many as are left.
+        Number of the chunk, from 0; its rows begin at ``chunk * CHUNK_ROWS``.
 
     Returns
     -------
     rows : array (d, m)
     components : array (m,)
-        Which component made each row; never falling.
+        Component of each row, ascending.
     """
     ends = np.cumsum(counts)
     first = min(chunk * CHUNK_ROWS, int(ends[-1]))
     last = min(first + CHUNK_ROWS, int(ends[-1]))
     rows = random_stream(seed, Purpose.ROWS, chunk).standard_normal((parameters.n_features, last - first))
-    bounds = np.concatenate([[0], np.clip(ends, first, last) - first])  # of each component's rows within the chunk
+    bounds = np.concatenate([[0], np.clip(ends, first, last) - first])  # of each component, within the chunk
     sizes = np.diff(bounds)
     components = np.repeat(np.arange(len(ends), dtype=np.int32), sizes)
     for j in np.flatnonzero(sizes):

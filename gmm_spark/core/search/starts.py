@@ -226,16 +226,10 @@ def under_table_variance(
     means: Array, variance: Array, covariance_type: str, weights: Array | None = None
 ) -> MixtureParameters:
     """Given means (k, d), weights or equal ones, and the table's own variances as every component's covariance."""
-    k, d = means.shape
-    spread = _positive(variance)
-    shapes = {
-        "full": np.broadcast_to(np.diag(spread), (k, d, d)),
-        "tied": np.diag(spread),
-        "diag": np.broadcast_to(spread, (k, d)),
-        "spherical": np.full(k, spread.mean()),
-    }
+    k = len(means)
+    covariances = structure(covariance_type).initial_covariances(_positive(variance), k)
     weights = np.full(k, 1.0 / k) if weights is None else weights
-    return MixtureParameters(weights, means, shapes[covariance_type], covariance_type)
+    return MixtureParameters(weights, means, covariances, covariance_type)
 
 
 def _positive(variance: Array) -> Array:

@@ -34,7 +34,7 @@ from gmm_spark.core.kernels.moments import Moments, same_rows
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.randomness import Purpose, random_stream, shares_of
+from gmm_spark.core.randomness import Purpose, draw_quotas, random_stream
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
@@ -197,7 +197,7 @@ class PackedTable:
         def attempt() -> tuple[Block, Array | None] | None:
             pieces = self._pieces  # of this packing: another may group the rows differently
             sizes = [piece.rows for piece in pieces]
-            quotas = shares_of(sizes, n, random_stream(seed, Purpose.TABLE_SAMPLE))
+            quotas = draw_quotas(sizes, n, random_stream(seed, Purpose.TABLE_SAMPLE))
             shares = {p.partition: (q, p.rows) for p, q in zip(pieces, quotas.tolist(), strict=True)}
             return sampled(self._source(self.features.width), SamplePass(shares, seed), self.features.width)
 

@@ -12,11 +12,12 @@ from scipy.stats import entropy
 
 from gmm_spark.core.em.m_step import maximize
 from gmm_spark.core.kernels import blas
+from gmm_spark.core.kernels.accumulators import StatisticsSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
-from gmm_spark.core.mixture.log_space import FAR, exponentiate, leaders, led_by, normalise, relative
+from gmm_spark.core.mixture.log_space import FAR, count_leaders, exponentiate, find_leaders, normalise, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 from tests.examples import COVARIANCE_TYPES, blobs, draw_rows, laws, permuted_features, random_mixture
@@ -159,13 +160,13 @@ def test_single_precision_products_lose_digits_but_no_more_than_their_own(mixtur
     )
 
 
-def test_rows_in_single_precision_are_worked_in_double(mixture, rows, gate):
+def test_rows_in_single_precision_are_computed_in_double(mixture, rows, gate):
     single = rows.astype(np.float32)
     found, expected = (expect(ArrayTable(r), mixture) for r in (single, single.astype(float)))
     assert_same_statistics(found, expected, np.ones(D), rtol=1e-13)
 
 
-def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, monkeypatch):
+def test_rows_computed_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, monkeypatch):
     whole = expect(ArrayTable(rows), mixture)
     monkeypatch.setattr("gmm_spark.core.kernels.log_prob.WORK_BYTES", 1)
     monkeypatch.setattr("gmm_spark.core.kernels.log_prob._MIN_CHUNK", 64)
@@ -183,9 +184,9 @@ def test_rows_worked_in_many_chunks_give_the_sums_of_one(mixture, rows, gate, mo
     [(0, 0), (blas.SMALL_PRODUCT, 0), (blas.SMALL_PRODUCT, blas.SMALL_PRODUCT)],
     ids=["whole", "sliced and turned", "sliced"],
 )
-def test_products_in_any_form_are_plain_products(m, limit, turned_from, rng, monkeypatch):
+def test_products_in_slices_and_whole_are_plain_products(m, limit, turned_from, rng, monkeypatch):
     monkeypatch.setattr(blas, "SMALL_PRODUCT", limit)
-    monkeypatch.setattr(blas, "WORTH_TURNING", turned_from)
+    monkeypatch.setattr(blas, "WORTH_TRANSPOSING", turned_from)
     coefficients, features, shares = rng.normal(size=(3, 7)), rng.normal(size=(9, m))[:7], rng.normal(size=(3, m))
     log_prob, work = np.full((3, m), np.nan), np.full(4 * m, np.nan)
     sums, expected = np.ones((7, 3)), 1.0 + features @ shares.T
@@ -198,7 +199,7 @@ def test_products_in_any_form_are_plain_products(m, limit, turned_from, rng, mon
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1, 7, 4096, 100_003])
 def test_buffers_begin_with_a_cache_line(size, dtype):
-    room = blas.buffer(size, dtype)
+    room = blas.allocate(size, dtype)
     assert (room.shape, room.dtype, room.ctypes.data % 64) == ((size,), dtype, 0)
     room[:] = 1.0
 
@@ -223,9 +224,7 @@ def test_centred_rows_are_good_to_a_rounding(offset, stored, precision, rng):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("many", [0, 1], ids=["worked as a whole", "picked out"])
-def test_rows_too_far_for_any_term_to_show_count_in_full(
-    mixture, rows, gate, precision, weighted, many, rng, monkeypatch
-):
+def test_rows_whose_terms_all_underflow_count_in_full(mixture, rows, gate, precision, weighted, many, rng, monkeypatch):
     monkeypatch.setattr("gmm_spark.core.kernels.accumulators._MANY_FAR", many)
     rows = np.ascontiguousarray(rows[:, :40])
     away = 4000.0 * deviations(mixture).max() * rng.choice([-1.0, 1.0], (D, 40))
@@ -253,17 +252,24 @@ def test_statistics_of_parts_add_up_to_those_of_the_whole(covariance_type, gate,
         for a, b in itertools.pairwise([0, *sorted(cuts), 60])
     ]
     expected = expect(whole, mixture)
-    total = SufficientStatistics.zero(covariance_type, expected.reference)
+    # As Spark does it: the driver adds the tasks' vectors and reads the sum.
+    sums = StatisticsSums(plan_pass([centred(whole, mixture)], whole.moments.mean, whole.moments.scale))
+    vector = np.zeros(sums.length)
     for part in parts:
-        total = total + expect(part, mixture)
+        accumulator = sums.accumulator()
+        accumulator.add(part.rows, part.sample_weight)
+        vector += accumulator.vector()
+    (total,) = sums.read(vector)
     assert_same_statistics(total, expected, whole.moments.scale, rtol=1e-12)
 
 
 def test_no_rows_give_zero(mixture, rows, gate):
     table = ArrayTable(rows[:, :0], moments=ArrayTable(rows).moments)
     found = expect(table, mixture)
-    zero = SufficientStatistics.zero(mixture.covariance_type, found.reference)
-    assert_same_statistics(found, zero, table.moments.scale, rtol=0.0)
+    assert (found.rows, found.weight_sum, found.log_likelihood) == (0.0, 0.0, 0.0)
+    assert found.second.shape == mixture.covariances.shape
+    for sums in (found.resp_sum, found.first, found.second):
+        np.testing.assert_array_equal(sums, 0.0)
 
 
 def test_rows_of_weight_zero_add_nothing(mixture, rows, gate, rng):
@@ -322,7 +328,7 @@ def test_a_pass_may_mix_components_of_both_kernels(rng):
         parameters = MixtureParameters([0.8, 0.2], np.concatenate([near, far]), covariances[kind], kind)
         candidates.append(centred(table, parameters))
     plan = plan_pass(candidates, table.moments.mean, table.moments.scale)
-    opened = {s.covariance_type: s.accurate.tolist() for s in plan.segments}
+    opened = {s.structure.name: s.accurate.tolist() for s in plan.segments}
     assert opened["full"] == opened["diag"] == opened["spherical"] == [False, True]
     for found, candidate in zip(table.expect(candidates), candidates, strict=True):
         step = maximize(found, candidate, np.zeros(3))
@@ -360,8 +366,8 @@ def test_an_evaluation_sums_scikit_learns_likelihood_entropy_and_predictions(mix
     np.testing.assert_array_equal(found.cluster_sizes, np.bincount(oracle.predict(rows.T), minlength=K))
 
 
-def test_candidates_judged_in_one_pass_are_judged_as_alone(rows, gate, rng):
-    # Not in the order that a plan sorts structures in, so that each answer has to find its candidate again.
+def test_candidates_evaluated_in_one_pass_get_what_each_gets_alone(rows, gate, rng):
+    # Structures in no particular order: each answer has to belong to its candidate.
     kinds = ("tied", "spherical", "full", "diag", "full")
     candidates = [random_mixture(kind, k, D, rng) for k, kind in enumerate(kinds, 1)]
     table = ArrayTable(rows, rng.uniform(0.0, 2.0, M))
@@ -379,16 +385,16 @@ def test_candidates_judged_in_one_pass_are_judged_as_alone(rows, gate, rng):
 def test_leaders_are_the_first_of_a_rows_largest_terms(k, rng):
     terms = rng.integers(-3, 3, size=(k, 500)).astype(float)  # of few values, so that many are equal
     largest, first = terms.max(axis=0), terms.argmax(axis=0)
-    np.testing.assert_array_equal(relative(terms), largest)
-    np.testing.assert_array_equal(leaders(terms), first)
-    np.testing.assert_array_equal(led_by(terms), np.bincount(first, minlength=k))
+    np.testing.assert_array_equal(subtract_largest(terms), largest)
+    np.testing.assert_array_equal(find_leaders(terms), first)
+    np.testing.assert_array_equal(count_leaders(terms), np.bincount(first, minlength=k))
     unequal = rng.normal(size=(k, 500))
-    relative(unequal)
-    np.testing.assert_array_equal(led_by(unequal), np.bincount(unequal.argmax(axis=0), minlength=k))
+    subtract_largest(unequal)
+    np.testing.assert_array_equal(count_leaders(unequal), np.bincount(unequal.argmax(axis=0), minlength=k))
 
 
 def test_a_row_between_equal_components_is_counted_once(covariance_type, rng):
-    """With which of them may depend on the BLAS kernel: its rounding differs from row to row of a product."""
+    """Which of them it counts with may depend on the BLAS kernel, whose rounding differs between rows of a product."""
     single = random_mixture(covariance_type, 1, D, rng)
     shape = single.covariances if single.structure.pooled else np.repeat(single.covariances, 3, axis=0)
     equal = MixtureParameters(np.full(3, 1 / 3), np.repeat(single.means, 3, axis=0), shape, covariance_type)

@@ -31,12 +31,12 @@ def draw_from(draw: DrawRequest, *parts, block=7) -> DrawResult:
 
 
 def frequencies(rows, drawn_by_seed) -> np.ndarray:
-    """How often each row was drawn; rows are told by their first feature."""
+    """Count how often each row was drawn; the first feature identifies a row."""
     return np.mean([np.isin(rows[0], drawn.rows[0]) for drawn in drawn_by_seed], axis=0)
 
 
 def assert_frequencies(found, expected, n=SEEDS) -> None:
-    """Within five deviations of a binomial, and certain where that is certain."""
+    """Check counts within five deviations of a binomial, and exactly if the probability is 0 or 1."""
     assert (np.abs(found - expected) <= 5 * np.sqrt(expected * (1 - expected) / n)).all()
 
 
@@ -89,7 +89,7 @@ def test_rows_of_a_cell_are_drawn_by_its_share(rows, weight):
     assert drawn[0].weight.tolist() == [held[value] for value in drawn[0].rows[0]]
 
 
-def test_partitions_draw_by_random_numbers_of_their_own():
+def test_each_partition_has_its_own_random_numbers():
     rows = np.arange(200.0)[None]
     found = draw_from(draw_of(rows, rows[:, :1], shares=np.array([0.5])), (rows[:, :100], None), (rows[:, 100:], None))
     drawn = np.isin(rows[0], found.rows[0])
@@ -119,7 +119,7 @@ def test_rows_that_are_sites_are_never_drawn_again(offset, rng):
     assert found.rows.shape == (4, 0)
 
 
-def test_a_fold_holds_few_rows_however_many_come(rng):
+def test_an_accumulator_holds_few_rows_however_many_it_is_given(rng):
     block = rng.standard_normal((400, 20))
     draw = draw_of(block, np.zeros((400, 1)), expected=5.0)
 

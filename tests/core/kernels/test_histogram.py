@@ -1,4 +1,4 @@
-"""The distribution of log-densities: as fine as it says, whatever the table and however it was cut."""
+"""The distribution of log-densities: exact to the width of a bin, for any table, however it is partitioned."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DEPTHS = {
 
 
 def width(depth: float) -> float:
-    """How wide a bin is at this depth, as the class's docstring has it; a bin's deeper edge is 0.2 % wider."""
+    """Width of a bin at this depth, by the formula in the class's docstring; a bin's deeper edge is 0.2 % wider."""
     return 1.002 * np.sqrt(16**2 + depth**2) / 512
 
 
@@ -114,7 +114,7 @@ def test_histograms_of_parts_add_up_to_that_of_the_whole_bit_for_bit(covariance_
 
 
 def test_each_candidate_of_a_pass_has_its_own(rng):
-    # Not in the order that a plan sorts structures in, so that each histogram has to find its candidate again.
+    # Structures in no particular order: each histogram has to belong to its candidate.
     candidates = [random_mixture(kind, k, 3, rng) for k, kind in enumerate(("tied", "spherical", "full", "diag"), 1)]
     rows = draw_rows(candidates[2], 400, rng)[0]
     table = ArrayTable(rows)
@@ -126,7 +126,7 @@ def test_each_candidate_of_a_pass_has_its_own(rng):
     assert all(found.log_densities is None for found in table.evaluate_all(centred))
 
 
-def test_components_that_lie_on_each_other_do_not_pass_the_ceiling(covariance_type, rng):
+def test_equal_components_do_not_exceed_the_ceiling(covariance_type, rng):
     one = random_mixture(covariance_type, 1, 2, rng)
     covariances = one.covariances if covariance_type == "tied" else np.repeat(one.covariances, 8, axis=0)
     mixture = MixtureParameters(np.full(8, 1 / 8), np.repeat(one.means, 8, axis=0), covariances, covariance_type)

@@ -137,7 +137,7 @@ def test_a_round_trip_through_a_vector_keeps_every_bit(rows, weight):
     np.testing.assert_array_equal(Moments.from_vector(vector).vector(), vector)
 
 
-def test_a_feature_is_constant_only_where_its_last_row_is_like_the_first():
+def test_a_feature_is_constant_only_if_its_last_row_equals_the_first():
     rows = np.full((2, 10_000), 0.1)
     rows[1, -1] = np.nextafter(0.1, 1.0)
     np.testing.assert_array_equal(Moments.of(rows).constant, [True, False])

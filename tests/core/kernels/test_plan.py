@@ -1,4 +1,4 @@
-"""The gate between the kernels, and how a plan lays its candidates and their sums out."""
+"""The gate between the kernels, and the layout of a plan's candidates and their sums."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_statistics_come_back_in_the_candidates_own_order(rng):
     assert [(s.covariance_type, len(s.resp_sum)) for s in found] == [("tied", 1), ("full", 4), ("diag", 2), ("tied", 3)]
 
 
-def test_a_component_without_weight_gets_nothing_from_either_kernel(covariance_type, gate, rng):
+def test_a_component_without_weight_gets_no_responsibility_from_either_kernel(covariance_type, gate, rng):
     parameters = random_mixture(covariance_type, 2, D, rng)
     weightless = MixtureParameters([1.0, 0.0], parameters.means, parameters.covariances, covariance_type)
     for precision in ("float64", "float32"):

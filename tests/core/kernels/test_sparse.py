@@ -1,4 +1,4 @@
-"""Sums over the few responsibilities that matter, against the full products and extended precision."""
+"""Sums over significant responsibilities, against the full products and extended precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gmm_spark.core.kernels import plan
 from gmm_spark.core.kernels.accumulators import StatisticsSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import plan_pass
-from gmm_spark.core.kernels.sparse import SparseSums, matters
+from gmm_spark.core.kernels.sparse import SparseSums, find_significant
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 from tests.examples import draw_rows, random_mixture
@@ -21,7 +21,7 @@ K, D = 24, 5
 
 @pytest.fixture(params=["one window", "a window a chunk"])
 def sifted(request, monkeypatch):
-    """Every full segment looks for the responsibilities that matter, however small it is."""
+    """Sift every full segment, however small it is."""
     monkeypatch.setattr(plan, "WORTH_SIFTING", -(10**9))
     monkeypatch.setattr("gmm_spark.core.kernels.log_prob._MAX_CHUNK", 752)
     if request.param == "a window a chunk":
@@ -30,7 +30,7 @@ def sifted(request, monkeypatch):
 
 @pytest.fixture
 def apart(rng):
-    """Components of which each row knows one or two."""
+    """Components so far apart that each row belongs to one or two."""
     return random_mixture("full", K, D, rng, spread=12.0)
 
 
@@ -49,17 +49,17 @@ def full_products(rows, mixture, sample_weight=None, precision="float64"):
         return accumulated(rows, mixture, sample_weight, precision)[1]
 
 
-def test_what_matters_is_what_adds_to_a_sum_that_counts():
+def test_responsibilities_that_change_their_components_sum_are_significant():
     shares = np.zeros((3, 40))
     shares[0, [3, 7]] = 1.0, 1e-15
     shares[0, 8] = 1e-22  # nothing beside 1
     shares[1, [5, 6]] = 1e-20, 1e-30  # of a component far from all rows
     shares[2, 9] = 1e-40  # as good as starved
-    assert matters(shares, few=0.1).tolist() == [3, 7, 45, 46]
-    assert matters(shares, few=0.02) is None
-    assert matters(shares[0], few=0.1).tolist() == [3, 7]
-    assert matters(1e9 * shares, few=0.1, weight=1e9).tolist() == [3, 7, 45, 46]
-    assert matters(np.zeros((3, 40)), few=0.1).tolist() == []
+    assert find_significant(shares, few=0.1).tolist() == [3, 7, 45, 46]
+    assert find_significant(shares, few=0.02) is None
+    assert find_significant(shares[0], few=0.1).tolist() == [3, 7]
+    assert find_significant(1e9 * shares, few=0.1, weight=1e9).tolist() == [3, 7, 45, 46]
+    assert find_significant(np.zeros((3, 40)), few=0.1).tolist() == []
 
 
 def test_sums_are_those_of_the_responsibilities_gathered(rng):
@@ -69,7 +69,7 @@ def test_sums_are_those_of_the_responsibilities_gathered(rng):
     for window in (slice(0, 60), slice(60, 90)):
         for first in range(0, window.stop - window.start, 30):
             part = np.ascontiguousarray(shares[:, window][:, first : first + 30])
-            sums.gather(part, matters(part, few=1.0), first)
+            sums.gather(part, find_significant(part, few=1.0), first)
         sums.multiply(points[window])
     np.testing.assert_allclose(sums.sums, np.einsum("ki,ia,ib->kab", shares, points, points), rtol=1e-12, atol=1e-12)
     before = sums.sums.copy()
@@ -117,7 +117,7 @@ def test_a_component_far_from_every_row_keeps_its_own_sums(sifted, apart, rng):
     np.testing.assert_allclose(found.second[0], expected.second[0], rtol=1e-9)
 
 
-def test_components_behind_the_gate_are_summed_once(sifted, apart, rng):
+def test_components_of_the_accurate_kernel_are_summed_once(sifted, apart, rng):
     covariances = apart.covariances.copy()
     covariances[2] = np.diag([1e-14, 1.0, 1.0, 1.0, 1.0])
     narrow = MixtureParameters(apart.weights, apart.means, covariances, "full")
@@ -146,20 +146,20 @@ def test_chunks_of_few_and_of_many_responsibilities_add_up(sifted, apart, rng, m
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_what_is_left_out_of_a_chunk_is_less_than_rounding(precision):
+def test_what_is_dropped_from_a_chunk_is_below_rounding(precision):
     shares = np.geomspace(1.0, 1e-30, kernel._MAX_CHUNK, dtype=precision)[None]
-    kept = matters(shares, few=1.0)
+    kept = find_significant(shares, few=1.0)
     assert 1 < len(kept) < shares.size
     assert np.delete(shares[0], kept).sum(dtype=float) < np.finfo(precision).eps * shares.sum(dtype=float)
     # Even if all others were as large as may be left out.
     assert shares.size * shares[0, kept[-1] + 1] < 0.1 * np.finfo(precision).eps
 
 
-def test_what_is_not_a_number_is_not_left_out(sifted, apart, rng):
+def test_a_responsibility_of_nan_is_not_dropped(sifted, apart, rng):
     rows = draw_rows(apart, 2_000, rng)[0]
     shares = np.zeros((3, 40))
     shares[1, 4] = np.nan
-    assert matters(shares, few=0.5).tolist() == list(range(40, 80))
+    assert find_significant(shares, few=0.5).tolist() == list(range(40, 80))
     rows[:, 10] = 1e160
     weight = np.ones(rows.shape[1])
     weight[10] = 0.0
@@ -187,31 +187,31 @@ def test_candidates_that_are_sifted_share_a_pass_with_others(sifted, apart, rng)
         assert_same_statistics(statistics, full_products(rows, candidate), table.moments.scale, rtol=1e-11)
 
 
-def test_more_responsibilities_than_are_multiplied_at_a_time(rng, monkeypatch):
+def test_responsibilities_are_multiplied_in_batches(rng, monkeypatch):
     monkeypatch.setattr("gmm_spark.core.kernels.sparse._BATCH", 7)
     points, shares = rng.normal(size=(30, 1 + D)), rng.uniform(size=(300, 30))
     sums = SparseSums(300, D)
-    sums.gather(shares, matters(shares, few=1.0), 0)
+    sums.gather(shares, find_significant(shares, few=1.0), 0)
     sums.multiply(points)
     np.testing.assert_allclose(sums.sums, np.einsum("ki,ia,ib->kab", shares, points, points), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("unit", [None, 1.0, 1e-31])
-def test_the_accurate_kernel_picks_the_rows_that_matter(covariance_type, unit, rng, monkeypatch):
+def test_the_accurate_kernel_picks_rows_of_significant_responsibilities(covariance_type, unit, rng, monkeypatch):
     monkeypatch.setitem(plan.GATE_TOLERANCE, "float64", -1.0)
     mixture = random_mixture(covariance_type, K, D, rng, spread=12.0)
     rows = draw_rows(mixture, 2_000, rng)[0]
     sample_weight = rng.choice([0.0, 1.0, 2.5], rows.shape[1]) * unit if unit else None
     sizes = []
-    whitened = Kernel._centred
+    original = Kernel._subtract_mean
 
     def watched(self, z, mean):
         sizes.append(z.shape[1])
-        return whitened(self, z, mean)
+        return original(self, z, mean)
 
-    monkeypatch.setattr(Kernel, "_centred", watched)
+    monkeypatch.setattr(Kernel, "_subtract_mean", watched)
     found, scale = accumulated(rows, mixture, sample_weight)[1:]
     assert min(sizes) < rows.shape[1] / 2
-    monkeypatch.setattr("gmm_spark.core.kernels.log_prob._HALF", -1.0)
+    monkeypatch.setattr("gmm_spark.core.kernels.log_prob._WORTH_PICKING", -1.0)
     expected = accumulated(rows, mixture, sample_weight)[1]
     assert_same_statistics(found, expected, scale, rtol=1e-12)

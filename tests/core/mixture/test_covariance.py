@@ -54,7 +54,7 @@ def test_covariances_written_out_are_what_the_structure_means(covariance_type, r
 
 @pytest.mark.parametrize("k", [1, 2, 7])
 @pytest.mark.parametrize("d", [1, 3])
-def test_free_parameters_number_what_scikit_learn_counts(covariance_type, k, d, rng):
+def test_free_parameters_are_as_many_as_scikit_learn_counts(covariance_type, k, d, rng):
     parameters = random_mixture(covariance_type, k, d, rng)
     assert parameters.n_parameters == sklearn_mixture(parameters)._n_parameters()
 

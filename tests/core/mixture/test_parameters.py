@@ -140,7 +140,7 @@ def test_what_cannot_be_precisions_is_refused_with_its_cause(means, precisions, 
         MixtureParameters.from_precisions([0.5, 0.5], means, precisions, kind)
 
 
-def test_initial_means_weigh_alike_unless_told_otherwise():
+def test_initial_means_have_equal_weights_by_default():
     means = [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
     np.testing.assert_array_equal(InitialMeans(means).weights, np.full(3, 1 / 3))
     assert InitialMeans(means, [0.5, 0.5, 0.0]).weights.tolist() == [0.5, 0.5, 0.0]

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_hypergeom
 
 from gmm_spark.core.mixture import sampling
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
-from gmm_spark.core.randomness import Purpose, random_stream, shares_of
+from gmm_spark.core.randomness import Purpose, draw_quotas, random_stream
 from tests.examples import random_mixture
 
 K, D, N = 4, 3, 1000
@@ -57,7 +57,7 @@ def test_no_two_chunks_share_numbers(small_chunks, rng):
 
 
 @pytest.mark.parametrize("n", [1, CHUNK - 1, CHUNK, CHUNK + 1, N])
-def test_rows_are_as_many_as_asked_for_and_ordered_by_component(covariance_type, small_chunks, n, rng):
+def test_the_number_of_rows_is_as_requested_and_components_ascend(covariance_type, small_chunks, n, rng):
     parameters = random_mixture(covariance_type, K, D, rng)
     rows, components = draw(parameters, n, 3)
     assert rows.shape == (D, n)
@@ -72,7 +72,7 @@ def test_a_chunk_beyond_the_last_row_is_empty(small_chunks, rng):
     assert components.shape == (0,)
 
 
-def test_components_without_rows_are_passed_over(small_chunks, rng):
+def test_components_without_rows_are_skipped(small_chunks, rng):
     parameters = random_mixture("diag", K, D, rng)
     counts = np.array([0, 3, 0, 2])
     _, components = draw_chunk(parameters, counts, 3, chunk=0)
@@ -97,9 +97,9 @@ def test_streams_differ_by_seed_purpose_and_index():
     assert len(set(numbers)) == 3 * len(Purpose) * 2
 
 
-def test_shares_of_a_sample_are_hypergeometric():
+def test_quotas_of_a_sample_are_hypergeometric():
     sizes = [5, 0, 20, 75]
-    drawn = np.array([shares_of(sizes, 10, np.random.default_rng(seed)) for seed in range(4000)])
+    drawn = np.array([draw_quotas(sizes, 10, np.random.default_rng(seed)) for seed in range(4000)])
     assert (drawn.sum(axis=1) == 10).all()
     assert (drawn <= sizes).all()
     expected = multivariate_hypergeom(m=sizes, n=10)
@@ -107,7 +107,7 @@ def test_shares_of_a_sample_are_hypergeometric():
     np.testing.assert_allclose(np.cov(drawn.T, ddof=0), expected.cov(), atol=0.15)
 
 
-def test_shares_of_tables_of_any_size_can_be_drawn():
-    quotas = shares_of([6 * 10**9, 3 * 10**9], 100_000, np.random.default_rng(0))
+def test_quotas_can_be_drawn_for_tables_of_any_size():
+    quotas = draw_quotas([6 * 10**9, 3 * 10**9], 100_000, np.random.default_rng(0))
     assert quotas.sum() == 100_000
     assert quotas[0] == pytest.approx(2 / 3 * 100_000, rel=0.02)
