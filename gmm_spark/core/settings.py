@@ -7,7 +7,20 @@ read them from.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one run of EM goes and when it stops; ``Rule(max_iter, tol)`` is plain EM without regularisation.
+
+    The attributes mean what those of :class:`Settings` mean. The seed decides where degenerate components are reseeded.
+    """
+
+    max_iter: int
+    tol: float
+    reg_covar: float = 0.0
+    accelerate: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,10 +64,9 @@ class Settings:
         """Rows of the sample to draw. If ``sample_rows`` is 0, starts are still drawn from a sample."""
         return self.sample_rows or DEFAULTS.sample_rows
 
-    def loop(self, max_iter: int) -> dict[str, Any]:
-        """What :func:`gmm_spark.core.em.loop.fit` is asked for, for at most so many passes."""
-        asked = {"tol": self.tol, "reg_covar": self.reg_covar, "accelerate": self.accelerate, "seed": self.seed}
-        return {"max_iter": max_iter, **asked}
+    def rule(self) -> Rule:
+        """Return the part of the settings that one run of EM goes by."""
+        return Rule(self.max_iter, self.tol, self.reg_covar, self.accelerate, self.seed)
 
 
 DEFAULTS = Settings()

@@ -38,7 +38,7 @@ def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floo
     return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type)
 
 
-def maximize_living(
+def maximize_survivors(
     statistics: SufficientStatistics, previous: MixtureParameters, floor: Array
 ) -> tuple[MixtureParameters, tuple[int, ...]]:
     """M step that leaves a collapsed component its last mean and covariance, without weight, as it does a starved one.

@@ -27,7 +27,7 @@ _DRAWN_PER_COMPONENT, _LEAST_DRAWN = 2, 20
 _FEW_ROWS, _ENOUGH_ROWS = 16, 100
 
 
-def completed(table: Table, sample: tuple[Block, Array | None], k: int, seed: int) -> tuple[Array, Array]:
+def complete_sample(table: Table, sample: tuple[Block, Array | None], k: int, seed: int) -> tuple[Array, Array]:
     """Complete a sample by the rare rows of its table.
 
     Parameters

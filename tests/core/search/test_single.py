@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core.em.loop import fit
+from gmm_spark.core.em.loop import activate
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search import racing as racing_module
 from gmm_spark.core.search import single as search_module
-from gmm_spark.core.search.single import draw_starts, finalists, search
-from gmm_spark.core.settings import SAMPLE_ROWS, Settings
+from gmm_spark.core.search.single import choose_finalists, draw_starts, search
+from gmm_spark.core.settings import DEFAULTS, Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError
 from tests.examples import CountingTable, blobs, draw_rows, iris, random_mixture, repeated_value
@@ -143,7 +144,7 @@ def test_a_component_of_one_row_in_ten_thousand_survives_the_sample():
     weights = np.array([0.6, 0.3999, 1e-4])
     centres = np.array([[0.0, 0.0], [6.0, 0.0], [40.0, 40.0]])
     rows = (centres[rng.choice(3, n, p=weights)] + rng.normal(size=(n, 2))).T
-    sample = rows[:, rng.choice(n, SAMPLE_ROWS, replace=False)]
+    sample = rows[:, rng.choice(n, DEFAULTS.sample_rows, replace=False)]
     for seed in range(3):
         result = search(ArrayTable(rows), (sample, None), Settings(k=3, seed=seed))
         found = result.parameters.shifted(rows.mean(axis=1))
@@ -167,22 +168,22 @@ def test_starts_of_several_structures_are_those_of_each_alone(table):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_starts_ranked_on_a_part_of_the_sample_go_on_from_where_they_were_drawn(clear_clusters, weighted, monkeypatch):
     monkeypatch.setattr(search_module, "_RANKING_ROWS", 60)
-    monkeypatch.setattr(search_module, "_RANKING_ROWS_A_PARAMETER", 0)
-    runs = []
+    monkeypatch.setattr(search_module, "_RANKING_ROWS_PER_PARAMETER", 0)
+    raced = []
 
-    def watched(table, starts, **how):
-        runs.append((table, list(starts)))
-        return fit(table, starts, **how)
+    def watched(table, runs, *samples):
+        raced.append((table, [run.start for run in runs]))
+        return activate(table, runs, *samples)
 
-    monkeypatch.setattr(search_module, "fit", watched)
+    monkeypatch.setattr(racing_module, "activate", watched)
     rows = clear_clusters.rows
     weight = np.where(np.arange(rows.shape[1]) % 2, 1.0, 0.0) if weighted else None
     settings, sample = Settings(k=2, n_init=8), (rows, weight)
     (starts,) = draw_starts(clear_clusters, sample, settings, ["spherical"])
     # Under a single cluster's covariances, both means in one place: no iteration takes that far in so few.
     stuck = MixtureParameters([0.5, 0.5], np.zeros((2, 3)), [1e4, 1e4], "spherical")
-    found = finalists(clear_clusters, sample, settings, [stuck] * 6 + starts[:2])
-    (part, all_starts), (whole, promising) = runs
+    found = choose_finalists(clear_clusters, sample, settings, [stuck] * 6 + starts[:2])
+    (part, all_starts), (whole, promising), *_ = raced
     assert part.rows.shape[1] == 60
     assert weight is None or part.sample_weight.min() == 1.0, "rows without weight say nothing"
     assert (whole.rows.shape[1], len(all_starts), len(promising), len(found)) == (rows.shape[1], 8, 3, 3)
