@@ -1,7 +1,6 @@
-"""What a fit is asked for, and every default of it.
+"""The parameters of a fit, and their defaults.
 
-The estimators' and the jobs' defaults are those of :class:`Settings`: its fields, or ``DEFAULTS``, are the place to
-read them from.
+A default is written here and nowhere else: estimators and jobs read the fields of :class:`Settings`, or ``DEFAULTS``.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """How one run of EM goes and when it stops; ``Rule(max_iter, tol)`` is plain EM without regularisation.
+    """How one run of EM steps and stops; ``Rule(max_iter, tol)`` is plain EM without regularisation.
 
     The attributes mean what those of :class:`Settings` mean. The seed decides where degenerate components are reseeded.
     """
@@ -65,7 +64,7 @@ class Settings:
         return self.sample_rows or DEFAULTS.sample_rows
 
     def rule(self) -> Rule:
-        """Return the part of the settings that one run of EM goes by."""
+        """Return the rule of a run of EM over the table."""
         return Rule(self.max_iter, self.tol, self.reg_covar, self.accelerate, self.seed)
 
 

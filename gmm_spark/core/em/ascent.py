@@ -1,4 +1,4 @@
-"""One climb up the likelihood: which candidates the next pass evaluates, and which of them the climb goes on from.
+"""One climb up the likelihood: which candidates each pass evaluates, and which of them is accepted.
 
 A plain climb repeats the EM step. An accelerated one proposes extrapolated steps, and accepts one only if the
 likelihood does not fall. Two proposals are combined: :mod:`.lookahead` runs EM on a sample, corrected for the sample's
@@ -100,7 +100,7 @@ class Ascent:
     candidates : list of MixtureParameters
         What the next pass is to evaluate.
     reached : MixtureParameters
-        Where the latest M step led.
+        Result of the latest M step, or the start.
     history : list of PassRecord
     """
 
@@ -157,7 +157,7 @@ class Ascent:
         self._choose_candidates(point)
 
     def restart(self, start: MixtureParameters) -> None:
-        """Go on from other parameters: the history and the trust in proposals stay, past steps are forgotten."""
+        """Continue from other parameters; keep the history and the trust in proposals, forget past steps."""
         self.reached = start
         self.candidates = [start]
         self._memory = None if self._memory is None else Anderson()
@@ -187,7 +187,7 @@ class Ascent:
             self.candidates = [proposal] if self._trusted else [self.reached, proposal]
 
     def _propose(self, point: MixtureParameters) -> MixtureParameters | None:
-        """Extrapolate from the step that led from a point to where the climb is now; None if there is no proposal."""
+        """Extrapolate the latest step, which was from a point to ``reached``; None if there is no proposal."""
         if self._memory is None or degenerate_components(self.reached):
             return None
         ahead = self.reached

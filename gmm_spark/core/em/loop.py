@@ -41,8 +41,8 @@ def fit(
     Returns
     -------
     list of EMResult or DegenerateComponentError
-        What became of each run, in order. With a sample a run degenerates only if all of its components collapse, or
-        the tied covariance does. Components that are degenerate in a result have no weight.
+        The result or the error of each run, in order. With a sample a run degenerates only if all of its components
+        collapse, or the tied covariance does. Components that are degenerate in a result have no weight.
 
     Raises
     ------

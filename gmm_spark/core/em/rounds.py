@@ -20,7 +20,7 @@ from gmm_spark.core.table import ArrayTable
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """Candidates that differ from a result in where some components are. The caller runs EM from each of them.
+    """A result, and candidates made from it by moving some components. The caller runs EM from each candidate.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Round:
         The result that the candidates were made from.
     candidates : list of MixtureParameters
     margin : float
-        Gain in the lower bound, nats per row, below which the result from before is kept.
+        A gain in the lower bound of less than this, nats per row, is not accepted.
     """
 
     before: EMResult
@@ -50,5 +50,5 @@ class Round:
         return cls(before, candidates, margin) if candidates else None
 
     def keep_better(self, after: EMResult) -> EMResult:
-        """Choose between the result from before and the best that EM made of the candidates."""
+        """Return the result of EM from the best candidate if it gains enough, else the result from before."""
         return after if after.lower_bound >= self.before.lower_bound + self.margin else self.before

@@ -1,4 +1,4 @@
-"""One run of EM: what it starts from, the rule it goes by, and how far it has come.
+"""One run of EM: its start, its rule, and its state after each pass.
 
 A run climbs until it has converged. If some of its components have starved or collapsed by then, they are reseeded
 where a sample in memory is explained poorly, and the run climbs again; the better of the two ends is kept. Reseeding
@@ -23,10 +23,10 @@ from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError
 
 Outcome: TypeAlias = EMResult | DegenerateComponentError
-"""What became of a run: its result, or the error that ended it."""
+"""Result of a run, or the error that ended it."""
 
-# Rounds of reseeding at most. Each costs the passes to converge again; if components degenerate after three, the rows
-# do not support so many.
+# Rounds of reseeding at most. Each costs the passes to converge again; if components still degenerate after three, k is
+# more than the rows support.
 RESEEDING_ROUNDS = 3
 
 
@@ -74,7 +74,7 @@ class ActiveRun:
 
     @property
     def outcome(self) -> Outcome:
-        """What became of the run; if it has not ended, the result of ending it now."""
+        """Result or error of the run; if it has not ended, the result of ending it now."""
         return self._result(converged=False) if self._outcome is None else self._outcome
 
     @property
@@ -88,7 +88,7 @@ class ActiveRun:
         return self._ascent.candidates
 
     def advance(self, statistics: Sequence[SufficientStatistics], seconds: float) -> None:
-        """Take in the statistics of the candidates; then go on, reseed or end."""
+        """Take in the statistics of the candidates; then continue, reseed or end."""
         try:
             self._ascent.advance(statistics, seconds)
         except DegenerateComponentError as error:
@@ -103,7 +103,7 @@ class ActiveRun:
                 self._outcome = result
 
     def _result(self, converged: bool) -> EMResult:
-        """Return where the run is, or where it was before the latest round of reseeding if that was likelier."""
+        """Return the result of ending now: that from before the latest round of reseeding, if it was likelier."""
         history = self._ascent.history
         here = EMResult(self._ascent.reached, history[-1].lower_bound, converged, tuple(history))
         if self._round is None or self._round.keep_better(here) is here:

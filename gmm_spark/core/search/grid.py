@@ -57,7 +57,8 @@ def sweep(
     list of EMResult or error
         In the order of the settings. The error says why a member's starts could not be drawn, or that it degenerated.
     """
-    starts: dict[int, list[MixtureParameters] | Failure] = {}
+    starts: dict[int, list[MixtureParameters]] = {}
+    failures: dict[int, Failure] = {}
     whole: ArrayTable | None = None
     lookahead: ArrayTable | None = None
     for n_rows, seed in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
@@ -67,31 +68,38 @@ def sweep(
         sample = completed = draw(n_rows, seed)
         if oversampled:
             completed = complete_sample(table, sample, max(member.k for member in oversampled.values()), seed)
-        starts |= _choose_starts(table, sample, plain) | _choose_starts(table, completed, oversampled)
+        for of_members, rows in ((plain, sample), (oversampled, completed)):
+            found, failed = _choose_starts(table, rows, of_members)
+            starts |= found
+            failures |= failed
         if whole is None:
             whole = make_sample_table(table, completed)
             # All of a completed sample: it has few of the rare rows.
             lookahead = whole if oversampled else _draw_lookahead_rows(whole, settings)
-    chosen = [(i, start) for i, found in starts.items() if isinstance(found, list) for start in found]
-    runs = [Run(start, settings[i].rule()) for i, start in chosen]
+    owners = [i for i, own in starts.items() for _ in own]
+    runs = [Run(start, settings[i].rule()) for i, own in starts.items() for start in own]
     fitted = fit(table, runs, sample=whole, lookahead=lookahead, callback=callback) if runs else []
-    outcomes: dict[int, list[Outcome]] = {}
-    for (i, _), outcome in zip(chosen, fitted, strict=True):
-        outcomes.setdefault(i, []).append(outcome)
-    return [_pick_best(outcomes[i]) if isinstance(found, list) else found for i, found in sorted(starts.items())]
+    outcomes: dict[int, list[Outcome]] = {i: [] for i in starts}
+    for i, outcome in zip(owners, fitted, strict=True):
+        outcomes[i].append(outcome)
+    return [_pick_best(outcomes[i]) if i in outcomes else failures[i] for i in range(len(settings))]
 
 
 def _choose_starts(
     table: Table, sample: Sample, members: Mapping[int, Settings]
-) -> dict[int, list[MixtureParameters] | Failure]:
-    """Find each member's best start on the sample, or why it has none."""
+) -> tuple[dict[int, list[MixtureParameters]], dict[int, Failure]]:
+    """Find the best starts of each member on the sample, or why it has none."""
     groups = _group_by_draw(members)
     tasks = [StartTask(table.moments, tuple(members[i] for i in group)) for group in groups]
-    starts: dict[int, list[MixtureParameters] | Failure] = {}
+    starts: dict[int, list[MixtureParameters]] = {}
+    failures: dict[int, Failure] = {}
     for group, answer in zip(groups, table.run_on_sample(sample, tasks) if tasks else [], strict=True):
         found = read_starts(answer, len(group))
-        starts.update(zip(group, found, strict=True) if isinstance(found, list) else dict.fromkeys(group, found))
-    return starts
+        if isinstance(found, list):
+            starts |= zip(group, found, strict=True)
+        else:
+            failures |= dict.fromkeys(group, found)
+    return starts, failures
 
 
 def _group_by_draw(members: Mapping[int, Settings]) -> list[list[int]]:

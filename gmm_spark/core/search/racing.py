@@ -1,8 +1,8 @@
 """Start many, and keep the best few after some iterations: one race, in stages.
 
-Which table the runs compete on, for how long, and how many go on is data: a list of stages. Everything that compares
-starts says its stages so: the ranking on a part of the sample, the runs on the sample, the finalists on the table and
-the places tried for a component.
+A stage says which table EM runs on, for how many iterations, and how many runs it keeps. Whatever compares starts is a
+list of stages: the ranking on a part of the sample, the runs on the sample, the finalists on the table, and the
+candidates of a round of relocation.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Stage:
     Attributes
     ----------
     table : Table
-        What EM runs on. Stages that follow each other on one table are one run of EM, with fewer starts after each.
+        EM runs on it. In consecutive stages on one table the same runs continue.
     iterations : int
         Passes over the table at most.
     keep : int
-        How many of the runs go on, or are returned after the last stage.
+        Runs that enter the next stage, or are returned after the last one.
     sample : ArrayTable
-        In which degenerate components are reseeded; a table in memory is its own.
+        Rows in memory in which degenerate components are reseeded; for a table in memory, the table itself.
     lookahead : ArrayTable, optional
-        On which accelerated runs look ahead.
+        Rows in memory on which accelerated runs look ahead.
     restart : bool
-        On the next table go on from where the runs of this stage began, not from where they ended.
+        Runs begin on the next table where they began on this one, not where they ended.
     """
 
     table: Table
@@ -59,7 +59,7 @@ def race(
     rule: Rule,
     callback: Callable[[PassRecord], None] | None = None,
 ) -> list[EMResult]:
-    """Run EM from several starts through stages, each with the best of the stage before.
+    """Run EM from several starts in stages, each with the best runs of the stage before.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def race(
         In the table's centred coordinates.
     stages : sequence of Stage
     rule : Rule
-        Of every run; its ``max_iter`` gives way to the stages' iterations.
+        For every run; the stages' iterations replace its ``max_iter``.
     callback : callable, optional
         Called after each pass with the record of the run that leads.
 

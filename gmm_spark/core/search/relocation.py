@@ -1,4 +1,4 @@
-"""Components moved from where they are needed least to where rows are explained poorly.
+"""Relocate components: from where they are needed least to where rows are explained poorly.
 
 EM moves a component no farther than the rows it shares with others lead it. Two components that share one cluster stay
 there, and so does one component that covers two clusters. A round of relocation takes one component away, puts it
@@ -23,10 +23,10 @@ from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError
 
 # Candidates of a round: one for each of the components whose removal costs least. With three, some samples that had
-# led to a lesser optimum stayed there.
+# ended in a worse optimum stayed there.
 _CANDIDATES = 6
-# Iterations before only the best candidate goes on. With ten, some samples led to a lesser optimum; running all of them
-# to their ends takes up to twice as long, for the same optima.
+# Iterations before only the best candidate is kept. With ten, some samples ended in a worse optimum; running all
+# candidates to their ends takes up to twice as long, for the same optima.
 _CUT_AFTER = 15
 # Rows on which places are compared: on all of them that would take longer than EM.
 _PLACING_ROWS = 5_000
@@ -105,7 +105,7 @@ def removal_losses(parameters: MixtureParameters, sample: ArrayTable) -> Array:
     total = normalise(responsibilities)
     responsibilities[leading] = 0.0
     kept = np.log1p(-responsibilities)
-    # Where the leader is removed, 1 less its responsibility may be all rounding: the others' density is summed instead.
+    # If a row's leader is removed, 1 less its responsibility may be all rounding: sum the others' densities instead.
     terms[leading] = -np.inf
     kept[leading] = normalise(terms) - total
     return np.asarray(np.log1p(-parameters.weights) - np.average(kept, axis=1, weights=sample.sample_weight))

@@ -29,10 +29,10 @@ _RANKING_ITERATIONS = 40
 _RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER = 20_000, 20
 # Iterations on the whole sample, which bring the starts near their fixed points.
 _SAMPLE_ITERATIONS = 100
-# Iterations on the sample before only the best start goes on, if one finalist is asked for. Ranked starts begin anew
-# there and need twice as many.
+# Iterations on the sample before only the best start is kept, if there is to be one finalist. Ranked starts begin again
+# where they were drawn and need twice as many.
 _SAMPLE_CUT_AFTER = 10
-# Starts that go on over the table, and the passes they share before only the best goes on.
+# Starts that are run on the table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 2
 
@@ -51,7 +51,7 @@ def search(
     sample : rows (d, m) and weights (m,) or None
         Drawn from the table, in its own coordinates.
     settings : Settings
-        If ``sample_rows`` is 0, no start is run on the sample: all go over the table together, to their ends.
+        If ``sample_rows`` is 0, no start is run on the sample: all are run on the table together, to their ends.
     callback : callable, optional
         Called after each pass over the table.
 
@@ -68,7 +68,7 @@ def search(
     finalists = choose_finalists(table, sample, settings, starts)
     whole = make_sample_table(table, sample)
     stages = [Stage(table, settings.max_iter, keep=1, sample=whole, lookahead=whole)]
-    if settings.sample_rows:  # else nothing is known of the starts yet: they are compared at their ends
+    if settings.sample_rows:  # else starts have made no iteration yet, and are compared at their ends
         stages = cut_after(_SHARED_PASSES, *stages)
     return race(finalists, stages, settings.rule(), callback)[0]
 
@@ -117,7 +117,7 @@ def draw_starts(
 def choose_finalists(
     table: Table, sample: Sample, settings: Settings, starts: Sequence[MixtureParameters], most: int = _FINALISTS
 ) -> list[MixtureParameters]:
-    """Run starts on the sample, and return where the most promising ended, best first.
+    """Run starts on the sample, and return the parameters of the most likely, best first.
 
     If there are several, components of the best are relocated, in one round for each two starts; the result is ranked
     with the others. If ``sample_rows`` is 0, all starts are returned as they are, and up to three of them if every
@@ -140,8 +140,8 @@ def choose_finalists(
 
 
 def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -> list[Stage]:
-    """Plan the race on the sample, at the end of which so many starts are left."""
-    # Ranked starts go on from where they were drawn: the part may have no row of a rare component, which is then lost.
+    """Plan the race on the sample that leaves so many starts."""
+    # Ranked starts begin again where they were drawn: without rows in the part, a rare component would be lost.
     ranking = [Stage(part, _RANKING_ITERATIONS, keep=_FINALISTS, sample=part, restart=True)] if ranked else []
     on_sample = Stage(whole, _SAMPLE_ITERATIONS, keep=most, sample=whole)
     if most > 1:
