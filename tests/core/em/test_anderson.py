@@ -57,7 +57,7 @@ def test_any_point_in_free_coordinates_is_a_mixture(mixture, rng):
     assert (np.linalg.eigvalsh(found.dense_covariances) > 0).all()
 
 
-def test_the_metric_counts_the_same_in_any_units(mixture):
+def test_the_metric_does_not_depend_on_units(mixture):
     units = np.array([1e-6, 1.0, 1e3, 1e6])
     if mixture.covariance_type == "spherical":
         units = np.full(D, 1e3)
@@ -84,7 +84,7 @@ def test_the_metric_counts_the_same_in_any_units(mixture):
 def test_a_linear_map_is_solved_as_soon_as_its_directions_are_known(rng):
     start = random_mixture("spherical", 2, 1, rng, spread=3.0)
     target = to_free(start) + 0.1 * rng.normal(size=6)
-    target[:2] -= np.logaddexp.reduce(target[:2])  # log weights of one mixture in one way
+    target[:2] -= np.logaddexp.reduce(target[:2])  # so that the weights sum to 1
     memory, here = Anderson(), start
     rates = np.array([0.5, 0.5, 0.9, 0.7, 0.8, 0.6])
 

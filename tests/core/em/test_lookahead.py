@@ -38,7 +38,7 @@ def test_looking_ahead_leaves_a_fixed_point_of_the_table_where_it_is_whatever_th
     ahead = look_ahead(sample, fixed, image, floor)
     np.testing.assert_allclose(to_free(ahead), to_free(fixed), atol=1e-5)
     elsewhere = maximize(sample.expect([fixed])[0], fixed, floor)
-    assert np.abs(to_free(elsewhere) - to_free(fixed)).max() > 1e-3  # where the sample alone would have led
+    assert np.abs(to_free(elsewhere) - to_free(fixed)).max() > 1e-3  # the sample alone would have moved it
 
 
 def test_looking_ahead_on_the_table_itself_is_em(covariance_type, rng):
@@ -48,7 +48,7 @@ def test_looking_ahead_on_the_table_itself_is_em(covariance_type, rng):
     ahead = look_ahead(table, start, image, floor)
     bounds = [record.lower_bound for record in run_em(table, start, 12).history]
     found = table.expect([ahead])[0].lower_bound
-    # So many steps at most, and at least the first.
+    # At least one step more than the image, at most ten.
     assert bounds[1] - 1e-12 <= found <= bounds[-1] + 1e-12
     assert any(found == pytest.approx(bound, abs=1e-12) for bound in bounds[2:])
 
@@ -63,7 +63,7 @@ def test_far_fewer_passes_to_the_fixed_point_of_plain_em(covariance_type, rng):
 
 
 def test_no_pass_lowers_the_likelihood(covariance_type, rng):
-    table, sample, _ = table_sample_start(covariance_type, rng, rows=4000, share=20)  # 200 rows mislead
+    table, sample, _ = table_sample_start(covariance_type, rng, rows=4000, share=20)  # 200 rows are a poor sample
     start = random_mixture(covariance_type, K, D, rng, spread=0.5).shifted(-table.moments.mean)
     result = run_em(table, start, 60, accelerate=True, lookahead=sample)
     assert np.diff([record.lower_bound for record in result.history]).min() > -1e-12
@@ -128,7 +128,7 @@ def test_each_accepted_proposal_doubles_the_steps_looked_ahead(monkeypatch, rng)
     assert asked == [10, 5, 10, 10, 10]
 
 
-def test_a_starved_component_ends_the_looking_ahead(rng):
+def test_a_starved_component_stops_looking_ahead(rng):
     table, sample, start = table_sample_start("diag", rng, rows=2000)
     starved = MixtureParameters([0.5, 0.3, 0.2, 0.0], start.means, start.covariances, "diag")
     image = maximize(table.expect([starved])[0], starved, np.zeros(D))

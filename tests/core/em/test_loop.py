@@ -51,7 +51,7 @@ def table():
 @pytest.mark.parametrize("mode", ["k-means++", "random_from_data"])
 def test_no_iteration_lowers_the_likelihood(covariance_type, name, mode):
     table = ArrayTable(TABLES[name]())
-    k = 2 if table.rows.shape[1] == 15 else 3  # of Spark's fifteen rows a third component would be one row
+    k = 2 if table.rows.shape[1] == 15 else 3  # with fifteen rows a third component would be a single row
     for seed in range(3):
         bounds = [r.lower_bound for r in run(table, start_of(table, k, covariance_type, seed, mode), 40).history]
         assert len(bounds) == 40
@@ -204,7 +204,7 @@ def test_a_table_without_weight_is_refused(table):
         run(weightless, start_of(table, 2, "diag"))
 
 
-def test_a_starved_component_keeps_its_place_and_loses_its_weight(covariance_type, table):
+def test_a_starved_component_keeps_its_mean_and_covariance_and_loses_its_weight(covariance_type, table):
     drawn = start_of(table, 2, covariance_type)
     near = MixtureParameters([0.5, 0.5], drawn.means, drawn.covariances, covariance_type)
     far = np.full((1, 3), 1e5)
@@ -217,13 +217,13 @@ def test_a_starved_component_keeps_its_place_and_loses_its_weight(covariance_typ
     np.testing.assert_array_equal(found.means[2], far[0])
     if covariance_type != "tied":
         np.testing.assert_array_equal(found.covariances[2], start.covariances[2])
-    # The others go on as if it were not there.
+    # The others continue as if it were not there.
     expected = run(table, near, 10).parameters
     np.testing.assert_allclose(found.weights[:2], expected.weights, rtol=1e-9)
     np.testing.assert_allclose(found.means[:2], expected.means, rtol=1e-9)
 
 
-def test_a_component_without_weight_keeps_its_place_behind_either_kernel(covariance_type, gate, table):
+def test_a_component_without_weight_keeps_its_mean_with_either_kernel(covariance_type, gate, table):
     drawn = start_of(table, 3, covariance_type)
     start = MixtureParameters([0.5, 0.5, 0.0], drawn.means, drawn.covariances, covariance_type)
     found = run(table, start, 3).parameters
@@ -237,7 +237,7 @@ def test_a_component_on_one_repeated_value_collapses_by_name(covariance_type):
     means = np.concatenate([[[-1.0]], value, [[1.0]]])
     variances = np.array([1.0, 1e-3, 1.0])
     if covariance_type == "tied":
-        # One covariance for all cannot collapse onto one value while others stay out.
+        # A shared covariance cannot collapse onto one value while other components stay elsewhere.
         assert np.isfinite(run(table, MixtureParameters([1 / 3] * 3, means, [[1.0]], "tied"), 200).lower_bound)
         return
     shape = {"full": (3, 1, 1), "diag": (3, 1), "spherical": (3,)}[covariance_type]
@@ -287,7 +287,9 @@ def test_a_constant_column_is_reported_by_name(covariance_type):
     table = ArrayTable(rows)
     start = start_of(table, 2, covariance_type)
     if covariance_type == "spherical":
-        assert np.isfinite(run(table, start).lower_bound)  # one variance for all features: the others keep it up
+        assert np.isfinite(
+            run(table, start).lower_bound
+        )  # the other features keep the one variance positive
         return
     owner = "the tied covariance" if covariance_type == "tied" else "component 0"
     with pytest.raises(DegenerateComponentError, match=rf"{owner} collapsed.*constant"):
@@ -301,7 +303,7 @@ def test_one_row_is_reported_as_a_collapse(covariance_type):
 
 
 def test_the_m_step_of_a_starved_mixture_names_no_nan(covariance_type, rng):
-    # All rows belong to the first component to the last digit: the second must come out as it went in.
+    # All rows belong to the first component, to the last digit: the second must not change.
     parameters = random_mixture(covariance_type, 2, 2, rng).shifted(np.zeros(2))
     apart = MixtureParameters(parameters.weights, [[0.0, 0.0], [1e3, 1e3]], parameters.covariances, covariance_type)
     first = MixtureParameters(

@@ -129,7 +129,7 @@ def test_a_round_cut_short_by_the_iteration_limit_gives_the_result_from_before_i
     table, truth = clear
     start = with_means(truth, {1: [FAR, FAR]})
     without = run(table, start, None)
-    # Such a sample says that the component is missing where the table has no rows.
+    # In this sample rows are explained poorly in a place where the table has no rows.
     misleading = ArrayTable(np.full((2, 50), 500.0) + blobs(2, 50), moments=table.moments)
     found = run(table, start, misleading, len(without.history) + 1)
     assert found.history[-1].step == "lost"
@@ -159,7 +159,7 @@ def test_a_component_that_collapses_is_reseeded_instead_of_ending_the_run(name):
     assert (1,) in reseedings(found)
     assert np.isfinite(found.lower_bound)
     assert found.parameters.weights.sum() == pytest.approx(1.0, abs=1e-12)
-    # As likely at least as the two others would have become by themselves.
+    # At least as likely as the other two components alone.
     pair = starts[name]
     pair = MixtureParameters([0.5, 0.5], pair.means[[0, 2]], pair.covariances[[0, 2]], name)
     assert found.lower_bound >= run(table, pair, None, 3000).lower_bound - 1e-6
@@ -176,7 +176,7 @@ def test_the_change_after_a_collapse_is_not_compared(name):
 
 @pytest.mark.parametrize("name", OWN_COVARIANCES)
 def test_more_components_than_the_rows_support_end_without_weight_after_three_rounds(name):
-    # A cloud, and two points that are repeated: on these nothing but the cloud's covariance can be estimated.
+    # A cloud and two repeated points: only the covariance of the cloud can be estimated.
     repeated = np.repeat(np.array([[30.0, -30.0], [30.0, 30.0]]), 200, axis=1)
     table = ArrayTable(np.concatenate([repeated, blobs(2, 60)], axis=1))
     centred = table.rows - table.moments.mean[:, None]
@@ -194,7 +194,7 @@ def test_a_run_in_which_all_components_collapse_at_once_degenerates(covariance_t
     table = ArrayTable(rows)
     start = random_mixture(covariance_type, 2, 3, np.random.default_rng(0), spread=0.5)
     if covariance_type == "spherical":
-        return  # one variance for all features: the others keep it up
+        return  # the other features keep the one variance positive
     with pytest.raises(DegenerateComponentError, match="collapsed"):
         run(table, start, table)
 
@@ -210,7 +210,7 @@ def test_a_fit_without_degenerate_components_is_the_same_to_the_bit_with_a_sampl
 
 
 @pytest.mark.parametrize("name", OWN_COVARIANCES)
-def test_starts_that_collapse_on_the_sample_go_on_there(name):
+def test_starts_that_collapse_on_the_sample_are_reseeded_there(name):
     rows = repeated_value()
     asked = {"k": 6, "covariance_type": name, "reg_covar": 0.0, "tol": 1e-9, "max_iter": 500}
     result = search(ArrayTable(rows), (rows, None), Settings(**asked))
@@ -271,7 +271,7 @@ def test_polish_without_acceleration_takes_the_steps_of_plain_em(covariance_type
     assert [r.lower_bound for r in polished.history] == [r.lower_bound for r in plain.history]
 
 
-def test_a_lone_outlier_is_passed_over_for_a_group_of_rows(covariance_type):
+def test_a_group_of_rows_is_preferred_to_a_lone_outlier(covariance_type):
     rng = np.random.default_rng(2)
     crowd, group = rng.standard_normal((2, 600)), rng.standard_normal((2, 40)) + 12.0
     outliers = np.array([[300.0, 0.0, -400.0], [0.0, -350.0, 0.0]])

@@ -32,7 +32,7 @@ def settings_of(member) -> Settings:
 
 
 def assert_same_fit(found: EMResult, expected: EMResult) -> None:
-    """Equal up to the rounding of products of other shapes."""
+    """Equal but for the rounding of matrix products of other shapes."""
     assert len(found.history) == len(expected.history)
     assert found.converged == expected.converged
     assert found.lower_bound == pytest.approx(expected.lower_bound, rel=1e-11)
@@ -101,7 +101,7 @@ def test_a_member_that_cannot_be_drawn_or_collapses_does_not_end_the_sweep():
     assert "k=4" in str(many)
 
     rows = blobs()
-    rows[1] = 0.1  # which one variance for all features bears
+    rows[1] = 0.1  # a constant feature, which one variance for all features survives
     kinds = ("spherical", "diag")
     sound, collapsed = run(ArrayTable(rows), [{"k": 2, "reg_covar": 0.0, "covariance_type": kind} for kind in kinds])
     assert isinstance(sound, EMResult)
@@ -109,7 +109,7 @@ def test_a_member_that_cannot_be_drawn_or_collapses_does_not_end_the_sweep():
     assert "collapsed" in str(collapsed)
 
 
-def test_where_no_member_can_be_drawn_the_table_is_not_read():
+def test_if_no_member_can_be_drawn_the_table_is_not_read():
     table = CountingTable(np.full((2, 20), 3.5))
     outcomes = run(table, [{"k": 2}, {"k": 3, "covariance_type": "tied"}])
     assert all(isinstance(one, (DataError, DegenerateComponentError)) for one in outcomes)
@@ -121,7 +121,7 @@ def test_a_member_may_be_accelerated_beside_one_that_is_not():
     plain, fast = run(table, [{"k": 3, "max_iter": 30, "tol": 0.0, "accelerate": on} for on in (False, True)])
     assert {record.step for record in plain.history} == {"plain"}
     assert "extrapolated" in {record.step for record in fast.history}
-    assert table.candidates[:3] == [2, 2, 2]  # what was looked ahead to is tried alone
+    assert table.candidates[:3] == [2, 2, 2]  # a proposal that looked ahead is evaluated alone
 
 
 def test_members_look_ahead_on_a_part_of_the_sample_that_is_large_enough_for_them(monkeypatch):

@@ -1,4 +1,4 @@
-"""A race in stages: who goes on, from where, and what is returned."""
+"""A race in stages: which runs continue, from where, and which results are returned."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stage(table: ArrayTable, iterations: int, keep: int, **more) -> Stage:
     return Stage(table, iterations, keep, sample=table, **more)
 
 
-def test_after_a_stage_only_the_best_run_goes_on_where_it_was(table, starts):
+def test_after_a_stage_only_the_best_run_continues(table, starts):
     (winner,) = race(starts, cut_after(4, stage(table, 10, 1)), PLAIN)
     assert table.candidates == [3] * 4 + [1] * 6
     alone = run_em(table, starts[1], 10)
@@ -57,7 +57,7 @@ def test_a_race_of_fewer_iterations_than_the_cut_compares_at_the_end(table, star
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_on_the_next_table_runs_go_on_from_where_they_ended_or_from_where_they_began(table, starts, restart):
+def test_on_the_next_table_runs_begin_where_they_ended_or_where_they_began(table, starts, restart):
     part = CountingTable(np.ascontiguousarray(table.rows[:, :100]), moments=table.moments)
     found = race(starts, [stage(part, 5, 2, restart=restart), stage(table, 3, 2)], PLAIN)
     assert (part.candidates, table.candidates) == ([3] * 5, [2] * 3)

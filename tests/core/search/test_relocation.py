@@ -98,14 +98,14 @@ def test_the_same_random_stream_gives_the_same_bits(clear):
 
 
 class Counted(ArrayTable):
-    """A table that keeps how many candidates it was asked for in each pass."""
+    """A table that counts the candidates of each pass."""
 
     def expect(self, candidates):
         self.asked.append(len(candidates))
         return super().expect(candidates)
 
 
-def test_after_some_passes_only_the_best_candidate_goes_on(clear):
+def test_after_some_passes_only_the_best_candidate_is_kept(clear):
     table, truth = clear
     counted = Counted(table.rows)
     counted.asked = []
@@ -118,7 +118,7 @@ def test_after_some_passes_only_the_best_candidate_goes_on(clear):
     assert (candidates > 1).sum() == relocation_module._CUT_AFTER
 
 
-def test_a_single_component_has_nowhere_to_go():
+def test_a_single_component_is_not_relocated():
     table = ArrayTable(blobs())
     one = MixtureParameters([1.0], [[0.0] * 3], [1.0], "spherical")
     assert relocate(table, one, RULE, 2, np.random.default_rng(0)) is None
@@ -165,12 +165,12 @@ def test_if_all_of_several_starts_are_stuck_the_best_is_set_right_on_the_sample(
         found = choose_finalists(table, sample, settings, [astray(truth)] * 4, at_most)
         assert len(found) == at_most
         assert run(table, found[0]).lower_bound == pytest.approx(right, abs=1e-4)
-    # A single start is not relocated: one start is what was asked for.
+    # A single start is run as it is: nothing is relocated.
     (alone,) = choose_finalists(table, sample, settings, [astray(truth)])
     assert run(table, alone).lower_bound < right - 0.1
 
 
-def test_a_mixture_that_degenerates_when_moved_leaves_what_was_found(clear, covariance_type, monkeypatch):
+def test_if_relocation_degenerates_the_results_of_the_race_are_kept(clear, covariance_type, monkeypatch):
     def collapse(*_):
         raise DegenerateComponentError("collapsed")
 
@@ -182,7 +182,7 @@ def test_a_mixture_that_degenerates_when_moved_leaves_what_was_found(clear, cova
     assert run(table, found[0]).lower_bound == pytest.approx(run(table, truth).lower_bound, abs=1e-4)
 
 
-def test_the_best_of_starts_is_moved_and_run_to_its_end_on_the_sample(clear, covariance_type, monkeypatch):
+def test_the_best_start_is_relocated_and_run_to_its_end_on_the_sample(clear, covariance_type, monkeypatch):
     table, truth = clear
     monkeypatch.setattr(search_module, "_RANKING_ROWS", 500)
     monkeypatch.setattr(search_module, "_RANKING_ROWS_PER_PARAMETER", 0)
@@ -190,7 +190,7 @@ def test_the_best_of_starts_is_moved_and_run_to_its_end_on_the_sample(clear, cov
     starts = [astray(truth), astray(truth, twice=True)]
     right = run_em(table, truth, RULE.max_iter, 1e-9, reg_covar=RULE.reg_covar)
     first, again = (choose_finalists(table, (table.rows, None), settings, starts)[0] for _ in range(2))
-    # One round, for two starts: only of the first of them is everything set right.
+    # Two starts give one round: enough to set the first start right, not the second.
     np.testing.assert_allclose(first.means[matched(first, right.parameters.means)], right.parameters.means, atol=1e-4)
     np.testing.assert_array_equal(first.means, again.means)
 
@@ -201,7 +201,7 @@ def test_a_mixture_with_a_degenerate_component_is_left_alone(clear, monkeypatch)
     weights = np.append(truth.weights[:-1], 0.0)
     lost = MixtureParameters(weights / weights.sum(), truth.means, truth.covariances, truth.covariance_type)
     monkeypatch.setattr(relocation_module, "fit", lambda *_, **__: [replace(result, parameters=lost)])
-    monkeypatch.setattr(relocation_module, "Round", None)  # which would not do to call
+    monkeypatch.setattr(relocation_module, "Round", None)  # an error if it is used
     assert relocate(table, truth, RULE, 2, np.random.default_rng(0)) is None
 
 
