@@ -32,7 +32,7 @@ from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing.table import PackedTable
 
 _FLIGHT_FEATURES = ["dep_delay", "arr_delay", "air_time", "distance"]
-_BEST = Settings(k=0, n_init=10, sample_rows=0, tol=0.0, accelerate=False)
+_BEST = Settings(n_init=10, sample_rows=0, tol=0.0, accelerate=False)
 
 
 @dataclass(frozen=True)
