@@ -36,6 +36,7 @@ class Settings:
     tol : float
         EM has converged if a pass changes the mean log-likelihood per row (nats) by less.
     seed : int
+        Of every random choice: the same table, partitions and seed give the same bits.
     n_init : int
         Starts, of which the best is kept.
     init_mode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}

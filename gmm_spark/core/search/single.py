@@ -22,7 +22,7 @@ from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DegenerateComponentError
 
-# Iterations by which starts are ranked on a part of the sample: with 25, some samples missed the best optimum.
+# Iterations by which starts are ranked on a part of the sample: with 25, one in 30 samples missed the best optimum.
 _RANKING_ITERATIONS = 40
 # Rows of that part, or more if there are many parameters: for each of them the likelihoods of starts differ by about
 # half a nat by chance, in all rows together.
