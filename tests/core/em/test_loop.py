@@ -287,9 +287,7 @@ def test_a_constant_column_is_reported_by_name(covariance_type):
     table = ArrayTable(rows)
     start = start_of(table, 2, covariance_type)
     if covariance_type == "spherical":
-        assert np.isfinite(
-            run(table, start).lower_bound
-        )  # the other features keep the one variance positive
+        assert np.isfinite(run(table, start).lower_bound)  # the other features keep the one variance positive
         return
     owner = "the tied covariance" if covariance_type == "tied" else "component 0"
     with pytest.raises(DegenerateComponentError, match=rf"{owner} collapsed.*constant"):
