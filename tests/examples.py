@@ -16,9 +16,13 @@ from hypothesis import HealthCheck, settings
 from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_iris, load_wine
 
+from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.em.loop import best, fit
+from gmm_spark.core.em.run import Run
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.table import ArrayTable
+from gmm_spark.core.settings import Rule
+from gmm_spark.core.table import ArrayTable, Table
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
@@ -67,6 +71,20 @@ class CountingTable(ArrayTable):
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
         self.candidates.append(len(candidates))
         return super().expect(candidates)
+
+
+def run_em(
+    table: Table,
+    start: MixtureParameters,
+    max_iter: int,
+    tol: float = 0.0,
+    *,
+    sample: ArrayTable | None = None,
+    lookahead: ArrayTable | None = None,
+    **rule: Any,
+) -> EMResult:
+    """One run of EM; raises the error of one that degenerates."""
+    return best(fit(table, [Run(start, Rule(max_iter, tol, **rule))], sample=sample, lookahead=lookahead))
 
 
 def permuted_features(parameters: MixtureParameters, order: np.ndarray) -> MixtureParameters:

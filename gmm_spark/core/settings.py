@@ -1,19 +1,54 @@
-"""What a fit is asked for."""
+"""The parameters of a fit, and their defaults.
+
+A default is written here and nowhere else: estimators and jobs read the fields of :class:`Settings`, or ``DEFAULTS``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-# Rows that starts are drawn from and first run on, unless asked otherwise.
-SAMPLE_ROWS = 100_000
+
+@dataclass(frozen=True)
+class Rule:
+    """How one run of EM steps and stops; ``Rule(max_iter, tol)`` is plain EM without regularisation.
+
+    The attributes mean what those of :class:`Settings` mean. The seed decides where degenerate components are reseeded.
+    """
+
+    max_iter: int
+    tol: float
+    reg_covar: float = 0.0
+    accelerate: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What EM is asked for; names and meanings as the estimator's parameters of the same names."""
+    """The parameters of a fit; the estimators' parameters of the same names say more about each.
 
-    k: int
+    Attributes
+    ----------
+    k : int
+        Components, >= 1.
+    covariance_type : {"full", "tied", "diag", "spherical"}
+    max_iter : int
+        Passes over the table at most, >= 1.
+    tol : float
+        EM has converged if a pass changes the mean log-likelihood per row (nats) by less.
+    seed : int
+        Of every random choice: the same table, partitions and seed give the same bits.
+    n_init : int
+        Starts, of which the best is kept.
+    init_mode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
+    reg_covar : float
+        Variance added to each feature, as a share of the feature's variance in the table.
+    accelerate : bool
+        Try extrapolated steps, and look ahead on the sample.
+    sample_rows : int
+        Rows of the sample that starts are drawn from and first run on; 0 runs every start on the table.
+    """
+
+    k: int = 2
     covariance_type: str = "full"
     max_iter: int = 100
     tol: float = 1e-4
@@ -22,14 +57,18 @@ class Settings:
     init_mode: str = "k-means++"
     reg_covar: float = 1e-6
     accelerate: bool = True
-    sample_rows: int = SAMPLE_ROWS
+    sample_rows: int = 100_000
 
     @property
     def rows_to_draw(self) -> int:
-        """Rows of the sample that starts are drawn from, on which they need not be run."""
-        return self.sample_rows or SAMPLE_ROWS
+        """Rows of the sample to draw. If ``sample_rows`` is 0, starts are still drawn from a sample."""
+        return self.sample_rows or DEFAULTS.sample_rows
 
-    def loop(self, max_iter: int) -> dict[str, Any]:
-        """What :func:`gmm_spark.core.em.loop.fit` is asked for, for at most so many passes."""
-        asked = {"tol": self.tol, "reg_covar": self.reg_covar, "accelerate": self.accelerate, "seed": self.seed}
-        return {"max_iter": max_iter, **asked}
+    def rule(self) -> Rule:
+        """Return the rule of a run of EM over the table."""
+        return Rule(self.max_iter, self.tol, self.reg_covar, self.accelerate, self.seed)
+
+
+DEFAULTS = Settings()
+# The same as DEFAULTS.sample_rows.
+SAMPLE_ROWS = DEFAULTS.sample_rows

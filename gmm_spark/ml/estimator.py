@@ -207,13 +207,12 @@ class GaussianMixture(
         features = self._resolve(dataset, None if initial is None else initial.n_features)
         with one_blas_thread(), self._pack(dataset, features) as table:
             require_fittable(table, settings)
+            sample = table.sample(settings.rows_to_draw, settings.seed)
             if initial is None:
-                sample = table.sample(settings.rows_to_draw, settings.seed)
                 result = search(table, sample, settings, self._callback)
             else:
-                ahead = table.sample(settings.rows_to_draw, settings.seed) if settings.accelerate else None
                 start = _centred(initial, table, settings.covariance_type)
-                result = polish(table, ahead, start, settings, self._callback)
+                result = polish(table, sample, start, settings, self._callback)
             return self._model(dataset, table, Fitted(result, table.evaluate(result.parameters)))
 
     def _check(self) -> None:

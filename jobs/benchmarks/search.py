@@ -1,6 +1,6 @@
-"""The suite ``search``: how many passes a fit takes, how good it ends, and what many starts and models cost.
+"""The suite ``search``: how many passes a fit takes, how likely its result is, and what many starts and models cost.
 
-Passes are counted, so that cases ``passes``, ``fixed-points`` and ``choice`` are repeatable on any machine. "Best" is
+Passes are counted, so cases ``passes``, ``fixed-points`` and ``choice`` are repeatable on any machine. "Best" is
 the best of ten plain fits of ``--plain`` iterations on all rows, from the same kinds of starts.
 """
 
@@ -23,15 +23,16 @@ from benchmarks.competing import Contenders, timed
 from benchmarks.tables import columns, mixture, sampled_table
 from gmm_spark import GaussianMixture, GaussianMixtureSelector, MixtureParameters
 from gmm_spark.core.em.ascent import EMResult
-from gmm_spark.core.em.loop import fit
+from gmm_spark.core.em.loop import best, fit
+from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.covariance import STRUCTURES
-from gmm_spark.core.search.single import draw_starts, finalists, search, trial_of
-from gmm_spark.core.settings import Settings
+from gmm_spark.core.search.single import choose_finalists, draw_starts, make_sample_table, search
+from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing.table import PackedTable
 
 _FLIGHT_FEATURES = ["dep_delay", "arr_delay", "air_time", "distance"]
-_BEST = Settings(k=0, n_init=10, sample_rows=0, tol=0.0, accelerate=False)
+_BEST = Settings(n_init=10, sample_rows=0, tol=0.0, accelerate=False)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Problem:
     name: str
     k: int
     source: MixtureParameters | None
-    """What the rows are sampled from; None for the flights."""
+    """The mixture that rows are sampled from; None for the flights."""
 
 
 def problems() -> list[Problem]:
@@ -58,7 +59,7 @@ def problems() -> list[Problem]:
 
 
 class SearchBench:
-    """The cases; each returns what it found as a plain dict."""
+    """The cases; each returns its figures as a plain dict."""
 
     def __init__(
         self, spark: SparkSession, data: Path, rows: int, seeds: int, n_inits: Sequence[int], plain: int
@@ -81,7 +82,7 @@ class SearchBench:
 
     @contextmanager
     def packed(self, problem: Problem) -> Iterator[PackedTable]:
-        """The same rows packed, as a fit would."""
+        """The same rows packed, as a fit packs them."""
         table, names = self.table(problem)
         features = resolve_features(table, "", names, None, None)
         if features is None:
@@ -90,7 +91,7 @@ class SearchBench:
             yield packed
 
     def passes(self, problem: Problem) -> dict[str, Any]:
-        """Passes of a fit until it is within 1e-4 nats a row of the best of ten plain ones, seed by seed."""
+        """Passes of a fit until it is within 1e-4 nats per row of the best of ten plain ones, seed by seed."""
         found: dict[str, Any] = {}
         with self.packed(problem) as table:
             plainly = replace(_BEST, k=problem.k, max_iter=self.plain)
@@ -112,10 +113,10 @@ class SearchBench:
         return search(table, table.sample(settings.rows_to_draw, settings.seed), settings)
 
     def fixed_points(self, problem: Problem, most: int = 1500) -> dict[str, Any]:
-        """Passes to within 1e-6 nats a row of the fixed point that plain and accelerated EM end at, from one start.
+        """Passes to within 1e-6 nats per row of the fixed points of plain and accelerated EM, from one start.
 
-        From starts as they are drawn, and from what the sample makes of them, where fits begin. Without regularisation:
-        with it, EM passes the likelihood's maximum on the way to its fixed point.
+        From starts as they are drawn, and from where EM on the sample led, where fits begin on the table. There is no
+        regularisation: with it, EM passes the likelihood's maximum on the way to its fixed point.
         """
         found: dict[str, Any] = {}
         with self.packed(problem) as table:
@@ -123,11 +124,11 @@ class SearchBench:
                 settings = Settings(k=problem.k, seed=seed, n_init=1)
                 sample = table.sample(settings.rows_to_draw, seed)
                 (drawn,) = draw_starts(table, sample, settings, [settings.covariance_type])
-                trial = trial_of(table, sample)
-                begun = {"as drawn": drawn, "from the sample": finalists(table, sample, settings, drawn)}
+                whole = make_sample_table(table, sample)
+                begun = {"as drawn": drawn, "from the sample": choose_finalists(table, sample, settings, drawn)}
                 for where, (start,) in begun.items():
-                    (plain,) = fit(table, [start], max_iter=most, tol=1e-10, trial=trial)
-                    (fast,) = fit(table, [start], max_iter=most, tol=1e-10, accelerate=True, trial=trial)
+                    runs = [Run(start, Rule(most, 1e-10, accelerate=accelerate)) for accelerate in (False, True)]
+                    plain, fast = (best(fit(table, [run], sample=whole, lookahead=whole)) for run in runs)
                     for how, result in {"plain": plain, "accelerated": fast}.items():
                         needed = passes_to(result, result.lower_bound - 1e-6)
                         found.setdefault(f"{where}: {how}", []).append(needed)
@@ -136,7 +137,7 @@ class SearchBench:
         return found
 
     def choice(self, k: int = 4, d: int = 3) -> dict[str, Any]:
-        """Which k and structure BIC picks on tables sampled with k components of each structure, well apart."""
+        """The k and structure that BIC picks on tables sampled with k well-separated components of each structure."""
         picked = {}
         for seed, kind in enumerate(STRUCTURES):
             source = mixture(d, k, kind, seed, spread=4.0)
@@ -172,8 +173,8 @@ class SearchBench:
     def end_to_end(self, problem: Problem) -> dict[str, Any]:
         """Our fit with its defaults against pyspark.ml's with its own, once each: seconds and mean log-likelihood.
 
-        Both likelihoods are evaluated here: pyspark.ml adds 2.2e-16 to every component's density of a row, so that what
-        it says of its own model is too high where densities are small.
+        Both likelihoods are evaluated here: pyspark.ml adds 2.2e-16 to every component's density of a row, so the
+        likelihood it reports is too high if densities are small.
         """
         table, names = self.table(problem)
         kept: dict[str, Any] = {}
@@ -204,7 +205,7 @@ class SearchBench:
 
 
 def passes_to(result: EMResult, bound: float) -> int | None:
-    """First pass made at parameters of at least that lower bound; None where none was."""
+    """Number of the first pass whose lower bound was at least that; None if there was none."""
     return next((record.iteration for record in result.history if record.lower_bound >= bound), None)
 
 

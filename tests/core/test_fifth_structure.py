@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from gmm_spark.core.em.loop import fit
 from gmm_spark.core.em.reseeding import reseed
 from gmm_spark.core.kernels import plan
 from gmm_spark.core.mixture.covariance import STRUCTURES
@@ -21,7 +20,7 @@ from gmm_spark.core.search.starts import START_MODES
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError, ParameterError
-from tests.examples import draw_rows, matched
+from tests.examples import draw_rows, matched, run_em
 from tests.fifth_structure import TiedDiag
 
 WEIGHTS = np.array([0.5, 0.3, 0.2])
@@ -85,7 +84,7 @@ def test_em_goes_the_way_of_the_textbook_by_either_kernel(tied_diag, gate, monke
     table = ArrayTable(rows, weight)
     start = rough(rows)
     expected, lower_bound = textbook_em(start, rows, weight, 13)
-    (result,) = fit(table, [start.shifted(-table.moments.mean)], max_iter=13, tol=0.0)
+    result = run_em(table, start.shifted(-table.moments.mean), 13)
     found = result.parameters.shifted(table.moments.mean)
     np.testing.assert_allclose(found.weights, expected.weights, rtol=1e-8)
     np.testing.assert_allclose(found.means, expected.means, rtol=1e-8, atol=1e-8)
@@ -112,8 +111,8 @@ def test_accelerated_steps_on_a_sample_reach_the_same_end_in_fewer_passes(tied_d
     table = ArrayTable(rows)
     start = rough(rows).shifted(-table.moments.mean)
     trial = table.part(2000, np.random.default_rng(0))
-    (plain,) = fit(table, [start], max_iter=3000, tol=1e-11)
-    (fast,) = fit(table, [start], max_iter=3000, tol=1e-11, accelerate=True, trial=trial)
+    plain = run_em(table, start, 3000, 1e-11)
+    fast = run_em(table, start, 3000, 1e-11, accelerate=True, sample=trial, lookahead=trial)
     assert plain.converged
     assert fast.converged
     assert len(fast.history) < len(plain.history) / 3
@@ -159,7 +158,7 @@ def test_one_general_covariance_may_come_from_each_components_sums(tied_diag, to
         MixtureParameters(np.full(3, 1 / 3), rows[:, :3].T, np.eye(2), kind).shifted(-table.moments.mean)
         for kind in ("tied", TiedBySums.name)
     ]
-    tied, by_sums = fit(table, starts, max_iter=8, tol=0.0)
+    tied, by_sums = (run_em(table, start, 8) for start in starts)
     np.testing.assert_allclose(by_sums.parameters.means, tied.parameters.means, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(by_sums.parameters.covariances, tied.parameters.covariances, rtol=1e-9, atol=1e-10)
     assert by_sums.lower_bound == pytest.approx(tied.lower_bound, abs=1e-10)

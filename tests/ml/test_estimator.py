@@ -14,7 +14,6 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MixtureParameters
 from gmm_spark.core.em.ascent import PassRecord
-from gmm_spark.core.em.loop import fit
 from gmm_spark.core.table import ArrayTable
 from tests import examples
 from tests.tables import array_table, assert_same_mixture, rough_start, scalar_table, three_blobs
@@ -49,7 +48,7 @@ def test_the_partitioning_moves_no_parameter_by_more_than_rounding(
 def test_a_fit_is_em_in_memory(fitted: GaussianMixtureModel) -> None:
     table = ArrayTable(np.ascontiguousarray(ROWS.T))
     center = table.moments.mean
-    (expected,) = fit(table, [rough_start(ROWS).shifted(-center)], max_iter=20, tol=0.0)
+    expected = examples.run_em(table, rough_start(ROWS).shifted(-center), 20)
     assert_same_mixture(fitted.parameters, expected.parameters.shifted(center), 1e-9)
     bounds = [record.lower_bound for record in fitted.summary.history]
     np.testing.assert_allclose(bounds, [r.lower_bound for r in expected.history], rtol=1e-11)
@@ -471,6 +470,21 @@ def test_a_starving_component_is_put_anew_and_the_history_says_so(spark: SparkSe
     assert found.degenerateComponents == []
     assert found.lowerBound == pytest.approx(expected.lowerBound, abs=1e-4)
     assert {record.reseeded for record in expected.history} == {()}
+
+
+@pytest.mark.filterwarnings("ignore:component.* have no weight")  # it may collapse again
+@pytest.mark.parametrize("accelerate", [False, True])
+def test_a_component_that_collapses_from_an_initial_model_is_reseeded_accelerated_or_not(
+    spark: SparkSession, accelerate: bool
+) -> None:
+    rows = examples.repeated_value().T
+    means, variances = [[0.0], [4.2], [1.7]], [1.0, 1e-4, 1.0]
+    start = MixtureParameters([0.4, 0.2, 0.4], means, variances, "spherical")
+    estimator = GaussianMixture(regCovar=0.0, tol=1e-7, maxIter=1000, accelerate=accelerate).setInitialModel(start)
+    model = estimator.fit(array_table(spark, rows))
+    assert (1,) in [record.reseeded for record in model.summary.history]
+    assert np.isfinite(model.summary.lowerBound)
+    assert ("extrapolated" in {record.step for record in model.summary.history}) == accelerate
 
 
 def test_a_component_that_stays_without_weight_is_named_in_the_summary_and_a_warning(spark: SparkSession) -> None:

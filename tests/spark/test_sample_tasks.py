@@ -10,7 +10,7 @@ from pyspark.errors import PythonException
 from threadpoolctl import threadpool_info
 
 from gmm_spark.core.kernels.moments import Moments
-from gmm_spark.core.search.grid import _read, _Starts
+from gmm_spark.core.search.start_task import StartTask, read_starts
 from gmm_spark.core.settings import Settings
 from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing.table import PackedTable
@@ -49,14 +49,14 @@ def test_starts_found_by_tasks_are_those_found_on_the_driver(spark, weighted):
     features = resolve_features(table, "", ["a", "b", "c"], None, None)
     weight = np.random.default_rng(0).choice([0.5, 1.0, 3.0], rows.shape[1]) if weighted else None
     tasks = [
-        _Starts(
+        StartTask(
             Moments.of(rows, weight), tuple(Settings(k=k, covariance_type=kind, n_init=5) for kind in COVARIANCE_TYPES)
         )
         for k in (1, 2, 3, 500)
     ]
 
     def read(answers):
-        return [_read(answer, len(COVARIANCE_TYPES)) for answer in answers]
+        return [read_starts(answer, len(COVARIANCE_TYPES)) for answer in answers]
 
     with PackedTable(table, features, strict=False) as packed:
         *found, failed = read(packed.run_on_sample((rows, weight), tasks))

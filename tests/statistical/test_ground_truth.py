@@ -50,7 +50,7 @@ def test_faithful_has_mclusts_weights_and_bic():
     parameters, log_likelihood = fitted(faithful(), k=2)
     assert parameters.n_parameters == 11
     assert bic(log_likelihood, parameters.n_parameters, 272) == pytest.approx(2322.1917, abs=1e-3)
-    # Eruptions near 2 and near 4.3 minutes, as anyone who has waited there says.
+    # Eruptions last about 2 or about 4.3 minutes.
     order = matched(parameters, np.array([[2.0, 54.5], [4.3, 80.0]]))
     np.testing.assert_allclose(parameters.weights[order], [0.3559, 0.6441], atol=5e-5)
 
@@ -108,7 +108,7 @@ def test_a_repeated_value_is_never_nan_and_is_finite_under_regularisation(covari
     assert np.isfinite(log_likelihood)
     assert parameters.covariances.min() >= reg_covar * rows.var()
     if covariance_type != "tied":
-        # The best maximum there is puts one component on the repeated value, as thin as it may be.
+        # The best maximum has a component on the repeated value, as narrow as regularisation allows.
         narrow = parameters.covariances.argmin()
         assert parameters.means[narrow, 0] == pytest.approx(4.2, abs=1e-3)
         assert parameters.covariances.min() < 2 * reg_covar * rows.var()

@@ -28,8 +28,8 @@ def fitted(rows: np.ndarray, covariance_type: str, weight: np.ndarray | None = N
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_well_separated_components_come_back_within_their_standard_errors(covariance_type, seed, offset):
     rng = np.random.default_rng(seed)
-    # Corners of a triangle, ten deviations and more apart: overlap is below 1e-5, and the errors are those of
-    # components known row by row.
+    # Corners of a triangle, at least ten deviations apart: overlap is below 1e-5, so standard errors are those of
+    # labelled rows.
     corners = np.array([[0.0, 0.0], [15.0, 0.0], [0.0, 15.0]]) + offset
     shape = random_mixture(covariance_type, K, D, rng)
     truth = MixtureParameters(shape.weights, corners, shape.covariances, covariance_type)
@@ -62,7 +62,7 @@ def test_overlapping_components_come_back_at_least_as_likely_as_the_truth(covari
 def test_weights_recover_the_mixture_that_the_rows_were_thinned_from(rng):
     truth = MixtureParameters([0.2, 0.3, 0.5], [[0.0, 0.0], [15.0, 0.0], [0.0, 15.0]], [1.0, 1.0, 1.0], "spherical")
     rows, components = draw_rows(truth, M, rng)
-    # Nine of ten rows of the last component are dropped; those that stay count for ten.
+    # Nine of ten rows of the last component are dropped; each of the others gets weight ten.
     kept = (components != 2) | (rng.random(M) < 0.1)
     weight = np.where(components == 2, 10.0, 1.0)[kept]
     found = fitted(np.ascontiguousarray(rows[:, kept]), "spherical", weight)

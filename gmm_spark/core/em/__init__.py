@@ -1,1 +1,1 @@
-"""The EM loop over a table, and what makes it take fewer passes."""
+"""The EM loop over a table: runs, their steps, acceleration and reseeding."""

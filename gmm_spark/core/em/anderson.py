@@ -1,12 +1,12 @@
-"""Anderson acceleration: from the last few EM steps of a start to where they are heading.
+"""Anderson acceleration: extrapolate the last few EM steps of a run.
 
-Near a fixed point EM is almost linear, and slow where components overlap. Anderson's method takes the
-combination of past steps whose residuals nearly cancel (Walker & Ni 2011; for EM: Henderson & Varadhan 2019).
-It knows nothing of likelihoods: :class:`~gmm_spark.core.em.ascent.Ascent` tries a proposal and goes on from it only
-where the likelihood does not fall. The steps may be plain, or those of :mod:`gmm_spark.core.em.lookahead`.
+Near a fixed point EM is almost linear, and slow if components overlap. Anderson's method takes the combination of past
+steps whose residuals nearly cancel (Walker & Ni 2011; for EM: Henderson & Varadhan 2019). It does not look at the
+likelihood: :class:`~gmm_spark.core.em.ascent.Ascent` accepts a proposal only if the likelihood does not fall. The steps
+may be plain, or those of :mod:`gmm_spark.core.em.lookahead`.
 
-Steps are combined in free coordinates, in which every point is a mixture: log weights, means, and of each
-covariance the Cholesky factor with the logarithm of its diagonal (half the log variances where axis-aligned).
+Steps are combined in free coordinates, in which every point is a mixture: log weights, means, and the Cholesky factor
+of each covariance with the logarithm of its diagonal (half the log variances if axis-aligned).
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import GmmSparkError
 
-# Steps that are combined. More catch slower directions, and are less of one linear map.
+# Steps that are combined. More steps capture slower directions, but fit one linear map less well.
 _MEMORY = 12
-# Singular values of the residuals' differences below this share of the largest say nothing.
+# Singular values of the residuals' differences below this share of the largest are rounding.
 _RCOND = 1e-7
 
 
 class Anderson:
-    """Past steps of one start, each a point and its image under EM."""
+    """Past steps of one run, each a point and its image under EM."""
 
     def __init__(self) -> None:
         self._points: list[Array] = []
         self._images: list[Array] = []
 
     def add(self, point: MixtureParameters, image: MixtureParameters) -> None:
-        """Remember that EM leads from a point to its image; one with a starved component is passed over."""
+        """Remember that EM leads from a point to its image; a step with a starved component is skipped."""
         if image.weights.min() > 0 and point.weights.min() > 0:
             self._points = [*self._points[-_MEMORY:], to_free(point)]
             self._images = [*self._images[-_MEMORY:], to_free(image)]
 
     def forget(self) -> None:
-        """Start anew with the latest step: what came before has misled."""
+        """Keep only the latest step, because the others have led to a lower likelihood."""
         self._points, self._images = self._points[-1:], self._images[-1:]
 
     def propose(self, image: MixtureParameters) -> MixtureParameters | None:
-        """Where the steps lead, measured where the latest ended; None where they do not say.
+        """Extrapolate the steps; None if fewer than two are known or the result is no mixture.
 
-        Nor do they where they lead back, against the latest step: near a saddle, which EM leaves by steps that grow,
-        they tell where the saddle is.
+        Also None if the proposal opposes the latest step, as near a saddle: EM leaves it by steps that grow, and the
+        extrapolation leads back to it.
 
         Parameters
         ----------
         image : MixtureParameters
-            Where the latest step ended; it gives the units and the structure.
+            Where the latest step ended. It sets the scale of each coordinate, and the structure.
         """
         if len(self._points) < 2:
             return None
@@ -68,12 +68,12 @@ class Anderson:
 
 
 def to_free(parameters: MixtureParameters) -> Array:
-    """Lay a mixture of positive weights out in free coordinates."""
+    """Write a mixture of positive weights in free coordinates."""
     covariances = parameters.covariances
     if parameters.structure.axis_aligned:
         shape = 0.5 * np.log(covariances)
     else:
-        # From the factor that the mixture has: to factor anew might fail where a covariance is barely definite.
+        # From the factor that the mixture has: factoring again may fail if a covariance is barely definite.
         shape = np.array(np.swapaxes(np.linalg.inv(parameters.precisions_cholesky), -1, -2))
         diagonal = np.arange(parameters.n_features)
         shape[..., diagonal, diagonal] = np.log(shape[..., diagonal, diagonal])
@@ -81,12 +81,12 @@ def to_free(parameters: MixtureParameters) -> Array:
 
 
 def from_free(free: Array, like: MixtureParameters) -> MixtureParameters:
-    """Read what :func:`to_free` laid out, of the structure and size of another mixture.
+    """Invert :func:`to_free`, for the structure and size of another mixture.
 
     Raises
     ------
     ParameterError
-        Where a coordinate is so large that no mixture of floats has it.
+        If a coordinate is so large that no mixture of floats has it.
     """
     k, d = like.means.shape
     weights = np.exp(free[:k] - free[:k].max())
@@ -103,10 +103,10 @@ def from_free(free: Array, like: MixtureParameters) -> MixtureParameters:
 
 
 def metric(parameters: MixtureParameters) -> Array:
-    """What a free coordinate is to be multiplied by so that differences count alike.
+    """Scale of each free coordinate, as an array to multiply by, that makes differences comparable.
 
-    Means in deviations of their component, factors in those of their rows, all by the root of the weight: about
-    how much the likelihood feels them.
+    Means are measured in deviations of their component, factors in deviations of their rows, and both are multiplied by
+    the root of the weight: about how much a difference changes the likelihood.
     """
     k, d = parameters.means.shape
     root = np.sqrt(parameters.weights)

@@ -1,31 +1,24 @@
-"""One start on its way up the likelihood: what it tries in the next pass, and what it goes on from.
+"""One climb up the likelihood: which candidates each pass evaluates, and which of them is accepted.
 
-Accelerated, a start tries extrapolated steps, and goes on from one only where the likelihood does not fall.
-
-Components that starved or collapsed are put anew where a sample in memory shows that one is missing, once the others
-have converged: only then are the rows that nobody explains known, and there is something to compare with. Where EM
-leads from there to less than what stood before, that stands.
+A plain climb repeats the EM step. An accelerated one proposes extrapolated steps, and accepts one only if the
+likelihood does not fall. Two proposals are combined: :mod:`.lookahead` runs EM on a sample, corrected for the sample's
+error, and :mod:`.anderson` extrapolates the steps so far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.anderson import Anderson
 from gmm_spark.core.em.lookahead import STEPS, look_ahead
-from gmm_spark.core.em.m_step import maximize, maximize_living
-from gmm_spark.core.em.reseeding import degenerate_components, reseed
+from gmm_spark.core.em.m_step import maximize, maximize_survivors
+from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError
-
-# Times that a start's degenerate components are put anew. Each costs the passes to converge again, and what has
-# degenerated three times will: k is more than the rows support.
-RESEEDINGS = 3
 
 
 @dataclass(frozen=True)
@@ -37,21 +30,23 @@ class PassRecord:
     iteration : int
         Counted from 1.
     lower_bound : float
-        Mean log-likelihood per unit of row weight, nats, of the parameters the pass was made with.
+        Mean log-likelihood per unit of row weight, nats, of the parameters that the pass evaluated. If the step was
+        lost, that of the parameters that the fit returned to.
     change : float
-        Since the pass before; NaN where that says nothing: on the first pass, where a component collapsed or was put
-        anew since, and where the pass was lost.
+        Difference from the pass before. NaN if there is nothing to compare: on the first pass, on a lost one, and on
+        the pass after a component collapsed or was reseeded.
     seconds : float
         Wall time of the pass and its M step.
     step : {"plain", "extrapolated", "refused", "lost"}
-        What the parameters came from: a plain EM step; an extrapolated one; a plain one that was likelier than the
-        extrapolated one beside it. Lost: an extrapolated one alone was less likely than what the pass before had found,
-        or components put anew led to less than what was before; that stands, and its lower bound is given.
+        Where the parameters came from. Plain: an EM step. Extrapolated: an extrapolated step, accepted. Refused: an EM
+        step that was likelier than the extrapolated step evaluated in the same pass. Lost: the pass evaluated only an
+        extrapolated step, or ended a round of reseeding, and the likelihood was lower than before; the fit returned to
+        the parameters it had before.
     remaining : float
-        Estimate of what the lower bound still has to gain, nats, from the last two changes (Aitken; Boehning et
-        al. 1994); NaN where they do not shrink.
+        Estimate of how much the lower bound will still rise, nats, from the last two changes (Aitken; Boehning et
+        al. 1994); NaN if they do not shrink.
     reseeded : tuple of int
-        Components that were put anew after this pass: they had starved or collapsed.
+        Components that were reseeded after this pass, because they had starved or collapsed.
     """
 
     iteration: int
@@ -65,10 +60,10 @@ class PassRecord:
 
 @dataclass(frozen=True, eq=False)
 class EMResult:
-    """Where one start ended.
+    """Where a run of EM ended.
 
-    ``parameters`` are one M step beyond the last pass, so their likelihood is at least
-    ``lower_bound``, that of the last pass; ask the table to evaluate them for the exact figure.
+    ``parameters`` are one M step beyond the last pass, so their likelihood is at least ``lower_bound``, which is that
+    of the last pass. Evaluate them on the table for the exact figure.
     """
 
     parameters: MixtureParameters
@@ -78,153 +73,145 @@ class EMResult:
 
 
 class Ascent:
-    """One start on its way: where EM leads from where it stands, what it tries next, what it has behind it.
+    """A climb from one start.
 
-    While extrapolated steps are trusted they go alone, for half the arithmetic; one that lowers the likelihood costs
-    its pass, the plain step comes next, and the one after is tried beside a plain one until it is the likelier of the
-    two. Steps that a sample was looked ahead on are trusted from the start, others have to show themselves first.
-    Whenever one is lost or refused, half as many steps are looked ahead, until none is: a sample may know too little of
-    a small component to lead anywhere near it, and plain steps are then extrapolated. Each that is gone on from doubles
-    them again.
+    While proposals are trusted, a pass evaluates the proposal alone, at half the arithmetic. If the likelihood falls,
+    that step is lost: the next pass evaluates the plain EM step alone, and later passes evaluate both until a proposal
+    is the likelier. Proposals that looked ahead on a sample are trusted from the first pass; others must win once.
+
+    After each lost or refused proposal half as many steps are looked ahead, down to none: the sample may hold too few
+    rows of a small component. Plain steps are then extrapolated. Each accepted proposal doubles the number again.
+
+    Parameters
+    ----------
+    start : MixtureParameters
+        In the table's centred coordinates.
+    floor : array (d,)
+        Variance that the M step adds to each feature.
+    accelerate : bool
+        Propose extrapolated steps.
+    lookahead : ArrayTable, optional
+        Sample to look ahead on.
+    spare_collapsed : bool
+        A component that collapses loses its weight, instead of ending the climb with an error.
+
+    Attributes
+    ----------
+    candidates : list of MixtureParameters
+        What the next pass is to evaluate.
+    reached : MixtureParameters
+        Result of the latest M step, or the start.
+    history : list of PassRecord
     """
 
     def __init__(
         self,
         start: MixtureParameters,
         floor: Array,
-        accelerate: bool,
-        trial: ArrayTable | None,
-        ahead: ArrayTable | None,
-        seed: int,
+        *,
+        accelerate: bool = False,
+        lookahead: ArrayTable | None = None,
+        spare_collapsed: bool = False,
     ) -> None:
-        self.plain = start
+        self.reached = start
         self.candidates = [start]
         self.history: list[PassRecord] = []
-        self.before: EMResult | None = None  # what stood when components were last put anew
         self._floor = floor
+        self._spare_collapsed = spare_collapsed
         self._memory = Anderson() if accelerate else None
-        self._trial = trial
-        self._ahead = ahead
-        self._steps = STEPS  # to look ahead
-        self._trusted = self._ahead is not None
-        self._seed = seed
-        self._reseedings = 0
-        self._broken = False  # the next pass is not to be compared with the latest
+        self._lookahead = lookahead
+        self._lookahead_steps = STEPS
+        self._trusted = lookahead is not None
+        self._comparable = False  # whether the next pass is to be compared with the latest
 
-    def advance(self, statistics: Sequence[SufficientStatistics], iteration: int, seconds: float) -> None:
-        """Go on from the likelier candidate; raises DegenerateComponentError where the plain one has no M step."""
-        tried = list(zip(self.candidates, statistics, strict=True))
-        alone = self.candidates[0] is not self.plain
-        standing = self.history[-1].lower_bound if alone else statistics[0].lower_bound
-        chosen: MixtureParameters | None = None
-        collapsed: tuple[int, ...] = ()
-        if alone or len(tried) > 1:
-            chosen = self._image(*tried[-1], standing)
-        if chosen is not None:
-            (point, found), step = tried[-1], "extrapolated"
-            self._trusted = True
-            self._steps = min(STEPS, 2 * self._steps + 1)
+    def advance(self, statistics: Sequence[SufficientStatistics], seconds: float) -> None:
+        """Take in the statistics of the candidates, and choose the candidates of the next pass.
+
+        Raises
+        ------
+        DegenerateComponentError
+            If the plain EM step has no M step.
+        """
+        proposed = self.candidates[-1] is not self.reached
+        alone = proposed and len(self.candidates) == 1
+        to_beat = self.history[-1].lower_bound if alone else statistics[0].lower_bound
+        image = self._maximize_proposal(statistics[-1], to_beat) if proposed else None
+        collapsed = False
+        if image is not None:
+            point, lower_bound, step = self.candidates[-1], statistics[-1].lower_bound, "extrapolated"
+            self._trust()
         elif alone:
-            self._record(standing, "lost", iteration, seconds)
+            self._record(to_beat, "lost", seconds)
             self._distrust()
-            self.candidates = [self.plain]
+            self.candidates = [self.reached]
             return
         else:
-            (point, found), step = tried[0], "plain" if len(tried) == 1 else "refused"
-            chosen, collapsed = self._maximize(found, point)
-            if step == "refused":
+            point, lower_bound, step = self.candidates[0], statistics[0].lower_bound, "plain"
+            image, collapsed = self._maximize(statistics[0], point)
+            if proposed:
+                step = "refused"
                 self._distrust()
-        self._record(found.lower_bound, step, iteration, seconds)
-        self.plain = chosen
-        self._broken = bool(collapsed)
-        proposal = self._beyond(point)
-        if proposal is self.plain:
-            self.candidates = [self.plain]
-        else:
-            self.candidates = [proposal] if self._trusted else [self.plain, proposal]
+        self._record(lower_bound, step, seconds)
+        self._comparable = not collapsed
+        self.reached = image
+        self._choose_candidates(point)
 
-    def _maximize(
-        self, statistics: SufficientStatistics, point: MixtureParameters
-    ) -> tuple[MixtureParameters, tuple[int, ...]]:
-        """Where EM leads, and the components that collapsed on the way: forgiven where they can be put anew."""
-        if self._trial is None:
-            return maximize(statistics, point, self._floor), ()
-        return maximize_living(statistics, point, self._floor)
+    def restart(self, start: MixtureParameters) -> None:
+        """Continue from other parameters; keep the history and the trust in proposals, forget past steps."""
+        self.reached = start
+        self.candidates = [start]
+        self._memory = None if self._memory is None else Anderson()
+        self._comparable = False
 
-    def _image(
-        self, proposal: MixtureParameters, statistics: SufficientStatistics, standing: float
-    ) -> MixtureParameters | None:
-        """Where EM leads from a proposal; None where it is less likely than what stands, or has no M step."""
-        if not statistics.lower_bound >= standing:
+    def _maximize(self, statistics: SufficientStatistics, point: MixtureParameters) -> tuple[MixtureParameters, bool]:
+        """M step of the plain candidate, and whether a component collapsed in it."""
+        if not self._spare_collapsed:
+            return maximize(statistics, point, self._floor), False
+        image, collapsed = maximize_survivors(statistics, point, self._floor)
+        return image, bool(collapsed)
+
+    def _maximize_proposal(self, statistics: SufficientStatistics, to_beat: float) -> MixtureParameters | None:
+        """M step of the proposal; None if the proposal is less likely than required, or has no M step."""
+        if not statistics.lower_bound >= to_beat:
             return None
         try:
-            return maximize(statistics, proposal, self._floor)
+            return maximize(statistics, self.candidates[-1], self._floor)
         except DegenerateComponentError:
             return None
 
-    def _beyond(self, point: MixtureParameters) -> MixtureParameters:
-        """Where the steps so far lead; the plain one where they do not say."""
-        if self._memory is None or degenerate_components(self.plain):
-            return self.plain
-        ahead = self.plain
-        if self._ahead is not None and self._steps:
-            ahead = look_ahead(self._ahead, point, self.plain, self._floor, self._steps)
+    def _choose_candidates(self, point: MixtureParameters) -> None:
+        proposal = self._propose(point)
+        if proposal is None:
+            self.candidates = [self.reached]
+        else:
+            self.candidates = [proposal] if self._trusted else [self.reached, proposal]
+
+    def _propose(self, point: MixtureParameters) -> MixtureParameters | None:
+        """Extrapolate the latest step, which was from a point to ``reached``; None if there is no proposal."""
+        if self._memory is None or degenerate_components(self.reached):
+            return None
+        ahead = self.reached
+        if self._lookahead is not None and self._lookahead_steps:
+            ahead = look_ahead(self._lookahead, point, self.reached, self._floor, self._lookahead_steps)
         self._memory.add(point, ahead)
-        return self._memory.propose(ahead) or ahead
+        proposal = self._memory.propose(ahead) or ahead
+        return None if proposal is self.reached else proposal
+
+    def _trust(self) -> None:
+        self._trusted = True
+        self._lookahead_steps = min(STEPS, 2 * self._lookahead_steps + 1)
 
     def _distrust(self) -> None:
         self._trusted = False
-        self._steps //= 2
+        self._lookahead_steps //= 2
         if self._memory is not None:
             self._memory.forget()
 
-    def _record(self, lower_bound: float, step: str, iteration: int, seconds: float) -> None:
-        comparable = bool(self.history) and step != "lost" and not self._broken
-        self.history.append(_record(self.history, comparable, iteration, lower_bound, seconds, step))
-
-    @property
-    def bound(self) -> float:
-        """Lower bound of the best that the start would give if it ended here."""
-        latest = self.history[-1].lower_bound
-        return latest if self.before is None else max(latest, self.before.lower_bound)
-
-    def reseed(self) -> bool:
-        """Having converged, put degenerate components anew, in the better of this end and the last; False if final."""
-        if self._trial is None or self._reseedings == RESEEDINGS:
-            return False
-        stands = self.result(converged=True)
-        components = degenerate_components(stands.parameters)
-        if not components:
-            return False
-        rng = random_stream(self._seed, Purpose.RESEEDING, self._reseedings)
-        placed = reseed(stands.parameters, components, self._trial, rng)
-        if placed is None:
-            return False
-        self._reseedings += 1
-        self._broken = True
-        self._memory = None if self._memory is None else Anderson()
-        self.before, self.plain, self.candidates = stands, placed, [placed]
-        self.history[-1] = replace(self.history[-1], reseeded=components)
-        return True
-
-    def result(self, converged: bool) -> EMResult:
-        """Where the start has ended: here, or where it was before components were put anew, if that was likelier."""
-        if self.before is not None and self.before.lower_bound > self.history[-1].lower_bound:
-            return self.fall_back(self.before)
-        return EMResult(self.plain, self.history[-1].lower_bound, converged, tuple(self.history))
-
-    def fall_back(self, before: EMResult) -> EMResult:
-        """What stood before components were last put anew, as the start's end; the latest pass is lost."""
-        latest = self.history[-1]
-        self.history[-1] = PassRecord(latest.iteration, before.lower_bound, float("nan"), latest.seconds, "lost")
-        self.plain, self.before = before.parameters, None
-        return replace(before, history=tuple(self.history))
-
-
-def _record(
-    history: Sequence[PassRecord], comparable: bool, iteration: int, lower_bound: float, seconds: float, step: str
-) -> PassRecord:
-    change = lower_bound - history[-1].lower_bound if comparable else float("nan")
-    ratio = change / history[-1].change if history and history[-1].change else float("nan")
-    remaining = change * ratio / (1 - ratio) if 0 < ratio < 1 else float("nan")
-    return PassRecord(iteration, lower_bound, change, seconds, step, remaining)
+    def _record(self, lower_bound: float, step: str, seconds: float) -> None:
+        latest = self.history[-1] if self.history else None
+        change = ratio = float("nan")
+        if latest is not None and self._comparable and step != "lost":
+            change = lower_bound - latest.lower_bound
+            ratio = change / latest.change if latest.change else float("nan")
+        remaining = change * ratio / (1 - ratio) if 0 < ratio < 1 else float("nan")
+        self.history.append(PassRecord(len(self.history) + 1, lower_bound, change, seconds, step, remaining))

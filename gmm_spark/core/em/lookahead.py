@@ -1,17 +1,16 @@
-"""Where a fit is heading, seen on a sample: many EM steps in memory for one pass over the table.
+"""Look ahead: many EM steps on a sample in memory for one pass over the table.
 
-Near a point, EM on a sample moves almost as EM on the table does, but for a drift: the two lead to different
-fixed points. One pass tells the drift at the point where it was made; taken off each of the sample's own steps,
-it makes them steps of the table's EM, as far as the sample can tell (a control variate, as in variance-reduced
-stochastic EM: Chen et al. 2018). A point that EM on the table leaves where it is, this leaves there too, whatever
-the sample: it hastens the way to the table's fixed points and changes none of them.
+Near a point, EM on a sample moves almost as EM on the table does. The difference of the two steps is the sample's
+error. One pass over the table gives that error at one point; subtracting it from each of the sample's steps corrects
+them (a control variate, as in variance-reduced stochastic EM: Chen et al. 2018). Fixed points are those of the table's
+EM, whatever the sample: there the corrected step is zero.
 
-The drift is one of moments, the sufficient statistics per unit of weight, and not of parameters. In these a
-component of which the sample has few rows is off by chance alone, where its covariance would be near singular; and the
-steps climb a likelihood, the sample's tilted to the table's slope at the point, so that they do not run away.
+The error is taken in moments, the sufficient statistics per unit of weight, and not in parameters. Moments of a
+component with few rows in the sample are noisy, but its covariance could be near singular. And corrected steps still
+climb a likelihood, the sample's with the slope that the table's has at the point, so they do not diverge.
 
-What the sample gets wrong, directions in which it contracts more or less than the table, is left to
-:class:`gmm_spark.core.em.anderson.Anderson`, which extrapolates these steps as it would plain ones.
+The correction is exact at the point alone: in some directions the sample contracts faster or slower than the table.
+:class:`gmm_spark.core.em.anderson.Anderson` extrapolates these steps as it does plain ones, and makes up for that.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Table
 from gmm_spark.errors import DegenerateComponentError, GmmSparkError
 
-# Steps on the sample for one on the table. What is left after so many, extrapolation finds sooner.
+# Steps on the sample for one pass over the table. After so many, extrapolation gets further.
 STEPS = 10
-# A step of less than this share of the first is the last.
+# A step smaller than this share of the first is the last.
 _SMALL = 0.01
 
 
 def look_ahead(
-    trial: Table, point: MixtureParameters, image: MixtureParameters, floor: Array, steps: int = STEPS
+    sample: Table, point: MixtureParameters, image: MixtureParameters, floor: Array, steps: int = STEPS
 ) -> MixtureParameters:
-    """Where EM would go from a point, by steps on a sample less their drift.
+    """Estimate where EM on the table leads from a point, by corrected steps on a sample.
 
     Parameters
     ----------
-    trial : Table
-        The sample, in the table's centred coordinates.
+    sample : Table
+        In the table's centred coordinates.
     point, image : MixtureParameters
-        A point, and where one step on the table led from it.
+        A point, and where one step of EM on the table led from it.
     floor : array (d,)
         Variance that the M step adds to each feature.
     steps : int
@@ -50,34 +49,34 @@ def look_ahead(
     Returns
     -------
     MixtureParameters
-        The image itself where a component has starved, or the sample cannot be asked.
+        The image itself if a component has starved, or if the first step on the sample fails.
     """
     if min(point.weights.min(), image.weights.min()) <= 0:
         return image
     ahead = image
     try:
-        drift = _moments(image, point.means) - _moments(_step(trial, point, floor), point.means)
+        correction = _moments(image, point.means) - _moments(_step(sample, point, floor), point.means)
         units = metric(image)
         first = np.linalg.norm((to_free(image) - to_free(point)) * units)
         for _ in range(steps):
             here = to_free(ahead)
-            ahead = _of_moments(_moments(_step(trial, ahead, floor), point.means) + drift, point)
+            ahead = _from_moments(_moments(_step(sample, ahead, floor), point.means) + correction, point)
             if not np.linalg.norm((to_free(ahead) - here) * units) > _SMALL * first:
                 break
-    except GmmSparkError:  # a component starves or collapses on the sample: as far as it got
+    except GmmSparkError:  # a component starved or collapsed on the sample: keep the steps made so far
         pass
     return ahead
 
 
-def _step(trial: Table, point: MixtureParameters, floor: Array) -> MixtureParameters:
-    image = maximize(trial.expect([point])[0], point, floor)
+def _step(sample: Table, point: MixtureParameters, floor: Array) -> MixtureParameters:
+    image = maximize(sample.expect([point])[0], point, floor)
     if image.weights.min() <= 0:
         raise DegenerateComponentError("a component has no rows in the sample")
     return image
 
 
 def _moments(parameters: MixtureParameters, about: Array) -> Array:
-    """Lay out the moments about points (k, d) that a mixture has: those that an M step made it of, and its floor."""
+    """Moments of a mixture about points (k, d), as one vector: those that its M step used, and the floor."""
     offsets = parameters.means - about
     if parameters.structure.axis_aligned:
         spread = parameters.component_cholesky**-2.0 + offsets**2  # (k, d)
@@ -87,12 +86,12 @@ def _moments(parameters: MixtureParameters, about: Array) -> Array:
     return np.concatenate([parameters.weights, (offsets.T * parameters.weights).T.ravel(), second.ravel()])
 
 
-def _of_moments(moments: Array, about: MixtureParameters) -> MixtureParameters:
-    """Read what :func:`_moments` laid out about a mixture's means; raises GmmSparkError where no mixture has them."""
+def _from_moments(moments: Array, about: MixtureParameters) -> MixtureParameters:
+    """Invert :func:`_moments` about a mixture's means; raises GmmSparkError if no mixture has these moments."""
     k, d = about.means.shape
     weights = moments[:k]
     if weights.min() <= 0:
-        raise DegenerateComponentError("the drift leaves a component without weight")
+        raise DegenerateComponentError("the correction leaves a component without weight")
     offsets = moments[k : k + k * d].reshape(k, d) / weights[:, None]
     second = moments[k + k * d :].reshape(about.covariances.shape)
     covariances = about.structure.estimate(second, weights, offsets, np.zeros(d))

@@ -1,7 +1,7 @@
-"""The EM loop, over a table that answers ``expect``.
+"""The EM loop over a table that answers ``expect``.
 
-One iteration is one pass: the E step's statistics under the current parameters, then the M step.
-Several starts go through the same passes together; each leaves when it has converged.
+One iteration is one pass: the E step's statistics under the current candidates, then the M step. Several runs share
+each pass; a run leaves when it has ended.
 """
 
 from __future__ import annotations
@@ -9,126 +9,92 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from gmm_spark.core.em.ascent import Ascent, EMResult, PassRecord
-from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.em.run import ActiveRun, Outcome, Run
 from gmm_spark.core.table import ArrayTable, Table
 from gmm_spark.errors import DegenerateComponentError, ParameterError
 
 
 def fit(
     table: Table,
-    starts: Sequence[MixtureParameters],
+    runs: Sequence[Run],
     *,
-    max_iter: int | Sequence[int],
-    tol: float | Sequence[float],
-    reg_covar: float | Sequence[float] = 0.0,
-    accelerate: bool | Sequence[bool] = False,
-    trial: ArrayTable | None = None,
-    ahead: ArrayTable | None = None,
-    seed: int | Sequence[int] = 0,
-    contest: int | None = None,
+    sample: ArrayTable | None = None,
+    lookahead: ArrayTable | None = None,
     callback: Callable[[PassRecord], None] | None = None,
-    dropped: dict[int, DegenerateComponentError] | None = None,
-) -> list[EMResult]:
-    """Run EM from each start, all of them in the same passes.
+) -> list[Outcome]:
+    """Run EM from each start by its own rule, all of them in the same passes.
 
     Parameters
     ----------
     table : Table
-    starts : sequence of MixtureParameters
-        In the table's centred coordinates.
-    max_iter : int, or one for each start
-        Passes at most; at least 1.
-    tol : float, or one for each start
-        A start has converged when a pass changes its mean log-likelihood per row by less than this, in nats.
-    reg_covar : float, or one for each start
-        Variance added to each feature, as a share of the feature's variance in the table.
-    accelerate : bool, or one for each start
-        Try extrapolated steps, where the likelihood does not fall by them.
-    trial : ArrayTable, optional
-        A sample in memory, with the table's own moments, on which an accelerated start looks ahead after each pass, and
-        in which degenerate components are put anew. It may be the table itself; there is no looking ahead then.
-    ahead : ArrayTable, optional
-        Part of the trial to look ahead on instead, where the whole would take too long.
-    seed : int, or one for each start
-        Of where degenerate components are put.
-    contest : int, optional
-        Passes after which only the start that leads goes on.
+    runs : sequence of Run
+    sample : ArrayTable, optional
+        Sample of the table in memory, with the table's own moments, in which degenerate components are reseeded. It
+        may be the table itself. Without one a component that collapses ends its run, and one that starves stays
+        without weight.
+    lookahead : ArrayTable, optional
+        Sample on which accelerated runs look ahead after each pass; without one they extrapolate plain steps.
     callback : callable, optional
-        Called after each pass with the record of the start that leads.
-    dropped : dict, optional
-        Filled with the error of each start that degenerated, by its index.
+        Called after each pass with the record of the run that leads.
 
     Returns
     -------
-    list of EMResult
-        In the order of the starts. One that degenerated, or lost the contest, is missing from it. With a trial a
-        start degenerates only where all of its components collapse, or the tied covariance does; where it ends with
-        some of them degenerate, these have no weight.
+    list of EMResult or DegenerateComponentError
+        The result or the error of each run, in order. With a sample a run degenerates only if all of its components
+        collapse, or the tied covariance does. Components that are degenerate in a result have no weight.
+
+    Raises
+    ------
+    ParameterError
+        If there is no run, or a rule's ``max_iter`` is below 1.
+    """
+    active = activate(table, runs, sample, lookahead)
+    make_passes(table, active, max(run.rule.max_iter for run in runs), callback)
+    return [run.outcome for run in active]
+
+
+def activate(
+    table: Table, runs: Sequence[Run], sample: ArrayTable | None, lookahead: ArrayTable | None
+) -> list[ActiveRun]:
+    """Make runs ready for their first pass over a table; arguments and errors as of :func:`fit`."""
+    least = min((run.rule.max_iter for run in runs), default=0)
+    if least < 1:
+        raise ParameterError(f"got {len(runs)} start(s) and maxIter={least}; need at least one of each")
+    return [ActiveRun(run, table.moments.variance, sample, lookahead) for run in runs]
+
+
+def make_passes(
+    table: Table, runs: Sequence[ActiveRun], most: int, callback: Callable[[PassRecord], None] | None = None
+) -> None:
+    """Make passes over the table for the runs that have not ended, until all have, or so many are made."""
+    for _ in range(most):
+        active = [run for run in runs if not run.ended]
+        if not active:
+            break
+        began = time.perf_counter()
+        statistics = iter(table.expect([candidate for run in active for candidate in run.candidates]))
+        for run in active:
+            run.advance([next(statistics) for _ in run.candidates], time.perf_counter() - began)
+        sound = [run.latest for run in active if isinstance(run.outcome, EMResult)]
+        if callback is not None and sound:
+            callback(max(sound, key=lambda record: record.lower_bound))
+
+
+def rank(outcomes: Sequence[Outcome]) -> list[EMResult]:
+    """Sort the results by their lower bounds, the highest first and the earliest of equals; failed runs are left out.
 
     Raises
     ------
     DegenerateComponentError
-        Where every start degenerated.
-    ParameterError
-        Where there is no start, or ``max_iter`` is below 1.
+        If every run failed: the error of the last.
     """
-    n = len(starts)
-    lasts: list[int] = np.broadcast_to(max_iter, n).tolist()
-    if not starts or min(lasts) < 1:
-        raise ParameterError(f"got {n} start(s) and maxIter={max_iter}; need at least one of each")
-    tols: list[float] = np.broadcast_to(tol, n).tolist()
-    floors = np.multiply.outer(np.broadcast_to(reg_covar, n), table.moments.variance)
-    hastened = np.broadcast_to(accelerate, n).tolist()
-    seeds: list[int] = np.broadcast_to(seed, n).tolist()
-    ahead = None if trial is table else ahead or trial
-    runs = {i: Ascent(start, floors[i], hastened[i], trial, ahead, seeds[i]) for i, start in enumerate(starts)}
-    results: dict[int, EMResult] = {}
-    failure: DegenerateComponentError | None = None
-    for iteration in range(1, max(lasts) + 1):
-        began = time.perf_counter()
-        statistics = iter(table.expect([c for run in runs.values() for c in run.candidates]))
-        reached: list[PassRecord] = []
-        for i, run in list(runs.items()):
-            try:
-                run.advance([next(statistics) for _ in run.candidates], iteration, time.perf_counter() - began)
-            except DegenerateComponentError as error:
-                if run.before is not None:
-                    results[i] = runs.pop(i).fall_back(run.before)
-                    continue
-                failure = error
-                if dropped is not None:
-                    dropped[i] = error
-                del runs[i]
-                continue
-            converged = abs(run.history[-1].change) < tols[i]
-            if iteration == lasts[i] or (converged and not run.reseed()):
-                results[i] = runs.pop(i).result(converged)
-            reached.append(run.history[-1])
-        if callback is not None and reached:
-            callback(max(reached, key=lambda r: r.lower_bound))
-        if iteration == contest and (runs or results):
-            runs, results = _leader(runs, results)
-        if not runs:
-            break
+    results = [outcome for outcome in outcomes if isinstance(outcome, EMResult)]
     if not results:
-        raise failure or DegenerateComponentError("every start degenerated; raise regCovar or lower k")
-    return [results[i] for i in sorted(results)]
+        raise next(outcome for outcome in reversed(outcomes) if isinstance(outcome, DegenerateComponentError))
+    return sorted(results, key=lambda result: -result.lower_bound)
 
 
-def _leader(runs: dict[int, Ascent], results: dict[int, EMResult]) -> tuple[dict[int, Ascent], dict[int, EMResult]]:
-    """Of runs and results the one that leads, the earliest of equals, and no other."""
-    bounds = {i: result.lower_bound for i, result in results.items()}
-    bounds.update({i: run.bound for i, run in runs.items()})
-    leader = max(sorted(bounds), key=lambda i: bounds[i])
-    return (
-        {i: run for i, run in runs.items() if i == leader},
-        {i: result for i, result in results.items() if i == leader},
-    )
-
-
-def best(results: Sequence[EMResult]) -> EMResult:
-    """Pick the result of the highest lower bound; the earliest of equals."""
-    return max(results, key=lambda r: r.lower_bound)
+def best(outcomes: Sequence[Outcome]) -> EMResult:
+    """Pick the result of the highest lower bound, the earliest of equals; errors as of :func:`rank`."""
+    return rank(outcomes)[0]

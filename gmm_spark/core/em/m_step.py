@@ -1,8 +1,9 @@
-"""The M step: from sufficient statistics to the parameters that they ask for.
+"""The M step: from sufficient statistics to the parameters that maximize the expected likelihood.
 
-Regularisation adds a share of each feature's variance to the diagonal of every covariance, so that a change of units
-changes nothing. A component whose responsibilities fade to nothing keeps its last mean and covariance; one whose
-covariance collapses raises DegenerateComponentError by name, or is left like a starved one where that is forgiven.
+Regularisation adds a share of each feature's variance to the diagonal of every covariance, so a change of units changes
+nothing. A component whose responsibilities become negligible has starved: it keeps its last mean and covariance,
+without weight. A component whose covariance is no longer positive definite has collapsed: :func:`maximize` raises an
+error that names it, :func:`maximize_survivors` treats it like a starved one.
 """
 
 from __future__ import annotations
@@ -16,35 +17,35 @@ from gmm_spark.errors import DataError, DegenerateComponentError
 
 
 def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floor: Array) -> MixtureParameters:
-    """M step: the parameters that the statistics ask for (Bishop 2006, eq. 9.24-9.26).
+    """M step (Bishop 2006, eq. 9.24-9.26).
 
     Parameters
     ----------
     statistics : SufficientStatistics
     previous : MixtureParameters
-        What the statistics were taken under; a starved component keeps its mean and covariance from here.
+        The parameters that the statistics were made with; a starved component keeps its mean and covariance.
     floor : array (d,)
         Variance to add to each feature, 0 for none.
 
     Raises
     ------
     DegenerateComponentError
-        Where a covariance has collapsed.
+        If a covariance has collapsed.
     DataError
-        Where the total weight is zero.
+        If the total weight is zero.
     """
-    weights, means, covariances = _estimates(statistics, previous, floor)
-    previous.structure.precisions_cholesky(covariances)  # names the component that collapsed
+    weights, means, covariances = _estimate(statistics, previous, floor)
+    previous.structure.precisions_cholesky(covariances)  # raises for a component that collapsed
     return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type)
 
 
-def maximize_living(
+def maximize_survivors(
     statistics: SufficientStatistics, previous: MixtureParameters, floor: Array
 ) -> tuple[MixtureParameters, tuple[int, ...]]:
-    """M step that leaves a collapsed component its last mean and covariance, without weight, as it does a starved one.
+    """M step after which a collapsed component has its last mean and covariance and no weight, like a starved one.
 
-    Arguments and errors are those of :func:`maximize`, but that DegenerateComponentError is raised only where no
-    component is left, or the covariance that collapsed is that of all.
+    Arguments and errors are those of :func:`maximize`, except that DegenerateComponentError is raised only if no
+    component is left, or if the collapsed covariance is shared by all components.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def maximize_living(
     except DegenerateComponentError:
         if previous.structure.pooled:
             raise
-        weights, means, covariances = (array.copy() for array in _estimates(statistics, previous, floor))
+        weights, means, covariances = (array.copy() for array in _estimate(statistics, previous, floor))
         collapsed = [j for j in range(len(weights)) if _collapses(covariances[j : j + 1], previous)]
         weights[collapsed] = 0.0
         if not weights.sum() > 0:
@@ -75,10 +76,10 @@ def _collapses(covariance: Array, like: MixtureParameters) -> bool:
     return False
 
 
-def _estimates(
+def _estimate(
     statistics: SufficientStatistics, previous: MixtureParameters, floor: Array
 ) -> tuple[Array, Array, Array]:
-    """Weights before they are divided by their sum, means and covariances, these not yet looked at."""
+    """Estimate weights that do not sum to 1 yet, means, and covariances that may have collapsed."""
     if not statistics.weight_sum > 0:
         raise DataError("the rows' weights sum to 0; give at least one row a positive weight")
     structure = previous.structure

@@ -1,9 +1,10 @@
-"""Degenerate components put anew, where a sample shows that one is missing.
+"""Reseed components: put them where a sample is explained poorly.
 
-A component without weight explains nothing and EM never gives it any back. It is put at a row that the others explain
-poorly, with a share of their average covariance: of several rows the one where the sample gains most (greedy insertion:
-Verbeek, Vlassis & Kroese 2003). The rows of lowest density count alike, however far off they are: to explain a lone
-outlier then gains little, a group of rows much, and the component does not soon collapse again.
+A component without weight explains no row, and EM never gives it weight again. It is put at a row that the others
+explain poorly, with a share of their average covariance. Several rows are compared, and the one where the sample's
+likelihood gains most is taken (greedy insertion: Verbeek, Vlassis & Kroese 2003). All rows of lowest density count the
+same, however far off they are: then a lone outlier gains little and a group of rows much, and the component does not
+soon collapse again.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from gmm_spark.core.table import ArrayTable
 # Share of the sample's weight, lowest densities first, that counts as poorly explained, and rows of it at least.
 _POOR_SHARE = 0.05
 _POOR_ROWS = 10
-# Rows of these that are tried for each component, and as many of all rows: a wide component may cover two clusters and
-# explain neither well, with the lowest densities in its tails.
-_TRIALS = 8
-# Covariances that are tried at each, as shares of the average: what was not found may be narrower than what was.
+# Rows compared for each component: so many of the poorly explained, and as many of all rows. A wide component that
+# covers two clusters explains neither well, but has its lowest densities in its tails.
+_ROWS_COMPARED = 8
+# Covariances compared at each row, as shares of the average: the missing component may be narrower than the others.
 _SIZES = (1.0, 0.1)
-# Rows that all of these are looked at by at a time.
+# Rows scored per chunk.
 _CHUNK = 1 << 13
 
 
 def degenerate_components(parameters: MixtureParameters) -> tuple[int, ...]:
-    """Components that are left without weight: they starved, or collapsed where that is forgiven.
+    """Find the components without weight: they starved, or collapsed and were spared.
 
     Examples
     --------
@@ -44,21 +45,21 @@ def degenerate_components(parameters: MixtureParameters) -> tuple[int, ...]:
 def reseed(
     parameters: MixtureParameters, components: Iterable[int], sample: ArrayTable, rng: np.random.Generator
 ) -> MixtureParameters | None:
-    """Put components anew, one after another, each where the mixture so far explains the sample poorly.
+    """Reseed components, one after another, each where the mixture so far explains the sample poorly.
 
     Parameters
     ----------
     parameters : MixtureParameters
         In the sample's centred coordinates; at least one of the other components has weight.
     components : iterable of int
-        Their weights become 1 / k, the others' in proportion less. Means and covariances of the others stay.
+        To reseed. Each gets the weight 1 / k; the others keep their means, covariances and relative weights.
     sample : ArrayTable
     rng : numpy Generator
 
     Returns
     -------
     MixtureParameters or None
-        None where no row of the sample has weight.
+        None if no row of the sample has weight.
     """
     weight = np.ones(sample.rows.shape[1]) if sample.sample_weight is None else sample.sample_weight
     present = weight > 0
@@ -67,42 +68,49 @@ def reseed(
     rows, weight = sample.rows[:, present] - sample.moments.mean[:, None], weight[present]
     weights, means = parameters.weights.copy(), parameters.means.copy()
     covariances, kind = parameters.covariances.copy(), parameters.covariance_type
-    wanted = list(components)
-    weights[wanted] = 0.0
+    reseeded = list(components)
+    weights[reseeded] = 0.0
     weights /= weights.sum()
     pooled = parameters.structure.pooled
-    spread = covariances if pooled else np.average(covariances, axis=0, weights=weights)
+    average = covariances if pooled else np.average(covariances, axis=0, weights=weights)
     share = 1.0 / len(weights)
-    everywhere = np.arange(len(weight))
-    for j in wanted:
-        so_far = log_density(MixtureParameters(weights, means, covariances, kind), rows)
-        poor = _poorly_explained(so_far, weight)
-        so_far = np.maximum(so_far, so_far[poor].max())
-        drawn = [rng.choice(one, size=_TRIALS, p=weight[one] / weight[one].sum()) for one in (poor, everywhere)]
+    all_rows = np.arange(len(weight))
+    for j in reseeded:
+        log_prob_norm = log_density(MixtureParameters(weights, means, covariances, kind), rows)
+        poor = _find_poorly_explained(log_prob_norm, weight)
+        log_prob_norm = np.maximum(log_prob_norm, log_prob_norm[poor].max())
+        drawn = [rng.choice(of, size=_ROWS_COMPARED, p=weight[of] / weight[of].sum()) for of in (poor, all_rows)]
         at, sizes = np.unique(drawn), np.array((1.0,) if pooled else _SIZES)
-        tried = MixtureParameters(
-            np.full(len(at) * len(sizes), 1.0 / (len(at) * len(sizes))),
+        n = len(at) * len(sizes)
+        # The places to compare, as a mixture of equal weights.
+        places = MixtureParameters(
+            np.full(n, 1.0 / n),
             np.repeat(rows[:, at].T, len(sizes), axis=0),
-            spread if pooled else np.concatenate([np.multiply.outer(sizes, spread)] * len(at)),
+            average if pooled else np.concatenate([np.multiply.outer(sizes, average)] * len(at)),
             kind,
         )
-        offset = np.log(len(tried.weights)) + np.log(share) - np.log1p(-share)
-        gains = np.zeros(len(tried.weights))
-        for start in range(0, len(weight), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            # Log of the joint density over the one so far: log(1 + exp(ratio)), with nothing to overflow.
-            ratio = weighted_log_prob(tried, rows[:, chunk]) + (offset - so_far[chunk])
-            gains += (np.log(1.0 + np.exp(-np.abs(ratio))) + np.maximum(ratio, 0.0)) @ weight[chunk]
-        gained = int(np.argmax(gains))
-        means[j] = tried.means[gained]
+        best = int(np.argmax(_score_places(places, share, rows, weight, log_prob_norm)))
+        means[j] = places.means[best]
         if not pooled:
-            covariances[j] = tried.covariances[gained]
+            covariances[j] = places.covariances[best]
         weights *= 1 - share
         weights[j] = share
     return MixtureParameters(weights / weights.sum(), means, covariances, kind)
 
 
-def _poorly_explained(log_prob_norm: Array, weight: Array) -> NDArray[np.intp]:
+def _score_places(places: MixtureParameters, share: float, rows: Array, weight: Array, log_prob_norm: Array) -> Array:
+    """Gain in log-likelihood, (n,), from a component of weight ``share`` at each place, but for a constant."""
+    offset = np.log(places.n_components) + np.log(share) - np.log1p(-share)
+    gains = np.zeros(places.n_components)
+    for start in range(0, len(weight), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        # Log of the density with the component over the density without it: log(1 + exp(ratio)), without overflow.
+        ratio = weighted_log_prob(places, rows[:, chunk]) + (offset - log_prob_norm[chunk])
+        gains += (np.log(1.0 + np.exp(-np.abs(ratio))) + np.maximum(ratio, 0.0)) @ weight[chunk]
+    return gains
+
+
+def _find_poorly_explained(log_prob_norm: Array, weight: Array) -> NDArray[np.intp]:
     """Find the rows of lowest density."""
     order = np.argsort(log_prob_norm, kind="stable")
     n = int(np.searchsorted(np.cumsum(weight[order]), _POOR_SHARE * weight.sum()))

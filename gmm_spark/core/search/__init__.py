@@ -1,1 +1,1 @@
-"""Many starts, few passes: one mixture, or a grid of them."""
+"""From a table and a sample of it to a fitted mixture, or a grid of them: many starts, few passes."""

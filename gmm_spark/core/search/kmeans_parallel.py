@@ -1,14 +1,14 @@
-"""A sample that knows the rare rows: k-means|| (Bahmani et al. 2012) over the full table.
+"""Complete a sample by the rare rows of its table: k-means|| (Bahmani et al. 2012) over the full table.
 
-A bounded sample holds next to none of the rows of a component that is rare enough. k-means|| goes to the table:
-in each of a few passes it draws rows far from what was drawn before, a group of rows with a chance that grows with
-its weight and with the square of its distance. What is drawn, with the table's mean, divides the table into cells.
-One more pass weighs the cells, and where the sample has few rows of a cell, a last one draws them.
+A bounded sample has almost no rows of a component that is rare enough. k-means|| draws from the table instead: each of
+a few passes draws rows far from the rows drawn before, a group of rows with a probability proportional to its weight
+and to the square of its distance. The drawn rows and the table's mean divide the table into cells. One more pass
+weighs the cells; if the sample has few rows of a cell, a last pass draws them.
 
-Bahmani et al. go on with the drawn rows alone, each with the weight of its cell. Here a start needs covariances as
-well, and is first run on the sample, where a component without rows would starve. So the sample is completed instead:
-it gets the missing rows, and in each cell the weight that the table has there. Starts are then drawn from it, and run
-on it, as from any other sample.
+Bahmani et al. continue with the drawn rows alone, each with the weight of its cell. Here a start needs covariances too,
+and is first run on the sample, where a component without rows would starve. So the sample is completed: it gets the
+missing rows, and in each cell the weight that the table has there. Starts are drawn from it and run on it as from any
+other sample.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.distance_draw import DrawRequest, Nearest
 from gmm_spark.core.table import Table
 
-# Passes that draw, and rows that each draws on average for every component: five and 2 k serve Bahmani et al. well.
-# At small k more, since a group that makes up a small part s of the cost is met with a chance of about s times these.
+# Passes that draw, and rows that each draws on average for every component: Bahmani et al. recommend five and 2 k.
+# For small k more, since a group that makes up a share s of the cost is met with a probability of s times these rows.
 _ROUNDS = 5
 _DRAWN_PER_COMPONENT, _LEAST_DRAWN = 2, 20
-# Rows that a cell should have in the sample: between these, and no more than share the sample's rows out evenly.
+# Rows that a cell should have in the sample: the sample's rows divided by the cells, but between these.
 _FEW_ROWS, _ENOUGH_ROWS = 16, 100
 
 
-def completed(table: Table, sample: tuple[Block, Array | None], k: int, seed: int) -> tuple[Array, Array]:
+def complete_sample(table: Table, sample: tuple[Block, Array | None], k: int, seed: int) -> tuple[Array, Array]:
     """Complete a sample by the rare rows of its table.
 
     Parameters
     ----------
     table : Table
-        Takes five passes, one that counts, and one more unless the sample lacks nothing.
+        Read in five passes that draw, one that weighs, and one more unless the sample has enough rows of each cell.
     sample : rows (d, m) and weights (m,) or None
         Drawn from the table, in its own coordinates.
     k : int
-        Components of the mixture to be started; of the largest where there are several.
+        Components of the mixture to start; of the largest if there are several.
     seed : int
 
     Returns
     -------
     rows : array (d, n)
-        In the table's own coordinates; not many times more than the sample has.
+        In the table's own coordinates; not many times as many as the sample has.
     weight : array (n,)
-        What part of the table's weight each row stands for.
+        The weight of the table that each row stands for.
     """
     mean, variance = table.moments.mean, table.moments.variance
     deviation = np.where(variance > 0, np.sqrt(variance), 1.0)
@@ -70,7 +70,7 @@ def completed(table: Table, sample: tuple[Block, Array | None], k: int, seed: in
         shares = np.where(lacking, np.minimum(wanted / np.maximum(cell_rows, 1.0), 1.0), 0.0)
         more = table.draw(DrawRequest(mean, deviation, sites, seed, _ROUNDS + 1, shares=shares))
         more_cells = nearest.of_all(more.rows)
-        # In place of the sample's own rows of these cells, which were drawn with another chance.
+        # These replace the sample's own rows of the cells, which were drawn with another probability.
         replaced = lacking & (np.bincount(more_cells, minlength=n_cells) > 0)
         old, new = ~replaced[cells], replaced[more_cells]
         rows = np.concatenate([rows[:, old], more.rows[:, new]], axis=1)

@@ -1,44 +1,45 @@
-"""From a table and a bounded sample of it to one fitted mixture: many starts, few passes.
+"""Fit one mixture: many starts, few passes over the table.
 
-Starts are drawn from the sample and run there first, where an iteration costs next to nothing, and the best of them is
-tried with components elsewhere; the most promising go on over the full table together, sharing its passes; the best
-there is run to convergence.
+Draw starts from a bounded sample; rank them on a part of it; race the best on the sample, where an iteration costs next
+to nothing; relocate components of the winner; race the finalists over the table, until the best of them has converged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.em.ascent import EMResult, PassRecord
-from gmm_spark.core.em.loop import best, fit
+from gmm_spark.core.em.loop import best, fit, rank
+from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.randomness import Purpose, random_stream
-from gmm_spark.core.search.kmeans_parallel import completed
+from gmm_spark.core.search.kmeans_parallel import complete_sample
+from gmm_spark.core.search.racing import Stage, cut_after, race
 from gmm_spark.core.search.relocation import relocate
 from gmm_spark.core.search.starts import OVERSAMPLED, draw_start
 from gmm_spark.core.settings import Settings
-from gmm_spark.core.table import ArrayTable, Table
+from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DegenerateComponentError
 
-# Starts are ranked on a part of the sample: so many rows, or more where there are many parameters, by which the
-# likelihoods of starts differ at random (about one nat in two for each parameter, in all). Those that end best may be
-# the slowest: after 40 plain iterations some that did were behind others at their ends. Accelerated, and with
-# components tried elsewhere, 40 and 60 led to the best optimum of the flights from each of 30 samples, 25 missed one.
+# Iterations by which starts are ranked on a part of the sample: with 25, one in 30 samples missed the best optimum.
 _RANKING_ITERATIONS = 40
-_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER = 20_000, 20
-# Iterations on the sample of the best few, to bring them near their fixed points, and those after which but one goes on
-# where no more are asked for.
+# Rows of that part, or more if there are many parameters: for each of them the likelihoods of starts differ by about
+# half a nat by chance, in all rows together.
+_RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER = 20_000, 20
+# Iterations on the whole sample, which bring the starts near their fixed points.
 _SAMPLE_ITERATIONS = 100
-_DECIDED_AFTER = 10
-# Starts that go on over the full table, and the passes they share before only the best is kept.
+# Iterations on the sample before only the best start is kept, if there is to be one finalist. Ranked starts begin again
+# where they were drawn and need twice as many.
+_SAMPLE_CUT_AFTER = 10
+# Starts that are run on the table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 2
 
 
 def search(
     table: Table,
-    sample: tuple[Block, Array | None],
+    sample: Sample,
     settings: Settings,
     callback: Callable[[PassRecord], None] | None = None,
 ) -> EMResult:
@@ -50,124 +51,112 @@ def search(
     sample : rows (d, m) and weights (m,) or None
         Drawn from the table, in its own coordinates.
     settings : Settings
-        With ``sample_rows`` 0 no start is run on the sample: all go over the full table together, to their ends.
+        If ``sample_rows`` is 0, no start is run on the sample: all are run on the table together, to their ends.
     callback : callable, optional
         Called after each pass over the table.
 
     Raises
     ------
     DegenerateComponentError
-        Where every start degenerated.
+        If every start degenerated.
     DataError
-        Where the sample has fewer distinct rows than k.
+        If the sample has fewer distinct rows than k.
     """
     if settings.init_mode == OVERSAMPLED:
-        sample = completed(table, sample, settings.k, settings.seed)
+        sample = complete_sample(table, sample, settings.k, settings.seed)
     (starts,) = draw_starts(table, sample, settings, [settings.covariance_type])
-    starts = finalists(table, sample, settings, starts)
-    # Starts that have not been on the sample are not compared before they are done.
-    contest = _SHARED_PASSES if settings.sample_rows else None
-    loop = settings.loop(settings.max_iter)
-    return best(fit(table, starts, **loop, trial=trial_of(table, sample), contest=contest, callback=callback))
+    finalists = choose_finalists(table, sample, settings, starts)
+    whole = make_sample_table(table, sample)
+    stages = [Stage(table, settings.max_iter, keep=1, sample=whole, lookahead=whole)]
+    if settings.sample_rows:  # else starts have made no iteration yet, and are compared at their ends
+        stages = cut_after(_SHARED_PASSES, *stages)
+    return race(finalists, stages, settings.rule(), callback)[0]
 
 
 def polish(
     table: Table,
-    sample: tuple[Block, Array | None] | None,
+    sample: Sample,
     start: MixtureParameters,
     settings: Settings,
     callback: Callable[[PassRecord], None] | None = None,
 ) -> EMResult:
     """Run one given start to the table's fixed point; arguments and errors as of :func:`search`."""
-    trial = None if sample is None else trial_of(table, sample)
-    (result,) = fit(table, [start], **settings.loop(settings.max_iter), trial=trial, callback=callback)
-    return result
+    whole = make_sample_table(table, sample)
+    return best(fit(table, [Run(start, settings.rule())], sample=whole, lookahead=whole, callback=callback))
 
 
-def trial_of(table: Table, sample: tuple[Block, Array | None]) -> ArrayTable:
-    """Make a table in memory of a sample, in the coordinates of the one it was drawn from."""
+def make_sample_table(table: Table, sample: Sample) -> ArrayTable:
+    """Make a table in memory of a sample, in the coordinates of the table it was drawn from."""
     return ArrayTable(*sample, moments=table.moments)
 
 
 def draw_starts(
-    table: Table, sample: tuple[Block, Array | None], settings: Settings, structures: Sequence[str]
+    table: Table, sample: Sample, settings: Settings, covariance_types: Sequence[str]
 ) -> list[list[MixtureParameters]]:
-    """Draw ``n_init`` starts from the sample, for each of several structures the same but for their covariances.
+    """Draw ``n_init`` starts from the sample for each of several structures; these differ in their covariances alone.
 
     For k-means|| the sample has to be a completed one.
 
     Raises
     ------
     DataError
-        Where the sample has fewer distinct rows than k.
+        If the sample has fewer distinct rows than k.
     """
     rows, weight = sample
     centred = rows - table.moments.mean[:, None]
 
-    def drawn(i: int) -> list[MixtureParameters]:
+    def draw(i: int) -> list[MixtureParameters]:
         rng = random_stream(settings.seed, Purpose.START, i)
-        return draw_start(centred, weight, table.moments.variance, settings.k, structures, settings.init_mode, rng)
+        return draw_start(
+            centred, weight, table.moments.variance, settings.k, covariance_types, settings.init_mode, rng
+        )
 
-    return [list(starts) for starts in zip(*map(drawn, range(settings.n_init)), strict=True)]
+    return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
 
 
-def finalists(
-    table: Table,
-    sample: tuple[Block, Array | None],
-    settings: Settings,
-    starts: Sequence[MixtureParameters],
-    at_most: int = _FINALISTS,
+def choose_finalists(
+    table: Table, sample: Sample, settings: Settings, starts: Sequence[MixtureParameters], most: int = _FINALISTS
 ) -> list[MixtureParameters]:
-    """Run starts on the sample, and return the most promising, best first.
+    """Run starts on the sample, and return the parameters of the most likely, best first.
 
-    Of several, the best is then tried with components elsewhere, a round for each two of them, and what that leads to
-    is ranked with the others. All starts, unranked, where ``sample_rows`` is 0; where every one degenerated on the
-    sample, up to three.
+    If there are several, components of the best are relocated, in one round for each two starts; the result is ranked
+    with the others. If ``sample_rows`` is 0, all starts are returned as they are, and up to three of them if every
+    start degenerated on the sample.
     """
     if settings.sample_rows == 0:
         return list(starts)
-    trial = trial_of(table, sample)
-    most = max(_RANKING_ROWS, _RANKING_ROWS_A_PARAMETER * starts[0].n_parameters)
-    part = trial.part(most, random_stream(settings.seed, Purpose.RANKING)) if len(starts) > 1 else trial
-    decided_after = _DECIDED_AFTER
-    rounds = len(starts) // 2
+    whole = make_sample_table(table, sample)
+    ranking_rows = max(_RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER * starts[0].n_parameters)
+    part = whole.part(ranking_rows, random_stream(settings.seed, Purpose.RANKING)) if len(starts) > 1 else whole
+    ranked = len(starts) > _FINALISTS and sample[0].shape[1] > ranking_rows
     try:
-        if len(starts) > _FINALISTS and sample[0].shape[1] > most:
-            starts = _ranked(part, starts, settings)[:_FINALISTS]
-            decided_after *= 2  # since they begin anew
-        contest = decided_after if at_most == 1 else None
-        near = fit(trial, starts, **settings.loop(_SAMPLE_ITERATIONS), trial=trial, contest=contest)
+        results = race(starts, _plan_stages(part, whole, ranked, most), settings.rule())
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return list(starts[:_FINALISTS])
-    if rounds:
-        near += _relocated(part, trial, best(near).parameters, settings, rounds)
-    return [r.parameters for r in _by_bound(near)[:at_most]]
+    if len(starts) > 1:
+        results = rank([*results, *_relocate_best(part, whole, results[0], settings, len(starts) // 2)])
+    return [result.parameters for result in results[:most]]
 
 
-def _relocated(
-    part: ArrayTable, trial: ArrayTable, leader: MixtureParameters, settings: Settings, rounds: int
+def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -> list[Stage]:
+    """Plan the race on the sample that leaves so many starts."""
+    # Ranked starts begin again where they were drawn: without rows in the part, a rare component would be lost.
+    ranking = [Stage(part, _RANKING_ITERATIONS, keep=_FINALISTS, sample=part, restart=True)] if ranked else []
+    on_sample = Stage(whole, _SAMPLE_ITERATIONS, keep=most, sample=whole)
+    if most > 1:
+        return [*ranking, on_sample]
+    return [*ranking, *cut_after(_SAMPLE_CUT_AFTER * (2 if ranked else 1), on_sample)]
+
+
+def _relocate_best(
+    part: ArrayTable, whole: ArrayTable, leader: EMResult, settings: Settings, rounds: int
 ) -> list[EMResult]:
-    """What the leader becomes on the sample with components elsewhere; nothing where none is better off there."""
+    """Relocate components on a part of the sample, and run the result on all of it; an empty list if nothing gains."""
     rng = random_stream(settings.seed, Purpose.RELOCATION)
+    rule = settings.rule()
     try:
-        moved = relocate(part, leader, settings.loop(_RANKING_ITERATIONS), rounds, rng)
-        return [] if moved is None else fit(trial, [moved], **settings.loop(_SAMPLE_ITERATIONS), trial=trial)
+        moved = relocate(part, leader.parameters, replace(rule, max_iter=_RANKING_ITERATIONS), rounds, rng)
+        return [] if moved is None else race([moved], [Stage(whole, _SAMPLE_ITERATIONS, keep=1, sample=whole)], rule)
     except DegenerateComponentError:
         return []
-
-
-def _ranked(part: ArrayTable, starts: Sequence[MixtureParameters], settings: Settings) -> list[MixtureParameters]:
-    """Put starts in the order of how far some iterations on a few rows take them.
-
-    They go on from where they were drawn: of so few rows a rare component may have none, and would be lost.
-    """
-    dropped: dict[int, DegenerateComponentError] = {}
-    results = fit(part, starts, **settings.loop(_RANKING_ITERATIONS), trial=part, dropped=dropped)
-    survivors = [i for i in range(len(starts)) if i not in dropped]
-    bounds = {i: result.lower_bound for i, result in zip(survivors, results, strict=True)}
-    return [starts[i] for i in sorted(bounds, key=lambda i: -bounds[i])]
-
-
-def _by_bound(results: list[EMResult]) -> list[EMResult]:
-    return sorted(results, key=lambda r: -r.lower_bound)

@@ -1,9 +1,9 @@
-"""Starting parameters, drawn from rows in memory: a bounded sample of the table.
+"""Draw starts from rows in memory: a bounded sample of the table.
 
 For k-means|| the sample is one that :mod:`.kmeans_parallel` has completed by the table's rare rows.
 
-Distances are taken in units of each feature's deviation, so that a change of units changes no start.
-Rows and parameters here are centred at the table's mean, as in EM.
+Distances are in units of each feature's standard deviation, so a change of units changes no start. Rows and parameters
+are centred at the table's mean, as in EM.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError, ParameterError
 
 Cells: TypeAlias = list[tuple[NDArray[np.intp], Array]]
-"""Of each component the rows that it starts from, and their responsibilities."""
+"""For each component the rows that it starts from, and their responsibilities."""
 
 # Lloyd steps of the "kmeans" start; assignments rarely move after this many.
 _LLOYD_STEPS = 20
-# Squared distances below this share of the squared lengths have too few digits left by subtraction.
+# Squared distances below this share of the squared lengths lose too many digits in the subtraction.
 _CANCELLED = 1e-8
-# Variance that a start's covariances get at least, as a share of each feature's variance: one row may be a cluster.
+# Variance added to a start's covariances, as a share of each feature's variance: a cluster may be a single row.
 _START_FLOOR = 1e-3
 
 
@@ -42,7 +42,7 @@ def draw_start(
     mode: str,
     rng: np.random.Generator,
 ) -> list[MixtureParameters]:
-    """Draw one start, and give it to each of several covariance structures: to find seeds is most of the work.
+    """Draw one start, in each of several covariance structures: finding its seeds is most of the work.
 
     Parameters
     ----------
@@ -50,25 +50,26 @@ def draw_start(
         Centred at the table's mean.
     sample_weight : array (m,), optional
     variance : array (d,)
-        Of the table's features; zero where constant.
+        Of the table's features; zero if a feature is constant.
     k : int
     covariance_types : sequence of {"full", "tied", "diag", "spherical"}
     mode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
-        Seeds by greedy k-means++, each row to its nearest; the same, of rows that are a completed sample; the same
-        after Lloyd steps; k rows as means under the table's variances; random responsibilities.
+        "k-means++": greedy seeds, each row to its nearest seed. "k-means||": the same, from a completed sample.
+        "kmeans": the same, followed by Lloyd steps. "random_from_data": k rows as means, with the table's variances.
+        "random": random responsibilities.
     rng : numpy Generator
 
     Returns
     -------
     list of MixtureParameters
-        Of each structure, about the same responsibilities.
+        One of each structure, all from the same responsibilities.
 
     Raises
     ------
     ParameterError
-        Where the mode is unknown.
+        If the mode is unknown.
     DataError
-        Where fewer distinct rows of positive weight than k can be found.
+        If the rows of positive weight have fewer than k distinct values.
     """
     if mode not in START_MODES:
         raise ParameterError(f"initMode={mode!r}; use one of {', '.join(START_MODES)}")
@@ -80,23 +81,23 @@ def draw_start(
     if mode == "random_from_data":
         means = np.concatenate([rows[:, own] for own, _ in cells], axis=1).T
         return [under_table_variance(means, variance, kind) for kind in covariance_types]
-    return _from_cells(rows, weight, cells, variance, covariance_types)
+    return _estimate_from_cells(rows, weight, cells, variance, covariance_types)
 
 
-def _seeds_by_distance(extended: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
+def _draw_seeds(extended: Array, weight: Array, k: int, rng: np.random.Generator) -> Array:
     """Greedy k-means++ (Arthur & Vassilvitskii 2007): k of the rows, as an array (d, k)."""
     rows = extended[:-2]
-    trials = 2 + int(np.log(k))
+    n_candidates = 2 + int(np.log(k))
     seeds = np.empty((rows.shape[0], k))
     seeds[:, 0] = rows[:, rng.choice(rows.shape[1], p=weight / weight.sum())]
-    nearest = _square_distance(extended, seeds[:, :1])[0]
+    nearest = _square_distances(extended, seeds[:, :1])[0]
     for j in range(1, k):
         potential = np.cumsum(weight * nearest)
         if not potential[-1] > 0:
             raise DataError(f"k={k} but the rows that starts are drawn from have {j} distinct values; lower k")
-        # As rng.choice draws, which also checks its chances, four times as long.
-        drawn = potential[:-1].searchsorted(rng.random(trials) * potential[-1], side="right")
-        distances = np.minimum(nearest, _square_distance(extended, rows[:, drawn]))
+        # The same draw as rng.choice, in a quarter of the time: that checks its probabilities.
+        drawn = potential[:-1].searchsorted(rng.random(n_candidates) * potential[-1], side="right")
+        distances = np.minimum(nearest, _square_distances(extended, rows[:, drawn]))
         choice = int(np.argmin(distances @ weight))
         seeds[:, j], nearest = rows[:, drawn[choice]], distances[choice]
     return seeds
@@ -106,15 +107,16 @@ def _square_lengths(columns: Array) -> Array:
     return np.asarray(np.einsum("ij,ij->j", columns, columns))
 
 
-def _with_lengths(rows: Array) -> Array:
-    """Rows (d, m) with their squared lengths and ones below, (d + 2, m)."""
+def _append_lengths(rows: Array) -> Array:
+    """Append squared lengths and ones to rows (d, m): (d + 2, m)."""
     return np.concatenate([rows, _square_lengths(rows)[None], np.ones((1, rows.shape[1]))])
 
 
-def _square_distance(extended: Array, seeds: Array) -> Array:
+def _square_distances(extended: Array, seeds: Array) -> Array:
     """Squared distances (k, m) between seeds (d, k) and rows with their lengths, (d + 2, m).
 
-    From one product, and where that would cancel from the difference itself: exact zeros where they coincide.
+    They come from one matrix product; if that would cancel, from the difference itself, so a seed is at exactly zero
+    distance from its own row.
     """
     rows, lengths = extended[:-2], extended[-2]
     own = _square_lengths(seeds)
@@ -127,70 +129,70 @@ def _square_distance(extended: Array, seeds: Array) -> Array:
     return distances
 
 
-def _nearest(extended: Array, seeds: Array) -> NDArray[np.intp]:
-    return np.asarray(_square_distance(extended, seeds).argmin(axis=0))
+def _find_nearest(extended: Array, seeds: Array) -> NDArray[np.intp]:
+    return np.asarray(_square_distances(extended, seeds).argmin(axis=0))
 
 
-def _cells(labels: NDArray[np.intp], k: int) -> Cells:
-    """Each row whole to the component of its label."""
-    order = np.argsort(labels.astype(np.min_scalar_type(k)), kind="stable")  # of few bits: numpy sorts by digits
+def _group_by_label(labels: NDArray[np.intp], k: int) -> Cells:
+    """Give each row to the component of its label."""
+    order = np.argsort(labels.astype(np.min_scalar_type(k)), kind="stable")  # small integers: numpy uses a radix sort
     ends = np.cumsum([0, *np.bincount(labels, minlength=k)]).tolist()
     return [(order[start:end], np.ones(end - start)) for start, end in pairwise(ends)]
 
 
-def _by_seeds(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
-    extended = _with_lengths(rows)
-    return _cells(_nearest(extended, _seeds_by_distance(extended, weight, k, rng)), k)
+def _assign_to_seeds(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    extended = _append_lengths(rows)
+    return _group_by_label(_find_nearest(extended, _draw_seeds(extended, weight, k, rng)), k)
 
 
-def _by_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
-    extended = _with_lengths(rows)
-    seeds = _seeds_by_distance(extended, weight, k, rng)
-    labels = _nearest(extended, seeds)
+def _assign_by_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    extended = _append_lengths(rows)
+    seeds = _draw_seeds(extended, weight, k, rng)
+    labels = _find_nearest(extended, seeds)
     for _ in range(_LLOYD_STEPS):
         sizes = np.bincount(labels, weight, k)
         sums = np.stack([np.bincount(labels, row * weight, k) for row in rows])
         moved = np.where(sizes > 0, sums / np.maximum(sizes, np.finfo(float).tiny), seeds)
         if np.array_equal(moved, seeds):
             break
-        seeds, labels = moved, _nearest(extended, moved)
-    return _cells(labels, k)
+        seeds, labels = moved, _find_nearest(extended, moved)
+    return _group_by_label(labels, k)
 
 
-def _by_rows(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
-    """Picks of k distinct rows."""
+def _pick_rows(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    """Pick k distinct rows, one for each component."""
     candidates = np.flatnonzero(weight > 0)
     shuffled = rng.choice(candidates, len(candidates), replace=False, p=weight[candidates] / weight[candidates].sum())
     picked: dict[bytes, int] = {}
     for i in shuffled:
-        picked.setdefault((rows[:, i] + 0.0).tobytes(), i)  # + 0.0 makes -0.0 and 0.0 one value
+        picked.setdefault((rows[:, i] + 0.0).tobytes(), i)  # + 0.0 turns -0.0 into 0.0
         if len(picked) == k:
             return [(np.array([one]), np.ones(1)) for one in picked.values()]
     raise DataError(f"k={k} but the rows that starts are drawn from have {len(picked)} distinct values; lower k")
 
 
-def _at_random(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+def _assign_at_random(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
     drawn = rng.random((k, rows.shape[1]))
     drawn /= drawn.sum(axis=0)
     return [(np.arange(rows.shape[1]), shares) for shares in drawn]
 
 
-# The mode whose rows are a completed sample.
+# The mode that draws starts from a completed sample.
 OVERSAMPLED = "k-means||"
 
 START_MODES: dict[str, Callable[[Array, Array, int, np.random.Generator], Cells]] = {
-    "k-means++": _by_seeds,
-    OVERSAMPLED: _by_seeds,
-    "kmeans": _by_lloyd,
-    "random_from_data": _by_rows,
-    "random": _at_random,
+    "k-means++": _assign_to_seeds,
+    OVERSAMPLED: _assign_to_seeds,
+    "kmeans": _assign_by_lloyd,
+    "random_from_data": _pick_rows,
+    "random": _assign_at_random,
 }
 
 
-def _from_cells(
+def _estimate_from_cells(
     rows: Array, weight: Array, cells: Cells, variance: Array, covariance_types: Sequence[str]
 ) -> list[MixtureParameters]:
-    """One M step of each structure from given responsibilities, with a floor that lets a single row be a cluster."""
+    """Take one M step of each structure from given responsibilities, with a floor so that one row can be a cluster."""
     k, d = len(cells), len(rows)
     present = [(own[weight[own] > 0], responsibilities[weight[own] > 0]) for own, responsibilities in cells]
     shares = [responsibilities * weight[own] for own, responsibilities in present]
@@ -225,7 +227,7 @@ def _from_cells(
 def under_table_variance(
     means: Array, variance: Array, covariance_type: str, weights: Array | None = None
 ) -> MixtureParameters:
-    """Given means (k, d), weights or equal ones, and the table's own variances as every component's covariance."""
+    """Make a mixture of given means (k, d), weights or equal ones, and the table's variances in every component."""
     k = len(means)
     covariances = structure(covariance_type).initial_covariances(_positive(variance), k)
     weights = np.full(k, 1.0 / k) if weights is None else weights

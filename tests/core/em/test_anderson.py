@@ -1,4 +1,4 @@
-"""Extrapolated EM steps: coordinates in which any step is a mixture, fewer passes, and the same fixed points."""
+"""Extrapolated EM steps: any free coordinates are a mixture, fewer passes are needed, fixed points stay."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.em.anderson import Anderson, from_free, metric, to_free
-from gmm_spark.core.em.loop import fit
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import ParameterError
-from tests.examples import CountingTable, draw_rows, random_mixture
+from tests.examples import CountingTable, draw_rows, random_mixture, run_em
 
 K, D = 3, 4
 
@@ -58,7 +57,7 @@ def test_any_point_in_free_coordinates_is_a_mixture(mixture, rng):
     assert (np.linalg.eigvalsh(found.dense_covariances) > 0).all()
 
 
-def test_the_metric_counts_the_same_in_any_units(mixture):
+def test_the_metric_does_not_depend_on_units(mixture):
     units = np.array([1e-6, 1.0, 1e3, 1e6])
     if mixture.covariance_type == "spherical":
         units = np.full(D, 1e3)
@@ -85,7 +84,7 @@ def test_the_metric_counts_the_same_in_any_units(mixture):
 def test_a_linear_map_is_solved_as_soon_as_its_directions_are_known(rng):
     start = random_mixture("spherical", 2, 1, rng, spread=3.0)
     target = to_free(start) + 0.1 * rng.normal(size=6)
-    target[:2] -= np.logaddexp.reduce(target[:2])  # log weights of one mixture in one way
+    target[:2] -= np.logaddexp.reduce(target[:2])  # so that the weights sum to 1
     memory, here = Anderson(), start
     rates = np.array([0.5, 0.5, 0.9, 0.7, 0.8, 0.6])
 
@@ -100,8 +99,8 @@ def test_a_linear_map_is_solved_as_soon_as_its_directions_are_known(rng):
 
 
 @pytest.mark.parametrize("growth", [0.5, 1.5])
-def test_steps_that_grow_are_not_followed_back_to_where_they_came_from(growth, rng):
-    """Steps from a saddle, of which a fixed point of the same linear map lies behind."""
+def test_growing_steps_are_not_extrapolated_back_to_where_they_came_from(growth, rng):
+    """Steps away from a saddle, which is a fixed point of the same linear map, behind them."""
     start = random_mixture("spherical", 2, 1, rng)
     along = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
     here = to_free(start)
@@ -120,26 +119,26 @@ def test_steps_that_grow_are_not_followed_back_to_where_they_came_from(growth, r
 
 def test_acceleration_ends_where_plain_em_does_in_fewer_passes(covariance_type, rng):
     table, start = overlapping(covariance_type, rng)
-    (plain,) = fit(table, [start], max_iter=5000, tol=1e-13)
-    (fast,) = fit(table, [start], max_iter=5000, tol=1e-13, accelerate=True)
+    plain = run_em(table, start, 5000, 1e-13)
+    fast = run_em(table, start, 5000, 1e-13, accelerate=True)
     if fast.lower_bound == pytest.approx(plain.lower_bound, abs=1e-8):  # else it found another maximum, which it may
         assert len(fast.history) < len(plain.history)
     else:
         assert fast.lower_bound > plain.lower_bound
-    again = fit(table, [fast.parameters], max_iter=50, tol=0.0)[0]
+    again = run_em(table, fast.parameters, 50)
     assert again.lower_bound == pytest.approx(fast.lower_bound, abs=1e-8)
 
 
 def test_no_accelerated_pass_lowers_the_likelihood(covariance_type, rng):
     table, start = overlapping(covariance_type, rng)
-    (result,) = fit(table, [start], max_iter=200, tol=1e-12, accelerate=True)
+    result = run_em(table, start, 200, 1e-12, accelerate=True)
     changes = np.array([record.change for record in result.history[1:]])
     assert np.nanmin(changes) > -1e-12
     assert {"plain", "extrapolated"} <= {record.step for record in result.history}
 
 
 class Fooled(Anderson):
-    """Proposes the start of the fit, whatever the steps were: a step back."""
+    """Always proposes the start of the fit: a step back."""
 
     start: MixtureParameters
 
@@ -147,18 +146,18 @@ class Fooled(Anderson):
         return self.start
 
 
-def test_a_step_that_lowers_the_likelihood_is_refused_and_costs_no_pass(monkeypatch, rng):
+def test_a_proposal_that_lowers_the_likelihood_is_refused_and_costs_no_pass(monkeypatch, rng):
     table, start = overlapping("full", rng)
     Fooled.start = start
     monkeypatch.setattr("gmm_spark.core.em.ascent.Anderson", Fooled)
-    (plain,) = fit(table, [start], max_iter=8, tol=0.0)
-    (fooled,) = fit(table, [start], max_iter=8, tol=0.0, accelerate=True)
+    plain = run_em(table, start, 8)
+    fooled = run_em(table, start, 8, accelerate=True)
     np.testing.assert_allclose(fooled.parameters.means, plain.parameters.means, rtol=1e-12)
     assert [record.step for record in fooled.history] == ["plain"] + ["refused"] * 7
 
 
 class Misleading(Anderson):
-    """Proposes steps that are good once, and then the start of the fit."""
+    """Proposes good steps at first, and then the start of the fit."""
 
     start: MixtureParameters
 
@@ -171,12 +170,12 @@ class Misleading(Anderson):
         return super().propose(image) if self.asked <= 2 else self.start
 
 
-def test_a_step_that_is_trusted_and_lowers_the_likelihood_is_lost_and_the_plain_one_comes_next(monkeypatch, rng):
+def test_a_trusted_proposal_that_lowers_the_likelihood_is_lost_and_the_plain_step_comes_next(monkeypatch, rng):
     table, start = overlapping("full", rng)
     Misleading.start = start
     monkeypatch.setattr("gmm_spark.core.em.ascent.Anderson", Misleading)
     counted = CountingTable(table.rows)
-    (result,) = fit(counted, [start], max_iter=6, tol=0.0, accelerate=True)
+    result = run_em(counted, start, 6, accelerate=True)
     assert [record.step for record in result.history[:5]] == ["plain", "plain", "extrapolated", "lost", "plain"]
     assert counted.candidates[:5] == [1, 1, 2, 1, 1]
     stood, lost, after = result.history[2:5]
@@ -188,6 +187,6 @@ def test_a_step_that_is_trusted_and_lowers_the_likelihood_is_lost_and_the_plain_
 def test_a_starved_component_is_not_extrapolated(rng):
     table, start = overlapping("diag", rng)
     starved = MixtureParameters([0.6, 0.4, 0.0], start.means, start.covariances, "diag")
-    (result,) = fit(table, [starved], max_iter=5, tol=0.0, accelerate=True)
+    result = run_em(table, starved, 5, accelerate=True)
     assert result.parameters.weights[2] == 0.0
     assert {record.step for record in result.history} == {"plain"}

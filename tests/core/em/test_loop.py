@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
-from gmm_spark.core.em.loop import best, fit
+from gmm_spark.core.em.loop import best, fit, rank
 from gmm_spark.core.em.m_step import maximize
+from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.search.starts import draw_start
+from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError, ParameterError
-from tests.examples import TABLES, CountingTable, blobs, draw_rows, permuted_features, random_mixture, repeated_value
+from tests.examples import TABLES, blobs, draw_rows, permuted_features, random_mixture, repeated_value, run_em
 from tests.oracles import assert_same_mixture, sklearn_em_step
 
 REGULARISATION = 1e-6
@@ -25,9 +27,8 @@ def start_of(table: ArrayTable, k: int, covariance_type: str, seed: int = 0, mod
     return draw_start(centred, table.sample_weight, table.moments.variance, k, [covariance_type], mode, rng)[0]
 
 
-def run(table: ArrayTable, start: MixtureParameters, max_iter: int = 10, **settings) -> EMResult:
-    (result,) = fit(table, [start], **{"max_iter": max_iter, "tol": 0.0, "reg_covar": 0.0, **settings})
-    return result
+def run(table: ArrayTable, start: MixtureParameters, max_iter: int = 10, tol: float = 0.0, **rule) -> EMResult:
+    return run_em(table, start, max_iter, tol, **rule)
 
 
 def deviations(parameters: MixtureParameters) -> np.ndarray:
@@ -49,7 +50,7 @@ def table():
 @pytest.mark.parametrize("mode", ["k-means++", "random_from_data"])
 def test_no_iteration_lowers_the_likelihood(covariance_type, name, mode):
     table = ArrayTable(TABLES[name]())
-    k = 2 if table.rows.shape[1] == 15 else 3  # of Spark's fifteen rows a third component would be one row
+    k = 2 if table.rows.shape[1] == 15 else 3  # with fifteen rows a third component would be a single row
     for seed in range(3):
         bounds = [r.lower_bound for r in run(table, start_of(table, k, covariance_type, seed, mode), 40).history]
         assert len(bounds) == 40
@@ -88,7 +89,7 @@ def test_the_same_start_twice_gives_the_same_bits(covariance_type, table):
 
 def test_starts_that_share_passes_end_where_each_does_alone(covariance_type, table):
     starts = [start_of(table, k, covariance_type, seed) for seed, k in enumerate((1, 2, 3, 4))]
-    together = fit(table, starts, max_iter=15, tol=0.0)
+    together = fit(table, [Run(start, Rule(15, 0.0)) for start in starts])
     for found, start in zip(together, starts, strict=True):
         alone = run(table, start, 15).parameters
         assert_same_mixture(found.parameters, alone.weights, alone.means, alone.covariances, deviations(alone), 1e-9)
@@ -168,27 +169,10 @@ def test_the_returned_parameters_are_at_least_as_likely_as_the_last_pass(covaria
     assert evaluation.log_likelihood / evaluation.weight_sum >= result.lower_bound
 
 
-def test_after_the_contest_only_the_start_that_leads_goes_on(covariance_type, table):
-    counted = CountingTable(table.rows)
-    starts = [start_of(table, k, covariance_type) for k in (1, 3, 2)]
-    (winner,) = fit(counted, starts, max_iter=10, tol=0.0, contest=4)
-    assert counted.candidates == [3] * 4 + [1] * 6
-    alone = run(table, starts[1], 10).parameters
-    np.testing.assert_allclose(winner.parameters.means, alone.means, rtol=1e-9, atol=1e-12)
-
-
-def test_a_start_that_has_converged_wins_the_contest_where_it_leads(table):
-    counted = CountingTable(table.rows)
-    good = run(table, start_of(table, 3, "diag"), 200, tol=1e-10).parameters
-    (winner,) = fit(counted, [start_of(table, 1, "diag"), good], max_iter=20, tol=[0.0, 1e-6], contest=4)
-    assert winner.converged
-    assert counted.candidates == [2, 2, 1, 1]
-
-
 def test_the_callback_hears_of_every_pass_the_start_that_leads(table):
     heard: list[PassRecord] = []
     starts = [start_of(table, k, "diag") for k in (1, 3)]
-    results = fit(table, starts, max_iter=4, tol=0.0, callback=heard.append)
+    results = fit(table, [Run(start, Rule(4, 0.0)) for start in starts], callback=heard.append)
     leading = np.max([[r.lower_bound for r in result.history] for result in results], axis=0)
     assert [r.lower_bound for r in heard] == leading.tolist()
 
@@ -196,14 +180,21 @@ def test_the_callback_hears_of_every_pass_the_start_that_leads(table):
 def test_the_best_result_is_the_most_likely_and_the_earliest_of_equals(table):
     low, high = (run(table, start_of(table, k, "diag"), 4) for k in (1, 3))
     assert low.lower_bound < high.lower_bound
+    error = DegenerateComponentError("component 0 collapsed")
+    assert rank([low, error, high, replace(high)])[::2] == [high, low]
     assert best([low, high, replace(high)]) is high
+
+
+def test_if_every_run_failed_the_error_of_the_last_is_raised():
+    with pytest.raises(DegenerateComponentError, match="the last"):
+        best([DegenerateComponentError("the first"), DegenerateComponentError("the last")])
 
 
 @pytest.mark.parametrize("starts", [0, 1])
 def test_a_fit_needs_a_start_and_an_iteration(table, starts):
-    given = [start_of(table, 2, "diag")] * starts
+    given = [Run(start_of(table, 2, "diag"), Rule(0, 0.0))] * starts
     with pytest.raises(ParameterError, match=rf"{starts} start\(s\) and maxIter=0"):
-        fit(table, given, max_iter=0, tol=0.0)
+        fit(table, given)
 
 
 def test_a_table_without_weight_is_refused(table):
@@ -212,7 +203,7 @@ def test_a_table_without_weight_is_refused(table):
         run(weightless, start_of(table, 2, "diag"))
 
 
-def test_a_starved_component_keeps_its_place_and_loses_its_weight(covariance_type, table):
+def test_a_starved_component_keeps_its_mean_and_covariance_and_loses_its_weight(covariance_type, table):
     drawn = start_of(table, 2, covariance_type)
     near = MixtureParameters([0.5, 0.5], drawn.means, drawn.covariances, covariance_type)
     far = np.full((1, 3), 1e5)
@@ -225,13 +216,13 @@ def test_a_starved_component_keeps_its_place_and_loses_its_weight(covariance_typ
     np.testing.assert_array_equal(found.means[2], far[0])
     if covariance_type != "tied":
         np.testing.assert_array_equal(found.covariances[2], start.covariances[2])
-    # The others go on as if it were not there.
+    # The others continue as if it were not there.
     expected = run(table, near, 10).parameters
     np.testing.assert_allclose(found.weights[:2], expected.weights, rtol=1e-9)
     np.testing.assert_allclose(found.means[:2], expected.means, rtol=1e-9)
 
 
-def test_a_component_without_weight_keeps_its_place_behind_either_kernel(covariance_type, gate, table):
+def test_a_component_without_weight_keeps_its_mean_with_either_kernel(covariance_type, gate, table):
     drawn = start_of(table, 3, covariance_type)
     start = MixtureParameters([0.5, 0.5, 0.0], drawn.means, drawn.covariances, covariance_type)
     found = run(table, start, 3).parameters
@@ -245,7 +236,7 @@ def test_a_component_on_one_repeated_value_collapses_by_name(covariance_type):
     means = np.concatenate([[[-1.0]], value, [[1.0]]])
     variances = np.array([1.0, 1e-3, 1.0])
     if covariance_type == "tied":
-        # One covariance for all cannot collapse onto one value while others stay out.
+        # A shared covariance cannot collapse onto one value while other components stay elsewhere.
         assert np.isfinite(run(table, MixtureParameters([1 / 3] * 3, means, [[1.0]], "tied"), 200).lower_bound)
         return
     shape = {"full": (3, 1, 1), "diag": (3, 1), "spherical": (3,)}[covariance_type]
@@ -262,7 +253,8 @@ def test_a_start_that_collapses_leaves_the_others_to_finish():
     value = float(4.2 - table.moments.mean[0])
     collapsing = MixtureParameters([0.5, 0.5], [[value], [0.0]], [1e-4, 1.0], "spherical")
     sound = MixtureParameters([0.5, 0.5], [[-0.5], [1.5]], [0.3, 0.3], "spherical")
-    (result,) = fit(table, [collapsing, sound], max_iter=500, tol=1e-9)
+    error, result = fit(table, [Run(start, Rule(500, 1e-9)) for start in (collapsing, sound)])
+    assert isinstance(error, DegenerateComponentError)
     assert_same_mixture(
         result.parameters,
         *(getattr(run(table, sound, 500, tol=1e-9).parameters, n) for n in ("weights", "means", "covariances")),
@@ -271,13 +263,30 @@ def test_a_start_that_collapses_leaves_the_others_to_finish():
     )
 
 
+def test_each_run_goes_by_its_own_rule_and_gives_a_result_or_its_error_in_order():
+    table = ArrayTable(repeated_value())
+    sound = random_mixture("diag", 2, 1, np.random.default_rng(1)).shifted(-table.moments.mean)
+    point = sound.shifted(4.2 - table.moments.mean - sound.means[0])
+    narrow = MixtureParameters(point.weights, point.means, np.array([[1e-12], [1.0]]), "diag")
+    runs = [Run(sound, Rule(3, 0.0)), Run(narrow, Rule(50, 0.0)), Run(sound, Rule(5, 0.0))]
+    first, error, last = fit(table, runs)
+    assert [len(first.history), len(last.history)] == [3, 5]
+    assert isinstance(error, DegenerateComponentError)
+
+
+def test_every_run_needs_a_pass(table):
+    start = start_of(table, 2, "diag")
+    with pytest.raises(ParameterError, match="maxIter"):
+        fit(table, [Run(start, Rule(3, 0.0)), Run(start, Rule(0, 0.0))])
+
+
 def test_a_constant_column_is_reported_by_name(covariance_type):
     rows = blobs()
     rows[1] = 0.1
     table = ArrayTable(rows)
     start = start_of(table, 2, covariance_type)
     if covariance_type == "spherical":
-        assert np.isfinite(run(table, start).lower_bound)  # one variance for all features: the others keep it up
+        assert np.isfinite(run(table, start).lower_bound)  # the other features keep the one variance positive
         return
     owner = "the tied covariance" if covariance_type == "tied" else "component 0"
     with pytest.raises(DegenerateComponentError, match=rf"{owner} collapsed.*constant"):
@@ -291,7 +300,7 @@ def test_one_row_is_reported_as_a_collapse(covariance_type):
 
 
 def test_the_m_step_of_a_starved_mixture_names_no_nan(covariance_type, rng):
-    # All rows belong to the first component to the last digit: the second must come out as it went in.
+    # All rows belong to the first component, to the last digit: the second must not change.
     parameters = random_mixture(covariance_type, 2, 2, rng).shifted(np.zeros(2))
     apart = MixtureParameters(parameters.weights, [[0.0, 0.0], [1e3, 1e3]], parameters.covariances, covariance_type)
     first = MixtureParameters(

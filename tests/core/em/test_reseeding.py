@@ -1,4 +1,4 @@
-"""Components that starve or collapse: put anew in the rows that are explained poorly, a few times, and said so."""
+"""Components that starve or collapse are reseeded where rows are explained poorly, at most three times."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import itertools
 import numpy as np
 import pytest
 
-from gmm_spark.core.em.ascent import RESEEDINGS, EMResult
-from gmm_spark.core.em.loop import fit
-from gmm_spark.core.em.m_step import maximize, maximize_living
+from gmm_spark.core.em import ascent as ascent_module
+from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.em.loop import activate, make_passes
+from gmm_spark.core.em.m_step import maximize, maximize_survivors
 from gmm_spark.core.em.reseeding import degenerate_components, reseed
+from gmm_spark.core.em.run import RESEEDING_ROUNDS, Run
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.search.single import search
+from gmm_spark.core.search.single import polish, search
 from gmm_spark.core.search.starts import draw_start
-from gmm_spark.core.settings import Settings
+from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError
-from tests.examples import COVARIANCE_TYPES, blobs, draw_rows, matched, random_mixture, repeated_value
+from tests.examples import COVARIANCE_TYPES, blobs, draw_rows, matched, random_mixture, repeated_value, run_em
 
 FAR = 1e4
 # Structures in which one component can collapse while the others stand.
@@ -42,9 +44,10 @@ def with_means(parameters: MixtureParameters, changed: dict[int, list[float]]) -
     return MixtureParameters(parameters.weights, means, parameters.covariances, parameters.covariance_type)
 
 
-def run(table: ArrayTable, start: MixtureParameters, trial: ArrayTable | None, max_iter: int = 400, **more) -> EMResult:
-    (result,) = fit(table, [start], max_iter=max_iter, tol=1e-7, trial=trial, **more)
-    return result
+def run(
+    table: ArrayTable, start: MixtureParameters, sample: ArrayTable | None, max_iter: int = 400, **rule
+) -> EMResult:
+    return run_em(table, start, max_iter, 1e-7, sample=sample, **rule)
 
 
 def reseedings(result: EMResult) -> list[tuple[int, ...]]:
@@ -60,7 +63,7 @@ def collapsing() -> tuple[ArrayTable, dict[str, MixtureParameters]]:
     return table, {n: MixtureParameters([0.4, 0.2, 0.4], means, variances.reshape(s), n) for n, s in shapes.items()}
 
 
-def test_a_component_far_from_all_rows_comes_to_the_cluster_that_none_explains(clear, covariance_type):
+def test_a_starved_component_is_reseeded_in_the_cluster_that_none_explains(clear, covariance_type):
     table, truth = clear
     start = with_means(truth, {1: [FAR, FAR]})
     without, found, best = run(table, start, None), run(table, start, table), run(table, truth, None)
@@ -74,7 +77,7 @@ def test_a_component_far_from_all_rows_comes_to_the_cluster_that_none_explains(c
     assert found.parameters.weights.sum() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_it_is_put_anew_after_the_others_have_converged_and_the_next_change_is_not_compared(clear):
+def test_reseeding_waits_for_convergence_and_the_next_change_is_not_compared(clear):
     table, truth = clear
     start = with_means(truth, {1: [FAR, FAR]})
     without, found = run(table, start, None), run(table, start, table)
@@ -88,7 +91,7 @@ def test_it_is_put_anew_after_the_others_have_converged_and_the_next_change_is_n
     assert all(later - earlier >= -1e-10 * abs(earlier) for earlier, later in itertools.pairwise(after))
 
 
-def test_two_components_put_anew_together_find_a_cluster_each(clear):
+def test_two_components_reseeded_together_find_a_cluster_each(clear):
     table, truth = clear
     found = run(table, with_means(truth, {0: [FAR, FAR], 2: [-FAR, FAR]}), table)
     assert reseedings(found)[0] == (0, 2)
@@ -97,7 +100,7 @@ def test_two_components_put_anew_together_find_a_cluster_each(clear):
 
 @pytest.mark.parametrize("accelerate", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_what_stood_is_never_exchanged_for_less(covariance_type, seed, accelerate):
+def test_reseeding_never_ends_lower_than_without_it(covariance_type, seed, accelerate):
     table = ArrayTable(blobs(m=150))
     truth = random_mixture(covariance_type, 5, 3, np.random.default_rng(seed)).shifted(-table.moments.mean)
     start = with_means(truth, {1: [FAR] * 3, 3: [-FAR] * 3})
@@ -110,7 +113,7 @@ def test_what_stood_is_never_exchanged_for_less(covariance_type, seed, accelerat
         assert given.log_likelihood / given.weight_sum >= found.lower_bound - 1e-9
 
 
-def test_where_it_is_put_follows_the_rows_weights():
+def test_reseeding_follows_the_rows_weights():
     rng = np.random.default_rng(3)
     clusters = [np.zeros(300), np.full(60, 60.0), np.full(600, -60.0)]
     rows = (np.concatenate(clusters) + rng.normal(size=960))[None]
@@ -122,11 +125,11 @@ def test_where_it_is_put_follows_the_rows_weights():
         assert placed.means[1, 0] + table.moments.mean[0] == pytest.approx(60.0, abs=4.0)
 
 
-def test_a_reseeding_cut_short_by_the_iteration_limit_gives_what_stood(clear):
+def test_a_round_cut_short_by_the_iteration_limit_gives_the_result_from_before_if_that_is_likelier(clear):
     table, truth = clear
     start = with_means(truth, {1: [FAR, FAR]})
     without = run(table, start, None)
-    # Such a sample says that the component is missing where the table has no rows.
+    # In this sample rows are explained poorly in a place where the table has no rows.
     misleading = ArrayTable(np.full((2, 50), 500.0) + blobs(2, 50), moments=table.moments)
     found = run(table, start, misleading, len(without.history) + 1)
     assert found.history[-1].step == "lost"
@@ -147,7 +150,7 @@ def test_the_same_seed_gives_the_same_bits_and_others_lead_elsewhere(clear):
 
 
 @pytest.mark.parametrize("name", OWN_COVARIANCES)
-def test_a_component_that_collapses_is_put_anew_instead_of_ending_the_start(name):
+def test_a_component_that_collapses_is_reseeded_instead_of_ending_the_run(name):
     table, starts = collapsing()
     with pytest.raises(DegenerateComponentError, match="component 1 collapsed"):
         run(table, starts[name], None, 3000)
@@ -156,14 +159,14 @@ def test_a_component_that_collapses_is_put_anew_instead_of_ending_the_start(name
     assert (1,) in reseedings(found)
     assert np.isfinite(found.lower_bound)
     assert found.parameters.weights.sum() == pytest.approx(1.0, abs=1e-12)
-    # As likely at least as the two others would have become by themselves.
+    # At least as likely as the other two components alone.
     pair = starts[name]
     pair = MixtureParameters([0.5, 0.5], pair.means[[0, 2]], pair.covariances[[0, 2]], name)
     assert found.lower_bound >= run(table, pair, None, 3000).lower_bound - 1e-6
 
 
 @pytest.mark.parametrize("name", OWN_COVARIANCES)
-def test_the_drop_after_a_collapse_is_no_change_to_converge_by(name):
+def test_the_change_after_a_collapse_is_not_compared(name):
     table, starts = collapsing()
     found = run(table, starts[name], table, 3000)
     bounds = [record.lower_bound for record in found.history]
@@ -172,34 +175,34 @@ def test_the_drop_after_a_collapse_is_no_change_to_converge_by(name):
 
 
 @pytest.mark.parametrize("name", OWN_COVARIANCES)
-def test_more_components_than_the_rows_support_end_after_so_many_tries_with_some_of_no_weight(name):
-    # A cloud, and two points that are repeated: on these nothing but the cloud's covariance can be estimated.
+def test_more_components_than_the_rows_support_end_without_weight_after_three_rounds(name):
+    # A cloud and two repeated points: only the covariance of the cloud can be estimated.
     repeated = np.repeat(np.array([[30.0, -30.0], [30.0, 30.0]]), 200, axis=1)
     table = ArrayTable(np.concatenate([repeated, blobs(2, 60)], axis=1))
     centred = table.rows - table.moments.mean[:, None]
     (start,) = draw_start(centred, None, table.moments.variance, 3, [name], "k-means++", np.random.default_rng(1))
     found = run(table, start, table, 5000)
-    assert len(reseedings(found)) == RESEEDINGS
+    assert len(reseedings(found)) == RESEEDING_ROUNDS
     assert degenerate_components(found.parameters)
     assert found.converged
     assert len(found.history) < 5000
 
 
-def test_where_all_collapse_at_once_the_start_degenerates(covariance_type):
+def test_a_run_in_which_all_components_collapse_at_once_degenerates(covariance_type):
     rows = blobs()
     rows[1] = 0.1
     table = ArrayTable(rows)
     start = random_mixture(covariance_type, 2, 3, np.random.default_rng(0), spread=0.5)
     if covariance_type == "spherical":
-        return  # one variance for all features: the others keep it up
+        return  # the other features keep the one variance positive
     with pytest.raises(DegenerateComponentError, match="collapsed"):
         run(table, start, table)
 
 
-def test_a_fit_without_degenerate_components_is_the_same_to_the_bit_with_a_trial(clear):
+def test_a_fit_without_degenerate_components_is_the_same_to_the_bit_with_a_sample(clear):
     table, truth = clear
     for accelerate in (False, True):
-        one, other = (run(table, truth, trial, accelerate=accelerate) for trial in (None, table))
+        one, other = (run(table, truth, sample, accelerate=accelerate) for sample in (None, table))
         assert reseedings(other) == []
         np.testing.assert_array_equal(one.parameters.covariances, other.parameters.covariances)
         assert [r.lower_bound for r in one.history] == [r.lower_bound for r in other.history]
@@ -207,7 +210,7 @@ def test_a_fit_without_degenerate_components_is_the_same_to_the_bit_with_a_trial
 
 
 @pytest.mark.parametrize("name", OWN_COVARIANCES)
-def test_starts_that_collapse_on_the_sample_go_on_there(name):
+def test_starts_that_collapse_on_the_sample_are_reseeded_there(name):
     rows = repeated_value()
     asked = {"k": 6, "covariance_type": name, "reg_covar": 0.0, "tol": 1e-9, "max_iter": 500}
     result = search(ArrayTable(rows), (rows, None), Settings(**asked))
@@ -215,16 +218,60 @@ def test_starts_that_collapse_on_the_sample_go_on_there(name):
     assert result.parameters.weights.sum() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_a_contest_counts_what_stood_before_components_were_put_anew(clear):
+def test_a_run_in_a_round_of_reseeding_counts_as_the_better_of_before_and_now(clear):
     table, truth = clear
     start = with_means(truth, {1: [FAR, FAR]})
-    n = len(run(table, start, None).history)
+    without = run(table, start, None)
     misleading = ArrayTable(np.full((2, 50), 500.0) + blobs(2, 50), moments=table.moments)
-    (winner,) = fit(table, [start, start], max_iter=[n - 2, n + 40], tol=1e-7, trial=misleading, contest=n + 1)
-    assert reseedings(winner)
+    (active,) = activate(table, [Run(start, Rule(400, 1e-7))], misleading, None)
+    make_passes(table, [active], len(without.history) + 1)
+    assert not active.ended
+    assert active.latest.lower_bound < without.lower_bound
+    assert active.outcome.lower_bound == without.lower_bound
 
 
-def test_a_lone_outlier_is_passed_over_for_a_group_of_rows(covariance_type):
+def test_a_round_that_ends_in_a_collapse_of_all_gives_the_result_from_before(clear, monkeypatch):
+    table, truth = clear
+    start = with_means(truth, {1: [FAR, FAR]})
+    without = run(table, start, None)
+    n = len(without.history)
+    maximized = []
+
+    def collapsing(*arguments):
+        maximized.append(arguments)
+        if len(maximized) == n + 2:
+            raise DegenerateComponentError("the tied covariance collapsed")
+        return maximize_survivors(*arguments)
+
+    monkeypatch.setattr(ascent_module, "maximize_survivors", collapsing)
+    found = run(table, start, table)
+    assert found.converged
+    assert found.lower_bound == without.lower_bound
+    np.testing.assert_array_equal(found.parameters.means, without.parameters.means)
+    assert [record.iteration for record in found.history] == list(range(1, n + 3))
+    assert [record.step for record in found.history[-2:]] == ["plain", "lost"]
+
+
+@pytest.mark.parametrize("accelerate", [False, True])
+def test_polish_reseeds_a_component_that_collapses_whether_or_not_it_looks_ahead(accelerate):
+    table, starts = collapsing()
+    settings = Settings(k=3, covariance_type="full", reg_covar=0.0, tol=1e-7, max_iter=3000, accelerate=accelerate)
+    found = polish(table, (table.rows, None), starts["full"], settings)
+    assert found.converged
+    assert (1,) in reseedings(found)
+    assert any(record.step == "extrapolated" for record in found.history) == accelerate
+
+
+def test_polish_without_acceleration_takes_the_steps_of_plain_em(covariance_type, clear):
+    table, truth = clear
+    sample = np.ascontiguousarray(table.rows[:, ::3]), None
+    settings = Settings(k=3, covariance_type=covariance_type, reg_covar=0.0, tol=1e-7, accelerate=False)
+    polished, plain = polish(table, sample, truth, settings), run(table, truth, None, 100)
+    np.testing.assert_array_equal(polished.parameters.means, plain.parameters.means)
+    assert [r.lower_bound for r in polished.history] == [r.lower_bound for r in plain.history]
+
+
+def test_a_group_of_rows_is_preferred_to_a_lone_outlier(covariance_type):
     rng = np.random.default_rng(2)
     crowd, group = rng.standard_normal((2, 600)), rng.standard_normal((2, 40)) + 12.0
     outliers = np.array([[300.0, 0.0, -400.0], [0.0, -350.0, 0.0]])
@@ -241,7 +288,7 @@ def test_a_lone_outlier_is_passed_over_for_a_group_of_rows(covariance_type):
         np.testing.assert_array_equal(placed.means[0], lame.means[0])
 
 
-def test_rows_without_weight_are_no_place(clear, covariance_type):
+def test_no_component_is_reseeded_at_a_row_without_weight(clear, covariance_type):
     table, truth = clear
     lame = MixtureParameters([0.5, 0.5, 0.0], truth.means, truth.covariances, covariance_type)
     m = table.rows.shape[1]
@@ -260,7 +307,7 @@ def test_rows_without_weight_are_no_place(clear, covariance_type):
 
 
 @pytest.mark.parametrize("name", OWN_COVARIANCES)
-def test_a_forgiving_m_step_names_who_collapsed_and_keeps_its_place(name):
+def test_the_m_step_of_survivors_names_who_collapsed_and_keeps_its_mean_and_covariance(name):
     rows = np.concatenate([np.full((2, 30), 50.0), blobs(2, 200)], axis=1)
     table = ArrayTable(rows)
     shapes = {"full": np.stack([np.eye(2)] * 3), "diag": np.ones((3, 2)), "spherical": np.ones(3)}
@@ -269,7 +316,7 @@ def test_a_forgiving_m_step_names_who_collapsed_and_keeps_its_place(name):
     (statistics,) = table.expect([point])
     with pytest.raises(DegenerateComponentError, match="component 1"):
         maximize(statistics, point, np.zeros(2))
-    found, collapsed = maximize_living(statistics, point, np.zeros(2))
+    found, collapsed = maximize_survivors(statistics, point, np.zeros(2))
     assert collapsed == degenerate_components(found) == (1,)
     np.testing.assert_array_equal(found.means[1], point.means[1])
     np.testing.assert_array_equal(found.covariances[1], point.covariances[1])

@@ -5,17 +5,16 @@ import pytest
 
 from gmm_spark.core.em import ascent
 from gmm_spark.core.em.ascent import EMResult
-from gmm_spark.core.em.loop import fit
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.mixture.criteria import bic
 from gmm_spark.core.mixture.parameters import count_parameters
-from gmm_spark.core.search import grid as sweep_module
+from gmm_spark.core.search import grid as grid_module
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.search.single import search
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
-from gmm_spark.errors import DataError, DegenerateComponentError, ParameterError
-from tests.examples import COVARIANCE_TYPES, CountingTable, blobs, draw_rows, random_mixture, repeated_value
+from gmm_spark.errors import DataError, DegenerateComponentError
+from tests.examples import COVARIANCE_TYPES, CountingTable, blobs, draw_rows, random_mixture
 
 
 def run(table, members, callback=None, drawn=None, sample=None):
@@ -28,12 +27,12 @@ def run(table, members, callback=None, drawn=None, sample=None):
 
 
 def settings_of(member) -> Settings:
-    """Plain EM unless asked otherwise: extrapolated steps would multiply the rounding by which shared passes differ."""
+    """Plain EM by default: extrapolation would magnify the rounding by which shared passes differ."""
     return Settings(**{"accelerate": False, "n_init": 1, **member})
 
 
 def assert_same_fit(found: EMResult, expected: EMResult) -> None:
-    """Equal up to the rounding of products of other shapes."""
+    """Equal but for the rounding of matrix products of other shapes."""
     assert len(found.history) == len(expected.history)
     assert found.converged == expected.converged
     assert found.lower_bound == pytest.approx(expected.lower_bound, rel=1e-11)
@@ -102,7 +101,7 @@ def test_a_member_that_cannot_be_drawn_or_collapses_does_not_end_the_sweep():
     assert "k=4" in str(many)
 
     rows = blobs()
-    rows[1] = 0.1  # which one variance for all features bears
+    rows[1] = 0.1  # a constant feature, which one variance for all features survives
     kinds = ("spherical", "diag")
     sound, collapsed = run(ArrayTable(rows), [{"k": 2, "reg_covar": 0.0, "covariance_type": kind} for kind in kinds])
     assert isinstance(sound, EMResult)
@@ -110,30 +109,11 @@ def test_a_member_that_cannot_be_drawn_or_collapses_does_not_end_the_sweep():
     assert "collapsed" in str(collapsed)
 
 
-def test_where_no_member_can_be_drawn_the_table_is_not_read():
+def test_if_no_member_can_be_drawn_the_table_is_not_read():
     table = CountingTable(np.full((2, 20), 3.5))
     outcomes = run(table, [{"k": 2}, {"k": 3, "covariance_type": "tied"}])
     assert all(isinstance(one, (DataError, DegenerateComponentError)) for one in outcomes)
     assert table.candidates == []
-
-
-def test_em_says_which_starts_degenerated():
-    table = ArrayTable(repeated_value())
-    sound = random_mixture("diag", 2, 1, np.random.default_rng(1)).shifted(-table.moments.mean)
-    point = sound.shifted(4.2 - table.moments.mean - sound.means[0])
-    narrow = type(point)(point.weights, point.means, np.array([[1e-12], [1.0]]), "diag")
-    dropped: dict[int, DegenerateComponentError] = {}
-    results = fit(table, [sound, narrow, sound], max_iter=[3, 50, 5], tol=0.0, dropped=dropped)
-    assert [len(result.history) for result in results] == [3, 5]
-    assert list(dropped) == [1]
-
-
-@pytest.mark.parametrize("max_iter", [0, [3, 0]])
-def test_every_start_needs_a_pass(max_iter):
-    table = ArrayTable(blobs())
-    starts = [random_mixture("full", 2, 3, np.random.default_rng(1))] * 2
-    with pytest.raises(ParameterError, match="maxIter"):
-        fit(table, starts, max_iter=max_iter, tol=0.0)
 
 
 def test_a_member_may_be_accelerated_beside_one_that_is_not():
@@ -141,29 +121,29 @@ def test_a_member_may_be_accelerated_beside_one_that_is_not():
     plain, fast = run(table, [{"k": 3, "max_iter": 30, "tol": 0.0, "accelerate": on} for on in (False, True)])
     assert {record.step for record in plain.history} == {"plain"}
     assert "extrapolated" in {record.step for record in fast.history}
-    assert table.candidates[:3] == [2, 2, 2]  # what was looked ahead to is tried alone
+    assert table.candidates[:3] == [2, 2, 2]  # a proposal that looked ahead is evaluated alone
 
 
 def test_members_look_ahead_on_a_part_of_the_sample_that_is_large_enough_for_them(monkeypatch):
     rows = blobs()
-    trials = []
+    samples = []
     looked = ascent.look_ahead
 
-    def watched(trial, *arguments):
-        trials.append(trial)
-        return looked(trial, *arguments)
+    def watched(sample, *arguments):
+        samples.append(sample)
+        return looked(sample, *arguments)
 
     monkeypatch.setattr(ascent, "look_ahead", watched)
-    monkeypatch.setattr(sweep_module, "_AHEAD_ROWS", 50)
-    monkeypatch.setattr(sweep_module, "_AHEAD_ROWS_A_PARAMETER", 3)
+    monkeypatch.setattr(grid_module, "_LOOKAHEAD_ROWS", 50)
+    monkeypatch.setattr(grid_module, "_LOOKAHEAD_ROWS_PER_PARAMETER", 3)
     members = [{"k": k, "covariance_type": "full", "accelerate": True, "tol": 1e-9} for k in (2, 3)]
     run(ArrayTable(rows), members, sample=(rows[:, 100:].copy(), None))
-    assert {trial.rows.shape[1] for trial in trials} == {3 * count_parameters("full", 3, len(rows))}
-    np.testing.assert_array_equal(trials[0].moments.mean, Moments.of(rows).mean)
-    trials.clear()
+    assert {sample.rows.shape[1] for sample in samples} == {3 * count_parameters("full", 3, len(rows))}
+    np.testing.assert_array_equal(samples[0].moments.mean, Moments.of(rows).mean)
+    samples.clear()
     run(
         ArrayTable(rows),
         [{**member, "init_mode": "k-means||"} for member in members],
         sample=(rows[:, 100:].copy(), None),
     )
-    assert min(trial.rows.shape[1] for trial in trials) >= 300  # all of it, and rows of the table's
+    assert min(sample.rows.shape[1] for sample in samples) >= 300  # all of it, and rows of the table's

@@ -8,8 +8,8 @@ import pytest
 
 from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
 from gmm_spark.core.search.grid import sweep
-from gmm_spark.core.search.kmeans_parallel import completed
-from gmm_spark.core.search.single import draw_starts, finalists, search
+from gmm_spark.core.search.kmeans_parallel import complete_sample
+from gmm_spark.core.search.single import choose_finalists, draw_starts, search
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError
@@ -17,7 +17,7 @@ from tests.examples import COVARIANCE_TYPES, blobs
 
 
 class DrawingTable(ArrayTable):
-    """A table that remembers what it was asked to draw."""
+    """A table that records the draws requested of it."""
 
     draws: list[DrawRequest]
 
@@ -32,7 +32,7 @@ COMMON = 1_000_000 - RARE
 
 @pytest.fixture(scope="module")
 def needle() -> DrawingTable:
-    """A million rows, ten of which (a share of 1e-5) are a component of their own, far off."""
+    """A million rows, ten of which are a component of their own, far from the others."""
     rng = np.random.default_rng(5)
     centres = np.repeat([[0.0, 6.0, 1000.0], [0.0, 0.0, 1000.0]], [600_000, COMMON - 600_000, RARE], axis=1)
     rows = centres + rng.standard_normal((2, COMMON + RARE))
@@ -40,7 +40,7 @@ def needle() -> DrawingTable:
 
 
 def common_rows(table: ArrayTable, n: int = 2000) -> np.ndarray:
-    """A sample that has none of the rare rows, as most samples of this size."""
+    """A sample without any rare row, like most samples of this size."""
     return np.ascontiguousarray(table.rows[:, np.flatnonzero(table.rows[0] < 100)[:n]])
 
 
@@ -52,10 +52,10 @@ def members(rows: np.ndarray) -> list[tuple[float, ...]]:
 def test_a_component_that_a_sample_cannot_know_is_found(needle, seed):
     sample = common_rows(needle), None
     settings = Settings(k=3, init_mode="k-means||", sample_rows=2000, seed=seed, n_init=1)
-    # Starts that know no rare row are left to luck; so far from them, EM on the table finds some at times.
+    # Starts without a rare row find the component only by chance.
     plainly = replace(settings, init_mode="k-means++")
     (drawn,) = draw_starts(needle, sample, plainly, ["full"])
-    (unaided,) = finalists(needle, sample, plainly, drawn)
+    (unaided,) = choose_finalists(needle, sample, plainly, drawn)
     assert unaided.shifted(needle.moments.mean).means.max() < 10
     result = search(needle, sample, settings)
     assert result.converged
@@ -82,58 +82,58 @@ def test_rare_components_are_found_by_every_structure_and_without_a_run_on_the_s
 
 
 def test_a_completed_sample_has_the_tables_weight_in_every_cell(needle):
-    rows, weight = completed(needle, (common_rows(needle), None), 3, seed=1)
+    rows, weight = complete_sample(needle, (common_rows(needle), None), 3, seed=1)
     assert weight.sum() == pytest.approx(COMMON + RARE, rel=1e-12)
     rare = rows[0] > 100
     assert members(rows[:, rare]) == members(needle.rows[:, needle.rows[0] > 100])
     np.testing.assert_allclose(weight[rare], 1.0, rtol=1e-12)
     assert rows.shape[1] < 3 * 2000
-    # So that its moments are the table's, the rare rows' share included: sampling error of the rest is 0.03.
+    # So its moments are the table's, including the rare rows; the sampling error of the others is 0.03.
     np.testing.assert_allclose(rows @ weight / weight.sum(), needle.moments.mean, atol=0.1)
     variance = (rows - needle.moments.mean[:, None]) ** 2 @ weight / weight.sum()
     np.testing.assert_allclose(variance, needle.moments.variance, rtol=0.05)
 
 
-def test_a_sample_that_is_the_table_lacks_nothing():
+def test_a_sample_that_is_the_table_is_already_complete():
     table = DrawingTable(blobs())
-    rows, weight = completed(table, (table.rows, None), 3, seed=1)
+    rows, weight = complete_sample(table, (table.rows, None), 3, seed=1)
     np.testing.assert_array_equal(rows, table.rows)
     np.testing.assert_array_equal(weight, np.ones(400))
     assert len(table.draws) == 6
 
 
-def test_the_table_is_passed_over_seven_times(needle):
+def test_completing_a_sample_takes_seven_passes(needle):
     needle.draws = []
-    completed(needle, (common_rows(needle), None), 3, seed=2)
+    complete_sample(needle, (common_rows(needle), None), 3, seed=2)
     assert len(needle.draws) == 7
-    assert len({draw.number for draw in needle.draws}) == 7  # none repeats another's random numbers
+    assert len({draw.number for draw in needle.draws}) == 7  # no pass repeats the random numbers of another
     grown = [draw.sites.shape[1] for draw in needle.draws]
     assert grown[0] == 1
     assert all(0 < b - a < 80 for a, b in pairwise(grown[:6]))
 
 
-def test_weights_are_kept_and_rows_of_no_weight_left_out(rng):
+def test_weights_are_kept_and_rows_without_weight_left_out(rng):
     rows = rng.standard_t(2.0, (2, 20_000))
     weight = rng.choice([0.0, 1.0, 5.0], 20_000)
     table = ArrayTable(rows, weight)
-    found, found_weight = completed(table, (rows[:, :1000], weight[:1000]), 4, seed=0)
+    found, found_weight = complete_sample(table, (rows[:, :1000], weight[:1000]), 4, seed=0)
     assert found_weight.sum() == pytest.approx(weight.sum(), rel=1e-12)
     held = dict(zip(rows[0], weight, strict=True))
     assert all(held[value] > 0 for value, w in zip(found[0], found_weight, strict=True) if w > 0)
-    assert len(set(members(found))) == found.shape[1]  # none is there twice, from the sample and from the table
+    assert len(set(members(found))) == found.shape[1]  # no row comes both from the sample and from the table
     np.testing.assert_allclose(found @ found_weight / weight.sum(), table.moments.mean, atol=0.15)
 
 
-def test_a_sample_without_weight_is_drawn_anew(rng):
+def test_a_sample_without_weight_is_replaced_by_rows_of_the_table(rng):
     rows, weight = rng.standard_normal((2, 5000)), np.repeat([0.0, 1.0], [1000, 4000])
-    found, found_weight = completed(ArrayTable(rows, weight), (rows[:, :1000], weight[:1000]), 2, seed=0)
+    found, found_weight = complete_sample(ArrayTable(rows, weight), (rows[:, :1000], weight[:1000]), 2, seed=0)
     assert found_weight.sum() == pytest.approx(4000, rel=1e-12)
     assert set(members(found[:, found_weight > 0])) <= set(members(rows[:, 1000:]))
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_other_rows(needle):
     sample = common_rows(needle), None
-    first, second, other = (completed(needle, sample, 3, seed) for seed in (4, 4, 5))
+    first, second, other = (complete_sample(needle, sample, 3, seed) for seed in (4, 4, 5))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
     assert members(first[0]) != members(other[0])
@@ -142,16 +142,16 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_other_rows(needle):
 def test_sample_and_answer_are_in_the_tables_own_coordinates(rng):
     rows = rng.standard_normal((2, 5000)) * np.array([[1.0], [1e3]]) + np.array([[1e3], [-1e6]])
     rows[:, :3] += 5e4
-    found, _ = completed(ArrayTable(rows), (rows[:, 100:400], None), 2, seed=0)
+    found, _ = complete_sample(ArrayTable(rows), (rows[:, 100:400], None), 2, seed=0)
     assert set(members(found)) <= set(members(rows))
     assert set(members(rows[:, :3])) <= set(members(found))
 
 
-def test_repeated_rows_and_constant_features_are_no_obstacle():
+def test_samples_with_repeated_rows_and_constant_features_can_be_completed():
     values = np.array([[0.0, 1.0, 5.0], [2.0, 2.0, 2.0]])
     rows = np.repeat(values, [3000, 2, 1], axis=1)
     table = DrawingTable(rows)
-    found, weight = completed(table, (rows[:, :500], None), 3, seed=0)  # a sample of one value
+    found, weight = complete_sample(table, (rows[:, :500], None), 3, seed=0)  # a sample of one value
     for draw in table.draws:
         assert len(np.unique(draw.sites, axis=1).T) == draw.sites.shape[1]
     for value, expected in zip(values[0], [3000, 2, 1], strict=True):

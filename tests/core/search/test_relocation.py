@@ -1,4 +1,4 @@
-"""Components taken away where they are missed least and put where they explain more."""
+"""Components moved from where they are needed least to where rows are explained poorly."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.em.ascent import EMResult
-from gmm_spark.core.em.loop import fit
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.search import relocation as relocation_module
 from gmm_spark.core.search import single as search_module
-from gmm_spark.core.search.relocation import losses, relocate
-from gmm_spark.core.search.single import finalists
-from gmm_spark.core.settings import Settings
+from gmm_spark.core.search.racing import race
+from gmm_spark.core.search.relocation import relocate, removal_losses
+from gmm_spark.core.search.single import choose_finalists
+from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError
-from tests.examples import blobs, draw_rows, matched, random_mixture
+from tests.examples import blobs, draw_rows, matched, random_mixture, run_em
 
-LOOP = {"max_iter": 60, "tol": 1e-6, "reg_covar": 1e-6}
+RULE = Rule(max_iter=60, tol=1e-6, reg_covar=1e-6)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def clear(covariance_type) -> tuple[ArrayTable, MixtureParameters]:
 
 
 def astray(truth: MixtureParameters, twice: bool = False) -> MixtureParameters:
-    """Two components in the first cluster, and one over the next two; ``twice`` also of three others."""
+    """Two components in one cluster and one over the next two; if ``twice``, the same among three more clusters."""
     means = truth.means.copy()
     for own, one, other in [(0, 1, 2), (3, 5, 6)][: 1 + twice]:
         means[one] = (means[one] + means[other]) / 2
@@ -44,14 +44,14 @@ def astray(truth: MixtureParameters, twice: bool = False) -> MixtureParameters:
 
 
 def run(table: ArrayTable, start: MixtureParameters) -> EMResult:
-    return fit(table, [start], **LOOP, trial=table)[0]
+    return run_em(table, start, RULE.max_iter, RULE.tol, reg_covar=RULE.reg_covar, sample=table)
 
 
-def test_two_in_one_cluster_and_one_over_two_are_set_right(clear):
+def test_two_components_in_one_cluster_and_one_over_two_are_set_right(clear):
     table, truth = clear
     stuck, right = run(table, astray(truth)), run(table, truth)
     assert stuck.lower_bound < right.lower_bound - 0.1, "EM would do it alone"
-    moved = relocate(table, stuck.parameters, LOOP, 2, np.random.default_rng(0))
+    moved = relocate(table, stuck.parameters, RULE, 2, np.random.default_rng(0))
     assert moved is not None
     assert run(table, moved).lower_bound == pytest.approx(right.lower_bound, abs=1e-4)
     order = matched(moved, right.parameters.means)
@@ -59,19 +59,19 @@ def test_two_in_one_cluster_and_one_over_two_are_set_right(clear):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_rows_may_come_in_turns_and_be_more_than_places_are_chosen_by(clear, weighted, monkeypatch):
+def test_places_are_compared_on_a_random_part_of_the_rows(clear, weighted, monkeypatch):
     table, truth = clear
-    # Every second row is of the clusters that one component covers: taking every second might miss them all.
+    # Every second row is of the clusters that one component covers: taking every other row might miss them all.
     hidden = np.abs(table.rows[1]) + np.abs(table.rows[0] - 35) < 25
     m = min(hidden.sum(), (~hidden).sum())
     assert m > 200
     rows = np.stack([table.rows[:, ~hidden][:, :m], table.rows[:, hidden][:, :m]], axis=2).reshape(2, 2 * m)
     monkeypatch.setattr(relocation_module, "_PLACING_ROWS", m)
     weight = None
-    if weighted:  # rows of no weight stand where no cluster is
+    if weighted:  # rows without weight, where no cluster is
         rows, weight = np.concatenate([rows, np.full((2, m), 15.0)], axis=1), np.repeat([2.0, 2.0, 0.0], m)
     found = ArrayTable(rows, weight, table.moments)
-    moved = relocate(found, run(found, astray(truth)).parameters, LOOP, 1, np.random.default_rng(0))
+    moved = relocate(found, run(found, astray(truth)).parameters, RULE, 1, np.random.default_rng(0))
     assert moved is not None
     assert run(found, moved).lower_bound == pytest.approx(run(found, truth).lower_bound, abs=1e-4)
 
@@ -79,75 +79,76 @@ def test_rows_may_come_in_turns_and_be_more_than_places_are_chosen_by(clear, wei
 def test_each_round_sets_one_right(clear, covariance_type):
     table, truth = clear
     stuck, right = run(table, astray(truth, twice=True)), run(table, truth).lower_bound
-    once, twice = (relocate(table, stuck.parameters, LOOP, n, np.random.default_rng(0)) for n in (1, 2))
-    assert relocate(table, stuck.parameters, LOOP, 0, np.random.default_rng(0)) is None
+    once, twice = (relocate(table, stuck.parameters, RULE, n, np.random.default_rng(0)) for n in (1, 2))
+    assert relocate(table, stuck.parameters, RULE, 0, np.random.default_rng(0)) is None
     assert stuck.lower_bound + 0.05 < run(table, once).lower_bound < right - 0.05
     assert run(table, twice).lower_bound == pytest.approx(right, abs=1e-4)
 
 
-def test_what_is_right_stays_and_is_not_said_to_have_moved(clear):
+def test_a_mixture_that_is_right_is_not_moved(clear):
     table, truth = clear
-    assert relocate(table, truth, LOOP, 2, np.random.default_rng(0)) is None
+    assert relocate(table, truth, RULE, 2, np.random.default_rng(0)) is None
 
 
-def test_the_same_numbers_give_the_same_bits(clear):
+def test_the_same_random_stream_gives_the_same_bits(clear):
     table, truth = clear
-    first, second = (relocate(table, astray(truth), LOOP, 2, np.random.default_rng(3)) for _ in range(2))
+    first, second = (relocate(table, astray(truth), RULE, 2, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first.means, second.means)
     np.testing.assert_array_equal(first.covariances, second.covariances)
 
 
 class Counted(ArrayTable):
-    """A table that keeps how many candidates it was asked for in each pass."""
+    """A table that counts the candidates of each pass."""
 
     def expect(self, candidates):
         self.asked.append(len(candidates))
         return super().expect(candidates)
 
 
-def test_after_some_passes_but_the_best_place_is_gone_on_with(clear):
+def test_after_some_passes_only_the_best_candidate_is_kept(clear):
     table, truth = clear
     counted = Counted(table.rows)
     counted.asked = []
-    relocate(counted, astray(truth), LOOP | {"tol": 0.0}, 1, np.random.default_rng(0))
-    # First the mixture as it stands, to its end; then the places tried, until one is left.
-    (*_, standing), tried = np.split(np.array(counted.asked), [LOOP["max_iter"]])
-    assert standing == 1
-    assert tried[0] > 1
-    assert len(tried) == LOOP["max_iter"]
-    assert (tried > 1).sum() == relocation_module._DECIDED_AFTER
+    relocate(counted, astray(truth), replace(RULE, tol=0.0), 1, np.random.default_rng(0))
+    # First the mixture as it is, to its end; then the candidates, until one is left.
+    (*_, unmoved), candidates = np.split(np.array(counted.asked), [RULE.max_iter])
+    assert unmoved == 1
+    assert candidates[0] > 1
+    assert len(candidates) == RULE.max_iter
+    assert (candidates > 1).sum() == relocation_module._CUT_AFTER
 
 
-def test_a_single_component_has_nowhere_to_go():
+def test_a_single_component_is_not_relocated():
     table = ArrayTable(blobs())
     one = MixtureParameters([1.0], [[0.0] * 3], [1.0], "spherical")
-    assert relocate(table, one, LOOP, 2, np.random.default_rng(0)) is None
+    assert relocate(table, one, RULE, 2, np.random.default_rng(0)) is None
 
 
-def test_gains_that_chance_explains_are_none(clear, monkeypatch):
+def test_a_gain_that_chance_explains_is_not_accepted(clear, monkeypatch):
     table, truth = clear
-    standing = run(table, truth)
+    unmoved = run(table, truth)
     by_chance = truth.n_parameters / 8 / table.rows.shape[1]
 
-    def lucky(*_arguments, **_settings):
-        return [EMResult(standing.parameters, standing.lower_bound + lucky.gain, True, standing.history)]
+    def lucky(*_arguments):
+        return [EMResult(truth, unmoved.lower_bound + lucky.gain, True, unmoved.history)]
 
-    monkeypatch.setattr(relocation_module, "fit", lambda *a, **s: [standing] if len(a[1]) == 1 else lucky())
+    monkeypatch.setattr(relocation_module, "fit", lambda *_, **__: [unmoved])
+    monkeypatch.setattr(relocation_module, "race", lucky)
     lucky.gain = 0.9 * by_chance
-    assert relocate(table, truth, LOOP, 2, np.random.default_rng(0)) is None
+    assert relocate(table, truth, RULE, 1, np.random.default_rng(0)) is None
     lucky.gain = 1.1 * by_chance
-    assert relocate(table, truth, LOOP, 2, np.random.default_rng(0)) is standing.parameters
+    assert relocate(table, truth, RULE, 1, np.random.default_rng(0)) is truth
 
 
 @pytest.mark.parametrize("spread", [0.3, 3.0, 300.0])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_losses_are_those_of_the_mixture_without_each_component(covariance_type, spread, weighted):
+def test_removal_losses_are_those_of_the_mixture_without_each_component(covariance_type, spread, weighted):
     rng = np.random.default_rng(2)
     truth = random_mixture(covariance_type, 4, 3, rng, spread)
     table = ArrayTable(draw_rows(truth, 500, rng)[0], rng.uniform(0.5, 2.0, 500) if weighted else None)
     centred = truth.shifted(-table.moments.mean)
     rows = table.rows - table.moments.mean[:, None]
-    for j, loss in enumerate(losses(centred, table)):
+    for j, loss in enumerate(removal_losses(centred, table)):
         others = np.delete(np.arange(4), j)
         weights = centred.weights[others] / centred.weights[others].sum()
         shapes = centred.covariances if covariance_type == "tied" else centred.covariances[others]
@@ -156,72 +157,72 @@ def test_losses_are_those_of_the_mixture_without_each_component(covariance_type,
         assert loss == pytest.approx(np.average(lost, weights=table.sample_weight), rel=1e-9, abs=1e-12)
 
 
-def test_several_starts_that_all_went_astray_are_set_right_on_the_sample(clear, covariance_type):
+def test_if_all_of_several_starts_are_stuck_the_best_is_set_right_on_the_sample(clear, covariance_type):
     table, truth = clear
     settings = Settings(k=8, covariance_type=covariance_type, n_init=4, tol=1e-6)
     sample, right = (table.rows, None), run(table, truth).lower_bound
     for at_most in (1, 3):
-        found = finalists(table, sample, settings, [astray(truth)] * 4, at_most)
+        found = choose_finalists(table, sample, settings, [astray(truth)] * 4, at_most)
         assert len(found) == at_most
         assert run(table, found[0]).lower_bound == pytest.approx(right, abs=1e-4)
-    # A single start is what was asked for: where it leads is where it ends.
-    (alone,) = finalists(table, sample, settings, [astray(truth)])
+    # A single start is run as it is: nothing is relocated.
+    (alone,) = choose_finalists(table, sample, settings, [astray(truth)])
     assert run(table, alone).lower_bound < right - 0.1
 
 
-def test_a_mixture_that_degenerates_when_moved_leaves_what_was_found(clear, covariance_type, monkeypatch):
+def test_if_relocation_degenerates_the_results_of_the_race_are_kept(clear, covariance_type, monkeypatch):
     def collapse(*_):
         raise DegenerateComponentError("collapsed")
 
     table, truth = clear
     settings = Settings(k=8, covariance_type=covariance_type, n_init=2, tol=1e-6)
     monkeypatch.setattr(search_module, "relocate", collapse)
-    found = finalists(table, (table.rows, None), settings, [astray(truth), truth])
+    found = choose_finalists(table, (table.rows, None), settings, [astray(truth), truth])
     assert len(found) == 2
     assert run(table, found[0]).lower_bound == pytest.approx(run(table, truth).lower_bound, abs=1e-4)
 
 
-def test_the_best_of_starts_is_moved_and_run_to_its_end_on_the_sample(clear, covariance_type, monkeypatch):
+def test_the_best_start_is_relocated_and_run_to_its_end_on_the_sample(clear, covariance_type, monkeypatch):
     table, truth = clear
     monkeypatch.setattr(search_module, "_RANKING_ROWS", 500)
-    monkeypatch.setattr(search_module, "_RANKING_ROWS_A_PARAMETER", 0)
+    monkeypatch.setattr(search_module, "_RANKING_ROWS_PER_PARAMETER", 0)
     settings = Settings(k=8, covariance_type=covariance_type, n_init=2, tol=1e-9, seed=1)
-    starts, (right,) = [astray(truth), astray(truth, twice=True)], fit(table, [truth], **{**LOOP, "tol": 1e-9})
-    first, again = (finalists(table, (table.rows, None), settings, starts)[0] for _ in range(2))
-    # One round, for two starts: only of the first of them is everything set right.
+    starts = [astray(truth), astray(truth, twice=True)]
+    right = run_em(table, truth, RULE.max_iter, 1e-9, reg_covar=RULE.reg_covar)
+    first, again = (choose_finalists(table, (table.rows, None), settings, starts)[0] for _ in range(2))
+    # Two starts give one round: enough to set the first start right, not the second.
     np.testing.assert_allclose(first.means[matched(first, right.parameters.means)], right.parameters.means, atol=1e-4)
     np.testing.assert_array_equal(first.means, again.means)
 
 
 def test_a_mixture_with_a_degenerate_component_is_left_alone(clear, monkeypatch):
     table, truth = clear
-    standing = run(table, truth)
+    result = run(table, truth)
     weights = np.append(truth.weights[:-1], 0.0)
     lost = MixtureParameters(weights / weights.sum(), truth.means, truth.covariances, truth.covariance_type)
-    monkeypatch.setattr(relocation_module, "fit", lambda *_, **__: [replace(standing, parameters=lost)])
-    monkeypatch.setattr(relocation_module, "reseed", None)  # which would not do to call
-    assert relocate(table, truth, LOOP, 2, np.random.default_rng(0)) is None
+    monkeypatch.setattr(relocation_module, "fit", lambda *_, **__: [replace(result, parameters=lost)])
+    monkeypatch.setattr(relocation_module, "Round", None)  # an error if it is used
+    assert relocate(table, truth, RULE, 2, np.random.default_rng(0)) is None
 
 
-def test_what_stood_remains_where_all_that_was_moved_degenerates(clear, monkeypatch):
+def test_if_all_candidates_of_a_round_degenerate_the_result_of_the_round_before_is_kept(clear, monkeypatch):
     table, truth = clear
     stuck = run(table, astray(truth)).parameters
-    rounds = iter([fit, fit, None])
+    rounds = iter([1, 2])
 
-    def collapsing(*arguments, **settings):
-        how = next(rounds)
-        if how is None:
+    def collapsing(*arguments):
+        if next(rounds) == 2:
             raise DegenerateComponentError("collapsed")
-        return how(*arguments, **settings)
+        return race(*arguments)
 
-    expected = relocate(table, stuck, LOOP, 1, np.random.default_rng(0))
-    monkeypatch.setattr(relocation_module, "fit", collapsing)
-    found = relocate(table, stuck, LOOP, 2, np.random.default_rng(0))
+    expected = relocate(table, stuck, RULE, 1, np.random.default_rng(0))
+    monkeypatch.setattr(relocation_module, "race", collapsing)
+    found = relocate(table, stuck, RULE, 2, np.random.default_rng(0))
     np.testing.assert_array_equal(found.means, expected.means)
 
 
 @pytest.mark.parametrize("scale", [3.0, 1e-250, 1e250])
-def test_uneven_weights_make_chance_larger(clear, scale):
+def test_uneven_weights_count_as_fewer_rows(clear, scale):
     table, _ = clear
     even, uneven = np.full(2000, scale), scale * np.where(np.arange(2000) < 20, 1.0, 1e-9)
     counts = [relocation_module._effective_rows(ArrayTable(table.rows, weight)) for weight in (None, even, uneven)]

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core.em.loop import fit
+from gmm_spark.core.em.loop import activate
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search import racing as racing_module
 from gmm_spark.core.search import single as search_module
-from gmm_spark.core.search.single import draw_starts, finalists, search
-from gmm_spark.core.settings import SAMPLE_ROWS, Settings
+from gmm_spark.core.search.single import choose_finalists, draw_starts, search
+from gmm_spark.core.settings import DEFAULTS, Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError
 from tests.examples import CountingTable, blobs, draw_rows, iris, random_mixture, repeated_value
@@ -20,7 +21,7 @@ def table():
 
 @pytest.fixture
 def clear_clusters(rng):
-    """Two clusters with one maximum of the likelihood worth the name, and rows in random order."""
+    """Two clusters with one clear maximum of the likelihood, and rows in random order."""
     return CountingTable(draw_rows(random_mixture("spherical", 2, 3, rng, spread=8.0), 300, rng)[0])
 
 
@@ -41,8 +42,8 @@ def test_another_seed_starts_elsewhere(table):
 
 
 def test_more_starts_end_higher_on_average(covariance_type):
-    # On iris with k = 4 single starts often end in a lesser maximum. Which starts go on is decided after a few
-    # iterations, so twenty need not beat one of them each time.
+    # On iris with k = 4 single starts often end in a lower maximum. Starts are compared after a few iterations, so ten
+    # need not beat one for every seed.
     table = ArrayTable(iris())
     settings = {"k": 4, "covariance_type": covariance_type, "init_mode": "random_from_data", "tol": 1e-5}
     one, ten = (np.mean([run(table, n_init=n, seed=s, **settings).lower_bound for s in range(6)]) for n in (1, 10))
@@ -53,7 +54,7 @@ def test_every_mode_reaches_the_maximum_of_clear_clusters(clear_clusters, covari
     modes = ["k-means++", "k-means||", "kmeans", "random_from_data", "random"]
     if covariance_type == "tied":
         # Random shares of all rows put every mean at the table's, which under one covariance is a saddle that EM
-        # leaves too slowly to be told from convergence.
+        # leaves too slowly to be distinguished from convergence.
         modes.remove("random")
     bounds = [
         run(clear_clusters, k=2, covariance_type=covariance_type, init_mode=mode, n_init=5, tol=1e-9).lower_bound
@@ -68,7 +69,7 @@ def test_the_table_is_never_read_more_often_than_max_iter(table):
     assert [r.iteration for r in result.history] == list(range(1, 8))
 
 
-def test_starts_share_the_tables_passes_and_then_one_goes_on_alone(table):
+def test_starts_share_the_tables_passes_and_then_the_best_continues_alone(table):
     run(table, n_init=10, max_iter=12, tol=0.0, accelerate=False)
     shared = [n for n in table.candidates if n > 1]
     assert 1 < shared[0] < 10  # the sample chose among the ten
@@ -92,9 +93,9 @@ def test_starts_from_a_sample_are_polished_on_the_whole_table(clear_clusters, co
     assert found.lower_bound == pytest.approx(whole.lower_bound, abs=1e-9)
 
 
-def test_the_sample_is_told_in_the_tables_own_coordinates(covariance_type):
+def test_the_sample_is_in_the_tables_own_coordinates(covariance_type):
     near = ArrayTable(blobs())
-    far = ArrayTable(blobs() + 1024.0)  # exact in the last bits that matter, being a power of two
+    far = ArrayTable(blobs() + 1024.0)  # a power of two: hardly a bit is rounded
     bounds = [run(t, covariance_type=covariance_type, tol=1e-10, max_iter=500).lower_bound for t in (near, far)]
     assert bounds[0] == pytest.approx(bounds[1], abs=1e-8)
 
@@ -109,7 +110,7 @@ def test_weights_reach_the_starts_and_the_fit(covariance_type, rng):
     assert found.lower_bound == pytest.approx(expected.lower_bound, abs=1e-7)
 
 
-def test_starts_that_collapse_are_dropped_and_the_rest_searched(covariance_type):
+def test_starts_that_collapse_do_not_end_the_search(covariance_type):
     rows = repeated_value()
     result = run(ArrayTable(rows), covariance_type=covariance_type, n_init=20, reg_covar=0.0, tol=1e-9, max_iter=2000)
     assert np.isfinite(result.lower_bound)
@@ -130,11 +131,10 @@ def test_more_components_than_distinct_rows_are_refused(covariance_type):
         run(table, k=3, covariance_type=covariance_type)
 
 
-def test_without_a_sample_every_start_runs_on_the_full_table_in_the_same_passes(clear_clusters):
-    result = run(clear_clusters, k=2, n_init=4, sample_rows=0, accelerate=False)
-    assert clear_clusters.candidates[0] == 4
-    assert len(clear_clusters.candidates) >= len(result.history)
-    assert result.converged
+def test_without_a_sample_every_start_runs_to_its_end_on_the_table_in_the_same_passes(clear_clusters):
+    result = run(clear_clusters, k=2, n_init=4, sample_rows=0, accelerate=False, max_iter=6, tol=0.0)
+    assert clear_clusters.candidates == [4] * 6
+    assert len(result.history) == 6
 
 
 def test_a_component_of_one_row_in_ten_thousand_survives_the_sample():
@@ -143,7 +143,7 @@ def test_a_component_of_one_row_in_ten_thousand_survives_the_sample():
     weights = np.array([0.6, 0.3999, 1e-4])
     centres = np.array([[0.0, 0.0], [6.0, 0.0], [40.0, 40.0]])
     rows = (centres[rng.choice(3, n, p=weights)] + rng.normal(size=(n, 2))).T
-    sample = rows[:, rng.choice(n, SAMPLE_ROWS, replace=False)]
+    sample = rows[:, rng.choice(n, DEFAULTS.sample_rows, replace=False)]
     for seed in range(3):
         result = search(ArrayTable(rows), (sample, None), Settings(k=3, seed=seed))
         found = result.parameters.shifted(rows.mean(axis=1))
@@ -165,24 +165,24 @@ def test_starts_of_several_structures_are_those_of_each_alone(table):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_starts_ranked_on_a_part_of_the_sample_go_on_from_where_they_were_drawn(clear_clusters, weighted, monkeypatch):
+def test_starts_ranked_on_a_part_of_the_sample_begin_again_where_they_were_drawn(clear_clusters, weighted, monkeypatch):
     monkeypatch.setattr(search_module, "_RANKING_ROWS", 60)
-    monkeypatch.setattr(search_module, "_RANKING_ROWS_A_PARAMETER", 0)
-    runs = []
+    monkeypatch.setattr(search_module, "_RANKING_ROWS_PER_PARAMETER", 0)
+    raced = []
 
-    def watched(table, starts, **how):
-        runs.append((table, list(starts)))
-        return fit(table, starts, **how)
+    def watched(table, runs, *samples):
+        raced.append((table, [run.start for run in runs]))
+        return activate(table, runs, *samples)
 
-    monkeypatch.setattr(search_module, "fit", watched)
+    monkeypatch.setattr(racing_module, "activate", watched)
     rows = clear_clusters.rows
     weight = np.where(np.arange(rows.shape[1]) % 2, 1.0, 0.0) if weighted else None
     settings, sample = Settings(k=2, n_init=8), (rows, weight)
     (starts,) = draw_starts(clear_clusters, sample, settings, ["spherical"])
-    # Under a single cluster's covariances, both means in one place: no iteration takes that far in so few.
+    # Two equal components: EM cannot tell them apart, so this start stays as poor as a single Gaussian.
     stuck = MixtureParameters([0.5, 0.5], np.zeros((2, 3)), [1e4, 1e4], "spherical")
-    found = finalists(clear_clusters, sample, settings, [stuck] * 6 + starts[:2])
-    (part, all_starts), (whole, promising) = runs
+    found = choose_finalists(clear_clusters, sample, settings, [stuck] * 6 + starts[:2])
+    (part, all_starts), (whole, promising), *_ = raced
     assert part.rows.shape[1] == 60
     assert weight is None or part.sample_weight.min() == 1.0, "rows without weight say nothing"
     assert (whole.rows.shape[1], len(all_starts), len(promising), len(found)) == (rows.shape[1], 8, 3, 3)

@@ -10,7 +10,7 @@ from gmm_spark.errors import DataError, ParameterError
 from tests.examples import blobs, draw_rows, matched, random_mixture
 
 K = 3
-SEEDED_MODES = ["k-means++", "kmeans", "random_from_data"]  # those that draw rows; "random" draws shares
+SEEDED_MODES = ["k-means++", "kmeans", "random_from_data"]  # these draw rows, "random" draws responsibilities
 
 
 @pytest.fixture(params=START_MODES)
@@ -98,7 +98,7 @@ def test_greedy_seeding_has_a_lower_potential_than_rows_at_random(rows):
 @pytest.mark.parametrize("mode", SEEDED_MODES)
 def test_rows_of_weight_zero_are_never_seeds(mode, rows):
     weight = (np.arange(rows.shape[1]) % 2).astype(float)
-    odd = np.where(weight > 0, rows, 1e6)  # where a seed would be drawn at once, were it one
+    odd = np.where(weight > 0, rows, 1e6)  # a seed would be drawn here at once if these rows counted
     variance = rows.var(axis=1)
     for seed in range(5):
         found = start(odd, K, "diag", mode, seed, weight, variance)
@@ -121,7 +121,7 @@ def test_a_heavy_row_is_drawn_as_often_as_its_weight_says():
 
 def test_random_responsibilities_share_every_row(rows):
     found = start(rows, 4, "diag", "random")
-    # Means of many random shares lie near the table's: within a deviation each, and not on it.
+    # Means under random responsibilities lie near the table's mean, but not on it.
     assert 0 < np.abs(found.means / rows.std(axis=1)).max() < 1
 
 
@@ -141,7 +141,7 @@ def test_rows_of_weight_zero_do_not_count_as_distinct(mode):
 
 
 def test_means_drawn_from_repeated_rows_are_distinct():
-    # Equal means under equal covariances stay equal for ever: a component lost before the first pass.
+    # Components of equal means and covariances stay equal: one is lost before the first pass.
     rows = np.repeat(np.array([[0.0, 1.0, 5.0]]), [98, 1, 1], axis=1)
     found = start(rows, 3, "diag", "random_from_data")
     assert len(np.unique(found.means)) == 3

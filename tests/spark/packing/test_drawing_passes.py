@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureSelector
 from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
-from gmm_spark.core.search.kmeans_parallel import completed
+from gmm_spark.core.search.kmeans_parallel import complete_sample
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.spark.packing.blocks import Handle
 from gmm_spark.spark.packing.passes import DrawPass
@@ -86,7 +86,7 @@ def test_a_sample_is_completed_from_partitions_that_may_be_empty(table: DataFram
     with PackedTable(crowded, found_features(crowded), streaming=streaming) as packed:
         assert packed.n_partitions == 4  # of which two at most have rows
         few = np.ascontiguousarray(ROWS[:300].T)
-        rows, weight = completed(packed, (few, None), 3, seed=1)
+        rows, weight = complete_sample(packed, (few, None), 3, seed=1)
         assert weight.sum() == pytest.approx(packed.rows, rel=1e-12)
     rare = rows[:, rows[0] > 250].T
     np.testing.assert_array_equal(in_order(rare), in_order(ROWS[-RARE:]))

@@ -1,0 +1,54 @@
+"""One round: take components away, put them elsewhere, run EM, keep what is better.
+
+Two callers go through such rounds. :mod:`.run` reseeds components that have starved or collapsed;
+:mod:`gmm_spark.core.search.relocation` moves components that explain little where they are (random swaps: Fraenti &
+Kivijaervi 2000; splits and merges: Ueda et al. 2000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.em.reseeding import reseed
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.table import ArrayTable
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """A result, and candidates made from it by moving some components. The caller runs EM from each candidate.
+
+    Attributes
+    ----------
+    before : EMResult
+        The result that the candidates were made from.
+    candidates : list of MixtureParameters
+    margin : float
+        A gain in the lower bound of less than this, nats per row, is not accepted.
+    """
+
+    before: EMResult
+    candidates: list[MixtureParameters]
+    margin: float = 0.0
+
+    @classmethod
+    def place(
+        cls,
+        before: EMResult,
+        removals: Iterable[Sequence[int]],
+        sample: ArrayTable,
+        rng: np.random.Generator,
+        margin: float = 0.0,
+    ) -> Round | None:
+        """Make a candidate for each group of components to take away; None if no row of the sample has weight."""
+        placed = [reseed(before.parameters, components, sample, rng) for components in removals]
+        candidates = [candidate for candidate in placed if candidate is not None]
+        return cls(before, candidates, margin) if candidates else None
+
+    def keep_better(self, after: EMResult) -> EMResult:
+        """Return the result of EM from the best candidate if it gains enough, else the result from before."""
+        return after if after.lower_bound >= self.before.lower_bound + self.margin else self.before
