@@ -13,16 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from gmm_spark.errors import DataError, ParameterError
-from gmm_spark.spark.columns import (
-    BAD_WEIGHT,
-    INFINITE,
-    NEGATIVE_WEIGHT,
-    NOT_A_NUMBER,
-    NULL,
-    WIDTH,
-    Features,
-    resolve_features,
-)
+from gmm_spark.spark.columns import Features, resolve_features
+from gmm_spark.spark.decoding import BAD_WEIGHT, INFINITE, NEGATIVE_WEIGHT, NOT_A_NUMBER, NULL, WIDTH
 from tests.tables import Rows, in_order, read_back, three_blobs
 
 ROWS = np.round(three_blobs(60) * 8) / 8  # exact in float32 and in decimal(18, 3)
