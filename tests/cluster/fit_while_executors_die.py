@@ -1,4 +1,4 @@
-"""Fit on a cluster of two executor processes, killing one after each named pass; print what came out as JSON.
+"""Fit on a cluster of two executor processes, killing one after each named pass; print the outcome as JSON.
 
 If asked to, each executor counts as a host: passes then go to the executor that has cached a handle.
 ``test_lost_executor.py`` runs this as a program: a session of another kind cannot share the tests' process.

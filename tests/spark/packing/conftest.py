@@ -32,7 +32,7 @@ def several_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["one host", "several hosts"])
 def hosts(request: pytest.FixtureRequest) -> None:
-    """Passes list the files to their tasks, as on one host, or go where Spark has cached the handles."""
+    """Passes share out listed pieces, as on one host, or go where Spark has cached the handles."""
     if request.param == "several hosts":
         request.getfixturevalue("several_hosts")
 

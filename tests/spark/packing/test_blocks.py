@@ -32,7 +32,7 @@ def test_a_file_of_another_size_is_a_miss(tmp_path: Path, surplus: int) -> None:
     assert read_file(handle_of(path, 3)) is None
 
 
-def test_a_missing_file_is_a_miss_and_no_rows_need_no_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_miss_unless_there_are_no_rows(tmp_path: Path) -> None:
     assert read_file(handle_of(tmp_path / "none", 3)) is None
     nothing = read_file(handle_of(tmp_path / "none", 0))
     assert nothing is not None

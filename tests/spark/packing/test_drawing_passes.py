@@ -1,4 +1,4 @@
-"""k-means|| over the full table: rare rows are found wherever they lie, and whatever becomes of the blocks."""
+"""k-means|| over the full table finds rare rows in any partition, even if blocks are lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEIGHT = 0.5 + np.arange(len(ROWS)) % 4
 
 @pytest.fixture(scope="module")
 def table(spark: SparkSession) -> Iterator[DataFrame]:
-    found = array_table(spark, ROWS, partitions=5, weight=WEIGHT).persist()  # ranges are cut anew at every reading
+    found = array_table(spark, ROWS, partitions=5, weight=WEIGHT).persist()  # Spark cuts ranges again at every reading
     yield found
     found.unpersist()
 
@@ -70,7 +70,9 @@ def test_the_same_pass_twice_gives_the_same_rows_and_so_does_streaming(table: Da
     assert not np.array_equal(first.rows, other.rows)
 
 
-def test_a_lost_file_costs_packing_again_and_no_bit(table: DataFrame, block_files: Callable[[], list[Path]]) -> None:
+def test_a_lost_file_is_packed_again_and_gives_the_same_bits(
+    table: DataFrame, block_files: Callable[[], list[Path]]
+) -> None:
     before = set(block_files())
     with PackedTable(table, found_features(table)) as packed:
         expected = packed.draw(draw_of(packed))

@@ -1,4 +1,4 @@
-"""Packing: one private file a task, partitions by id, and nothing left behind."""
+"""Packing: one private file for each task, partition ids, and no files left behind."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_many_partitions_are_packed_by_a_bounded_number_of_tasks(
         np.testing.assert_allclose(ours.resp_sum, theirs.resp_sum, rtol=1e-12)
 
 
-def test_where_there_are_no_more_partitions_than_tasks_each_is_packed_by_itself(spark: SparkSession) -> None:
+def test_each_of_a_few_partitions_is_packed_by_a_task_of_its_own(spark: SparkSession) -> None:
     table = array_table(spark, ROWS, 12)
     sizes = [row["count"] for row in table.groupBy(F.spark_partition_id().alias("p")).count().orderBy("p").collect()]
     with PackedTable(table, found_features(table)) as packed:
@@ -137,7 +137,7 @@ def test_where_there_are_no_more_partitions_than_tasks_each_is_packed_by_itself(
         assert [h.rows for h in packed._packing.handles] == sizes
 
 
-def test_a_task_goes_by_the_partition_it_reads_not_by_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partitions_id_is_that_of_its_rows_not_the_tasks_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packer_module, "task_number", lambda: 2)
     batches = [
         pa.RecordBatch.from_pydict({"c0": np.arange(float(len(source))), SOURCE: pa.array(source, pa.int32())})
@@ -152,8 +152,8 @@ def test_a_task_goes_by_the_partition_it_reads_not_by_its_own_number(monkeypatch
     assert 1 << 23 <= first != identify(iter([]), by_task=False)[0]
 
 
-def test_rows_that_the_driver_holds_are_packed_under_numbers_of_their_own(spark: SparkSession) -> None:
-    """Spark works out the partitions' numbers on the driver, where all rows are of one."""
+def test_rows_that_the_driver_holds_get_an_id_for_each_task(spark: SparkSession) -> None:
+    """Spark computes partition ids on the driver, before it splits the rows."""
     held = spark.createDataFrame(pa.table({"x": np.arange(10.0), "y": np.arange(10.0)}))
     with PackedTable(held, found_features(held, input_cols=["x", "y"])) as packed:
         assert packed.n_partitions > 1

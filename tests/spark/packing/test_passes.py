@@ -1,4 +1,4 @@
-"""One pass over packed blocks: what it adds up, in which order, and what it refuses to bring to the driver."""
+"""One pass over a packed table: its sums, their order, and sums that are too large for the driver."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def candidates(packed: PackedTable) -> list[MixtureParameters]:
 
 
 def assert_same_sums(ours: SufficientStatistics, theirs: SufficientStatistics, rtol: float) -> None:
-    """Equal up to ``rtol`` of what was added up: sums about a mean may cancel to nothing."""
+    """Equal up to ``rtol`` of what was added up: sums about a mean may cancel to zero."""
     np.testing.assert_array_equal(ours.reference, theirs.reference)
     added_up = ours.weight_sum * ROWS.std()
     for name in SUMS:
@@ -134,7 +134,7 @@ def test_sums_added_by_slices_have_the_bits_of_sums_added_on_the_driver(
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
 
 
-def test_a_lost_file_is_noticed_where_sums_are_added_by_slices(
+def test_a_lost_file_is_noticed_if_sums_are_added_by_slices(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, block_files: Callable[[], list[Path]]
 ) -> None:
     table = array_table(spark, ROWS, partitions=3)

@@ -1,4 +1,4 @@
-"""Sources of blocks: which tasks read what, and that answers do not depend on it."""
+"""Sources of blocks: each gives the same answers, by different tasks."""
 
 from __future__ import annotations
 
@@ -55,14 +55,12 @@ def swallow(pieces: Iterator[Piece]) -> Iterator[pa.RecordBatch]:
 
 
 def tasks_of(packed: PackedTable, products: int = 1) -> int:
-    """How many tasks a pass of so many multiplications a row has."""
+    """Number of Spark tasks of a pass with so many multiplications a row."""
     assert packed._source is not None
     return packed._source.map_pieces(swallow, SUMS, products).rdd.getNumPartitions()
 
 
-def test_answers_are_the_same_bits_wherever_the_pieces_are_read(
-    long_table: DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_source_gives_the_same_bits(long_table: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     features = found_features(long_table, input_cols=["x", "y"], weight_col="w")
     start = MixtureParameters([0.4, 0.6], [[1.0, 0.0], [2.0, 0.5]], [[1.0, 1.0], [2.0, 0.5]], "diag")
     draw = DrawRequest(np.zeros(2), np.ones(2), np.zeros((2, 1)), 5, 0, 40.0)
@@ -112,7 +110,7 @@ def test_streaming_counts_bad_rows_and_empty_partitions(spark: SparkSession, tab
         assert streamed.sample(1000, 0)[0].shape == (3, 540)
 
 
-def test_partitions_of_no_usable_row_are_pieces_too(spark: SparkSession) -> None:
+def test_partitions_without_usable_rows_are_pieces_too(spark: SparkSession) -> None:
     table = spark.range(0, 90, 1, 9).select(F.when(F.col("id") % 20 < 10, F.col("id")).cast("double").alias("x"))
     features = found_features(table, input_cols=["x"])
     for streaming in (False, True):
@@ -203,7 +201,7 @@ def test_one_large_partition_is_spread_out_among_several_hosts(
 
 
 @pytest.mark.usefixtures("several_hosts")
-def test_streaming_keeps_to_the_partitions_where_passes_took_several_to_a_task(
+def test_streaming_has_a_task_for_each_partition_even_if_cached_passes_had_fewer(
     spark: SparkSession, block_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table_module, "MAX_REBUILDS", 0)

@@ -1,4 +1,4 @@
-"""PackedTable: what becomes of a fit whose blocks are lost, and its samples."""
+"""PackedTable: fits whose blocks are lost, tables that change, and samples."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_files_lost_after_every_pass_end_in_streaming_and_the_same_answer(
 
 
 @pytest.mark.usefixtures("five_tasks", "hosts")
-def test_a_rebuild_that_groups_the_partitions_differently_is_no_other_table(
+def test_a_rebuild_may_group_the_partitions_differently(
     spark: SparkSession, block_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = array_table(spark, ROWS + 1e6, 12)
@@ -174,12 +174,12 @@ def test_as_many_other_rows_are_refused_when_read_again(
     seed.write_text("1")
     path = str(seed)
 
-    def drawn_anew(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def draw_again(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in stream:
             with open(path) as file:
                 yield pa.RecordBatch.from_pydict({"x": np.random.default_rng(int(file.read())).normal(1e4, 1.0, 500)})
 
-    source = spark.range(0, 2, 1, 2).mapInArrow(drawn_anew, "x double")
+    source = spark.range(0, 2, 1, 2).mapInArrow(draw_again, "x double")
     with PackedTable(source, found_features(source, input_cols=["x"])) as packed:
         Path(packed._packing.handles[0].path).unlink()
         seed.write_text("2")
@@ -190,7 +190,7 @@ def test_as_many_other_rows_are_refused_when_read_again(
 # Encryption
 
 
-def test_rows_stay_off_local_disks_where_spark_is_to_encrypt_them(
+def test_rows_stay_off_local_disks_if_spark_must_encrypt_them(
     table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = type(table.sparkSession.conf)
