@@ -30,12 +30,13 @@ from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, ro
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import freeze_loaded_objects, task_number
 
-# Tasks of packing at most, and more of them per core; tasks of larger tables read several partitions. A task costs
-# some 20 ms and a handle however little it reads. So many tasks lose little each, and even a large cluster has enough.
+# Packing has at most PACK_TASKS tasks and PACK_TASKS_PER_CORE more for each core; each reads several partitions if there
+# are more of them. A task costs some 20 ms and a handle, however little it reads. With so many tasks, a lost one is a
+# small loss, and a large cluster has enough to share out.
 PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
 
-# Column after the features: the partition of the table that a row comes from. A task may read several, and Spark
-# chooses which by where it finds executors. So tasks' own numbers may differ from one packing to the next.
+# Column after the features: the partition of the table that a row comes from. Answers must not depend on tasks' own
+# numbers: a task may read several partitions, and which ones depends on where Spark finds executors.
 SOURCE = "source"
 # Id offset for tasks without rows, above the id of every partition; id × pieces of a file fits int32.
 _EMPTY = 1 << 23
