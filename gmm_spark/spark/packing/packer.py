@@ -30,8 +30,8 @@ from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, ro
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import freeze_loaded_objects, task_number
 
-# Packing has at most PACK_TASKS tasks and PACK_TASKS_PER_CORE more for each core; each reads several partitions if there
-# are more of them. A task costs some 20 ms and a handle, however little it reads. With so many tasks, a lost one is a
+# Packing has at most PACK_TASKS tasks and PACK_TASKS_PER_CORE more for each core; each reads several partitions if
+# there are more. A task costs some 20 ms and a handle, however little it reads. With so many tasks, a lost one is a
 # small loss, and a large cluster has enough to share out.
 PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
 
