@@ -56,7 +56,11 @@ class Cut:
         blocks = max(-(-sum(sizes) // PIECES), least)
         return cls(blocks, max(1, -(-max(sizes) // blocks)))
 
-    def pieces(self, handle: Handle) -> list[Handle]:
+    def split_all(self, handles: Sequence[Handle]) -> list[Handle]:
+        """List the pieces of all files, in order."""
+        return [piece for handle in handles for piece in self.split(handle)]
+
+    def split(self, handle: Handle) -> list[Handle]:
         """List the pieces of a file; a file without rows is one piece without rows."""
         step, end = self.blocks * handle.block_rows, handle.rows
         return [

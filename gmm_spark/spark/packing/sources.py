@@ -79,7 +79,7 @@ class Listed:
     """
 
     def __init__(self, spark: SparkSession, packing: Packing, cores: int) -> None:
-        self.pieces = cut_into_pieces(packing)
+        self.pieces = Cut.of(packing.handles).split_all(packing.handles)
         self._spark, self._rows, self._cores = spark, packing.rows, cores
         # Kept from pass to pass: every step of a query is a call to the driver's JVM.
         self._by_tasks: dict[int, tuple[DataFrame, ReadListed]] = {}
@@ -110,19 +110,20 @@ class Cached:
     """
 
     def __init__(self, packing: Packing, cores: int) -> None:
-        self.pieces = cut_into_pieces(packing)
-        self._reader = ReadCached(Cut.of(packing.handles))
-        self.handles = packing.blocks.select("handle")
+        cut = Cut.of(packing.handles)
+        self.pieces = cut.split_all(packing.handles)
+        self._reader = ReadCached(cut)
+        self._handles = packing.blocks.select("handle")
         waves = min(max(packing.rows // (MIN_TASK_ROWS * cores), 1), CACHED_TASKS_PER_CORE)
         enough = max(waves * cores, sum(h.rows * h.row_bytes for h in packing.handles) // TASK_BYTES)
         if len(packing.handles) > 2 * enough:
             # Too many tasks cost more to schedule than they work. A narrow coalesce: Spark groups partitions that are
             # cached on the same executor.
-            self.handles = self.handles.coalesce(enough)
+            self._handles = self._handles.coalesce(enough)
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> DataFrame:
         """Run a task over all pieces; their files, not the products, decide the number of Spark tasks."""
-        return self.handles.mapInArrow(OverPieces(self._reader, task), schema.spark)
+        return self._handles.mapInArrow(OverPieces(self._reader, task), schema.spark)
 
 
 class Streamed:
@@ -135,19 +136,14 @@ class Streamed:
     """
 
     def __init__(self, packing: Packing) -> None:
-        self.pieces = cut_into_pieces(packing)
-        self._reader = ReadStreamed(Cut.of(packing.handles))
+        cut = Cut.of(packing.handles)
+        self.pieces = cut.split_all(packing.handles)
+        self._reader = ReadStreamed(cut)
         self._blocks = packing.blocks.drop("moments")
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> DataFrame:
         """Run a task over all pieces, a Spark task for each partition."""
         return self._blocks.mapInArrow(OverPieces(self._reader, task), schema.spark)
-
-
-def cut_into_pieces(packing: Packing) -> list[Handle]:
-    """List the pieces of all partitions of a packing."""
-    cut = Cut.of(packing.handles)
-    return [piece for handle in packing.handles for piece in cut.pieces(handle)]
 
 
 def spread_over(rows: int, cores: int) -> int:
@@ -195,7 +191,7 @@ class ReadCached:
         """Read the files of all handles, piece by piece."""
         for batch in stream:
             for text in batch.column("handle").to_pylist():
-                for piece in self.cut.pieces(Handle.from_json(text)):
+                for piece in self.cut.split(Handle.from_json(text)):
                     yield _open(piece)
 
 

@@ -17,7 +17,7 @@ def test_pieces_are_all_rows_of_their_file_in_order() -> None:
     assert cut == Cut(1, 20)
     numbers: list[int] = []
     for handle in handles:
-        pieces = cut.pieces(handle)
+        pieces = cut.split(handle)
         numbers += [piece.partition for piece in pieces]
         starts = [piece.first for piece in pieces]
         assert starts == [0, *np.cumsum([piece.rows for piece in pieces])[:-1]]
@@ -30,9 +30,9 @@ def test_pieces_are_all_rows_of_their_file_in_order() -> None:
 def test_a_table_is_cut_into_few_pieces_and_none_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces_module, "PIECE_ROWS", 1 << 16)
     large = [Handle(p, "x", 10**8, 8192, 16, "float64", False) for p in range(3)]
-    assert PIECES <= sum(len(Cut.of(large).pieces(h)) for h in large) <= PIECES + 3
+    assert PIECES <= len(Cut.of(large).split_all(large)) <= PIECES + 3
     small = [Handle(p, "x", 100_000, 8192, 16, "float64", False) for p in range(3)]
-    assert [piece.rows for piece in Cut.of(small).pieces(small[0])] == [1 << 16, 100_000 - (1 << 16)]
+    assert [piece.rows for piece in Cut.of(small).split(small[0])] == [1 << 16, 100_000 - (1 << 16)]
     many = [Handle(p, "x", 10**6, 8192, 16, "float64", False) for p in range(200)]
     assert Cut.of(many).most == 1
 

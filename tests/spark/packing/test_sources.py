@@ -149,7 +149,7 @@ def test_every_reader_yields_the_same_pieces(tmp_path: Path, monkeypatch: pytest
         gc.unfreeze()
     handle = Handle.from_json(written.column("handle")[0].as_py())
     cut = Cut(3, 20)
-    lists = tuple(piece.to_json() for piece in cut.pieces(handle))
+    lists = tuple(piece.to_json() for piece in cut.split(handle))
     numbers = pa.RecordBatch.from_pydict({"id": np.arange(len(lists))})
     cached = read_all(ReadCached(cut)(iter([written])))
     assert [number for number, _, _ in cached] == [
