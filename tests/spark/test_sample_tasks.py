@@ -33,7 +33,7 @@ class Report:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_each_work_is_given_the_sample_and_answers_in_its_place(spark, weighted):
+def test_each_task_receives_the_sample_and_answers_come_in_the_tasks_order(spark, weighted):
     rng = np.random.default_rng(0)
     rows, weight = rng.normal(size=(3, 40)), rng.uniform(size=40) if weighted else None
     answers = run_on_sample(spark, (rows, weight), [Report(f"work {i}") for i in range(5)])
