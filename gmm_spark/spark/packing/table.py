@@ -132,7 +132,7 @@ class PackedTable:
         return self._always_streamed or self._misses > MAX_REBUILDS
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
-        """One pass: the statistics of each candidate, in centred coordinates.
+        """Make one pass: the sufficient statistics of each candidate, in centred coordinates.
 
         Candidates take several passes if their sums together would be too large for an executor.
         """
@@ -143,26 +143,26 @@ class PackedTable:
         return self._sum(sums)
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
-        """One pass: likelihood, entropy, cluster sizes and log-densities of a candidate."""
+        """Make one pass: likelihood, entropy, cluster sizes and histogram of log-densities of a candidate."""
         return self.evaluate_all([candidate], log_densities=True)[0]
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
-        """One pass: the same of each of several candidates, their log-densities only if asked for."""
+        """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
         return self._sum(EvaluationSums(self._plan(candidates), log_densities))
 
     def draw(self, draw: DrawRequest) -> DrawResult:
-        """One pass: rows drawn by their distance from the sites, and sums over each site's cell."""
+        """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
         return self._until_complete(lambda source: collect_draw(source, draw))
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
-        """One pass: n rows without replacement, or all if there are no more: rows (d, m) and weights (m,)."""
+        """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,)."""
         return self._until_complete(lambda source: collect_sample(source, n, seed, self.features.width))
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of the table, each as a Spark task; on the driver if one task or a large sample."""
         if len(tasks) > 1 and sample[0].size * 8 <= SPREAD_BYTES:
             return run_on_sample(self._spark, sample, tasks)
-        return [work(sample) for work in tasks]
+        return [task(sample) for task in tasks]
 
     def close(self) -> None:
         """Remove the blocks, as far as Spark still answers."""
