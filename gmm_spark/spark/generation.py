@@ -1,4 +1,7 @@
-"""Sampling as a Spark job: chunks of rows spread over tasks, the same rows however many there are."""
+"""Sampling from a mixture as a Spark job.
+
+Tasks draw chunks of rows; each chunk has a random stream of its own, so the rows do not depend on the number of tasks.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from gmm_spark.core.mixture.sampling import CHUNK_ROWS, component_counts, draw_c
 from gmm_spark.errors import ParameterError
 from gmm_spark.spark.worker import one_blas_thread
 
-# Rows of one Arrow batch that a task hands to Spark.
+# Rows of an Arrow batch that a task returns.
 _BATCH_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
 class DrawRows:
-    """Task that draws the chunks it is given, in their order."""
+    """Task that draws the chunks whose numbers it receives, in order."""
 
     parameters: MixtureParameters
     counts: NDArray[np.int64]
@@ -74,14 +77,14 @@ def sample_rows(
     n : int
         Rows, at least 1.
     seed : int
-        The same seed gives the same rows, whatever the number of partitions.
+        The same seed gives the same rows, for any number of partitions.
     output_cols : sequence of str, optional
         A name for each feature; without it the features come as one array<double> column ``features_col``.
     features_col, component_col : str
     partitions : int, optional
         Tasks; by default Spark's default parallelism.
     precision : {"float64", "float32"}
-        Type of the features' columns: double or float. The rows are the same but for rounding.
+        Type of the features' columns: double or float. The rows are equal up to rounding.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def sample_rows(
     Raises
     ------
     ParameterError
-        Where n is below 1, the precision is unknown, or the names do not fit the features or repeat one another.
+        If n is below 1, the precision is unknown, or the names do not fit the features or repeat one another.
     """
     if n < 1:
         raise ParameterError(f"n={n}; need at least 1 row to sample")

@@ -1,7 +1,7 @@
-"""Rows held out of a fit: which ones is written in the rows themselves.
+"""Split a table into rows to fit and rows held out.
 
-A row's side follows from a hash of its features and the seed. So it depends neither on the partitioning nor on the
-order of rows, rows of equal features fall on one side, and a table that is read again splits as before.
+A hash of a row's features and the seed decides its side. So the split depends neither on partitions nor on the order of
+rows, rows of equal features are on one side, and reading the table again gives the same split.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def held_out_split(table: DataFrame, features: Features, fraction: float, seed: 
     ----------
     table : DataFrame
     features : Features
-        Whose values decide; weights and other columns have no part in it. As many zeros written as a dense and as a
-        sparse Vector are different values.
+        Their values alone decide, not weights or other columns. A dense and a sparse Vector of equal elements count as
+        different values.
     fraction : float
         Between 0 and 1.
     seed : int
@@ -31,7 +31,7 @@ def held_out_split(table: DataFrame, features: Features, fraction: float, seed: 
     -------
     rest, held_out : DataFrame
     """
-    values = features.expressions()[:1]  # all features are one column; the weight, if any, follows it
+    values = features.expressions()[:1]  # the features are one column; the weight, if any, is the next
     drawn = F.pmod(F.xxhash64(F.lit(seed).cast("long"), *values), F.lit(_STEPS))
     held_out = drawn < F.lit(round(fraction * _STEPS))
     return table.where(~held_out), table.where(held_out)

@@ -1,4 +1,4 @@
-"""Work on a sample of a table, which every core can do by itself: one task each, the sample broadcast to all."""
+"""Tasks on a sample of a table: the sample is broadcast, and each task runs as one Spark task."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import BinaryType, LongType, StructType
 
 from gmm_spark.core.table import Sample, SampleTask
+from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread
 
 # Bytes of a sample's rows up to which it is sent to all tasks. Spark refuses messages of 128 MiB by default, and each
 # task holds several copies.
 SPREAD_BYTES = 32 << 20
-_ANSWERS = pa.schema([("id", pa.int64()), ("answer", pa.binary())])
-_ANSWER_SCHEMA = StructType().add("id", LongType()).add("answer", BinaryType())
+
+ANSWERS = Schema(id=pa.int64(), answer=pa.binary())
 
 
 @dataclass(frozen=True)
-class Apart:
-    """Task that does the pieces of work whose numbers it is sent, each with the sample."""
+class RunTasks:
+    """Spark task that receives numbers and the sample, and runs the sample tasks of those numbers."""
 
     tasks: Sequence[SampleTask]
     width: int
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Answer each number."""
+        """Return one answer for each number."""
         for batch in stream:
             for number, rows, weight in zip(*(batch.column(c) for c in ("id", "rows", "weight")), strict=True):
                 sample = (
@@ -38,11 +38,11 @@ class Apart:
                 )
                 with one_blas_thread():
                     answer = self.tasks[number.as_py()](sample)
-                yield pa.RecordBatch.from_pylist([{"id": number.as_py(), "answer": answer}], _ANSWERS)
+                yield ANSWERS.row(id=number.as_py(), answer=answer)
 
 
 def run_on_sample(spark: SparkSession, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
-    """Run functions of a sample, one Spark task each, in their order as far as there are cores.
+    """Run functions of a sample, each as one Spark task.
 
     Parameters
     ----------
@@ -65,6 +65,6 @@ def run_on_sample(spark: SparkSession, sample: Sample, tasks: Sequence[SampleTas
     )
     numbers = spark.range(0, len(tasks), 1, len(tasks))
     each = numbers.crossJoin(F.broadcast(spark.createDataFrame(packed)))
-    answers = each.mapInArrow(Apart(tasks, len(rows)), _ANSWER_SCHEMA).collect()
+    answers = each.mapInArrow(RunTasks(tasks, len(rows)), ANSWERS.spark).collect()
     found = {row["id"]: bytes(row["answer"]) for row in answers}
     return [found[i] for i in range(len(tasks))]

@@ -1,6 +1,6 @@
-"""Per-row outputs appended to a table, by one Arrow UDF over the feature columns alone.
+"""Scoring: outputs for each row, appended by one Arrow UDF, and the evaluation of a mixture on a table.
 
-The other columns never leave the JVM.
+Only the feature columns reach Python; the other columns never leave the JVM.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -24,19 +23,22 @@ from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import Features, refused, require_rows, require_usable
-from gmm_spark.spark.worker import one_blas_thread
+from gmm_spark.spark.columns import Features, require_rows, require_usable
+from gmm_spark.spark.schema import Schema
+from gmm_spark.spark.worker import one_blas_thread, task_number
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY, ANOMALY = "probability", "prediction", "log_density", "anomaly"
 _FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double", ANOMALY: "boolean"}
-# The name that the struct goes by until its fields have their own.
+# Name of the struct's column, until its fields become columns themselves.
 _STRUCT = "__gmm_spark_scores"
+
+EVALUATIONS = Schema(task=pa.int32(), sums=pa.binary(), bad=pa.string())
 
 
 @dataclass(frozen=True)
 class Score:
-    """The UDF: Arrow columns of one batch in, a struct of the wanted outputs out, null for a bad row."""
+    """UDF that turns the Arrow columns of a batch into a struct of the wanted outputs, null for a bad row."""
 
     plan: Plan
     features: Features
@@ -54,7 +56,7 @@ class Score:
             outputs = self._outputs(rows)
         if decoded.good is None:
             return pa.StructArray.from_arrays(outputs, names=list(self.wanted))
-        # Bad rows are null: each takes "no row" out of the good rows' outputs.
+        # Take each row's output from those of the good rows; a null position gives a null.
         position = pa.array(np.cumsum(decoded.good) - 1, mask=~decoded.good)
         spread = [output.take(position) for output in outputs]
         return pa.StructArray.from_arrays(spread, names=list(self.wanted), mask=pa.array(~decoded.good))
@@ -83,7 +85,7 @@ class Score:
         found = {
             PREDICTION: pa.array(prediction),
             LOG_DENSITY: pa.array(density),
-            ANOMALY: pa.array(~(density >= self.threshold)),  # as is a row so far off that its density is NaN
+            ANOMALY: pa.array(~(density >= self.threshold)),  # true for NaN too, the density of a row too far off
         }
         if probability is not None:
             offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))
@@ -109,7 +111,7 @@ def append_scores(
     features : Features
         Of the model's width.
     outputs : dict
-        Column name by output (probability, prediction, log_density, anomaly), in the order they are appended.
+        Column name of each output (probability, prediction, log_density, anomaly), in the order they are appended.
     handle_invalid : {"error", "skip", "keep"}
         A bad row fails the job, is dropped, or stays with null outputs.
     precision : {"float64", "float32"}
@@ -119,7 +121,7 @@ def append_scores(
     Raises
     ------
     DataError
-        Where a column of that name exists already.
+        If the table already has a column of such a name.
     """
     clash = [name for name in outputs.values() if name.lower() in {c.lower() for c in table.columns}]
     if clash:
@@ -131,21 +133,21 @@ def append_scores(
     scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.expressions()))
     if handle_invalid == "skip":
         scored = scored.where(F.col(_STRUCT).isNotNull())
-    from pyspark.ml.functions import array_to_vector  # brings pyspark.ml along, which tasks do without
+    from pyspark.ml.functions import array_to_vector  # imports pyspark.ml, which tasks do without
 
     appended = []
     for output, name in outputs.items():
         column = F.col(_STRUCT)[output]
         if output == PROBABILITY:
-            vector = array_to_vector(column)  # which cannot take a null
+            vector = array_to_vector(column)  # fails on a null
             column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
         appended.append(column.alias(name))
     return scored.select(*(F.col("`" + c.replace("`", "``") + "`") for c in table.columns), *appended)
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Task that folds its good rows into one evaluation and counts the others."""
+class EvaluateRows:
+    """Task that folds its usable rows into one vector of sums and counts the bad ones."""
 
     sums: EvaluationSums
     features: Features
@@ -155,36 +157,29 @@ class Judge:
         """Fold the rows of one task."""
         fold = self.sums.accumulator()
         bad: Counter[str] = Counter()
-        for batch in stream:
-            decoded = self.features.decode(batch.columns)
-            bad.update(decoded.bad)
-            if refused(bad, self.strict):
-                break
+        for rows, weight in self.features.usable_rows(stream, bad, self.strict):
             with one_blas_thread():
-                fold.add(*decoded.usable())
-        context = TaskContext.get()
-        partition = context.partitionId() if context else 0
-        columns = [pa.array([partition], pa.int32()), pa.array([fold.vector().tobytes()]), pa.array([json.dumps(bad)])]
-        yield pa.RecordBatch.from_arrays(columns, names=["partition", "sums", "bad"])
+                fold.add(rows, weight)
+        yield EVALUATIONS.row(task=task_number(), sums=fold.vector().tobytes(), bad=json.dumps(bad))
 
 
 def evaluate(
     table: DataFrame, parameters: MixtureParameters, features: Features, strict: bool, precision: str = "float64"
 ) -> Evaluation:
-    """Judge a mixture on a table: one read, nothing written.
+    """Evaluate a mixture on a table: one read, nothing written.
 
     Raises
     ------
     DataError
-        Where a row is bad and ``strict``, or no row is good and has weight.
+        If a row is bad and ``strict``, or no good row has weight.
     """
     sums = EvaluationSums(_plan(parameters, precision))
-    task = Judge(sums, features, strict)
-    found = features.select(table).mapInArrow(task, "partition int, sums binary, bad string").collect()
+    task = EvaluateRows(sums, features, strict)
+    found = features.select(table).mapInArrow(task, EVALUATIONS.spark).collect()
     bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
     require_usable(bad, features, strict)
     total = np.zeros(sums.length)
-    for row in sorted(found, key=lambda r: r["partition"]):
+    for row in sorted(found, key=lambda r: r["task"]):
         total += np.frombuffer(row["sums"])
     (evaluation,) = sums.read(total)
     require_rows(int(evaluation.rows), bad, features)
@@ -192,7 +187,7 @@ def evaluate(
 
 
 def _plan(parameters: MixtureParameters, precision: str) -> Plan:
-    """Plan for rows of which nothing is known but the mixture: centre and scale are the mixture's own."""
+    """Plan a pass over rows of unknown moments: centre and scale are the mixture's own."""
     mean, variance = parameters.moments()
     return plan_pass([parameters.shifted(-mean)], mean, np.sqrt(variance), precision)
 
@@ -200,11 +195,11 @@ def _plan(parameters: MixtureParameters, precision: str) -> Plan:
 def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:
     """Wrap a callable as a scalar Arrow UDF that is evaluated once.
 
-    Its signature must be spelled out for Spark to accept it. It is called non-deterministic because Spark would push
-    a filter on an output below the projection, and score every row a second time there.
+    It is declared non-deterministic. Otherwise Spark would push a filter on an output below the projection, and score
+    every row a second time there.
     """
 
-    def score(*columns: pa.Array) -> pa.Array:
+    def score(*columns: pa.Array) -> pa.Array:  # Spark needs a function with annotations
         return task(*columns)
 
     wrapped: Callable[..., Column] = F.arrow_udf(score, returns).asNondeterministic()  # type: ignore[attr-defined]

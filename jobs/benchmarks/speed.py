@@ -1,4 +1,4 @@
-"""The suite ``speed``: what a pass, packing, scoring and sampling cost, against others and against the limits."""
+"""The suite ``speed``: the cost of a pass, packing, scoring and sampling, against other packages and lower limits."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.scoring import as_arrow_udf
 
-# Executors do not have this module: what tasks take of it travels with them.
+# Executors do not have this module: pickle what tasks use of it by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
 
 
 class Bench:
-    """The cases; each gives its contenders at one setting."""
+    """The cases; each yields its contenders at one setting."""
 
     def __init__(self, spark: SparkSession, data: Path, cores: int, against: Sequence[str]) -> None:
         self.spark, self.data, self.cores, self.against = spark, data, cores, against
 
     def table(self, s: Setting) -> DataFrame:
-        """Rows sampled from :func:`benchmarks.tables.mixture`, as Parquet made once and read again."""
+        """Read rows sampled from :func:`benchmarks.tables.mixture`; they are written to Parquet once."""
         return sampled_table(self.spark, self.data, mixture(s.d, s.k, "full"), s.rows, s.precision, f"k={s.k}")
 
     def packed(self, s: Setting, table: DataFrame | None = None, streaming: bool | None = None) -> PackedTable:
-        """The same rows packed into blocks."""
+        """Pack the same rows into blocks."""
         table = table or self.table(s)
         features = resolve_features(table, "", columns(s.d), None, None)
         if features is None:
@@ -52,10 +52,10 @@ class Bench:
 
     @contextmanager
     def passes(self, s: Setting) -> Iterator[Contenders]:
-        """Our pass against pyspark.ml's and scikit-learn's, reading and starting left out.
+        """Our pass against pyspark.ml's and scikit-learn's, without reading the table or finding starts.
 
-        At the parameters that the rows were sampled from, near which starts from a sample are; and at others that have
-        nothing to do with the rows, where a large mixture has fewer responsibilities that can be left out.
+        Once at the parameters that the rows were sampled from, as near as starts from a sample are. Once at unrelated
+        parameters: there fewer responsibilities of a large mixture are negligible.
         """
         near, far = mixture(s.d, s.k, s.structure), mixture(s.d, s.k, s.structure, seed=7)
         with self.packed(s) as packed:
@@ -82,7 +82,7 @@ class Bench:
         few, more = 1, 4
 
         def one_pass() -> float:
-            # Two fits that differ in passes alone: drawing starts and caching cancel.
+            # Two fits that differ only in their passes: the costs of starts and caching cancel.
             short = timed(lambda: theirs.setMaxIter(few).fit(vectors))
             return (timed(lambda: theirs.setMaxIter(more).fit(vectors)) - short) / (more - few)
 
@@ -125,7 +125,7 @@ class Bench:
 
     @contextmanager
     def wholes(self, s: Setting) -> Iterator[Contenders]:
-        """A whole pass against the bare kernel's time for one core's share of as many rows."""
+        """A whole pass against the bare kernel on one core's share of the rows."""
         fold, block = bare_kernel(s)
         share = s.rows / self.cores / block.shape[1]
         with self.packed(s) as packed, threadpool_limits(1):
@@ -148,7 +148,7 @@ class Bench:
 
     @contextmanager
     def partitions(self, s: Setting) -> Iterator[Contenders]:
-        """Packing and passing over partitions of 200 rows against the same rows in a partition a core."""
+        """Packing and a pass, over partitions of 200 rows against one partition for each core."""
         noise = [F.rand(i).alias(c) for i, c in enumerate(columns(s.d))]
         few, many = (self.spark.range(0, s.rows, 1, n).select(*noise) for n in (self.cores, s.rows // 200))
         start = mixture(s.d, s.k, s.structure)
@@ -173,8 +173,8 @@ class Bench:
     def scores(self, s: Setting) -> Iterator[Contenders]:
         """Scoring a table against reading and writing it, and against pyspark.ml's transform written out.
 
-        A score writes two columns more than it reads: the same is done with two that cost nothing to compute. The limit
-        is a UDF of the same columns that computes nothing: what Spark takes for the way to Python and back.
+        Scoring writes two columns more than it reads, so one contender adds two columns that are cheap to compute. The
+        lower limit is a UDF of the same columns that computes nothing: Spark's cost of the way to Python and back.
         """
         table = self.table(s)
         wider = table.select("*", F.pmod(F.hash("x0"), F.lit(s.k)).alias("prediction"), (-F.col("x0")).alias("y"))
@@ -196,7 +196,7 @@ class Bench:
 
     @contextmanager
     def samples(self, s: Setting) -> Iterator[Contenders]:
-        """Sampling against writing as many rows of ``rand()`` columns."""
+        """Sampling against writing as many rows of ``rand()``."""
         model = GaussianMixtureModel(mixture(s.d, s.k, s.structure))
         noise = self.spark.range(s.rows).select(*(F.rand(i).alias(c) for i, c in enumerate(columns(s.d))))
         yield {
@@ -227,7 +227,7 @@ def assembler(s: Setting) -> VectorAssembler:
 
 
 def bare_kernel(s: Setting) -> tuple[StatisticsAccumulator, np.ndarray[Any, Any]]:
-    """One task's fold, and rows in memory for it, few enough to be made quickly."""
+    """Make one task's fold, and rows in memory for it, few enough to sample quickly."""
     source = mixture(s.d, s.k, s.structure)
     mean, variance = source.moments()
     plan = plan_pass([source.shifted(-mean)], mean, np.sqrt(variance), s.precision)
@@ -240,7 +240,7 @@ def bare_kernel(s: Setting) -> tuple[StatisticsAccumulator, np.ndarray[Any, Any]
 
 
 def bare_products(fold: StatisticsAccumulator, rows: int) -> Callable[[], None]:
-    """The products that a fold's kernel consists of, over as many rows, and nothing else."""
+    """Return a function that makes only the matrix products of a fold's kernel, for so many rows."""
     (segment,), chunk, dtype, d = fold.plan.segments, fold.kernel.chunk, fold.plan.dtype, fold.plan.n_features
     k, length = segment.coefficients.shape
     if segment.expanded:

@@ -1,4 +1,4 @@
-"""Fit, score, sample, save and load over Spark Connect; print what came out as JSON. Run by ``test_connect.py``."""
+"""Fit, score, sample, save and load over Spark Connect; print the outcome as JSON. Run by ``test_connect.py``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(path: str) -> None:
     model.write().overwrite().save(path)
     read = GaussianMixtureModel.load(path)
     scored = model.transform(rows)
-    # Two values of k, so that their starts are found by tasks.
+    # Two values of k, so that tasks find their starts.
     chosen = GaussianMixtureSelector(inputCols=names, ks=[2, 3], covarianceTypes=["full", "tied"]).fit(rows)
     print(
         json.dumps(

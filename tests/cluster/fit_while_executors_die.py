@@ -1,7 +1,7 @@
-"""Fit on a cluster of two executor processes, killing one after each named pass; print what came out as JSON.
+"""Fit on a cluster of two executor processes, killing one after each named pass; print the outcome as JSON.
 
-The executors count as on a host each, if so asked: passes then go to the executor that has cached a handle.
-Run as a program by ``test_lost_executor.py``: a session of another kind cannot share the tests' process.
+If asked to, each executor counts as a host: passes then go to the executor that has cached a handle.
+``test_lost_executor.py`` runs this as a program: a session of another kind cannot share the tests' process.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, MixtureParameters
 from gmm_spark.core.em.ascent import PassRecord
-from gmm_spark.spark.packing.table import PackedTable
+from gmm_spark.spark.packing import table as table_module
+from gmm_spark.spark.packing.cluster import survey_cluster
 
 
 def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -33,7 +35,7 @@ def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
 def main(table: str, kills: list[int], hosts: str) -> None:
     """Fit, kill, print."""
     if hosts == "several":
-        PackedTable._on_one_host = False  # type: ignore[assignment]
+        table_module.survey_cluster = lambda spark: replace(survey_cluster(spark), hosts=2)
     spark = (
         SparkSession.builder.master("local-cluster[2,1,1024]")
         .config("spark.ui.enabled", "false")

@@ -1,4 +1,4 @@
-"""Programs beside the tests, each run in a process of its own: they need another master or driver than the tests."""
+"""Run a program beside the tests as a process of its own, since it needs another master or driver than the tests."""
 
 from __future__ import annotations
 

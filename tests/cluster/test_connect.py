@@ -1,4 +1,4 @@
-"""The same code over Spark Connect, where there is no SparkContext, no RDD and no JVM on the client's side."""
+"""The same code over Spark Connect: the client has no SparkContext, no RDD and no JVM."""
 
 from __future__ import annotations
 

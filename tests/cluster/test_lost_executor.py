@@ -1,4 +1,4 @@
-"""A real cluster of processes on this machine: executors die in the middle of a fit, and the answer stays."""
+"""A real cluster of processes on this machine: executors die during a fit, and the result is the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums far larger than the driver's heap would bear, one vector a partition, are added up on the executors."""
+"""Executors add up the sums if one vector for each partition would not fit the driver's heap."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import DataError, GmmSparkError, ParameterError
-from gmm_spark.spark.columns import BAD_WEIGHT, INFINITE, NOT_A_NUMBER, NULL, WIDTH
+from gmm_spark.spark.decoding import BAD_WEIGHT, INFINITE, NOT_A_NUMBER, NULL, WIDTH
 from tests.tables import array_table, assert_same_mixture, rough_start, scalar_table, three_blobs
 
 ROWS = three_blobs(120, d=2)

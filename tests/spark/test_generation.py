@@ -1,4 +1,4 @@
-"""Sampling as a Spark job: the same rows however many tasks, and rows that are the mixture's."""
+"""Sampling as a Spark job: rows of the mixture, the same for any number of tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drawn(spark: SparkSession, parameters: MixtureParameters) -> np.ndarray:
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 5, None])
-def test_the_rows_are_the_same_whatever_the_partitions(
+def test_the_rows_are_the_same_for_any_number_of_partitions(
     spark: SparkSession, parameters: MixtureParameters, drawn: np.ndarray, partitions: int | None
 ) -> None:
     sample = GaussianMixtureModel(parameters).sample(spark, N, 5, outputCols=["x", "y"], numPartitions=partitions)
@@ -54,7 +54,7 @@ def test_another_seed_gives_other_rows(spark: SparkSession, parameters: MixtureP
     assert not np.isin(other["x"].to_numpy(), drawn[:, 1]).any()
 
 
-def test_rows_come_by_component_in_the_number_asked_for(drawn: np.ndarray) -> None:
+def test_rows_are_as_many_as_asked_for_and_ordered_by_component(drawn: np.ndarray) -> None:
     assert drawn.shape == (N, 3)
     assert (np.diff(drawn[:, 0]) >= 0).all()
     assert len(np.unique(drawn[:, 1])) == N  # no chunk repeats another's random numbers
@@ -109,7 +109,7 @@ def test_any_number_of_rows_can_be_asked_for(spark: SparkSession, parameters: Mi
     assert GaussianMixtureModel(parameters).sample(spark, n, 0, numPartitions=4).count() == n
 
 
-def test_a_component_of_no_weight_is_never_drawn(spark: SparkSession) -> None:
+def test_a_component_of_zero_weight_is_never_drawn(spark: SparkSession) -> None:
     parameters = MixtureParameters([0.5, 0.0, 0.5], [[0.0], [5.0], [9.0]], [1.0, 1.0, 1.0], "spherical")
     sample = GaussianMixtureModel(parameters).sample(spark, 1000, 0)
     assert {r["component"] for r in sample.select("component").distinct().collect()} == {0, 2}

@@ -1,4 +1,4 @@
-"""What the package must not lean on: RDDs and the JVM on the driver, optional packages on the executors."""
+"""The package uses neither RDDs nor the JVM on the driver, and no optional packages on executors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_scan_sees_what_it_looks_for() -> None:
     assert not classic_only("'''never .rdd'''  # nor sparkContext")
 
 
-# Every Python worker starts with this: imports that tasks have no business with fail there.
+# Every Python worker starts with this: imports that tasks must not make fail there.
 WORKER_RULES = """
 import os, sys
 
@@ -58,7 +58,7 @@ if os.environ.get("GMM_TEST_WORKER"):
 
 FORBIDDEN = {"pandas", "sklearn", "pydantic", "pydantic_settings", "tqdm", "threadpoolctl", "pyspark.ml", "tomli"}
 
-WHOLE_ROAD = """
+WHOLE_RUN = """
 import pyarrow as pa
 from pyspark.sql import SparkSession
 from gmm_spark import GaussianMixture
@@ -94,8 +94,8 @@ print("ALL DONE")
 def test_tasks_run_without_the_packages_that_only_drivers_have(tmp_path: Path) -> None:
     """A session of its own, whose workers refuse pandas, pyspark.ml, scikit-learn and the jobs' packages."""
     (tmp_path / "sitecustomize.py").write_text(WORKER_RULES.format(forbidden=FORBIDDEN))
-    script = tmp_path / "road.py"
-    script.write_text(textwrap.dedent(WHOLE_ROAD.format(forbidden=FORBIDDEN)))
+    script = tmp_path / "run.py"
+    script.write_text(textwrap.dedent(WHOLE_RUN.format(forbidden=FORBIDDEN)))
     options = {
         "spark.master": "local[2]",
         "spark.ui.enabled": "false",

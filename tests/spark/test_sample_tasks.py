@@ -1,4 +1,4 @@
-"""Work on a sample, spread over tasks."""
+"""Tasks on a sample, each run as a Spark task."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.examples import COVARIANCE_TYPES, blobs
 from tests.oracles import assert_same_mixture
 
 
-class Told:
-    """Task that says what it was given, and where."""
+class Report:
+    """Task that returns its name, what it received and the BLAS threads it could use."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -33,10 +33,10 @@ class Told:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_each_work_is_given_the_sample_and_answers_in_its_place(spark, weighted):
+def test_each_task_receives_the_sample_and_answers_come_in_the_tasks_order(spark, weighted):
     rng = np.random.default_rng(0)
     rows, weight = rng.normal(size=(3, 40)), rng.uniform(size=40) if weighted else None
-    answers = run_on_sample(spark, (rows, weight), [Told(f"work {i}") for i in range(5)])
+    answers = run_on_sample(spark, (rows, weight), [Report(f"work {i}") for i in range(5)])
     weights = None if weight is None else weight.tolist()
     expected = [[f"work {i}", [3, 40], np.ascontiguousarray(rows).sum(axis=1).tolist(), weights, 1] for i in range(5)]
     assert [json.loads(answer) for answer in answers] == expected
@@ -75,10 +75,10 @@ def test_a_sample_too_large_for_a_message_stays_on_the_driver(spark, monkeypatch
     table = spark.createDataFrame(rows.T.tolist(), ["a", "b"])
     with PackedTable(table, resolve_features(table, "", ["a", "b"], None, None), strict=False) as packed:
         monkeypatch.setattr("gmm_spark.spark.packing.table.SPREAD_BYTES", rows.nbytes - 1)
-        assert len(packed.run_on_sample((rows, None), [Told("a"), Told("b")])) == 2
+        assert len(packed.run_on_sample((rows, None), [Report("a"), Report("b")])) == 2
 
 
-def test_work_that_fails_ends_the_job_with_its_error(spark):
+def test_a_task_that_fails_ends_the_job_with_its_error(spark):
     def fail(sample) -> bytes:
         raise ZeroDivisionError("no work today")
 

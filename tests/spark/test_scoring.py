@@ -1,4 +1,4 @@
-"""Per-row outputs: right to the last digits, in pyspark.ml's order, from the feature columns alone."""
+"""Scores of each row: exact, in the order of pyspark.ml, computed from the feature columns alone."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_columns_of_other_numeric_types_are_scored_at_their_value(spark: SparkSe
     assert scored.first()["l"] == pytest.approx(model_of(mixture()).logDensity([2.5, 1.0]), rel=1e-12)
 
 
-# Judging a mixture on a table
+# Evaluating a mixture on a table
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -249,7 +249,7 @@ def test_likelihood_of_a_table_with_bad_rows_follows_handle_invalid(spark: Spark
         model_of(mixture()).logLikelihood(table)
 
 
-def test_a_bad_row_in_a_judged_table_is_a_data_error(spark: SparkSession) -> None:
+def test_a_bad_row_in_an_evaluated_table_is_a_data_error(spark: SparkSession) -> None:
     with pytest.raises(DataError, match="bad rows in features"):
         model_of(mixture()).logLikelihood(spark.sql(HOLED))
 

@@ -1,24 +1,25 @@
-"""Workers keep what they loaded out of the collections that pyspark makes after every task."""
+"""Workers freeze what they loaded, so that the garbage collection after each task is short."""
 
 from __future__ import annotations
 
 import gc
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.spark.columns import resolve_features
-from gmm_spark.spark.packing.passes import added_up
+from gmm_spark.spark.packing.passes import collect_sums
 from gmm_spark.spark.packing.table import PackedTable
-from gmm_spark.spark.worker import MOST_OBJECTS, spare_what_is_loaded
+from gmm_spark.spark.worker import MOST_OBJECTS, freeze_loaded_objects
 
 
 class Held:
-    """Fold that forgets the rows and tells how many objects its worker's next collection looks through."""
+    """Fold that ignores the rows and counts the objects that its worker's next collection visits."""
 
     def add(self, rows: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        """Forget them."""
+        """Ignore them."""
 
     def clear(self) -> None:
         """Begin anew."""
@@ -29,30 +30,35 @@ class Held:
 
 @dataclass(frozen=True)
 class CountHeld:
+    plan = SimpleNamespace(n_products=1)
+    length = 3
+
     def accumulator(self) -> Held:
         return Held()
 
+    def read(self, vector: np.ndarray) -> np.ndarray:
+        return vector
 
-def test_little_of_what_a_worker_holds_is_looked_through_after_each_task(spark):
+
+def test_a_workers_loaded_objects_are_frozen_before_each_collection(spark):
     table = spark.range(0, 1000, 1, 3).selectExpr("cast(id as double) as x")
     features = resolve_features(table, "", ["x"], None, None)
     with PackedTable(table, features) as packed:
         packed.expect([MixtureParameters([1.0], [[0.0]], [[1.0]], "diag")])  # loads what packing had no need of
-        partitions = packed._numbers
-        tasks, few, most_spared = added_up(packed._source(1), CountHeld(), 3, partitions)
-    assert (tasks, few, most_spared) == (3, 3, 3)
+        tasks, few, most_frozen = collect_sums(packed._source, CountHeld())
+    assert (tasks, few, most_frozen) == (3, 3, 3)
 
 
-def test_what_comes_later_is_spared_only_where_it_is_much():
+def test_later_objects_are_frozen_only_if_there_are_many():
     try:
-        spare_what_is_loaded()
+        freeze_loaded_objects()
         held = gc.get_freeze_count()
         assert held > MOST_OBJECTS
         few = [[] for _ in range(10)]
-        spare_what_is_loaded()
+        freeze_loaded_objects()
         assert gc.get_freeze_count() <= held  # what is freed since is not counted
         many = [[] for _ in range(2 * MOST_OBJECTS)]
-        spare_what_is_loaded()
+        freeze_loaded_objects()
         assert gc.get_freeze_count() > held + len(many)
         assert len(few) == 10
     finally:

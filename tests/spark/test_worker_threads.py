@@ -1,21 +1,22 @@
-"""One BLAS thread a task: Spark runs a task on every core already."""
+"""Each task uses one BLAS thread: Spark already runs a task on every core."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gmm_spark.spark.columns import resolve_features
-from gmm_spark.spark.packing.passes import added_up
+from gmm_spark.spark.packing.passes import collect_sums
 from gmm_spark.spark.packing.table import PackedTable
 
 ALLOWED = 4
 
 
 class ThreadCount:
-    """Fold that forgets the rows and remembers how many threads BLAS had while they were given to it."""
+    """Fold that ignores the rows and counts the BLAS threads that it could use."""
 
     def __init__(self, allowed: int | None) -> None:
         from threadpoolctl import threadpool_limits
@@ -41,9 +42,14 @@ class ThreadCount:
 @dataclass(frozen=True)
 class CountThreads:
     allowed: int | None
+    plan = SimpleNamespace(n_products=1)
+    length = 2
 
     def accumulator(self) -> ThreadCount:
         return ThreadCount(self.allowed)
+
+    def read(self, vector: np.ndarray) -> np.ndarray:
+        return vector
 
 
 @pytest.mark.parametrize("allowed", [None, ALLOWED])
@@ -51,7 +57,6 @@ def test_a_pass_gives_blas_one_thread_whatever_the_worker_was_told(spark, allowe
     table = spark.range(0, 1000, 1, 3).selectExpr("cast(id as double) as x")
     features = resolve_features(table, "", ["x"], None, None)
     with PackedTable(table, features) as packed:
-        partitions = packed._numbers
-        tasks, threads = added_up(packed._source(1), CountThreads(allowed), 2, partitions)
+        tasks, threads = collect_sums(packed._source, CountThreads(allowed))
     assert tasks == 3
     assert threads == 3  # one in each

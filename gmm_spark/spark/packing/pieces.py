@@ -1,38 +1,48 @@
-"""Pieces of packed files: what tasks share out, and what is summed up by itself.
+"""Pieces of packed files: what tasks share out, and what is summed separately.
 
-A partition's file may be far longer than others, or a table have fewer files than there are cores. Pieces are much of
-one size. On several hosts each task takes those of the files that Spark has cached the handles of; on one, where any
-task can read any file, the driver shares them out.
+Files differ in length, and there may be fewer files than cores. Pieces are of nearly one size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from gmm_spark.spark.packing.blocks import Blocks, Handle
 
-from gmm_spark.spark.packing.blocks import Handle
-
-# Pieces that a table is cut into if it has fewer files, and rows that a piece has at least: more pieces share out more
-# evenly, and each brings its sums to the driver.
+# Pieces of a table with fewer files, and rows of a piece at least: more pieces share out more evenly, but each sends
+# its sums to the driver.
 PIECES, PIECE_ROWS = 128, 1 << 16
+
+
+class Piece(NamedTuple):
+    """What a pass's task receives of a piece.
+
+    Attributes
+    ----------
+    number : int
+        Numbers give the order in which pieces are added up.
+    blocks : iterator of blocks, or None
+        None after a miss.
+    """
+
+    number: int
+    blocks: Blocks | None
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How files are cut into pieces, which any tasks may share out, each to be summed by itself.
+    """How files are cut into pieces.
 
-    It depends on the files alone: what is added to what, and in which order, is the same whoever works on it.
+    It depends on the files alone. So the same sums are added in the same order, whichever task has which piece.
 
     Attributes
     ----------
     blocks : int
         Blocks of a piece.
     most : int
-        Pieces of the longest file. Those of partition p go by ``p * most`` and what follows.
+        Pieces of the longest file. Piece i of partition p has the number ``p * most + i``.
     """
 
     blocks: int
@@ -46,8 +56,12 @@ class Cut:
         blocks = max(-(-sum(sizes) // PIECES), least)
         return cls(blocks, max(1, -(-max(sizes) // blocks)))
 
-    def pieces(self, handle: Handle) -> list[Handle]:
-        """List the pieces of a file, one of no rows where it has none."""
+    def split_all(self, handles: Sequence[Handle]) -> list[Handle]:
+        """List the pieces of all files, in order."""
+        return [piece for handle in handles for piece in self.split(handle)]
+
+    def split(self, handle: Handle) -> list[Handle]:
+        """List the pieces of a file; a file without rows is one piece without rows."""
         step, end = self.blocks * handle.block_rows, handle.rows
         return [
             replace(
@@ -61,44 +75,16 @@ class Cut:
         ]
 
     def number(self, partition: int, i: int) -> int:
-        """What the i-th piece of a partition's file goes by."""
+        """Return the number of the i-th piece of a partition's file."""
         return partition * self.most + i
 
 
-@dataclass(frozen=True)
-class Listed:
-    """Pieces for as many tasks as there are lists; in place of a DataFrame of handles, any task being able to read any.
-
-    The lists travel with what is mapped over them, since Spark keeps the text of every plan, literals and all.
-    """
-
-    numbers: DataFrame
-    texts: tuple[str, ...]
-
-    @classmethod
-    def evenly(cls, spark: SparkSession, pieces: Sequence[Handle], tasks: int) -> Listed:
-        """Share pieces out, in their order, so that tasks have as many rows as whole pieces allow."""
-        lists: list[list[Handle]] = [[] for _ in range(tasks)]
-        before, rows = 0, sum(piece.rows for piece in pieces)
-        for piece in pieces:
-            middle = before + piece.rows // 2
-            lists[min(middle * tasks // rows, tasks - 1)].append(piece)
-            before += piece.rows
-        texts = tuple("\n".join(piece.to_json() for piece in own) for own in lists)
-        return cls(spark.range(0, len(texts), 1, len(texts)), texts)
-
-    def mapInArrow(
-        self, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType | str
-    ) -> DataFrame:
-        """Run a task over the pieces of each list."""
-        return self.numbers.mapInArrow(_OverList(task, self.texts), schema)
-
-
-@dataclass(frozen=True)
-class _OverList:
-    task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-    texts: tuple[str, ...]
-
-    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        numbers = [number for batch in stream for number in batch.column("id").to_pylist()]
-        return self.task(pa.RecordBatch.from_pydict({"handle": [self.texts[number]]}) for number in numbers)
+def share_out(pieces: Sequence[Handle], tasks: int) -> list[list[Handle]]:
+    """Share pieces out among tasks, in order, so that tasks have as even numbers of rows as whole pieces allow."""
+    lists: list[list[Handle]] = [[] for _ in range(tasks)]
+    before, rows = 0, sum(piece.rows for piece in pieces)
+    for piece in pieces:
+        middle = before + piece.rows // 2
+        lists[min(middle * tasks // rows, tasks - 1)].append(piece)
+        before += piece.rows
+    return lists

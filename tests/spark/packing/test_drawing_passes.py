@@ -1,4 +1,4 @@
-"""k-means|| over the full table: rare rows are found wherever they lie, and whatever becomes of the blocks."""
+"""k-means|| over the full table finds rare rows in any partition, even if blocks are lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,8 +15,9 @@ from gmm_spark import GaussianMixture, GaussianMixtureSelector
 from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
 from gmm_spark.core.search.kmeans_parallel import complete_sample
 from gmm_spark.core.table import ArrayTable
-from gmm_spark.spark.packing.blocks import Handle
-from gmm_spark.spark.packing.passes import DrawPass
+from gmm_spark.spark.packing.blocks import Handle, read_file
+from gmm_spark.spark.packing.passes import DrawFromPieces
+from gmm_spark.spark.packing.pieces import Piece
 from gmm_spark.spark.packing.table import PackedTable
 from tests.tables import array_table, found_features, in_order, three_blobs
 
@@ -28,7 +28,7 @@ WEIGHT = 0.5 + np.arange(len(ROWS)) % 4
 
 @pytest.fixture(scope="module")
 def table(spark: SparkSession) -> Iterator[DataFrame]:
-    found = array_table(spark, ROWS, partitions=5, weight=WEIGHT).persist()  # ranges are cut anew at every reading
+    found = array_table(spark, ROWS, partitions=5, weight=WEIGHT).persist()  # Spark cuts ranges again at every reading
     yield found
     found.unpersist()
 
@@ -70,7 +70,9 @@ def test_the_same_pass_twice_gives_the_same_rows_and_so_does_streaming(table: Da
     assert not np.array_equal(first.rows, other.rows)
 
 
-def test_a_lost_file_costs_packing_again_and_no_bit(table: DataFrame, block_files: Callable[[], list[Path]]) -> None:
+def test_a_lost_file_is_packed_again_and_gives_the_same_bits(
+    table: DataFrame, block_files: Callable[[], list[Path]]
+) -> None:
     before = set(block_files())
     with PackedTable(table, found_features(table)) as packed:
         expected = packed.draw(draw_of(packed))
@@ -119,15 +121,14 @@ def test_a_selection_may_start_by_oversampling(table: DataFrame) -> None:
 
 def test_memory_does_not_grow_with_the_partition(tmp_path: Path) -> None:
     block = np.random.default_rng(0).standard_normal((4, 8192))
-    task = DrawPass(DrawRequest(np.zeros(4), np.ones(4), np.zeros((4, 1)), 0, 0, 10.0))
+    task = DrawFromPieces(DrawRequest(np.zeros(4), np.ones(4), np.zeros((4, 1)), 0, 0, 10.0))
 
     def peak_of(blocks: int) -> int:
         path = tmp_path / f"{blocks}.blocks"
         path.write_bytes(block.tobytes() * blocks)
         handle = Handle(0, str(path), 8192 * blocks, 8192, 4, "float64", False)
-        handles = pa.RecordBatch.from_pydict({"partition": [0], "handle": [handle.to_json()]})
         tracemalloc.start()
-        (answer,) = task(iter([handles]))
+        (answer,) = task(iter([Piece(0, read_file(handle))]))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert len(answer.column("keys")[0].as_py()) < 8 * 40

@@ -1,21 +1,29 @@
-"""One pass over packed blocks: what it adds up, in which order, and what it refuses to bring to the driver."""
+"""One pass over a packed table: its sums, their order, and sums that are too large for the driver."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark import MixtureParameters
+from gmm_spark.core.kernels.distance_draw import DrawRequest
+from gmm_spark.core.kernels.evaluation import EvaluationSums
 from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.packing import passes
+from gmm_spark.spark.packing.blocks import Handle
+from gmm_spark.spark.packing.pieces import Piece
+from gmm_spark.spark.packing.sources import PieceTask
 from gmm_spark.spark.packing.table import PackedTable
+from gmm_spark.spark.schema import Schema
 from tests.oracles import sklearn_mixture
 from tests.tables import array_table, found_features, rough_start, three_blobs
 
@@ -40,7 +48,7 @@ def candidates(packed: PackedTable) -> list[MixtureParameters]:
 
 
 def assert_same_sums(ours: SufficientStatistics, theirs: SufficientStatistics, rtol: float) -> None:
-    """Equal up to ``rtol`` of what was added up: sums about a mean may cancel to nothing."""
+    """Equal up to ``rtol`` of what was added up: sums about a mean may cancel to zero."""
     np.testing.assert_array_equal(ours.reference, theirs.reference)
     added_up = ours.weight_sum * ROWS.std()
     for name in SUMS:
@@ -101,30 +109,32 @@ def test_the_same_pass_twice_gives_the_same_bits(packed: PackedTable, candidates
 
 @pytest.mark.parametrize("slice_length", [1, 7, 10_000])
 def test_sums_added_by_slices_have_the_bits_of_sums_added_on_the_driver(
-    packed: PackedTable, candidates: list[MixtureParameters], monkeypatch: pytest.MonkeyPatch, slice_length: int
+    spark: SparkSession,
+    packed: PackedTable,
+    candidates: list[MixtureParameters],
+    monkeypatch: pytest.MonkeyPatch,
+    slice_length: int,
 ) -> None:
     candidates = candidates[:2]
     on_driver = packed.expect(candidates)
     added: list[object] = []
-    add_slices = passes.add_slices
     monkeypatch.setattr(passes, "DRIVER_SUM_BYTES", 0)
     monkeypatch.setattr(passes, "SLICE_LENGTH", slice_length)
-    repartition = type(packed._source(1).numbers).repartition
+    repartition = type(spark.range(1)).repartition
 
-    def noticed(self: object, *how: object) -> object:
+    def noticed(self: DataFrame, *how: object) -> DataFrame:
         added.append(how)
         return repartition(self, *how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(packed._source(1).numbers), "repartition", noticed)
+    monkeypatch.setattr(type(spark.range(1)), "repartition", noticed)
     by_slice = packed.expect(candidates)
     assert added, "the sliced path was not taken"
-    assert passes.add_slices is add_slices
     for ours, theirs in zip(by_slice, on_driver, strict=True):
         for name in SUMS:
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
 
 
-def test_a_lost_file_is_noticed_where_sums_are_added_by_slices(
+def test_a_lost_file_is_noticed_if_sums_are_added_by_slices(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, block_files: Callable[[], list[Path]]
 ) -> None:
     table = array_table(spark, ROWS, partitions=3)
@@ -145,7 +155,7 @@ def test_sums_that_no_driver_could_hold_are_refused_before_the_pass(
 ) -> None:
     monkeypatch.setattr(passes, "MAX_VECTOR_BYTES", 500)
     touched: list[str] = []
-    monkeypatch.setattr(type(packed._source(1)), "mapInArrow", lambda *_: touched.append("a job"))
+    monkeypatch.setattr(type(packed._source), "map_pieces", lambda *_: touched.append("a job"))
     with pytest.raises(ResourceError, match=r"[\d,]+ bytes of sums .*limit 500.*lower k.*diag or tied"):
         packed.expect(candidates)
     assert not touched
@@ -159,3 +169,31 @@ def test_moments_of_parts_are_the_moments_of_the_whole() -> None:
         parts.vector()[counts_means_and_scatter], whole.vector()[counts_means_and_scatter], rtol=1e-12
     )
     np.testing.assert_array_equal(parts.constant, whole.constant)
+
+
+@dataclass
+class Here:
+    """Source of pieces in memory: its tasks read some of those that the table has."""
+
+    pieces: list[Handle]
+    read: list[int]
+
+    def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> Here:
+        self._found = task(Piece(number, iter([(np.ones((3, 4)), None)])) for number in self.read)
+        return self
+
+    def collect(self) -> list[dict[str, object]]:
+        return [row for batch in self._found for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("read", "complete"), [([0, 1, 5], True), ([5, 0, 1], True), ([0, 1], False), ([0, 1, 1, 5], False), ([], False)]
+)
+def test_a_pass_whose_pieces_are_missing_or_duplicated_has_no_answer(read: list[int], complete: bool) -> None:
+    source = Here([Handle(number, "", 4, 4, 3, "float64", False) for number in (0, 1, 5)], read)
+    sums = EvaluationSums(plan_pass([rough_start(ROWS, 2, "diag")], np.zeros(3), np.ones(3)))
+    draw = DrawRequest(np.zeros(3), np.ones(3), np.zeros((3, 1)), 3, 0, 40.0)
+    answers = [passes.collect_sums(source, sums), passes.collect_draw(source, draw)]
+    assert [answer is not None for answer in answers] == [complete, complete]
+    if complete:
+        assert answers[0][0].rows == 12

@@ -1,0 +1,150 @@
+"""Arrow columns to blocks of floats, and which rows are bad and why.
+
+Tasks decode batches here. Rows are checked one by one, without a Python loop over them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gmm_spark.core.arrays import Array, Block
+
+# Reasons why a row cannot be used; a row counts under the first that applies.
+NULL, WIDTH, NOT_A_NUMBER, INFINITE, BAD_WEIGHT, NEGATIVE_WEIGHT = REASONS = (
+    "null feature",
+    "wrong width",
+    "NaN feature",
+    "infinite feature",
+    "null, NaN or infinite weight",
+    "negative weight",
+)
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One Arrow batch as floats.
+
+    Attributes
+    ----------
+    rows : array (d, m)
+        All rows of the batch, bad ones included.
+    sample_weight : array (m,) or None
+    good : array (m,) of bool, or None
+        None if every row is good.
+    bad : Counter
+        Bad rows by reason.
+    """
+
+    rows: Block
+    sample_weight: Array | None
+    good: Mask | None
+    bad: Counter[str]
+
+    def usable(self) -> tuple[Block, Array | None]:
+        """Rows (d, m') and weights (m',) of the good rows; if there are weights, of those above 0.
+
+        Rows of weight 0 are left out because their features may overflow, and 0 times infinity is not 0.
+        """
+        wanted, weight = self.good, self.sample_weight
+        if weight is not None and not weight.all():
+            wanted = weight > 0 if wanted is None else wanted & (weight > 0)
+        if wanted is None:
+            return self.rows, weight
+        return self.rows[:, wanted], None if weight is None else weight[wanted]
+
+
+def find_bad_rows(rows: Block, weight: Array | None, reasons: Mapping[str, Mask]) -> Decoded:
+    """Find NaN, infinities and bad weights; if all rows are good that costs one sum.
+
+    Parameters
+    ----------
+    rows : array (d, m)
+    weight : array (m,) or None
+        With null as NaN.
+    reasons : mapping
+        Rows that are bad already, (m,) of bool, by reason.
+    """
+    found = dict(reasons)
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = bool(np.isfinite(rows.sum()))  # finite rows whose sum overflows are only looked at again
+    if not finite:
+        found[NOT_A_NUMBER] = np.asarray(np.isnan(rows).any(axis=0))
+        found[INFINITE] = np.asarray(np.isinf(rows).any(axis=0))
+    if weight is not None and not (np.isfinite(weight) & (weight >= 0)).all():
+        found[BAD_WEIGHT] = ~np.isfinite(weight)
+        found[NEGATIVE_WEIGHT] = weight < 0
+    bad: Counter[str] = Counter()
+    good = np.ones(rows.shape[1], bool)
+    for reason in REASONS:
+        if reason in found:
+            bad[reason] = int((good & found[reason]).sum())
+            good &= ~found[reason]
+    return Decoded(rows, weight, None if good.all() else good, +bad)
+
+
+def decode_floats(column: pa.Array, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """Values of a numeric column, (m,), with null as NaN; a view if no value is null."""
+    values = column.to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=dtype)
+
+
+def decode_lists(column: pa.Array, width: int, dtype: type[np.floating[Any]]) -> tuple[Block, dict[str, Mask]]:
+    """Rows (width, m) of a list column, and the bad ones by reason.
+
+    Rows that are null or of another width are NaN; so is a null element.
+    """
+    m, nulls = len(column), _nulls(column)
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    lengths = np.diff(offsets)
+    values = decode_floats(column.values, dtype)
+    if nulls is None and column.values.null_count == 0 and np.all(lengths == width):
+        return values[offsets[0] : offsets[-1]].reshape(m, width).T, {}
+    missing = np.zeros(m, bool) if nulls is None else nulls.copy()
+    fits = ~missing & (lengths == width)
+    rows = np.full((width, m), np.nan, dtype)
+    elements = offsets[:-1][fits][None, :] + np.arange(width)[:, None]  # (width, rows that fit)
+    rows[:, fits] = values[elements]
+    wrong = ~missing & ~fits
+    element_nulls = _nulls(column.values)
+    if element_nulls is not None:
+        holes = element_nulls[elements].any(axis=0)
+        missing[np.flatnonzero(fits)[holes]] = True
+    return rows, {NULL: missing, WIDTH: wrong}
+
+
+def decode_vectors(column: pa.StructArray, width: int) -> tuple[Block, dict[str, Mask]]:
+    """Rows (width, m) of a Vector column, and the bad ones by reason: dense and sparse values, mixed."""
+    # Arrow holds children without the parent's offset and nulls: flatten() applies both.
+    kinds, sizes, indices, values = column.flatten()
+    if column.null_count == 0 and kinds.null_count == 0 and np.all(kinds.to_numpy() == 1):
+        return decode_lists(values, width, np.float64)
+    missing = np.zeros(len(column), bool) if column.null_count == 0 else _nulls(column).copy()  # type: ignore[union-attr]
+    kind = np.asarray(kinds.fill_null(1).to_numpy(zero_copy_only=False))
+    sparse = ~missing & (kind == 0)
+    dense_rows, reasons = decode_lists(values, width, np.float64)
+    rows = np.array(dense_rows)
+    size = np.asarray(sizes.fill_null(-1).to_numpy(zero_copy_only=False))
+    wrong = reasons.get(WIDTH, np.zeros(len(column), bool)) & ~sparse | sparse & (size != width)
+    fits = np.flatnonzero(sparse & (size == width))
+    rows[:, fits] = 0.0
+    starts, ends = indices.offsets.to_numpy()[:-1], indices.offsets.to_numpy()[1:]
+    counts = (ends - starts)[fits]
+    where = np.repeat(fits, counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    at = np.repeat(starts[fits], counts) + within
+    value_at = np.repeat(values.offsets.to_numpy()[:-1][fits], counts) + within
+    rows[indices.values.to_numpy()[at], where] = values.values.to_numpy()[value_at]
+    return rows, {NULL: missing, WIDTH: wrong}
+
+
+def _nulls(column: pa.Array) -> Mask | None:
+    return column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None

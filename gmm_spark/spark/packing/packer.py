@@ -1,0 +1,276 @@
+"""Packing: each task reads rows of the table, writes them as blocks, and returns a handle.
+
+Rows cross from the JVM to Python here, once. By default the blocks go to a file in the executor's local directory, and
+Spark keeps the handles. Otherwise the blocks themselves go back to Spark, which keeps them ("streamed").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.errors import ResourceError
+from gmm_spark.spark.columns import Features, must_refuse
+from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
+from gmm_spark.spark.schema import Schema
+from gmm_spark.spark.worker import freeze_loaded_objects, task_number
+
+# Packing has at most PACK_TASKS tasks and PACK_TASKS_PER_CORE more for each core; each reads several partitions if
+# there are more. A task costs some 20 ms and a handle, however little it reads. With so many tasks, a lost one is a
+# small loss, and a large cluster has enough to share out.
+PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
+
+# Column after the features: the partition of the table that a row comes from. Answers must not depend on tasks' own
+# numbers: a task may read several partitions, and which ones depends on where Spark finds executors.
+SOURCE = "source"
+# Id offset for tasks without rows, above the id of every partition; id × pieces of a file fits int32.
+_EMPTY = 1 << 23
+
+HANDLES = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary())
+# A row for each block, then one for the partition, with moments and no bytes.
+STREAM = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary(), block=pa.binary())
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A packed table.
+
+    Attributes
+    ----------
+    blocks : DataFrame
+        Persisted rows of :data:`HANDLES`, or of :data:`STREAM`.
+    handles : sequence of Handle
+        One for each task that packed, in the order of their ids.
+    moments : Moments
+        Of the usable rows.
+    """
+
+    blocks: DataFrame
+    handles: Sequence[Handle]
+    moments: Moments
+
+    @property
+    def rows(self) -> int:
+        """Usable rows."""
+        return sum(handle.rows for handle in self.handles)
+
+
+class Packer:
+    """Packs a table, again if asked to, and removes what it packed.
+
+    Parameters
+    ----------
+    table : DataFrame
+    features : Features
+    strict : bool
+        Stop packing at a bad row, see :meth:`Features.usable_rows`.
+    """
+
+    def __init__(self, table: DataFrame, features: Features, strict: bool) -> None:
+        self._columns = features.select(table)
+        self._features, self._strict = features, strict
+        self._run = uuid.uuid4().hex[:12]
+        self._by_task = False
+        self._has_files = False
+        self._persisted: DataFrame | None = None
+
+    def pack(self, cores: int, streaming: bool) -> Packing:
+        """Read the table; persist its handles, or its blocks if ``streaming``, in place of an earlier packing's.
+
+        Raises
+        ------
+        ResourceError
+            If a local disk is full.
+        """
+        self._unpersist()
+        rows = self._columns.select("*", F.spark_partition_id().alias(SOURCE))
+        # A narrow coalesce: a task reads whole partitions, one after the other, and just one if there are few.
+        rows = rows.coalesce(PACK_TASKS + PACK_TASKS_PER_CORE * cores)
+        if streaming:
+            blocks = rows.mapInArrow(StreamBlocks(self._features, self._strict, self._by_task), STREAM.spark)
+        else:
+            self._has_files = True
+            task = WriteBlocks(self._features, self._run, self._strict, self._by_task)
+            blocks = rows.mapInArrow(task, HANDLES.spark)
+        self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
+        found = blocks.where("moments is not null").select("handle", "moments").collect()
+        packed = sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
+        handles = [handle for handle, _ in packed]
+        failures = [handle.failure for handle in handles if handle.failure]
+        if failures:
+            raise ResourceError(failures[0])
+        if len({handle.partition for handle in handles}) < len(handles):
+            # The driver itself holds the rows: Spark then computes partition ids before it splits them, all the same.
+            self._by_task = True
+            self.remove_files()
+            return self.pack(cores, streaming)
+        moments = Moments.zero(self._features.width)
+        for _, vector in packed:
+            moments += Moments.from_vector(np.frombuffer(vector))
+        return Packing(blocks, handles, moments)
+
+    def repartition(self, partitions: int) -> None:
+        """Spread the table's rows over so many partitions for the packings to come."""
+        self.remove_files()
+        self._columns = self._columns.repartition(partitions)
+
+    def remove_files(self) -> None:
+        """Remove the files of all packings so far."""
+        if self._has_files:
+            numbers = self._columns.sparkSession.range(1 << 10)
+            numbers.mapInArrow(RemoveFiles(self._run), numbers.schema).collect()
+
+    def close(self) -> None:
+        """Free all that was packed."""
+        self._unpersist()
+        self.remove_files()
+
+    def _unpersist(self) -> None:
+        if self._persisted is not None:
+            self._persisted.unpersist()
+            self._persisted = None
+
+
+@dataclass(frozen=True)
+class WriteBlocks:
+    """Task that packs rows into one file and returns its handle."""
+
+    features: Features
+    run: str
+    strict: bool
+    by_task: bool
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pack what one task reads."""
+        freeze_loaded_objects()
+        partition, stream = identify(stream, self.by_task)
+        directories = local_directories()
+        directory = directories[task_number() % len(directories)]  # partition ids may have gaps of one length
+        # A random name: one task may pack two partitions if Spark had lost both their handles.
+        path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
+        bad: Counter[str] = Counter()
+        moments, rows, failure = Moments.zero(self.features.width), 0, ""
+        try:
+            with _new_private_file(path + ".writing") as file:
+                for block, weight in gather_blocks(stream, self.features, bad, self.strict):
+                    moments += Moments.of(block, weight)
+                    rows += block.shape[1]
+                    file.write(block.data)
+                    if weight is not None:
+                        file.write(weight.data)
+            if rows:
+                os.rename(path + ".writing", path)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            written = Handle.of(self.features, partition, rows).file_bytes
+            failure = (
+                f"the local disk is full: {directory} took {written:,} bytes of partition {partition} and "
+                "needs more; point spark.local.dir at a larger disk or read the table in more partitions"
+            )
+            rows = 0
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path + ".writing")
+        handle = Handle.of(self.features, partition, rows, path=path if rows else "", bad=bad, failure=failure)
+        yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes())
+
+
+@dataclass(frozen=True)
+class StreamBlocks:
+    """Task that packs rows into blocks that Spark keeps: a row for each block, then the partition's handle."""
+
+    features: Features
+    strict: bool
+    by_task: bool
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pack what one task reads."""
+        freeze_loaded_objects()
+        partition, stream = identify(stream, self.by_task)
+        bad: Counter[str] = Counter()
+        moments, rows = Moments.zero(self.features.width), 0
+        for block, weight in gather_blocks(stream, self.features, bad, self.strict):
+            moments += Moments.of(block, weight)
+            rows += block.shape[1]
+            packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
+            head = Handle.of(self.features, partition, block.shape[1])
+            yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, block=packed)
+        handle = Handle.of(self.features, partition, rows, bad=bad)
+        yield STREAM.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes(), block=b"")
+
+
+@dataclass(frozen=True)
+class RemoveFiles:
+    """Task that removes all files of a run from its executor's local directories.
+
+    It looks for names, not for handles: Spark would first compute a lost handle again.
+    """
+
+    run: str
+
+    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Remove what is there; Spark removes the files of executors that no task reaches, with the application."""
+        for directory in local_directories():
+            for path in Path(directory).glob(f"gmm-{self.run}-*"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        for batch in stream:
+            yield batch.slice(0, 0)
+
+
+def identify(stream: Iterator[pa.RecordBatch], by_task: bool) -> tuple[int, Iterator[pa.RecordBatch]]:
+    """Return the partition id of a task's rows, and its batches without the column of partitions.
+
+    The id is the partition of the first row that the task reads; if ``by_task``, the task's own number.
+    """
+    for first in stream:
+        if first.num_rows:
+            columns = range(first.num_columns - 1)
+            partition = task_number() if by_task else first.column(SOURCE)[0].as_py()
+            return partition, (batch.select(columns) for batch in chain([first], stream))
+    return _EMPTY + task_number(), iter(())
+
+
+def gather_blocks(stream: Iterator[pa.RecordBatch], features: Features, bad: Counter[str], strict: bool) -> Blocks:
+    """Regroup the usable rows of a task into blocks; a block is valid until the next is asked for.
+
+    The parameters are those of :meth:`Features.usable_rows`.
+    """
+    size = rows_per_block(features)
+    buffer = np.empty((features.width, size), features.dtype)
+    weights = np.empty(size) if features.weight else None
+    filled = 0
+    for rows, weight in features.usable_rows(stream, bad, strict):
+        at = 0
+        while at < rows.shape[1]:
+            take = min(size - filled, rows.shape[1] - at)
+            buffer[:, filled : filled + take] = rows[:, at : at + take]
+            if weights is not None and weight is not None:
+                weights[filled : filled + take] = weight[at : at + take]
+            filled, at = filled + take, at + take
+            if filled == size:
+                yield buffer, weights
+                filled = 0
+    if filled and not must_refuse(bad, strict):
+        yield np.ascontiguousarray(buffer[:, :filled]), None if weights is None else weights[:filled]
+
+
+def _new_private_file(path: str) -> Any:
+    """Open a file that did not exist, readable by its owner alone."""
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb", buffering=0)

@@ -1,0 +1,48 @@
+"""Pieces: how files are cut, and how tasks share the pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gmm_spark.spark.packing import pieces as pieces_module
+from gmm_spark.spark.packing.blocks import Handle
+from gmm_spark.spark.packing.pieces import PIECES, Cut, share_out
+
+
+@pytest.mark.usefixtures("several_pieces")
+def test_pieces_are_all_rows_of_their_file_in_order() -> None:
+    handles = [Handle(p, "x", rows, 256, 2, "float64", False) for p, rows in ((0, 5000), (1, 0), (7, 256), (9, 300))]
+    cut = Cut.of(handles)
+    assert cut == Cut(1, 20)
+    numbers: list[int] = []
+    for handle in handles:
+        pieces = cut.split(handle)
+        numbers += [piece.partition for piece in pieces]
+        starts = [piece.first for piece in pieces]
+        assert starts == [0, *np.cumsum([piece.rows for piece in pieces])[:-1]]
+        assert all(start % 256 == 0 for start in starts)
+        assert sum(piece.rows for piece in pieces) == handle.rows
+        assert {piece.file_bytes for piece in pieces} == {handle.rows * 16}
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_table_is_cut_into_few_pieces_and_none_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces_module, "PIECE_ROWS", 1 << 16)
+    large = [Handle(p, "x", 10**8, 8192, 16, "float64", False) for p in range(3)]
+    assert PIECES <= len(Cut.of(large).split_all(large)) <= PIECES + 3
+    small = [Handle(p, "x", 100_000, 8192, 16, "float64", False) for p in range(3)]
+    assert [piece.rows for piece in Cut.of(small).split(small[0])] == [1 << 16, 100_000 - (1 << 16)]
+    many = [Handle(p, "x", 10**6, 8192, 16, "float64", False) for p in range(200)]
+    assert Cut.of(many).most == 1
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 5, 9])
+def test_pieces_are_shared_out_in_order_and_evenly(tasks: int) -> None:
+    sizes = [3, 0, 10, 10, 7, 10, 1, 10, 10, 10, 0, 9]
+    pieces = [Handle(i, "x", rows, 10, 2, "float64", False) for i, rows in enumerate(sizes)]
+    lists = share_out(pieces, tasks)
+    assert len(lists) == tasks
+    assert [piece for own in lists for piece in own] == pieces
+    rows = [sum(piece.rows for piece in own) for own in lists]
+    assert max(rows) - min(rows) <= 2 * max(sizes)  # each end of a list falls within a piece

@@ -1,0 +1,117 @@
+"""Decoding alone, without Spark: Arrow arrays of every form to floats, and the bad rows among them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gmm_spark.spark.columns import Features
+from gmm_spark.spark.decoding import BAD_WEIGHT, INFINITE, NEGATIVE_WEIGHT, NOT_A_NUMBER, NULL, WIDTH
+from tests.tables import three_blobs
+
+ROWS = np.round(three_blobs(60) * 8) / 8
+ROWS[np.abs(ROWS - 20) < 0.5] = 0.0  # something for sparse vectors to leave out
+
+
+def test_a_slice_of_a_list_array_decodes_to_its_own_rows() -> None:
+    whole = pa.array(ROWS.tolist())
+    decoded = Features(("x",), "array", 3, False).decode([whole.slice(10, 20)])
+    np.testing.assert_array_equal(decoded.rows.T, ROWS[10:30])
+    assert decoded.good is None
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_numeric_columns_in_one_array_decode_in_their_own_precision(single: bool) -> None:
+    rows = [[1.0, 0.5, 7.0], [None, 1.5, 7.0], [3.0, None, 7.0], [4.0, np.nan, 7.0], [5.0, 4.5, np.inf]]
+    kind = pa.list_(pa.float32() if single else pa.float64())
+    features = Features(("x", "y", "z"), "scalars", 3, single)
+    decoded = features.decode([pa.array(rows, kind, from_pandas=False)])
+    assert decoded.rows.dtype == features.dtype
+    assert decoded.bad == {"null feature": 2, "NaN feature": 1, "infinite feature": 1}
+    np.testing.assert_array_equal(decoded.good, [True, False, False, False, False])
+    np.testing.assert_array_equal(decoded.usable()[0], [[1.0], [0.5], [7.0]])
+
+
+def test_a_slice_with_nulls_decodes_to_its_own_rows() -> None:
+    lists = ROWS.tolist()
+    lists[12], lists[15] = None, [1.0, None, 2.0]
+    decoded = Features(("x",), "array", 3, False).decode([pa.array(lists).slice(10, 20)])
+    np.testing.assert_array_equal(decoded.usable()[0].T, np.delete(ROWS[10:30], [2, 5], axis=0))
+    assert decoded.bad == {NULL: 2}
+
+
+def vector_array(vectors: list[object]) -> pa.StructArray:
+    """Vectors as Spark hands them to Arrow: struct of type, size, indices, values."""
+    kind = pa.struct(
+        [
+            ("type", pa.int8()),
+            ("size", pa.int32()),
+            ("indices", pa.list_(pa.int32())),
+            ("values", pa.list_(pa.float64())),
+        ]
+    )
+    return pa.array(vectors, kind)
+
+
+def test_a_slice_of_mixed_vectors_decodes_to_its_own_rows() -> None:
+    vectors: list[object] = []
+    for i, row in enumerate(ROWS):
+        at = np.flatnonzero(row)
+        if i % 5 == 4:
+            vectors.append(None)
+        elif i % 2:
+            vectors.append({"type": 0, "size": 3, "indices": at.tolist(), "values": row[at].tolist()})
+        else:
+            vectors.append({"type": 1, "size": None, "indices": None, "values": row.tolist()})
+    decoded = Features(("x",), "vector", 3, False).decode([vector_array(vectors).slice(11, 30)])
+    kept = [i for i in range(11, 41) if i % 5 != 4]
+    np.testing.assert_array_equal(decoded.usable()[0].T, ROWS[kept])
+    assert decoded.bad == {NULL: 6}
+
+
+def test_a_sparse_vector_with_as_many_values_as_the_width_but_another_size_is_of_wrong_width() -> None:
+    vectors = [
+        {"type": 0, "size": 9, "indices": [0, 4, 8], "values": [1.0, 2.0, 3.0]},
+        {"type": 0, "size": 3, "indices": [], "values": []},
+        {"type": 1, "size": None, "indices": None, "values": [1.0, 2.0]},
+        {"type": 1, "size": None, "indices": None, "values": [1.0, 2.0, 3.0]},
+    ]
+    decoded = Features(("x",), "vector", 3, False).decode([vector_array(vectors)])
+    np.testing.assert_array_equal(decoded.usable()[0].T, [[0, 0, 0], [1, 2, 3]])
+    assert decoded.bad == {WIDTH: 2}
+
+
+def test_an_empty_batch_decodes_to_no_rows() -> None:
+    for form, column in (
+        ("array", pa.array([], pa.list_(pa.float64()))),
+        ("vector", vector_array([])),
+        ("scalars", pa.array([], pa.list_(pa.float64()))),
+    ):
+        decoded = Features(("x",), form, 1, False, "w").decode([column, pa.array([], pa.float64())])  # type: ignore[arg-type]
+        assert decoded.rows.shape == (1, 0)
+        assert not decoded.bad
+
+
+def test_each_bad_row_counts_once_under_its_first_reason() -> None:
+    nan, inf = float("nan"), float("inf")
+    x = [None, nan, inf, nan, 1.0, 1.0, 1.0, 1.0, 1.0]
+    y = [nan, inf, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0]
+    w = pa.array([-1.0, 1.0, -1.0, 1.0, -1.0, None, nan, inf, 2.0])
+    decoded = Features(("x", "y"), "scalars", 2, False, "w").decode([pa.array(list(zip(x, y, strict=True))), w])
+    assert decoded.bad == Counter({NULL: 1, NOT_A_NUMBER: 2, INFINITE: 1, NEGATIVE_WEIGHT: 1, BAD_WEIGHT: 3})
+    rows, weight = decoded.usable()
+    np.testing.assert_array_equal(rows, [[1.0], [7.0]])
+    np.testing.assert_array_equal(weight, [2.0])
+
+
+def test_rows_without_weight_are_left_out_and_are_not_bad() -> None:
+    w = pa.array([1.0, 0.0, 3.0, -0.0, 0.0])
+    for x, kept in (([1.0, 1e300, 2.0, 3.0, 4.0], [1.0, 2.0]), ([1.0, 1e300, None, 3.0, 4.0], [1.0])):
+        decoded = Features(("x",), "scalars", 1, False, "w").decode([pa.array([[value] for value in x]), w])
+        assert sum(decoded.bad.values()) == (None in x)
+        rows, weight = decoded.usable()
+        np.testing.assert_array_equal(rows, [kept])
+        np.testing.assert_array_equal(weight, [1.0, 3.0][: len(kept)])
