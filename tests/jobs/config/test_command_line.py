@@ -15,13 +15,13 @@ from gmm_spark.errors import ConfigurationError
 from gmm_spark.jobs.command import find_script
 from gmm_spark.jobs.config import fields
 from gmm_spark.jobs.config.command_line import load
-from gmm_spark.jobs.config.secrets import redact, secrets_of
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.secrets import redact, secrets_of
 from gmm_spark.jobs.exits import ExitCode
 
 ROOT = Path(__file__).parents[3]
