@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run_job(job: str, arguments: Sequence[str]) -> None:
     """Run a job in this process, and end the process with the job's exit code."""
     if missing := [name for name in REQUIRED if find_spec(name) is None]:
-        sys.exit(f"{PROGRAM}: {job} needs {' and '.join(missing)}; run pip install 'gmm-spark[jobs]'")
+        sys.exit(f"{PROGRAM}: {job} needs {', '.join(missing)}; run pip install 'gmm-spark[jobs]'")
     sys.argv = [f"{PROGRAM} {job}", *arguments]  # the job's --help shows this name
     import_module(f"gmm_spark.jobs.{job}").main()
 
