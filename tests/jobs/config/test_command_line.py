@@ -21,7 +21,7 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
-from gmm_spark.jobs.config.secrets import redact, secrets_of
+from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode
 
 ROOT = Path(__file__).parents[3]
@@ -223,7 +223,7 @@ def test_secrets_are_neither_dumped_nor_repeated_in_faults() -> None:
     written = repr(read) + read.model_dump_json()
     assert "hunter2" not in written
     assert "sesame" not in written
-    assert redact("hunter2 sesame 9", secrets_of(read)) == "[redacted] [redacted] 9"
+    assert redact("hunter2 sesame 9", find_secrets(read)) == "[redacted] [redacted] 9"
 
     found = faults(FitConfiguration, *ENOUGH, "--input.options.password", "hunter2", "--input.options", "hunter2")
     assert "hunter2" not in "".join(found)
