@@ -1,4 +1,4 @@
-"""A configuration is read whole, checked whole, and every fault in it is told at once."""
+"""Configurations are read from files and flags, and all their faults are reported at once."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from gmm_spark.errors import ConfigurationError
+from gmm_spark.jobs.command import find_script
+from gmm_spark.jobs.config import fields
 from gmm_spark.jobs.config.command_line import load
-from gmm_spark.jobs.config.secrets import redact, secrets_of
-from gmm_spark.jobs.config.sections import (
+from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode
 
 ROOT = Path(__file__).parents[3]
 JOBS = {
     "fit": FitConfiguration,
-    "select_model": SelectConfiguration,
+    "select": SelectConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
 }
@@ -53,7 +56,7 @@ def test_flags_win_over_files_and_later_files_over_earlier_ones(tmp_path: Path) 
     assert read.features.columns == ["x"]
 
 
-def test_a_list_on_the_command_line_replaces_that_of_the_file_and_options_are_merged(tmp_path: Path) -> None:
+def test_a_list_on_the_command_line_replaces_that_of_the_file_while_options_are_merged(tmp_path: Path) -> None:
     path = toml(tmp_path, '[features]\ncolumns = ["a"]\n[input]\noptions = {sep = ";", header = true}\n')
     read = load(FitConfiguration, ["--config", path, *ENOUGH, "--input.options", "sep=,", "quote='='"])
     assert read.features.columns == ["x", "y"]
@@ -61,7 +64,7 @@ def test_a_list_on_the_command_line_replaces_that_of_the_file_and_options_are_me
     assert options == {"sep": ",", "header": "true", "quote": "'='"}
 
 
-def test_an_empty_value_takes_back_what_a_file_has_set(tmp_path: Path) -> None:
+def test_an_empty_value_removes_what_a_file_has_set(tmp_path: Path) -> None:
     path = toml(tmp_path, '[input]\npath = "in"\n')
     read = load(FitConfiguration, ["--config", path, *ENOUGH[2:], "--input.path", "", "--input.table", "db.flights"])
     assert (read.input.path, read.input.table) == (None, "db.flights")
@@ -80,7 +83,7 @@ def test_negative_and_scientific_numbers_and_conditions_are_taken_as_values() ->
     assert read.input.where == "x > -3 AND y = '--z'"
 
 
-def test_every_fault_of_files_and_flags_is_told_in_one_message(tmp_path: Path) -> None:
+def test_one_message_reports_every_fault_of_files_and_flags(tmp_path: Path) -> None:
     path = toml(
         tmp_path,
         """
@@ -128,7 +131,7 @@ def test_every_fault_of_files_and_flags_is_told_in_one_message(tmp_path: Path) -
     assert len(found) == len(expected)
 
 
-def test_what_is_missing_is_told_key_by_key() -> None:
+def test_missing_keys_are_reported_one_by_one() -> None:
     assert [line.partition(":")[0] for line in faults(FitConfiguration)] == [
         "input.table",
         "features.columns",
@@ -136,7 +139,7 @@ def test_what_is_missing_is_told_key_by_key() -> None:
     ]
 
 
-def test_keys_are_not_called_missing_when_the_file_that_may_hold_them_cannot_be_read(tmp_path: Path) -> None:
+def test_no_key_is_called_missing_if_a_file_that_may_hold_it_cannot_be_read(tmp_path: Path) -> None:
     found = faults(FitConfiguration, "--config", toml(tmp_path, "k = [1\n"), "--model.k", "0")
     assert len(found) == 2
     assert "needs a readable TOML file" in found[0]
@@ -209,13 +212,6 @@ def test_the_share_of_anomalies_is_a_proper_fraction(fraction: str) -> None:
     assert found.startswith(f"output.anomaly_fraction: got '{fraction}'")
 
 
-def test_every_way_to_draw_starts_can_be_configured() -> None:
-    from gmm_spark.core.search.starts import START_MODES
-
-    for mode in START_MODES:
-        assert load(FitConfiguration, [*ENOUGH, "--model.init_mode", mode]).model.init_mode == mode
-
-
 def test_a_source_named_by_its_options_alone_needs_neither_path_nor_table() -> None:
     read = load(FitConfiguration, [*ENOUGH[2:], "--input.format", "jdbc", "--input.options", "url=u", "dbtable=t"])
     assert (read.input.path, read.input.table) == (None, None)
@@ -227,7 +223,7 @@ def test_secrets_are_neither_dumped_nor_repeated_in_faults() -> None:
     written = repr(read) + read.model_dump_json()
     assert "hunter2" not in written
     assert "sesame" not in written
-    assert redact("hunter2 sesame 9", secrets_of(read)) == "[redacted] [redacted] 9"
+    assert redact("hunter2 sesame 9", find_secrets(read)) == "[redacted] [redacted] 9"
 
     found = faults(FitConfiguration, *ENOUGH, "--input.options.password", "hunter2", "--input.options", "hunter2")
     assert "hunter2" not in "".join(found)
@@ -237,29 +233,48 @@ def test_secrets_are_neither_dumped_nor_repeated_in_faults() -> None:
 @pytest.mark.parametrize("name", JOBS)
 def test_the_example_configurations_are_sound(name: str) -> None:
     model = JOBS[name]
-    for path in sorted((ROOT / "conf").glob(f"*{name}.toml")):
+    for path in [*(ROOT / "conf").glob(f"demo-{name}.toml"), ROOT / "conf" / f"{name}.toml"]:
         assert load(model, ["--config", str(path)]).job == name
+
+
+def camel(key: str) -> str:
+    first, *words = key.split("_")
+    return first + "".join(map(str.capitalize, words))
 
 
 def test_defaults_are_those_of_the_estimator() -> None:
     from gmm_spark import GaussianMixture
 
     estimator = GaussianMixture()
-    ours = FitConfiguration.model_fields["model"].annotation()
-    for key, param in {
-        "k": "k",
-        "covariance_type": "covarianceType",
-        "max_iter": "maxIter",
-        "tol": "tol",
-        "seed": "seed",
-        "n_init": "nInit",
-        "init_mode": "initMode",
-        "reg_covar": "regCovar",
-        "precision": "precision",
-    }.items():
-        assert getattr(ours, key) == estimator.getOrDefault(param), key
+    mixture = FitConfiguration.model_fields["model"].annotation.model_fields
+    started_from = {"initial_model", "initial_parameters"}  # files, which the estimator takes as objects
+    ours = {camel(key): field.default for key, field in mixture.items() if key not in started_from}
+    assert ours == {name: estimator.getOrDefault(name) for name in ours}
+    assert len(ours) == 11
+
+    features = FitConfiguration.model_fields["features"].annotation.model_fields
+    scored = ScoreConfiguration.model_fields["features"].annotation.model_fields
+    for section in (features, scored):
+        assert section["handle_invalid"].default == estimator.getHandleInvalid()
     output = ScoreConfiguration.model_fields["output"].annotation.model_fields
     assert output["anomaly_fraction"].default == estimator.getAnomalyFraction()
+
+
+def test_choices_are_those_of_the_registries() -> None:
+    from gmm_spark.core.kernels.plan import PRECISIONS
+    from gmm_spark.core.mixture.covariance import STRUCTURES
+    from gmm_spark.core.search.starts import START_MODES
+    from gmm_spark.ml.comparison import SIGNS
+    from gmm_spark.spark.columns import HANDLE_INVALID
+
+    for kind, registry in (
+        (fields.CovarianceType, STRUCTURES),
+        (fields.InitMode, START_MODES),
+        (fields.Precision, PRECISIONS),
+        (fields.Criterion, SIGNS),
+        (fields.HandleInvalid, HANDLE_INVALID),
+    ):
+        assert set(TypeAdapter(kind).json_schema()["enum"]) == set(registry)
 
 
 def test_a_selections_defaults_are_those_of_the_selector() -> None:
@@ -310,9 +325,9 @@ def test_a_picture_without_matplotlib_is_refused_before_spark_starts(monkeypatch
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_no_job_hides_a_module_of_python(job: str) -> None:
-    # The folder of a program comes first where modules are looked for.
-    assert job not in sys.stdlib_module_names
+def test_no_script_hides_a_module_of_python(job: str) -> None:
+    # A script's folder comes first on sys.path, with every other script in it.
+    assert {path.stem for path in find_script(job).parent.glob("*.py")}.isdisjoint(sys.stdlib_module_names)
 
 
 def run_job(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -329,7 +344,7 @@ def run_job(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize("job", JOBS)
 def test_a_faulty_configuration_ends_with_code_2_without_a_jvm(job: str) -> None:
-    done = run_job(f"jobs/{job}.py", "--surplus", "1", JAVA_HOME="/nonexistent")
+    done = run_job(str(find_script(job)), "--surplus", "1", JAVA_HOME="/nonexistent")
     assert done.returncode == ExitCode.CONFIGURATION
     lines = done.stderr.splitlines()
     assert lines[0].startswith(f"{job} failed: ")
@@ -337,11 +352,12 @@ def test_a_faulty_configuration_ends_with_code_2_without_a_jvm(job: str) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_faults_are_told_before_spark_is_imported() -> None:
+@pytest.mark.parametrize("job", JOBS)
+def test_faults_are_reported_before_spark_is_imported(job: str) -> None:
     program = (
-        "import sys, runpy\n"
-        "sys.argv = ['jobs/fit.py', '--surplus', '1']\n"
-        "try: runpy.run_path('jobs/fit.py', run_name='__main__')\n"
+        "import sys\n"
+        f"from gmm_spark.jobs.{job} import main\n"
+        "try: main(['--surplus', '1'])\n"
         "except SystemExit as end: print(int(end.code), 'pyspark' in sys.modules)\n"
     )
     assert run_job("-c", program).stdout.split() == ["2", "False"]
@@ -349,7 +365,7 @@ def test_faults_are_told_before_spark_is_imported() -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_help_lists_every_key_with_its_default(job: str) -> None:
-    done = run_job(f"jobs/{job}.py", "--help")
+    done = run_job(str(find_script(job)), "--help")
     model = JOBS[job]
     assert done.returncode == ExitCode.DONE
 
