@@ -193,13 +193,12 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
         held_out: PackedTable | None,
     ) -> Selection:
         """List every mixture of the grid with its criteria, or with the reason why there is none."""
+        unseen = _evaluate_held_out(held_out, table, outcomes)
         rows = [
             SelectionRow.of_failure(k, kind, table.features.width, outcome)
             if isinstance(outcome, GmmSparkError)
-            else SelectionRow.of_fit(outcome.result, outcome.evaluation, judgement)
-            for (k, kind), outcome, judgement in zip(
-                grid, outcomes, _evaluate_held_out(held_out, table, outcomes), strict=True
-            )
+            else SelectionRow.of_fit(outcome.result, outcome.evaluation, evaluation)
+            for (k, kind), outcome, evaluation in zip(grid, outcomes, unseen, strict=True)
         ]
         return Selection(self.getCriterion(), tuple(rows), held_out.rows if held_out else 0)
 
