@@ -131,7 +131,8 @@ class ParamsWriter(MLWriter):
 
     def save(self, path: str) -> None:
         """Write the parameters below ``path``."""
-        if self.shouldOverwrite and not is_remote():  # over Spark Connect nothing can remove a folder
+        # pyspark.ml empties a folder through a local JVM. Over Spark Connect only the metadata is replaced.
+        if self.shouldOverwrite and not is_remote():
             self._handleOverwrite(path)
         spark = self.sparkSession
         _write_metadata(spark, path, describe_params(self._instance, spark), self.shouldOverwrite)
