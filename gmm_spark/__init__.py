@@ -1,12 +1,14 @@
 """Gaussian mixtures for tables that do not fit one machine: fit by EM, score and sample, on Spark.
 
-Public names are imported when first used, so that an executor, which needs only the kernels, loads
-neither pyspark.ml nor what it brings along.
+Public names are imported when they are first used. Executors need the kernels alone, so they load neither pyspark.ml
+nor the packages that it imports.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module, metadata
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark import errors
@@ -43,3 +45,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+# Files saved by earlier versions name classes by the modules that held them then, and pyspark.ml imports a class by the
+# name in its file. Each of these modules gives the public names, and loads nothing before one is asked for.
+for _former in ("estimator", "model", "selector"):
+    _module = globals()[_former] = sys.modules[f"{__name__}.{_former}"] = ModuleType(f"{__name__}.{_former}")
+    vars(_module)["__getattr__"] = __getattr__

@@ -1,40 +1,64 @@
-"""Every error the project raises on purpose, in one hierarchy.
+"""Every error that gmm_spark raises on purpose, in one hierarchy.
 
-Each message says which parameter or column is meant, what it got, what is needed and what to do.
-Errors about values also derive from :class:`ValueError`, so that code written for scikit-learn or
-pyspark.ml catches them without knowing this module.
+Each message names the parameter or column, says what it got and what it needs, and what to do. Errors about values also
+derive from :class:`ValueError`, so code written for scikit-learn or pyspark.ml catches them without this module.
 """
 
 from __future__ import annotations
 
 
 class GmmSparkError(Exception):
-    """Base of all errors raised by gmm_spark."""
+    """Base of all errors of gmm_spark; never raised itself."""
 
 
 class ParameterError(GmmSparkError, ValueError):
-    """A parameter of an estimator, a model or a function has a value it cannot take."""
+    """A parameter of an estimator, a model or a function has a value that it cannot take.
+
+    Raised before the table is read: by ``fit`` and ``transform`` for the parameters, at once for arrays such as means,
+    and by ``save`` if its path exists.
+    """
 
 
 class ConfigurationError(GmmSparkError, ValueError):
-    """A job's configuration is wrong; the message lists every fault found."""
+    """The configuration of a job is wrong; the message lists every fault.
+
+    Raised by a job before Spark starts if a key is missing, unknown or wrong, and later if an output exists already or
+    a file that a key names cannot be used. The exit code is 2.
+    """
 
 
 class DataError(GmmSparkError, ValueError):
-    """The table cannot be used as it is: bad rows, missing columns, wrong types, too few rows."""
+    """The table cannot be used as it is.
+
+    Raised if a column is missing or has the wrong type, rows are bad and ``handleInvalid`` is "error", a weight is
+    negative, no row is left, there are fewer (distinct) rows than components, or a feature is constant.
+    """
 
 
 class DegenerateComponentError(GmmSparkError, ArithmeticError):
-    """A component starved or collapsed and could not be kept numerically sound."""
+    """A component starved (no weight) or collapsed (no variance), and the fit could not go on.
+
+    Raised if every start ends so, or if a covariance is not positive definite. A larger ``regCovar`` or fewer
+    components help. A component that is only left without weight is a warning, not this error.
+    """
 
 
 class ResourceError(GmmSparkError, RuntimeError):
-    """A driver or an executor lacks the memory or disk that the work needs."""
+    """A driver or an executor lacks the memory or the disk that the work needs.
+
+    Raised if a local disk is full, or, before the pass, if the sums of a pass are too large for one vector.
+    """
 
 
 class ModelFileError(GmmSparkError, ValueError):
-    """A saved model cannot be read: not a model, damaged, or of an unknown format version."""
+    """A saved model cannot be read.
+
+    Raised by ``load`` if the path holds no model, the model is damaged, or its format version is unknown.
+    """
 
 
 class NotConvergedError(GmmSparkError, RuntimeError):
-    """EM stopped at its iteration limit where the caller asked for that to be an error."""
+    """EM stopped at its iteration limit although convergence was required.
+
+    Raised by the jobs if ``run.require_convergence`` is set; the estimators report it in ``summary.converged`` instead.
+    """

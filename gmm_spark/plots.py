@@ -1,6 +1,6 @@
-"""A picture of a selection: the criterion against k, a line for each covariance structure.
+"""A picture of a selection: the criterion over k, one line for each covariance structure.
 
-Needs matplotlib, as no other module here does.
+This is the only module that needs matplotlib.
 """
 
 from __future__ import annotations
@@ -18,13 +18,25 @@ _NAMES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "heldout": "held-out log-lik
 
 
 def criterion_plot(selection: Selection, path: str) -> bytes:
-    """Draw a selection; the format is that of the path's ending."""
+    """Draw a selection.
+
+    Parameters
+    ----------
+    selection : Selection
+    path : str
+        Only its ending is used: it names the format, such as ``.png``, ``.svg`` or ``.pdf``. No file is written.
+
+    Returns
+    -------
+    bytes
+        The picture, as a file of that format.
+    """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     panel = figure.subplots()
     for kind in dict.fromkeys(row.covarianceType for row in selection.rows):
         mine = sorted((row for row in selection.rows if row.covarianceType == kind), key=lambda row: row.k)
-        values = [getattr(row, selection.criterion) for row in mine]  # NaN, where there is no fit, leaves a gap
+        values = [getattr(row, selection.criterion) for row in mine]  # NaN, if there is no fit, leaves a gap
         panel.plot([row.k for row in mine], values, marker="o", label=kind)
     if selection.best is not None:
         best = selection.rows[selection.best]

@@ -1,1 +1,1 @@
-"""What users of pyspark.ml hold: estimators, models, summaries."""
+"""The pyspark.ml face: estimators, the model, its summary, their parameters and files."""

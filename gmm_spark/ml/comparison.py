@@ -1,4 +1,4 @@
-"""What a selection compared: one row for every mixture that was tried."""
+"""Selection: the mixtures that a selector compared, one row each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gmm_spark.core.mixture import criteria
 from gmm_spark.core.mixture.parameters import count_parameters
 from gmm_spark.errors import GmmSparkError
 
-# Criteria, and the factor that makes smaller better.
+# Each criterion, with the sign that makes smaller better.
 SIGNS = {"bic": 1.0, "aic": 1.0, "icl": 1.0, "heldout": -1.0}
 
 _SCHEMA = (
@@ -29,20 +29,21 @@ class SelectionRow:
     Attributes
     ----------
     k : int
+        Number of components.
     covarianceType : str
     nParameters : int
-        Free parameters.
+        Number of free parameters.
     logLikelihood : float
-        On the training rows, nats; NaN, as are all criteria, where the fit failed.
+        Of the training rows, weighted sum, nats. NaN if the fit failed, as are all criteria.
     bic, aic, icl : float
         On the training rows; smaller is better.
     heldout : float
-        Mean log-likelihood per unit of row weight on the rows held out, nats; larger is better. NaN where none were.
+        Mean log-likelihood per unit of row weight of the rows held out, nats; larger is better. NaN if none were.
     numIter : int
         Passes that EM made.
     converged : bool
     failure : str or None
-        Why there is no such mixture.
+        Why the mixture could not be fitted; None if it was.
     """
 
     k: int
@@ -59,7 +60,7 @@ class SelectionRow:
 
     @classmethod
     def of_fit(cls, result: EMResult, evaluation: Evaluation, held_out: Evaluation | None) -> SelectionRow:
-        """Judge a fit on its training rows and on those held out."""
+        """Return the row of a fit, from its evaluations on the training rows and on those held out, if any."""
         parameters, log_likelihood, weight_sum = result.parameters, evaluation.log_likelihood, evaluation.weight_sum
         p = parameters.n_parameters
         return cls(
@@ -77,19 +78,19 @@ class SelectionRow:
 
     @classmethod
     def of_failure(cls, k: int, covariance_type: str, d: int, error: GmmSparkError) -> SelectionRow:
-        """List a mixture of d features that could not be fitted."""
+        """Return the row of a mixture of d features that could not be fitted."""
         return cls(k, covariance_type, count_parameters(covariance_type, k, d), failure=str(error))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """All mixtures that were tried, and how one of them was chosen.
+    """All mixtures that were tried, and the criterion that chose one of them.
 
     Attributes
     ----------
     criterion : {"bic", "aic", "icl", "heldout"}
     rows : tuple of SelectionRow
-        Structure by structure, in the order they were asked for, and within each by k.
+        Structure by structure, and k by k within each, in the order given to the selector.
     heldOutRows : int
         Rows that no mixture was fitted to.
     """
@@ -100,11 +101,11 @@ class Selection:
 
     @property
     def best(self) -> int | None:
-        """Index of the row that the criterion prefers, the first of equals; None where every fit failed."""
+        """Index of the row that the criterion prefers, the first of equals; None if every fit failed."""
         signed = {i: SIGNS[self.criterion] * getattr(row, self.criterion) for i, row in enumerate(self.rows)}
         found = [i for i, value in signed.items() if not math.isnan(value)]
         return min(found, key=lambda i: signed[i], default=None)
 
     def toDF(self) -> DataFrame:
-        """Return the rows as a DataFrame, one column for each attribute."""
+        """Return the rows as a DataFrame with a column for each attribute of a row."""
         return SparkSession.active().createDataFrame([astuple(row) for row in self.rows], _SCHEMA)

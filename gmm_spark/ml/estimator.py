@@ -1,26 +1,29 @@
-"""GaussianMixture: the pyspark.ml estimator. Validates, calls the layers below, wraps what they return."""
+"""GaussianMixture: the pyspark.ml estimator. ``fit`` validates, packs the table, searches, and builds the model."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
 from pyspark import keyword_only
 from pyspark.ml.base import Estimator
 from pyspark.ml.param import Param
-from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.ml.util import DefaultParamsReadable
 from pyspark.sql import DataFrame
 
+from gmm_spark.core.em.ascent import EMResult
 from gmm_spark.core.mixture.parameters import InitialMeans, MixtureParameters
 from gmm_spark.core.search.single import polish, search
 from gmm_spark.core.search.starts import under_table_variance
-from gmm_spark.core.settings import SAMPLE_ROWS
+from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
-from gmm_spark.ml.fitting import Fitted, MixtureFitting, fit_together, require_fittable
+from gmm_spark.ml.defaults import Defaults
+from gmm_spark.ml.fitting import MixtureFitting, require_fittable
+from gmm_spark.ml.joint_fitting import ModelsOnDemand, fit_members
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import GaussianMixtureParams
+from gmm_spark.ml.summary import Fitted
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.worker import one_blas_thread
 
@@ -30,51 +33,63 @@ class GaussianMixture(
     MixtureFitting,
     GaussianMixtureParams,
     DefaultParamsReadable["GaussianMixture"],
-    DefaultParamsWritable,
 ):
     """Gaussian mixture fitted by EM: a drop-in for ``pyspark.ml.clustering.GaussianMixture`` that scales.
 
     Parameters
     ----------
-    featuresCol : str
-        Vector (dense or sparse) or array<double|float> column; not looked at where ``inputCols`` is given.
+    featuresCol : str, default "features"
+        Vector (dense or sparse) or array column that holds the features. Not used if ``inputCols`` is set.
     inputCols : list of str, optional
-        Numeric columns of any type.
+        Numeric columns of any type, one for each feature, in place of ``featuresCol``. No name may come twice.
     weightCol : str, optional
-        Row weights, >= 0.
-    predictionCol, probabilityCol, logDensityCol, anomalyCol : str
-        Columns that the model's ``transform`` appends; an empty name leaves one out.
-    anomalyFraction : float
-        A row is an anomaly where its density is below that of all but this share of the training rows, by weight.
-    k : int
-        Components, >= 1.
-    covarianceType : {"full", "tied", "diag", "spherical"}
-    maxIter : int
-        Passes over the full table at most.
-    tol : float
-        EM has converged when a pass changes the mean log-likelihood per row (nats) by less.
-    seed : int
-        Same table, partitions and seed: same bits. Other partitions may draw another sample for the starts.
-    nInit : int
-        Starts, of which the best is kept.
-    initMode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
-        All but one draw starts from the sample alone. "k-means||" completes it first by rows that are rare and far
-        from the others, at the price of up to seven more passes over the table, for all starts together.
-    regCovar : float
-        Variance added to each feature, as a share of that feature's variance in the table.
-    sampleRows : int
-        Rows of the sample that starts are drawn from and first run on; the best few go on over the full table. 0 runs
-        every start on the full table, all in the same passes.
-    accelerate : bool
-        After each pass look ahead by EM steps on the sample, less their drift, and extrapolate those (Anderson): the
-        fixed points of plain EM in far fewer passes. A step is kept only where the likelihood does not fall.
-    handleInvalid : {"error", "skip", "keep"}
-        What a row with a null, NaN, infinity or wrong width does. Fitting skips and counts such rows under both
-        "skip" and "keep"; ``transform`` drops them or keeps them with null outputs.
-    precision : {"float64", "float32"}
-        Type of the kernel's products; sums are float64 in any case.
-    aggregationDepth : int
-        Kept so that pyspark.ml code runs unchanged. It cannot change a result, nor how sums are reduced.
+        Column of row weights, >= 0. A row of weight 0 is left out. By default every row weighs 1.
+    predictionCol : str, default "prediction"
+        Column that ``transform`` appends: the most probable component, an int from 0. Empty leaves it out.
+    probabilityCol : str, default "probability"
+        Column that ``transform`` appends: the k responsibilities, a vector that sums to 1. Empty leaves it out.
+    logDensityCol : str, default ""
+        Column that ``transform`` appends: log p(row), in nats. Empty leaves it out.
+    anomalyCol : str, default ""
+        Column that ``transform`` appends: true if the row is an anomaly by ``anomalyFraction``. Empty leaves it out.
+    anomalyFraction : float, default 0.001
+        Share of the training rows, by weight, in (0, 1). A row is an anomaly if its density is below the quantile of
+        the training rows' densities at this share.
+    k : int, default 2
+        Number of components, >= 1.
+    covarianceType : {"full", "tied", "diag", "spherical"}, default "full"
+        Structure of the covariances. full: any ellipsoid; tied: one ellipsoid for all components; diag: axes along the
+        features; spherical: balls.
+    maxIter : int, default 100
+        Passes that EM makes over the full table at most, >= 1.
+    tol : float, default 0.0001
+        EM has converged if a pass changes the mean log-likelihood per row (nats) by less than this, >= 0. It means the
+        same for any number of rows.
+    seed : int, default 0
+        Seed of everything random, any integer. The same table, partitions and seed give the same bits. Other
+        partitions may draw another sample for the starts.
+    nInit : int, default 10
+        Number of starts, >= 1. The best is kept.
+    initMode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}, default "k-means++"
+        How starts are drawn from the sample. Only "k-means||" also reads the table: up to seven passes, shared by all
+        starts, add rows that are rare and far from the others.
+    regCovar : float, default 1e-06
+        Variance added to each feature, as a share of the feature's variance in the table, >= 0.
+    sampleRows : int, default 100000
+        Rows of the sample that starts are drawn from and first run on, >= 0. The best few starts go on over the full
+        table. If 0, every start runs on the full table, all in the same passes.
+    accelerate : bool, default True
+        After each pass look ahead: take EM steps on the sample, corrected for its drift from the table, and extrapolate
+        them (Anderson). The fixed points are those of plain EM, in far fewer passes. A step that lowers the likelihood
+        is not kept.
+    handleInvalid : {"error", "skip", "keep"}, default "error"
+        What to do with a row that has a null, NaN or infinite value or weight, or the wrong number of features. A fit
+        stops ("error"), or leaves such rows out and counts them ("skip", "keep"). ``transform`` stops ("error"), drops
+        the row ("skip"), or keeps it with null outputs ("keep"). A negative weight always stops a fit.
+    precision : {"float64", "float32"}, default "float64"
+        Type of the matrix products over rows. Sums are float64 with both.
+    aggregationDepth : int, default 2
+        Accepted so that code for pyspark.ml runs unchanged, >= 1. It has no effect.
 
     Examples
     --------
@@ -90,31 +105,31 @@ class GaussianMixture(
     def __init__(
         self,
         *,
-        featuresCol: str = "features",
+        featuresCol: str = Defaults.featuresCol,
         inputCols: Sequence[str] | None = None,
         weightCol: str | None = None,
-        predictionCol: str = "prediction",
-        probabilityCol: str = "probability",
-        logDensityCol: str = "",
-        anomalyCol: str = "",
-        anomalyFraction: float = 0.001,
-        k: int = 2,
-        covarianceType: str = "full",
-        maxIter: int = 100,
-        tol: float = 1e-4,
-        seed: int | None = None,
-        nInit: int = 10,
-        initMode: str = "k-means++",
-        regCovar: float = 1e-6,
-        sampleRows: int = SAMPLE_ROWS,
-        accelerate: bool = True,
-        handleInvalid: str = "error",
-        precision: str = "float64",
-        aggregationDepth: int = 2,
+        predictionCol: str = Defaults.predictionCol,
+        probabilityCol: str = Defaults.probabilityCol,
+        logDensityCol: str = Defaults.logDensityCol,
+        anomalyCol: str = Defaults.anomalyCol,
+        anomalyFraction: float = Defaults.anomalyFraction,
+        k: int = Settings.k,
+        covarianceType: str = Settings.covariance_type,
+        maxIter: int = Settings.max_iter,
+        tol: float = Settings.tol,
+        seed: int | None = Settings.seed,
+        nInit: int = Settings.n_init,
+        initMode: str = Settings.init_mode,
+        regCovar: float = Settings.reg_covar,
+        sampleRows: int = Settings.sample_rows,
+        accelerate: bool = Settings.accelerate,
+        handleInvalid: str = Defaults.handleInvalid,
+        precision: str = Defaults.precision,
+        aggregationDepth: int = Defaults.aggregationDepth,
     ) -> None:
         super().__init__()
         self._initial: MixtureParameters | InitialMeans | None = None
-        # keyword_only keeps what the caller gave, so that isSet() tells it from the defaults.
+        # keyword_only passes only what the caller gave, so isSet() can tell it from a default.
         self.setParams(**self._input_kwargs)
 
     def setK(self, value: int) -> GaussianMixture:
@@ -122,19 +137,23 @@ class GaussianMixture(
         return self._set(k=value)
 
     def setCovarianceType(self, value: str) -> GaussianMixture:
-        """Set the covariance structure."""
+        """Set the structure of the covariances: "full", "tied", "diag" or "spherical"."""
         return self._set(covarianceType=value)
 
     def setAggregationDepth(self, value: int) -> GaussianMixture:
-        """Accept pyspark.ml's parameter; it changes nothing here."""
+        """Accept pyspark.ml's parameter; it has no effect here."""
         return self._set(aggregationDepth=value)
 
     def setInitialModel(self, model: GaussianMixtureModel | MixtureParameters | None) -> GaussianMixture:
-        """Start from a model or from parameters instead of drawing starts; ``k`` and ``covarianceType`` follow it.
+        """Start from a model or from parameters instead of drawing starts.
 
-        It takes the place of an earlier one, and of initial means; None takes both back, and leaves ``k`` and
-        ``covarianceType`` as they are. A start of your own is an object, not a Param: it is not saved with the
-        estimator.
+        ``k`` and ``covarianceType`` are set to those of the model. An earlier initial model, or initial means, are
+        replaced. The start is an object, not a Param: it is not saved with the estimator.
+
+        Parameters
+        ----------
+        model : GaussianMixtureModel, MixtureParameters or None
+            None removes the start, so that starts are drawn again; ``k`` and ``covarianceType`` stay as they are.
         """
         parameters = model.parameters if isinstance(model, GaussianMixtureModel) else model
         self._initial = parameters
@@ -145,22 +164,22 @@ class GaussianMixture(
     def setInitialMeans(
         self, means: ArrayLike | None, weights: ArrayLike | None = None, precisions: ArrayLike | None = None
     ) -> GaussianMixture:
-        """Start from these means instead of drawing starts; ``k`` follows them.
+        """Start from these means instead of drawing starts; ``k`` is set to their number.
 
         Parameters
         ----------
         means : array (k, d), or None
-            None takes an initial model or initial means back, and leaves ``k`` as it is.
+            None removes initial means, or an initial model; ``k`` stays as it is.
         weights : array (k,), optional
             Equal by default.
         precisions : array, optional
-            Inverse covariances, in the shape that the estimator's ``covarianceType`` says: full (k, d, d), tied
-            (d, d), diag (k, d), spherical (k,). By default each component has the table's own variances.
+            Inverse covariances, in the shape of the estimator's ``covarianceType``: full (k, d, d), tied (d, d),
+            diag (k, d), spherical (k,). By default every component has the variances of the table.
 
         Raises
         ------
         ParameterError
-            Where these cannot be those of a mixture.
+            If a shape or a value cannot be that of a mixture, or there are weights or precisions without means.
         """
         if means is None:
             if weights is not None or precisions is not None:
@@ -176,22 +195,22 @@ class GaussianMixture(
     def fitMultiple(
         self, dataset: DataFrame, paramMaps: Sequence[dict[Param[Any], Any]]
     ) -> Iterator[tuple[int, GaussianMixtureModel]]:
-        """Fit a model for each of several param maps, as pyspark.ml's tuning asks for them.
+        """Fit a model for each of several param maps, as pyspark.ml's tuning does.
 
-        Maps that agree on the columns read, ``handleInvalid`` and ``precision`` are fitted together, in shared passes
-        over one packed table, when the first model is asked for; the callback then hears of each shared pass. With
-        ``nInit`` above 1 each takes the start that is best on the sample, where a fit of its own may try several
-        on the table. Other maps, and those of an estimator with an initial model, are fitted one after another.
+        Maps that agree on the columns, ``handleInvalid`` and ``precision`` share the passes over one packed table. They
+        are fitted when the first model is asked for, and the callback is called after each shared pass. If ``nInit`` is
+        above 1, each goes on from the start that is best on the sample, while a fit of its own may try several on the
+        table. Other maps are fitted one after another, as are those of an estimator with an initial model.
         """
         members = [self.copy(one) for one in paramMaps]
-        alone = len(members) < 2 or len({one._source for one in members}) > 1
-        if alone or self._initial is not None:
+        if len(members) < 2 or len({one._source for one in members}) > 1 or self._initial is not None:
             return super().fitMultiple(dataset, paramMaps)
-        return _FittedTogether(lambda: _fit_members(members, dataset), len(members))
+        settings = [one._settings(one.getK(), one.getCovarianceType()) for one in members]
+        return ModelsOnDemand(lambda: fit_members(members, settings, dataset), len(members))
 
     @property
     def _source(self) -> tuple[object, ...]:
-        """What a packed table depends on."""
+        """Everything that the packed table depends on: estimators of equal sources can share one."""
         columns = self.input_columns
         return (
             self.getFeaturesCol() if columns is None else tuple(columns),
@@ -203,19 +222,15 @@ class GaussianMixture(
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         self._check()
         settings = self._settings(self.getK(), self.getCovarianceType())
-        initial = self._initial
-        features = self._resolve(dataset, None if initial is None else initial.n_features)
+        features = self._resolve(dataset, None if self._initial is None else self._initial.n_features)
         with one_blas_thread(), self._pack(dataset, features) as table:
             require_fittable(table, settings)
-            sample = table.sample(settings.rows_to_draw, settings.seed)
-            if initial is None:
-                result = search(table, sample, settings, self._callback)
-            else:
-                start = _centred(initial, table, settings.covariance_type)
-                result = polish(table, sample, start, settings, self._callback)
-            return self._model(dataset, table, Fitted(result, table.evaluate(result.parameters)))
+            result = self._search(table, settings)
+            fitted = Fitted(result, table.evaluate(result.parameters))
+            return self._build_model(dataset, table, fitted)
 
     def _check(self) -> None:
+        """Check the parameters, alone and against the initial model or means; raises ParameterError."""
         self.check_params()
         initial, k, kind = self._initial, self.getK(), self.getCovarianceType()
         if isinstance(initial, InitialMeans) and initial.n_components != k:
@@ -226,52 +241,20 @@ class GaussianMixture(
                 f"{initial.n_components} {initial.covariance_type} components; set them alike"
             )
 
+    def _search(self, table: PackedTable, settings: Settings) -> EMResult:
+        """Run EM from the initial model or means if there are any, else from starts drawn from a sample."""
+        sample = table.sample(settings.rows_to_draw, settings.seed)
+        if self._initial is None:
+            return search(table, sample, settings, self._callback)
+        start = _centred(self._initial, table, settings.covariance_type)
+        return polish(table, sample, start, settings, self._callback)
+
 
 def _centred(initial: MixtureParameters | InitialMeans, table: PackedTable, covariance_type: str) -> MixtureParameters:
-    """Return a user's start in the coordinates of EM, with the table's variances where it has none of its own."""
+    """Return a user's start in the coordinates of EM, which are centred on the table's mean.
+
+    Initial means take the variances of the table.
+    """
     if isinstance(initial, InitialMeans):
         initial = under_table_variance(initial.means, table.moments.variance, covariance_type, initial.weights)
     return initial.shifted(-table.moments.mean)
-
-
-class _FittedTogether(Iterator[tuple[int, GaussianMixtureModel]]):
-    """Models by index, all fitted when the first is asked for; threads may ask at the same time."""
-
-    def __init__(self, fit: Callable[[], list[GaussianMixtureModel | Exception]], n: int) -> None:
-        self._fit = fit
-        self._lock = threading.Lock()
-        self._indices = iter(range(n))
-        self._n = n
-        self._outcomes: list[GaussianMixtureModel | Exception] | None = None
-
-    def __next__(self) -> tuple[int, GaussianMixtureModel]:
-        with self._lock:
-            index = next(self._indices)
-            if self._outcomes is None:
-                try:
-                    self._outcomes = self._fit()
-                except Exception as error:  # of the table: it is every model's
-                    self._outcomes = [error] * self._n
-        outcome = self._outcomes[index]
-        if isinstance(outcome, Exception):
-            raise outcome
-        return index, outcome
-
-
-def _fit_members(members: Sequence[GaussianMixture], dataset: DataFrame) -> list[GaussianMixtureModel | Exception]:
-    """Fit estimators of one source together; the reason in place of a model that there is not."""
-    outcomes: dict[int, GaussianMixtureModel | Exception] = {}
-    for i, member in enumerate(members):
-        try:
-            member._check()
-        except ParameterError as error:
-            outcomes[i] = error
-    able = {i: member for i, member in enumerate(members) if i not in outcomes}
-    if able:
-        first = next(iter(able.values()))
-        settings = [one._settings(one.getK(), one.getCovarianceType()) for one in able.values()]
-        with first._pack(dataset, first._resolve(dataset)) as table:
-            fitted = fit_together(table, settings, first._callback, log_densities=True)
-            for (i, member), found in zip(able.items(), fitted, strict=True):
-                outcomes[i] = member._model(dataset, table, found) if isinstance(found, Fitted) else found
-    return [outcomes[i] for i in range(len(members))]

@@ -1,59 +1,51 @@
-"""What the estimators share: from a table to packed blocks, and from what EM found to a model."""
+"""The steps that the estimators share: resolve the columns, pack the table, build the model from what EM found."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from pyspark import keyword_only
+from pyspark.ml.util import MLWritable
 from pyspark.sql import DataFrame
 
-from gmm_spark.core.em.ascent import EMResult, PassRecord
-from gmm_spark.core.kernels.evaluation import Evaluation
+from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
-from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.settings import Settings
-from gmm_spark.errors import DataError, GmmSparkError
-from gmm_spark.ml.model import GaussianMixtureModel, GaussianMixtureSummary
+from gmm_spark.errors import DataError
+from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
+from gmm_spark.ml.persistence import ParamsWriter
+from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, resolve_features
 from gmm_spark.spark.packing.table import PackedTable
-from gmm_spark.spark.worker import one_blas_thread
 
 E = TypeVar("E", bound="MixtureFitting")
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """What EM found for one setting, and how well it explains the table."""
-
-    result: EMResult
-    evaluation: Evaluation
-
-
-class MixtureFitting(MixtureParams):
-    """An estimator of mixtures: setters of what only fitting reads, and its steps."""
+class MixtureFitting(MixtureParams, MLWritable):
+    """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callable[[PassRecord], None] | None = None
 
     @keyword_only
     def setParams(self: E, **kwargs: Any) -> E:
-        """Set any of the constructor's parameters; None leaves one as it is."""
+        """Set any parameters of the constructor; None leaves a parameter as it is."""
         return self._set(**{name: value for name, value in kwargs.items() if value is not None})
 
     def setMaxIter(self: E, value: int) -> E:
-        """Set the largest number of passes."""
+        """Set how many passes EM makes over the full table at most."""
         return self._set(maxIter=value)
 
     def setTol(self: E, value: float) -> E:
-        """Set the convergence tolerance, nats per row."""
+        """Set the change of the mean log-likelihood, nats per row, below which EM has converged."""
         return self._set(tol=value)
 
     def setSeed(self: E, value: int) -> E:
-        """Set the seed."""
+        """Set the seed of everything random."""
         return self._set(seed=value)
 
     def setNInit(self: E, value: int) -> E:
@@ -65,11 +57,11 @@ class MixtureFitting(MixtureParams):
         return self._set(initMode=value)
 
     def setRegCovar(self: E, value: float) -> E:
-        """Set the regularisation, as a share of each feature's variance."""
+        """Set the variance added to each feature, as a share of the feature's variance."""
         return self._set(regCovar=value)
 
     def setSampleRows(self: E, value: int) -> E:
-        """Set the number of rows that starts are first run on; 0: the full table."""
+        """Set the number of rows that starts are drawn from and first run on; with 0 they run on the full table."""
         return self._set(sampleRows=value)
 
     def setAccelerate(self: E, value: bool) -> E:
@@ -77,11 +69,16 @@ class MixtureFitting(MixtureParams):
         return self._set(accelerate=value)
 
     def setCallback(self: E, callback: Callable[[PassRecord], None] | None) -> E:
-        """Have ``callback`` called on the driver after each pass over the table; None stops that."""
+        """Call ``callback`` on the driver after each pass over the table; None removes it."""
         self._callback = callback
         return self
 
+    def write(self) -> ParamsWriter:
+        """Return a writer: ``estimator.write().overwrite().save(path)``."""
+        return ParamsWriter(self)
+
     def _settings(self, k: int, covariance_type: str) -> Settings:
+        """Return the parameters under the names that core knows them by."""
         return Settings(
             k=k,
             covariance_type=covariance_type,
@@ -96,21 +93,25 @@ class MixtureFitting(MixtureParams):
         )
 
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
+        """Find the features in the table's columns; raises DataError or ParameterError if they cannot be used."""
         features = resolve_features(dataset, self.getFeaturesCol(), self.input_columns, self.weight_column, width=width)
         if features is None:
             raise DataError(f"featuresCol={self.getFeaturesCol()!r} is null in every row; check the filter")
         return features
 
     def _pack(self, dataset: DataFrame, features: Features) -> PackedTable:
+        """Read the table once, into blocks on the executors' disks."""
         strict = self.getHandleInvalid() == "error"
         return PackedTable(dataset, features, strict=strict, precision=self.getPrecision())
 
-    def _model(self, dataset: DataFrame, table: PackedTable, fitted: Fitted) -> GaussianMixtureModel:
+    def _build_model(self, dataset: DataFrame, table: PackedTable, fitted: Fitted) -> GaussianMixtureModel:
+        """Return what EM found as a model, in the table's own coordinates, with this estimator's parameters."""
         parameters = fitted.result.parameters.shifted(table.moments.mean)
         model = GaussianMixtureModel(parameters, list(table.features.names), fitted.evaluation.log_densities)
         self._copyValues(model)
         model._resetUid(self.uid)
-        model._summary = GaussianMixtureSummary(model, dataset, fitted.result, fitted.evaluation, dict(table.bad))
+        score = partial(model.transform, dataset)
+        model._summary = GaussianMixtureSummary(fitted, dict(table.bad), model, score)
         if degenerate := model._summary.degenerateComponents:
             warnings.warn(
                 f"component(s) {', '.join(map(str, degenerate))} of k={parameters.n_components} have no weight: they "
@@ -122,7 +123,13 @@ class MixtureFitting(MixtureParams):
 
 
 def require_fittable(table: PackedTable, settings: Settings) -> None:
-    """Refuse what no fit could come from, before the first pass; raises DataError."""
+    """Refuse, before the first pass, a table that no mixture can be fitted to.
+
+    Raises
+    ------
+    DataError
+        If there are fewer rows than components, a feature is constant, or a variance overflows.
+    """
     if table.rows < settings.k:
         skipped = f" ({describe_bad(table.bad)})" if table.bad else ""
         raise DataError(
@@ -141,31 +148,3 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
         )
     if not np.isfinite(table.moments.variance).all():
         raise DataError("a feature's variance overflows float64; rescale the features")
-
-
-def fit_together(
-    table: PackedTable,
-    settings: Sequence[Settings],
-    callback: Callable[[PassRecord], None] | None,
-    log_densities: bool = False,
-) -> list[Fitted | GmmSparkError]:
-    """Fit a mixture for each of several settings, in shared passes; the reason in place of one that has none.
-
-    Evaluations have the distribution of the log-densities only if asked for.
-    """
-    outcomes: dict[int, Fitted | GmmSparkError] = {}
-    for i, member in enumerate(settings):
-        try:
-            require_fittable(table, member)
-        except DataError as error:
-            outcomes[i] = error
-    able = [i for i in range(len(settings)) if i not in outcomes]
-    with one_blas_thread():
-        found = sweep(table, table.sample, [settings[i] for i in able], callback)
-    results = {i: one for i, one in zip(able, found, strict=True) if isinstance(one, EMResult)}
-    outcomes.update({i: one for i, one in zip(able, found, strict=True) if not isinstance(one, EMResult)})
-    if results:
-        evaluations = table.evaluate_all([result.parameters for result in results.values()], log_densities)
-        for (i, result), evaluation in zip(results.items(), evaluations, strict=True):
-            outcomes[i] = Fitted(result, evaluation)
-    return [outcomes[i] for i in range(len(settings))]

@@ -1,4 +1,4 @@
-"""GaussianMixtureModel: a fitted mixture as a pyspark.ml model, and the summary of its fit."""
+"""GaussianMixtureModel: a fitted mixture as a pyspark.ml model, with its writer and reader."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from numpy.typing import ArrayLike, NDArray
 from pyspark.ml.base import Model
 from pyspark.ml.linalg import DenseMatrix, DenseVector, SparseVector, Vector, Vectors
 from pyspark.ml.stat import MultivariateGaussian
-from pyspark.ml.util import MLReadable, MLWritable
+from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.em.ascent import EMResult, PassRecord
-from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.errors import DataError, ParameterError
-from gmm_spark.ml.comparison import Selection
+from gmm_spark.errors import ParameterError
+from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.params import GaussianMixtureParams
-from gmm_spark.ml.persistence import ModelReader, ModelWriter
+from gmm_spark.ml.persistence import SavedModel, damaged, describe_params, read_model, write_model
+from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
 from gmm_spark.spark.scoring import append_scores, evaluate
@@ -34,10 +33,11 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
     Parameters
     ----------
     parameters : MixtureParameters
+        Weights, means and covariances.
     featureNames : sequence of str, optional
         A name for each feature, for reports.
     logDensities : LogDensityHistogram, optional
-        Distribution of log p(row) over the training rows; ``anomalyCol`` and ``logDensityQuantile`` need it.
+        Distribution of log p(row) over the training rows. ``anomalyCol`` and ``logDensityQuantile`` need it.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         """Each component as pyspark.ml's MultivariateGaussian, its covariance a full matrix."""
         d = self.numFeatures
         dense = self.parameters.dense_covariances
-        # Symmetric, so that DenseMatrix's column-major order needs no transpose.
+        # DenseMatrix is column-major; a covariance is symmetric, so it needs no transpose.
         return [
             MultivariateGaussian(DenseVector(mean), DenseMatrix(d, d, cov.ravel().tolist()))
             for mean, cov in zip(self.means, dense, strict=True)
@@ -99,38 +99,38 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
 
     @property
     def hasSummary(self) -> bool:
-        """True on a model that was fitted in this process; a summary is not saved."""
+        """True if the model was fitted in this process; a summary is not saved."""
         return self._summary is not None
 
     @property
     def summary(self) -> GaussianMixtureSummary:
-        """Summary of the fit; raises RuntimeError where there is none."""
+        """Summary of the fit; raises RuntimeError if there is none."""
         if self._summary is None:
             raise RuntimeError("no summary: this model was loaded or built from parameters, not fitted here")
         return self._summary
 
     def predict(self, value: Vector | ArrayLike) -> int:
-        """Most probable component of one row."""
+        """Return the most probable component of one row of d features."""
         return int(density.weighted_log_prob(self.parameters, _row(value)).argmax())
 
     def predictProbability(self, value: Vector | ArrayLike) -> DenseVector:
-        """Responsibilities of the k components for one row."""
+        """Return the responsibilities of the k components for one row of d features."""
         return Vectors.dense(density.responsibilities(self.parameters, _row(value))[:, 0])
 
     def logDensity(self, value: Vector | ArrayLike) -> float:
-        """Log p(row), nats."""
+        """Return log p(row), nats, of one row of d features."""
         return float(density.log_density(self.parameters, _row(value))[0])
 
     def logDensityQuantile(self, q: float) -> float:
-        """Log p(row), nats, that a share q of the training rows' weight lies below.
+        """Return the log p(row), in nats, below which a share q of the training rows lies, by weight.
 
-        Within 1/32 nat of the exact one where rows are near the densest point, within 0.2 % of their distance from it,
-        in nats, where they are far.
+        It comes from a histogram. Its error is at most 1/32 nat near the densest point, and 0.2 % of the distance from
+        that point, in nats, far away.
 
         Raises
         ------
         ParameterError
-            Where q is not within [0, 1], or the model does not know its training rows' log-densities.
+            If q is not within [0, 1], or the model does not know the log-densities of its training rows.
         """
         if self.logDensities is None:
             raise ParameterError(
@@ -140,20 +140,20 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         return self.logDensities.quantile(q)
 
     def logLikelihood(self, dataset: DataFrame) -> float:
-        """Weighted sum of log p(row) over a table, nats."""
+        """Return the weighted sum of log p(row) over a table, nats."""
         return self._evaluate(dataset).log_likelihood
 
     def aic(self, dataset: DataFrame) -> float:
-        """Akaike's criterion on a table; smaller is better."""
+        """Return Akaike's criterion on a table; smaller is better."""
         return criteria.aic(self._evaluate(dataset).log_likelihood, self.parameters.n_parameters)
 
     def bic(self, dataset: DataFrame) -> float:
-        """Schwarz's criterion on a table; smaller is better."""
+        """Return Schwarz's criterion (BIC) on a table; smaller is better."""
         found = self._evaluate(dataset)
         return criteria.bic(found.log_likelihood, self.parameters.n_parameters, found.weight_sum)
 
     def icl(self, dataset: DataFrame) -> float:
-        """BIC plus twice the responsibilities' entropy on a table; smaller is better."""
+        """Return BIC plus twice the entropy of the responsibilities on a table; smaller is better."""
         found = self._evaluate(dataset)
         return criteria.icl(found.log_likelihood, self.parameters.n_parameters, found.weight_sum, found.entropy)
 
@@ -163,15 +163,35 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         n: int,
         seed: int,
         outputCols: Sequence[str] | None = None,
-        featuresCol: str = "features",
+        featuresCol: str = Defaults.featuresCol,
         componentCol: str = "component",
         numPartitions: int | None = None,
-        precision: str = "float64",
+        precision: str = Defaults.precision,
     ) -> DataFrame:
-        """Sample n rows, ordered by component; the same seed gives the same rows on any number of partitions.
+        """Sample rows from the mixture.
 
-        ``outputCols`` names a column for each feature; without it they come as one array column. With the precision
-        "float32" features are float, not double.
+        Parameters
+        ----------
+        spark : SparkSession
+        n : int
+            Rows to draw.
+        seed : int
+            The same seed gives the same rows on any number of partitions.
+        outputCols : sequence of str, optional
+            A column for each feature. Without it the features are one array column.
+        featuresCol : str
+            Name of the array column.
+        componentCol : str
+            Column for the component that a row was drawn from.
+        numPartitions : int, optional
+            Partitions of the result; Spark's own number by default.
+        precision : {"float64", "float32"}
+            With "float32" the features are float, not double.
+
+        Returns
+        -------
+        DataFrame
+            Rows are ordered by component.
         """
         return sample_rows(
             spark,
@@ -215,82 +235,54 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         features = resolve_features(
             dataset, self.getFeaturesCol(), self.input_columns, weight, width=self.parameters.n_features
         )
-        if features is None:
-            raise DataError("the table's width is unknown")
+        assert features is not None  # None only if the width is unknown
         return features
 
 
-class GaussianMixtureSummary:
-    """What a fit did, as pyspark.ml's summary with the history added.
+class ModelWriter(MLWriter):
+    """Writes one model; ``overwrite()`` replaces what is at the path."""
 
-    Attributes
-    ----------
-    logLikelihood : float
-        Of the returned parameters on the training rows, nats.
-    numIter : int
-        Passes that EM made.
-    converged : bool
-        Whether the last pass changed the lower bound by less than ``tol``.
-    clusterSizes : list of int
-        Training rows by most probable component.
-    degenerateComponents : list of int
-        Components without weight: they starved or collapsed, and putting them anew did not help.
-    history : tuple of PassRecord
-    numRows : int
-        Rows used: those that are good and have weight.
-    skipped : dict
-        Rows left out, by reason.
-    aic, bic, icl : float
-        On the training rows; smaller is better.
-    selection : Selection or None
-        All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
-    """
+    def __init__(self, model: GaussianMixtureModel) -> None:
+        super().__init__()
+        self._model = model
 
-    def __init__(
-        self,
-        model: GaussianMixtureModel,
-        dataset: DataFrame,
-        result: EMResult,
-        evaluation: Evaluation,
-        skipped: dict[str, int],
-    ) -> None:
-        n_parameters = model.parameters.n_parameters
-        self._model, self._dataset = model, dataset
-        self.logLikelihood = evaluation.log_likelihood
-        self.lowerBound = evaluation.log_likelihood / evaluation.weight_sum
-        self.numIter = len(result.history)
-        self.converged = result.converged
-        self.degenerateComponents: list[int] = list(degenerate_components(model.parameters))
-        self.history: tuple[PassRecord, ...] = result.history
-        self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
-        self.numRows = int(evaluation.rows)
-        self.skipped = skipped
-        self.selection: Selection | None = None
-        self.k = model.parameters.n_components
-        self.featuresCol = model.getFeaturesCol()
-        self.predictionCol = model.getPredictionCol()
-        self.probabilityCol = model.getProbabilityCol()
-        self.aic = criteria.aic(evaluation.log_likelihood, n_parameters)
-        self.bic = criteria.bic(evaluation.log_likelihood, n_parameters, evaluation.weight_sum)
-        self.icl = criteria.icl(evaluation.log_likelihood, n_parameters, evaluation.weight_sum, evaluation.entropy)
+    def save(self, path: str) -> None:
+        """Write the model below ``path``; raises ParameterError if the path exists and is not to be overwritten."""
+        model, spark = self._model, self.sparkSession
+        metadata = describe_params(model, spark)
+        saved = SavedModel(model.parameters, model.featureNames, model.logDensities, metadata)
+        write_model(spark, path, saved, self.shouldOverwrite)
 
-    @property
-    def predictions(self) -> DataFrame:
-        """The training table with the model's outputs."""
-        return self._model.transform(self._dataset)
 
-    @property
-    def cluster(self) -> DataFrame:
-        """Most probable component of each training row."""
-        return self.predictions.select(self.predictionCol)
+class ModelReader(MLReader["GaussianMixtureModel"]):
+    """Reads what :class:`ModelWriter` wrote, as the class that it is given."""
 
-    @property
-    def probability(self) -> DataFrame:
-        """Responsibilities for each training row."""
-        return self.predictions.select(self.probabilityCol)
+    def __init__(self, kind: type[GaussianMixtureModel]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def load(self, path: str) -> GaussianMixtureModel:
+        """Read a model.
+
+        Raises
+        ------
+        ModelFileError
+            If there is no model at ``path``, its format version is unknown, or it is damaged.
+        """
+        saved = read_model(self.sparkSession, path)
+        metadata = saved.metadata
+        try:
+            model = self._kind(saved.parameters, saved.feature_names, saved.log_densities)
+            model._resetUid(metadata["uid"])
+            defaults = metadata["defaultParamMap"]
+            metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}
+            DefaultParamsReader.getAndSetParams(model, metadata)
+        except Exception as error:  # whatever a key that is missing or has a wrong value leads to
+            raise damaged(path, error) from error
+        return model
 
 
 def _row(value: Vector | ArrayLike) -> Array:
-    """One row as a block, (d, 1)."""
+    """Return one row as a block, (d, 1)."""
     dense = value.toArray() if isinstance(value, (DenseVector, SparseVector)) else value
     return np.asarray(dense, dtype=np.float64).reshape(-1, 1)

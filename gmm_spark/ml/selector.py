@@ -9,17 +9,22 @@ from typing import Any
 
 from pyspark import keyword_only
 from pyspark.ml.base import Estimator
-from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.ml.param import Param, TypeConverters
+from pyspark.ml.util import DefaultParamsReadable
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture.covariance import STRUCTURES
-from gmm_spark.core.settings import SAMPLE_ROWS
+from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, DegenerateComponentError, GmmSparkError
 from gmm_spark.ml.comparison import SIGNS, Selection, SelectionRow
-from gmm_spark.ml.fitting import Fitted, MixtureFitting, fit_together
+from gmm_spark.ml.defaults import Defaults
+from gmm_spark.ml.fitting import MixtureFitting
+from gmm_spark.ml.joint_fitting import fit_together
 from gmm_spark.ml.model import GaussianMixtureModel
+from gmm_spark.ml.scoring_params import declare
+from gmm_spark.ml.summary import Fitted
+from gmm_spark.spark.columns import Features
 from gmm_spark.spark.held_out import held_out_split
 from gmm_spark.spark.packing.table import PackedTable
 
@@ -28,30 +33,30 @@ class GaussianMixtureSelector(
     Estimator[GaussianMixtureModel],
     MixtureFitting,
     DefaultParamsReadable["GaussianMixtureSelector"],
-    DefaultParamsWritable,
 ):
-    """Fits mixtures of several k and structures in shared passes over one packed table; ``fit`` returns the best.
+    """Chooses the number of components and the covariance structure of a Gaussian mixture.
 
-    The model is one of :class:`gmm_spark.GaussianMixture`'s, and ``model.summary.selection`` lists every mixture that
-    was tried with its criteria; one that could not be fitted is listed with the reason. Of each mixture's ``nInit``
-    starts the best on a sample of up to 100,000 rows goes on over the table.
+    ``fit`` fits a mixture for every pair of the two in shared passes over one packed table, and returns the best as a
+    :class:`gmm_spark.GaussianMixtureModel`. ``model.summary.selection`` lists every mixture that was tried with its
+    criteria; one that could not be fitted is listed with the reason. Of the ``nInit`` starts of a mixture, the best on
+    a sample of up to 100,000 rows goes on over the table.
 
     Parameters
     ----------
     ks : list of int
-        Numbers of components to try, >= 1.
-    covarianceTypes : list of {"full", "tied", "diag", "spherical"}
-        Structures to try, each with every k.
-    criterion : {"bic", "aic", "icl", "heldout"}
-        What decides: the smallest of the first three, taken on the rows that were fitted, or the largest mean
-        log-likelihood of the rows held out.
-    validationFraction : float
-        Share of the rows to hold out, from 0 (none) to below 1. Which rows follows from their feature values and
-        the seed, whatever the partitions. No mixture is fitted to them, the returned one included; to have it fitted
-        to all rows, ``GaussianMixture().setInitialModel(best).fit(table)``.
+        Numbers of components to try, each >= 1 and none twice. Required.
+    covarianceTypes : list of {"full", "tied", "diag", "spherical"}, default ["full"]
+        Structures to try, each with every k, none twice.
+    criterion : {"bic", "aic", "icl", "heldout"}, default "bic"
+        What decides. For the first three the smallest is best, on the rows that were fitted. For "heldout" the largest
+        mean log-likelihood of the rows held out is best.
+    validationFraction : float, default 0.0
+        Share of the rows to hold out, in [0, 1). Which rows these are follows from their feature values and the seed,
+        not from the partitions. No mixture is fitted to them, and neither is the one returned. To fit that one to all
+        rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
     featuresCol, inputCols, weightCol, predictionCol, probabilityCol, logDensityCol, anomalyCol, anomalyFraction, \
 maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInvalid, precision
-        As of :class:`gmm_spark.GaussianMixture`, for every mixture.
+        As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
     --------
@@ -61,18 +66,24 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
     ([1, 2, 3], 'bic')
     """
 
-    ks: Param[list[int]] = Param(Params._dummy(), "ks", "Numbers of components to try, >= 1.", TypeConverters.toListInt)
-    covarianceTypes: Param[list[str]] = Param(
-        Params._dummy(),
+    ks: Param[list[int]] = declare(
+        "ks", "Numbers of components to try, each >= 1 and none twice.", TypeConverters.toListInt
+    )
+    covarianceTypes: Param[list[str]] = declare(
         "covarianceTypes",
-        f"Covariance structures to try: {', '.join(STRUCTURES)}.",
+        f"Structures of the covariances to try, each with every k, none twice: {', '.join(STRUCTURES)}.",
         TypeConverters.toListString,
     )
-    criterion: Param[str] = Param(
-        Params._dummy(), "criterion", f"What decides: {', '.join(SIGNS)}.", TypeConverters.toString
+    criterion: Param[str] = declare(
+        "criterion",
+        f"What decides: {', '.join(SIGNS)}. For heldout the largest mean log-likelihood of the rows held out is best; "
+        "for the others the smallest is best, on the rows that were fitted.",
+        TypeConverters.toString,
     )
-    validationFraction: Param[float] = Param(
-        Params._dummy(), "validationFraction", "Share of the rows to hold out, in [0, 1).", TypeConverters.toFloat
+    validationFraction: Param[float] = declare(
+        "validationFraction",
+        "Share of the rows to hold out, in [0, 1). No mixture is fitted to them.",
+        TypeConverters.toFloat,
     )
 
     _input_kwargs: dict[str, Any]
@@ -82,30 +93,34 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
         self,
         *,
         ks: Sequence[int] | None = None,
-        covarianceTypes: Sequence[str] | None = None,
-        criterion: str = "bic",
-        validationFraction: float = 0.0,
-        featuresCol: str = "features",
+        covarianceTypes: Sequence[str] | None = (Settings.covariance_type,),
+        criterion: str = Defaults.criterion,
+        validationFraction: float = Defaults.validationFraction,
+        featuresCol: str = Defaults.featuresCol,
         inputCols: Sequence[str] | None = None,
         weightCol: str | None = None,
-        predictionCol: str = "prediction",
-        probabilityCol: str = "probability",
-        logDensityCol: str = "",
-        anomalyCol: str = "",
-        anomalyFraction: float = 0.001,
-        maxIter: int = 100,
-        tol: float = 1e-4,
-        seed: int | None = None,
-        nInit: int = 10,
-        initMode: str = "k-means++",
-        regCovar: float = 1e-6,
-        sampleRows: int = SAMPLE_ROWS,
-        accelerate: bool = True,
-        handleInvalid: str = "error",
-        precision: str = "float64",
+        predictionCol: str = Defaults.predictionCol,
+        probabilityCol: str = Defaults.probabilityCol,
+        logDensityCol: str = Defaults.logDensityCol,
+        anomalyCol: str = Defaults.anomalyCol,
+        anomalyFraction: float = Defaults.anomalyFraction,
+        maxIter: int = Settings.max_iter,
+        tol: float = Settings.tol,
+        seed: int | None = Settings.seed,
+        nInit: int = Settings.n_init,
+        initMode: str = Settings.init_mode,
+        regCovar: float = Settings.reg_covar,
+        sampleRows: int = Settings.sample_rows,
+        accelerate: bool = Settings.accelerate,
+        handleInvalid: str = Defaults.handleInvalid,
+        precision: str = Defaults.precision,
     ) -> None:
         super().__init__()
-        self._setDefault(covarianceTypes=["full"], criterion="bic", validationFraction=0.0)
+        self._setDefault(
+            covarianceTypes=[Settings.covariance_type],
+            criterion=Defaults.criterion,
+            validationFraction=Defaults.validationFraction,
+        )
         self.setParams(**self._input_kwargs)
 
     def getKs(self) -> list[int]:
@@ -117,11 +132,11 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
         return self.getOrDefault(self.covarianceTypes)
 
     def getCriterion(self) -> str:
-        """Return what decides."""
+        """Return the criterion that decides."""
         return self.getOrDefault(self.criterion)
 
     def getValidationFraction(self) -> float:
-        """Return the share of the rows to hold out."""
+        """Return the share of the rows that are held out."""
         return self.getOrDefault(self.validationFraction)
 
     def setKs(self, value: Sequence[int]) -> GaussianMixtureSelector:
@@ -133,50 +148,59 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
         return self._set(covarianceTypes=value)
 
     def setCriterion(self, value: str) -> GaussianMixtureSelector:
-        """Set what decides."""
+        """Set the criterion that decides: "bic", "aic", "icl" or "heldout"."""
         return self._set(criterion=value)
 
     def setValidationFraction(self, value: float) -> GaussianMixtureSelector:
-        """Set the share of the rows to hold out."""
+        """Set the share of the rows to hold out, in [0, 1)."""
         return self._set(validationFraction=value)
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         self.check_params()
         features = self._resolve(dataset)
-        fraction = self.getValidationFraction()
-        train = dataset
         with ExitStack() as stack:
-            # Both are packed before the first pass: a bad row is not to end a long fit.
-            held_out: PackedTable | None = None
-            if fraction:
-                train, rest = held_out_split(dataset, features, fraction, self.getSeed())
-                try:
-                    held_out = stack.enter_context(self._pack(rest, features))
-                except DataError as error:
-                    raise DataError(f"validationFraction={fraction}, rows held out: {error}") from error
+            train, rest = self._split(dataset, features)
+            # Both tables are packed before the first pass, so that a bad row does not end a long fit.
+            held_out = None if rest is None else stack.enter_context(self._pack_held_out(rest, features))
             table = stack.enter_context(self._pack(train, features))
             grid = [(k, kind) for kind in self.getCovarianceTypes() for k in self.getKs()]
             outcomes = fit_together(table, [self._settings(k, kind) for k, kind in grid], self._callback)
-            judged = _judged(held_out, table, outcomes)
-            rows = [
-                SelectionRow.of_failure(k, kind, features.width, outcome)
-                if isinstance(outcome, GmmSparkError)
-                else SelectionRow.of_fit(outcome.result, outcome.evaluation, judgement)
-                for (k, kind), outcome, judgement in zip(grid, outcomes, judged, strict=True)
-            ]
-            selection = Selection(self.getCriterion(), tuple(rows), held_out.rows if held_out else 0)
-            if selection.best is None:
-                raise _none_left(selection, outcomes)
-            best = outcomes[selection.best]
-            assert isinstance(best, Fitted)
-            # A pass for the best alone: the histograms of a whole grid would be most of what a pass sends.
-            log_densities = table.evaluate(best.result.parameters).log_densities
-            certified = Fitted(best.result, replace(best.evaluation, log_densities=log_densities))
-            model = self._model(train, table, certified)
+            selection = self._compare(grid, outcomes, table, held_out)
+            model = self._build_model(train, table, _best(selection, outcomes, table))
             model.summary.selection = selection
             if held_out is not None:
                 model.summary.skipped = dict(table.bad + held_out.bad)
         return model
+
+    def _split(self, dataset: DataFrame, features: Features) -> tuple[DataFrame, DataFrame | None]:
+        """Return the rows to fit and the rows held out, None if none are."""
+        fraction = self.getValidationFraction()
+        return held_out_split(dataset, features, fraction, self.getSeed()) if fraction else (dataset, None)
+
+    def _pack_held_out(self, rows: DataFrame, features: Features) -> PackedTable:
+        """Pack the rows held out; an error says that it is about these."""
+        try:
+            return self._pack(rows, features)
+        except DataError as error:
+            fraction = self.getValidationFraction()
+            raise DataError(f"validationFraction={fraction}, rows held out: {error}") from error
+
+    def _compare(
+        self,
+        grid: Sequence[tuple[int, str]],
+        outcomes: Sequence[Fitted | GmmSparkError],
+        table: PackedTable,
+        held_out: PackedTable | None,
+    ) -> Selection:
+        """List every mixture of the grid with its criteria, or with the reason why there is none."""
+        unseen = _evaluate_held_out(held_out, table, outcomes)
+        rows = [
+            SelectionRow.of_failure(k, kind, table.features.width, outcome)
+            if isinstance(outcome, GmmSparkError)
+            else SelectionRow.of_fit(outcome.result, outcome.evaluation, evaluation)
+            for (k, kind), outcome, evaluation in zip(grid, outcomes, unseen, strict=True)
+        ]
+        return Selection(self.getCriterion(), tuple(rows), held_out.rows if held_out else 0)
 
     def _faults(self) -> list[str]:
         faults = super()._faults()
@@ -196,13 +220,14 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
         return faults
 
 
-def _judged(
+def _evaluate_held_out(
     held_out: PackedTable | None, table: PackedTable, outcomes: Sequence[Fitted | GmmSparkError]
 ) -> list[Evaluation | None]:
-    """How well each mixture explains the rows held out, all in one pass; None where there is none."""
+    """Evaluate each mixture on the rows held out, all in one pass; None if there is no mixture or no such row."""
     fitted = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, Fitted)}
     found: list[Evaluation | None] = [None] * len(outcomes)
     if held_out is not None and fitted:
+        # Each packed table has its own mean as the origin.
         moved = table.moments.mean - held_out.moments.mean
         evaluations = held_out.evaluate_all([one.result.parameters.shifted(moved) for one in fitted.values()])
         for i, evaluation in zip(fitted, evaluations, strict=True):
@@ -210,8 +235,19 @@ def _judged(
     return found
 
 
+def _best(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError], table: PackedTable) -> Fitted:
+    """Return the mixture that the selection prefers, with its log-densities; raises if every fit failed."""
+    if selection.best is None:
+        raise _none_left(selection, outcomes)
+    best = outcomes[selection.best]
+    assert isinstance(best, Fitted)
+    # A pass for the best alone: the histograms of a whole grid would be most of what a pass sends.
+    log_densities = table.evaluate(best.result.parameters).log_densities
+    return Fitted(best.result, replace(best.evaluation, log_densities=log_densities))
+
+
 def _none_left(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError]) -> GmmSparkError:
-    """Say why there is nothing to choose from."""
+    """Return the error that says why no mixture could be fitted."""
     told = "; ".join(f"k={row.k} {row.covarianceType}: {row.failure}" for row in selection.rows[:3])
     more = len(selection.rows) - 3
     kind = DataError if all(isinstance(one, DataError) for one in outcomes) else DegenerateComponentError

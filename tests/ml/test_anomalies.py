@@ -1,4 +1,4 @@
-"""Rows less likely than nearly all training rows: the share that was asked for, from the fit to the column."""
+"""Anomalies: rows less likely than nearly all training rows, from the fit's histogram to the output column."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_fit_flags_the_share_of_its_own_rows_that_was_asked_for(
     model = estimator.fit(table)
     for share in (0.001, 0.02):
         odd = model.setAnomalyFraction(share).transform(table).where("odd").agg(F.sum("w")).first()[0] or 0.0
-        # A row at the threshold is on either side; bins of 1/16 nat here keep the rest to a few hundredths.
+        # A row at the threshold may fall on either side. Bins of 1/16 nat here move the share by a few hundredths.
         assert odd / weight.sum() == pytest.approx(share, rel=0.05, abs=2 * 2.0 / weight.sum())
 
 
@@ -73,13 +73,13 @@ def test_the_quantiles_are_those_of_the_training_rows(table: DataFrame) -> None:
         model.logDensityQuantile(2)
 
 
-def test_the_same_partitions_give_the_same_bits(spark: SparkSession) -> None:
+def test_the_same_partitions_give_the_same_histogram(spark: SparkSession) -> None:
     table = array_table(spark, ROWS, 5, 0.1 + np.arange(900) % 7)
     first, second = (GaussianMixture(k=2, weightCol="w", maxIter=2).fit(table).logDensities for _ in range(2))
     np.testing.assert_array_equal(first.weights, second.weights)
 
 
-def test_a_selections_best_and_the_models_of_param_maps_know_theirs(table: DataFrame) -> None:
+def test_the_best_of_a_selection_and_the_models_of_param_maps_keep_their_log_densities(table: DataFrame) -> None:
     selector = GaussianMixtureSelector(ks=[1, 3], covarianceTypes=["full", "diag"], maxIter=5, validationFraction=0.1)
     best = selector.fit(table)
     assert best.logDensities.weights.sum() == best.summary.numRows < len(ROWS)
@@ -101,7 +101,7 @@ def test_a_row_is_an_anomaly_below_the_quantile_and_only_there(spark: SparkSessi
         assert 0 < sum(found) < 400
 
 
-def test_the_column_is_the_last_and_boolean_and_may_come_alone(spark: SparkSession) -> None:
+def test_the_anomaly_column_is_boolean_and_last_and_may_be_the_only_one(spark: SparkSession) -> None:
     table = array_table(spark, np.array([[0.0, 0.0], [900.0, 0.0]]), 1)
     scored = knowing_model(anomalyCol="odd", logDensityCol="l").transform(table)
     assert scored.columns == ["id", "features", "probability", "prediction", "l", "odd"]
@@ -112,20 +112,20 @@ def test_the_column_is_the_last_and_boolean_and_may_come_alone(spark: SparkSessi
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_a_row_too_far_off_for_arithmetic_is_an_anomaly(spark: SparkSession, precision: str) -> None:
+def test_a_row_whose_density_underflows_is_an_anomaly(spark: SparkSession, precision: str) -> None:
     far = np.array([[1e200, 0.0], [-1e300, 1e300], [0.0, 0.0], [1e30, 1.0]])
     scored = knowing_model(anomalyCol="odd", precision=precision).transform(array_table(spark, far, 1))
     assert [r["odd"] for r in scored.orderBy("id").collect()] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("handle", ["keep", "skip"])
-def test_a_bad_row_is_neither_an_anomaly_nor_not(spark: SparkSession, handle: str) -> None:
+def test_a_bad_row_has_a_null_anomaly_or_is_dropped(spark: SparkSession, handle: str) -> None:
     scored = knowing_model(anomalyCol="odd", handleInvalid=handle).transform(spark.sql(HOLED).coalesce(1))
     found = {r["id"]: r["odd"] for r in scored.collect()}
     assert found == ({0: False, 1: None, 2: None, 3: True} if handle == "keep" else {0: False, 3: True})
 
 
-def test_a_model_that_does_not_know_its_training_rows_says_so_at_once(table: DataFrame) -> None:
+def test_a_model_without_log_densities_refuses_anomalies_at_once(table: DataFrame) -> None:
     model = GaussianMixtureModel(mixture(d=3))
     assert model.logDensities is None
     with pytest.raises(ParameterError, match=r"built from parameters.*older gmm_spark; fit it again"):
@@ -136,7 +136,7 @@ def test_a_model_that_does_not_know_its_training_rows_says_so_at_once(table: Dat
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, float("nan")])
-def test_a_share_that_is_none_is_refused(table: DataFrame, share: float) -> None:
+def test_an_anomaly_fraction_outside_0_to_1_is_refused(table: DataFrame, share: float) -> None:
     for refuse in (
         lambda: knowing_model(anomalyFraction=share).transform(table),
         lambda: GaussianMixture(anomalyFraction=share).fit(table),
@@ -146,7 +146,7 @@ def test_a_share_that_is_none_is_refused(table: DataFrame, share: float) -> None
             refuse()
 
 
-def test_a_copy_knows_what_the_model_knows() -> None:
+def test_a_copy_keeps_the_log_densities() -> None:
     model = knowing_model()
     copied = model.copy({model.anomalyCol: "odd"})
     assert copied.logDensityQuantile(0.5) == model.logDensityQuantile(0.5)

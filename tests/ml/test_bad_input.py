@@ -1,4 +1,4 @@
-"""Tables that cannot be used as they are: each is refused in words a person can act on, or skipped and counted."""
+"""Bad tables: each is refused in words that a person can act on, or its bad rows are skipped and counted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def refusal(estimator: GaussianMixture, table: DataFrame) -> str:
-    """The message with which a fit is refused on the driver."""
+    """Return the message of the error that a fit raises on the driver."""
     with pytest.raises(GmmSparkError) as raised:
         estimator.fit(table)
     assert isinstance(raised.value, ValueError)
@@ -53,16 +53,14 @@ def told(message: str, *words: str) -> None:
         ("cast(array() as array<double>)", WIDTH),
     ],
 )
-def test_a_bad_row_is_refused_with_its_reason_and_the_way_out(spark: SparkSession, value: str, reason: str) -> None:
+def test_a_bad_row_is_refused_with_its_reason_and_the_remedy(spark: SparkSession, value: str, reason: str) -> None:
     good = array_table(spark, ROWS).select("features")
     message = refusal(GaussianMixture(), good.union(spark.sql(f"select {value} features")))
     told(message, "features", "1 with a " + reason, "d=2", "handleInvalid", "skip")
 
 
 @pytest.mark.parametrize("handle", ["skip", "keep"])
-def test_bad_rows_are_skipped_and_counted_and_the_rest_fits_as_if_they_had_not_been(
-    spark: SparkSession, handle: str
-) -> None:
+def test_bad_rows_are_skipped_and_counted_and_do_not_change_the_fit(spark: SparkSession, handle: str) -> None:
     start = rough_start(ROWS, 2)
     good = array_table(spark, ROWS, partitions=1).select("features")
     bad = spark.sql(

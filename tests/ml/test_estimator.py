@@ -196,7 +196,7 @@ def test_weight_two_is_the_row_twice(spark: SparkSession) -> None:
     assert weighted.summary.numRows == len(ROWS)
 
 
-def test_rows_of_no_weight_do_nothing(spark: SparkSession) -> None:
+def test_rows_of_weight_zero_change_nothing(spark: SparkSession) -> None:
     outliers = ROWS[:100] + 300.0
     outliers[50:] = 1e300  # whose square is infinite
     rows, weight = np.concatenate([ROWS, outliers]), np.repeat([1.0, 0.0], [len(ROWS), 100])
@@ -311,7 +311,7 @@ def test_initial_weights_means_and_precisions_are_scikit_learns(spark: SparkSess
     assert_same_mixture(model.parameters, expected, 1e-8)
 
 
-def test_a_later_start_takes_the_place_of_an_earlier_one_and_none_takes_it_back(spark: SparkSession) -> None:
+def test_a_later_start_replaces_an_earlier_one_and_none_removes_it(spark: SparkSession) -> None:
     table, start = array_table(spark, ROWS), rough_start(ROWS, covariance_type="diag")
     estimator = GaussianMixture(maxIter=1, seed=3)
     for last in (estimator.setInitialMeans(start.means), estimator.setInitialModel(None)):
@@ -328,7 +328,7 @@ def test_a_later_start_takes_the_place_of_an_earlier_one_and_none_takes_it_back(
 
 
 @pytest.mark.parametrize("mode", ["k-means++", "k-means||", "kmeans", "random_from_data", "random"])
-def test_every_way_to_start_leads_to_a_finite_mixture(spark: SparkSession, mode: str) -> None:
+def test_every_init_mode_leads_to_a_finite_mixture(spark: SparkSession, mode: str) -> None:
     model = GaussianMixture(k=3, initMode=mode, maxIter=3, seed=4).fit(array_table(spark, ROWS))
     one = GaussianMixture(k=1).fit(array_table(spark, ROWS))
     assert model.summary.logLikelihood > one.summary.logLikelihood
@@ -389,7 +389,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
     assert all(estimator.isSet(p) for p in estimator.params)
 
 
-def test_the_defaults_are_the_designs() -> None:
+def test_an_unset_estimator_has_the_published_defaults() -> None:
     estimator = GaussianMixture()
     assert not any(estimator.isSet(p) for p in estimator.params)
     defaults = {p.name: estimator.getOrDefault(p) for p in estimator.params if estimator.hasDefault(p)}
@@ -456,7 +456,7 @@ def test_the_model_carries_the_estimators_columns_and_uid(spark: SparkSession) -
 # Degenerate components
 
 
-def test_a_starving_component_is_put_anew_and_the_history_says_so(spark: SparkSession) -> None:
+def test_a_starving_component_is_reseeded_and_the_history_says_so(spark: SparkSession) -> None:
     start = rough_start(ROWS)
     means = start.means.copy()
     means[1] = 1e5

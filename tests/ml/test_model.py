@@ -135,7 +135,7 @@ def test_the_summary_is_of_the_returned_parameters(fitted: GaussianMixtureModel,
     assert summary.bic == pytest.approx(fitted.bic(table), rel=1e-12)
 
 
-def test_the_summarys_tables_are_the_training_rows_scored(fitted: GaussianMixtureModel) -> None:
+def test_the_tables_of_the_summary_are_the_training_rows_with_their_scores(fitted: GaussianMixtureModel) -> None:
     summary, oracle = fitted.summary, sklearn_mixture(fitted.parameters)
     scored = summary.predictions.orderBy("id").collect()
     np.testing.assert_array_equal([r["prediction"] for r in scored], oracle.predict(ROWS))

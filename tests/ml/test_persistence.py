@@ -1,4 +1,4 @@
-"""Models on disk: every bit comes back, and what is not such a model is refused by name."""
+"""Models on disk: every bit comes back, and files that hold no model are refused by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def saved_model(path: Path, kind: str = "full") -> Path:
 
 @pytest.fixture(scope="module")
 def pristine(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One saved model, for tests to copy and spoil."""
+    """One saved model, which tests copy and damage."""
     return saved_model(tmp_path_factory.mktemp("models") / "pristine")
 
 
@@ -69,7 +69,7 @@ def snapshot(path: Path) -> dict[str, bytes]:
     return {str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()}
 
 
-# The way there and back
+# Saving and loading
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,7 +140,7 @@ def test_a_saved_estimator_comes_back_with_its_parameters(spark: SparkSession, t
     assert loaded.setK(1).fit(table).means.shape == (1, 2)
 
 
-# Writing over something
+# Overwriting
 
 
 def test_saving_onto_a_model_is_refused_and_leaves_it(copied: Path) -> None:
@@ -183,12 +183,12 @@ def test_a_model_without_a_format_version_is_refused(copied: Path) -> None:
         GaussianMixtureModel.load(str(copied))
 
 
-def test_keys_that_a_later_version_may_add_are_no_obstacle(copied: Path) -> None:
+def test_keys_of_a_later_version_are_ignored(copied: Path) -> None:
     edit_metadata(copied, lambda m: m.update(comment="from the future"))
     np.testing.assert_array_equal(GaussianMixtureModel.load(str(copied)).means, mixture().means)
 
 
-def test_defaults_of_parameters_that_a_later_version_may_add_are_no_obstacle(copied: Path) -> None:
+def test_defaults_of_parameters_of_a_later_version_are_ignored(copied: Path) -> None:
     edit_metadata(copied, lambda m: m["defaultParamMap"].update(fromTheFuture=3))
     np.testing.assert_array_equal(GaussianMixtureModel.load(str(copied)).means, mixture().means)
 
@@ -247,7 +247,7 @@ def metadata_that_is_a_list(path: Path) -> None:
         metadata_that_is_a_list,
     ],
 )
-def test_what_is_no_model_is_refused_with_its_path(copied: Path, spoil: Callable[[Path], None]) -> None:
+def test_a_path_without_a_model_is_refused_by_name(copied: Path, spoil: Callable[[Path], None]) -> None:
     spoil(copied)
     with pytest.raises(ModelFileError) as raised:
         GaussianMixtureModel.load(str(copied))
@@ -262,7 +262,7 @@ def test_a_model_of_pyspark_ml_is_refused_as_something_else(copied: Path) -> Non
         GaussianMixtureModel.load(str(copied))
 
 
-def test_a_saved_estimator_is_no_model(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_saved_estimator_is_not_loaded_as_a_model(spark: SparkSession, tmp_path: Path) -> None:
     GaussianMixture().save(str(tmp_path / "estimator"))
     with pytest.raises(ModelFileError, match="something else than a gmm_spark model"):
         GaussianMixtureModel.load(str(tmp_path / "estimator"))

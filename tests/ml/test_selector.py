@@ -217,7 +217,7 @@ def test_faulty_parameters_are_named(table: DataFrame, arguments: dict, fault: s
         GaussianMixtureSelector(**arguments).fit(table)
 
 
-def test_a_fraction_that_holds_nothing_out_is_told_by_name(spark: SparkSession) -> None:
+def test_a_fraction_too_small_to_hold_a_row_out_is_refused_by_name(spark: SparkSession) -> None:
     with pytest.raises(DataError, match=r"validationFraction=1e-06, rows held out: no usable row"):
         GaussianMixtureSelector(ks=[1], validationFraction=1e-6).fit(array_table(spark, three_blobs(20)))
 
@@ -276,7 +276,7 @@ def test_param_maps_are_fitted_in_shared_passes_over_one_packing(
     assert counted.judged == [4]
     for one, model in zip(maps, together, strict=True):
         alone = estimator.fit(table, one)
-        # Of starts that end in the same optimum another may be the first, with its components in another order.
+        # Several starts may end in one optimum. Another of them may win here, with its components in another order.
         found, expected = (np.argsort(m.means[:, 0]) for m in (model, alone))
         np.testing.assert_allclose(model.weights[found], alone.weights[expected], rtol=1e-7)
         np.testing.assert_allclose(model.means[found], alone.means[expected], rtol=1e-6, atol=1e-6)
@@ -287,7 +287,7 @@ def test_param_maps_are_fitted_in_shared_passes_over_one_packing(
         assert model.uid == estimator.uid
 
 
-def test_param_maps_that_read_the_table_otherwise_are_fitted_apart(
+def test_param_maps_that_need_another_packing_are_fitted_separately(
     table: DataFrame, counted: type[CountingTable]
 ) -> None:
     estimator = GaussianMixture(maxIter=2)
@@ -329,7 +329,7 @@ def test_models_may_be_asked_for_by_several_threads(table: DataFrame, counted: t
     assert counted.packed == 1
 
 
-def test_cross_validation_finds_the_same_in_one_packing_a_fold(
+def test_cross_validation_packs_once_per_fold_and_finds_the_same(
     table: DataFrame, counted: type[CountingTable], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyspark.ml.base import Estimator

@@ -1,0 +1,26 @@
+"""Defaults of the parameters that are not settings of EM.
+
+Those of EM's settings are in :class:`gmm_spark.core.settings.Settings`. Both modules import nothing of Spark, so that
+code which runs before Spark is loaded can read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """One field for each parameter, under the parameter's name; :mod:`gmm_spark.ml.params` documents them."""
+
+    featuresCol: str = "features"
+    predictionCol: str = "prediction"
+    probabilityCol: str = "probability"
+    logDensityCol: str = ""
+    anomalyCol: str = ""
+    anomalyFraction: float = 0.001
+    handleInvalid: str = "error"
+    precision: str = "float64"
+    aggregationDepth: int = 2
+    criterion: str = "bic"
+    validationFraction: float = 0.0

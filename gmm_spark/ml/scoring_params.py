@@ -1,0 +1,213 @@
+"""The parameters that fitting and scoring both read: columns, bad rows, precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import HasFeaturesCol, HasInputCols, HasPredictionCol, HasProbabilityCol, HasWeightCol
+
+from gmm_spark.core.kernels.plan import PRECISIONS
+from gmm_spark.errors import ParameterError
+from gmm_spark.ml.defaults import Defaults
+from gmm_spark.spark.columns import HANDLE_INVALID
+from gmm_spark.spark.scoring import ANOMALY, LOG_DENSITY, PREDICTION, PROBABILITY
+
+T = TypeVar("T")
+P = TypeVar("P", bound="ScoringParams")
+
+
+def declare(name: str, doc: str, convert: Callable[[Any], T]) -> Param[T]:
+    """Declare a parameter in the body of a class.
+
+    Parameters
+    ----------
+    name : str
+        Of the attribute that it is assigned to.
+    doc : str
+        What the parameter does and which values it takes. pyspark.ml shows the default beside it.
+    convert : callable
+        One of pyspark.ml's ``TypeConverters``.
+    """
+    return Param(Params._dummy(), name, doc, convert)
+
+
+class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol, HasProbabilityCol):
+    """Parameters that both a fit and a model's ``transform`` read."""
+
+    featuresCol: Param[str] = declare(
+        "featuresCol",
+        "Vector (dense or sparse) or array column that holds the features. Not used if inputCols is set.",
+        TypeConverters.toString,
+    )
+    inputCols: Param[list[str]] = declare(
+        "inputCols",
+        "Numeric columns, one for each feature, in place of featuresCol. No name may come twice.",
+        TypeConverters.toListString,
+    )
+    weightCol: Param[str] = declare(
+        "weightCol",
+        "Column of row weights, >= 0. A row of weight 0 is left out. If not set, every row weighs 1.",
+        TypeConverters.toString,
+    )
+    predictionCol: Param[str] = declare(
+        "predictionCol",
+        "Output column for the most probable component, an int from 0. Not written if empty.",
+        TypeConverters.toString,
+    )
+    probabilityCol: Param[str] = declare(
+        "probabilityCol",
+        "Output column for the responsibilities of the k components, a vector that sums to 1. Not written if empty.",
+        TypeConverters.toString,
+    )
+    logDensityCol: Param[str] = declare(
+        "logDensityCol",
+        "Output column for the log-density log p(row), in nats. Not written if empty.",
+        TypeConverters.toString,
+    )
+    anomalyCol: Param[str] = declare(
+        "anomalyCol",
+        "Output column, true if a row is an anomaly by anomalyFraction. Not written if empty.",
+        TypeConverters.toString,
+    )
+    anomalyFraction: Param[float] = declare(
+        "anomalyFraction",
+        "Share of the training rows, by weight, in (0, 1). A row is an anomaly if its density is below the quantile of "
+        "the training rows' densities at this share.",
+        TypeConverters.toFloat,
+    )
+    handleInvalid: Param[str] = declare(
+        "handleInvalid",
+        "What to do with a row that has a null, NaN or infinite value or weight, or the wrong number of features: "
+        "error (stop), skip (leave the row out and count it) or keep (a fit does as skip does; transform keeps the "
+        "row, with null outputs).",
+        TypeConverters.toString,
+    )
+    precision: Param[str] = declare(
+        "precision",
+        f"Type of the matrix products over rows: {' or '.join(PRECISIONS)}. Sums are float64 with both.",
+        TypeConverters.toString,
+    )
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._setDefault(
+            featuresCol=Defaults.featuresCol,
+            predictionCol=Defaults.predictionCol,
+            probabilityCol=Defaults.probabilityCol,
+            logDensityCol=Defaults.logDensityCol,
+            anomalyCol=Defaults.anomalyCol,
+            anomalyFraction=Defaults.anomalyFraction,
+            handleInvalid=Defaults.handleInvalid,
+            precision=Defaults.precision,
+        )
+
+    def getHandleInvalid(self) -> str:
+        """Return what happens to a bad row."""
+        return self.getOrDefault(self.handleInvalid)
+
+    def getPrecision(self) -> str:
+        """Return the type of the matrix products."""
+        return self.getOrDefault(self.precision)
+
+    def getLogDensityCol(self) -> str:
+        """Return the column for log p(row); empty if it is not written."""
+        return self.getOrDefault(self.logDensityCol)
+
+    def getAnomalyCol(self) -> str:
+        """Return the column that marks anomalies; empty if it is not written."""
+        return self.getOrDefault(self.anomalyCol)
+
+    def getAnomalyFraction(self) -> float:
+        """Return the share of the training rows that count as anomalies."""
+        return self.getOrDefault(self.anomalyFraction)
+
+    def setFeaturesCol(self: P, value: str) -> P:
+        """Set the Vector or array column that holds the features."""
+        return self._set(featuresCol=value)
+
+    def setInputCols(self: P, value: Sequence[str]) -> P:
+        """Set the numeric columns, one for each feature, in place of ``featuresCol``."""
+        return self._set(inputCols=list(value))
+
+    def setWeightCol(self: P, value: str) -> P:
+        """Set the column of row weights."""
+        return self._set(weightCol=value)
+
+    def setPredictionCol(self: P, value: str) -> P:
+        """Set the column for the most probable component; empty leaves it out."""
+        return self._set(predictionCol=value)
+
+    def setProbabilityCol(self: P, value: str) -> P:
+        """Set the column for the responsibilities; empty leaves it out."""
+        return self._set(probabilityCol=value)
+
+    def setLogDensityCol(self: P, value: str) -> P:
+        """Set the column for log p(row), in nats; empty leaves it out."""
+        return self._set(logDensityCol=value)
+
+    def setAnomalyCol(self: P, value: str) -> P:
+        """Set the column that marks anomalies; empty leaves it out."""
+        return self._set(anomalyCol=value)
+
+    def setAnomalyFraction(self: P, value: float) -> P:
+        """Set the share of the training rows that count as anomalies, in (0, 1)."""
+        return self._set(anomalyFraction=value)
+
+    def setHandleInvalid(self: P, value: str) -> P:
+        """Set what happens to a bad row: "error", "skip" or "keep"."""
+        return self._set(handleInvalid=value)
+
+    def setPrecision(self: P, value: str) -> P:
+        """Set the type of the matrix products: "float64" or "float32"."""
+        return self._set(precision=value)
+
+    @property
+    def input_columns(self) -> list[str] | None:
+        """Numeric columns; None if the features are in ``featuresCol``."""
+        return list(self.getInputCols()) if self.isDefined(self.inputCols) else None
+
+    @property
+    def weight_column(self) -> str | None:
+        """Column of row weights; None if every row weighs 1."""
+        return self.getWeightCol() if self.isDefined(self.weightCol) and self.getWeightCol() else None
+
+    @property
+    def output_columns(self) -> dict[str, str]:
+        """Name of each output that is written: first pyspark.ml's, in its order, then ours."""
+        names = {
+            PROBABILITY: self.getProbabilityCol(),
+            PREDICTION: self.getPredictionCol(),
+            LOG_DENSITY: self.getLogDensityCol(),
+            ANOMALY: self.getAnomalyCol(),
+        }
+        return {output: name for output, name in names.items() if name}
+
+    def check_params(self) -> None:
+        """Check the value of every parameter.
+
+        Raises
+        ------
+        ParameterError
+            If a value is out of range; the message lists all that are.
+        """
+        faults = self._faults()
+        if faults:
+            raise ParameterError("; ".join(faults))
+
+    def _faults(self) -> list[str]:
+        """Describe each value that is out of range; subclasses add those of their own parameters."""
+        faults = []
+        if not 0 < self.getAnomalyFraction() < 1:
+            faults.append(f"anomalyFraction={self.getAnomalyFraction()}; need a number > 0 and < 1")
+        faults += self._unknown(self.handleInvalid, HANDLE_INVALID) + self._unknown(self.precision, PRECISIONS)
+        names = list(self.output_columns.values())
+        if len({name.lower() for name in names}) < len(names):
+            faults.append(f"output columns {names} repeat a name; each needs its own")
+        return faults
+
+    def _unknown(self, choice: Param[str], known: Collection[str]) -> list[str]:
+        """Describe the fault if a parameter's value is none of those known."""
+        value = self.getOrDefault(choice)
+        return [] if value in known else [f"{choice.name}={value!r}; use one of {', '.join(known)}"]

@@ -1,0 +1,106 @@
+"""GaussianMixtureSummary: what a fit did, and how well its mixture explains the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+
+from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.em.reseeding import degenerate_components
+from gmm_spark.core.kernels.evaluation import Evaluation
+from gmm_spark.core.mixture import criteria
+from gmm_spark.ml.comparison import Selection
+from gmm_spark.ml.params import GaussianMixtureParams
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What EM found for one setting, and how well it explains the table."""
+
+    result: EMResult
+    evaluation: Evaluation
+
+
+class GaussianMixtureSummary:
+    """pyspark.ml's summary of a fit, with the history of the fit added.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    skipped : dict
+        Rows left out, by reason.
+    params : GaussianMixtureParams
+        Names of the columns.
+    score : callable
+        Returns the training table with the model's outputs appended.
+
+    Attributes
+    ----------
+    logLikelihood : float
+        Of the training rows under the returned parameters, weighted sum, nats.
+    lowerBound : float
+        The same per unit of row weight.
+    numIter : int
+        Passes that EM made.
+    converged : bool
+        True if the last pass changed the lower bound by less than ``tol``.
+    clusterSizes : list of int
+        Training rows by most probable component.
+    degenerateComponents : list of int
+        Components without weight: they starved or collapsed, and placing them anew did not help.
+    history : tuple of PassRecord
+        One record for each pass.
+    numRows : int
+        Rows used: those that are valid and have weight.
+    skipped : dict
+        Rows left out, by reason.
+    k : int
+        Number of components.
+    featuresCol, predictionCol, probabilityCol : str
+        Columns of the fit.
+    aic, bic, icl : float
+        On the training rows; smaller is better.
+    selection : Selection or None
+        All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
+    """
+
+    def __init__(
+        self, fitted: Fitted, skipped: dict[str, int], params: GaussianMixtureParams, score: Callable[[], DataFrame]
+    ) -> None:
+        result, evaluation = fitted.result, fitted.evaluation
+        parameters, log_likelihood, weight_sum = result.parameters, evaluation.log_likelihood, evaluation.weight_sum
+        self._score = score
+        self.logLikelihood = log_likelihood
+        self.lowerBound = log_likelihood / weight_sum
+        self.numIter = len(result.history)
+        self.converged = result.converged
+        self.degenerateComponents: list[int] = list(degenerate_components(parameters))
+        self.history: tuple[PassRecord, ...] = result.history
+        self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
+        self.numRows = int(evaluation.rows)
+        self.skipped = skipped
+        self.selection: Selection | None = None
+        self.k = parameters.n_components
+        self.featuresCol = params.getFeaturesCol()
+        self.predictionCol = params.getPredictionCol()
+        self.probabilityCol = params.getProbabilityCol()
+        self.aic = criteria.aic(log_likelihood, parameters.n_parameters)
+        self.bic = criteria.bic(log_likelihood, parameters.n_parameters, weight_sum)
+        self.icl = criteria.icl(log_likelihood, parameters.n_parameters, weight_sum, evaluation.entropy)
+
+    @property
+    def predictions(self) -> DataFrame:
+        """The training table with the model's outputs."""
+        return self._score()
+
+    @property
+    def cluster(self) -> DataFrame:
+        """Most probable component of each training row."""
+        return self.predictions.select(self.predictionCol)
+
+    @property
+    def probability(self) -> DataFrame:
+        """Responsibilities of the k components for each training row."""
+        return self.predictions.select(self.probabilityCol)
