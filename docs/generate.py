@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -27,6 +27,12 @@ from gmm_spark.jobs.config.sections import (
 )
 
 DOCS = Path(__file__).parent
+JOBS: list[type[JobConfiguration]] = [
+    FitConfiguration,
+    SelectConfiguration,
+    ScoreConfiguration,
+    SampleConfiguration,
+]
 NOTE = "<!-- Written by docs/generate.py: change the code, then run `make docs`. -->"
 
 PARAMETERS = f"""{NOTE}
@@ -48,10 +54,9 @@ Each key can stand in a TOML file or be given as a flag: `--model.k 8`. [Jobs](j
 def pages() -> dict[Path, str]:
     """Return the text of every generated page."""
     estimators = (GaussianMixture(), GaussianMixtureSelector())
-    jobs = (FitConfiguration, SelectConfiguration, ScoreConfiguration, SampleConfiguration)
     return {
         DOCS / "parameters.md": PARAMETERS + "\n".join(map(parameter_table, estimators)),
-        DOCS / "job-keys.md": JOB_KEYS + "\n".join(map(key_table, jobs)),
+        DOCS / "job-keys.md": JOB_KEYS + "\n".join(map(key_table, JOBS)),
     }
 
 
@@ -151,7 +156,7 @@ def shown(default: Any) -> str:
     return f"`{default}`"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
