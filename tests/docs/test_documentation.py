@@ -32,6 +32,7 @@ from gmm_spark.jobs.config.sections import (
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.exits import ExitCode
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -202,9 +203,9 @@ class Shell:
         self._python(arguments)
 
     def _make(self, arguments: list[str]) -> None:
-        """Targets install, test or build: that there is such a one is all that is checked."""
-        target = next(one for one in arguments if "=" not in one)
-        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+        """Targets install, test or build: all that is checked is that there are such."""
+        for target in (one for one in arguments if "=" not in one):
+            assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
 
     def _pip(self, arguments: list[str]) -> None:
         """Nothing is installed: the extras must be there."""
@@ -280,3 +281,8 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
             target = (page.parent / name).resolve() if name else page
             assert target.exists(), f"{page.name}: {link}"
             assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_the_page_of_the_jobs_has_every_exit_code() -> None:
+    page = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == sorted(ExitCode)
