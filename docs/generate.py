@@ -1,11 +1,13 @@
 """Write the pages that are made from the code: ``python docs/generate.py``, or ``make docs``.
 
 ``docs/parameters.md`` comes from the estimators' Params and docstrings, ``docs/job-keys.md`` from the jobs'
-configurations. A test fails if the pages in the repository differ from what this script would write.
+configurations, and the map of the code in ``CONTRIBUTING.md`` from the first lines of the modules' docstrings. A test
+fails if what is in the repository differs from what this script would write.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator, Sequence
@@ -27,6 +29,9 @@ from gmm_spark.jobs.config.sections import (
 )
 
 DOCS = Path(__file__).parent
+PACKAGE = DOCS.parent / "gmm_spark"
+ROOMS = ("jobs", "ml", "spark", "core")  # from the top layer down
+MAP = re.compile("(?<=<!-- map of the code -->\n).*?(?=<!-- end of the map -->)", re.DOTALL)
 JOBS: list[type[JobConfiguration]] = [
     FitConfiguration,
     SelectConfiguration,
@@ -54,7 +59,9 @@ Each key can stand in a TOML file or be given as a flag: `--model.k 8`. [Jobs](j
 def pages() -> dict[Path, str]:
     """Return the text of every generated page."""
     estimators = (GaussianMixture(), GaussianMixtureSelector())
+    contributing = DOCS.parent / "CONTRIBUTING.md"
     return {
+        contributing: MAP.sub(lambda _: package_map(), contributing.read_text(encoding="utf-8")),
         DOCS / "parameters.md": PARAMETERS + "\n".join(map(parameter_table, estimators)),
         DOCS / "job-keys.md": JOB_KEYS + "\n".join(map(key_table, JOBS)),
     }
@@ -154,6 +161,36 @@ def shown(default: Any) -> str:
     if isinstance(default, list):
         return "`[" + ", ".join(f'"{one}"' for one in default) + "]`"
     return f"`{default}`"
+
+
+def package_map() -> str:
+    """List every module of the package with the first line of its docstring."""
+    own = [module_line(path, "") for path in sorted(PACKAGE.glob("*.py"))]
+    return "\n" + "".join([*own, *(line for room in ROOMS for line in room_lines(PACKAGE / room, ""))]) + "\n"
+
+
+def room_lines(folder: Path, indent: str) -> Iterator[str]:
+    """List a folder, then what is in it: its modules, then its folders."""
+    yield f"{indent}- **`{folder.name}/`** {first_line(folder / '__init__.py')}\n"
+    for path in sorted(folder.glob("*.py")):
+        if path.name != "__init__.py":
+            yield module_line(path, indent + "  ")
+    for inner in sorted(folder.iterdir()):
+        if (inner / "__init__.py").exists():
+            yield from room_lines(inner, indent + "  ")
+
+
+def module_line(path: Path, indent: str) -> str:
+    """List one module."""
+    return f"{indent}- `{path.name}`: {first_line(path)}\n"
+
+
+def first_line(path: Path) -> str:
+    """Return the first line of a module's docstring."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if not text:
+        raise ValueError(f"{path}: no docstring, needs one whose first line says what the module is")
+    return plain(text.partition("\n")[0])
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
