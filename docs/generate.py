@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pyspark.ml.param import Params
 
 from gmm_spark import GaussianMixture, GaussianMixtureSelector
-from gmm_spark.jobs.config.sections import (
+from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
     SampleConfiguration,

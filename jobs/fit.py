@@ -1,6 +1,6 @@
-"""Fit a Gaussian mixture to a table and save the model.
+"""Fit a Gaussian mixture to a table and save the model: ``spark-submit jobs/fit.py --config conf/fit.toml``.
 
-``spark-submit jobs/fit.py --config conf/fit.toml`` or ``python jobs/fit.py …``; ``--help`` lists every key.
+``--help`` lists every key. ``gmm-spark fit`` does the same on this machine.
 """
 
 from gmm_spark.jobs.fit import main

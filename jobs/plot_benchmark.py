@@ -1,4 +1,4 @@
-"""Plot what ``jobs/benchmark.py`` measured: cost of a row against the rows n, the features d and the components k.
+"""Plot results of ``jobs/benchmark.py``: time per row against rows n, features d and components k.
 
 ``python jobs/plot_benchmark.py build/benchmark/results.jsonl build/benchmark/cost.png``
 """
@@ -13,15 +13,18 @@ from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")  # a file is all that is wanted, and clusters have no screen
+matplotlib.use("Agg")  # draw to a file only: clusters have no screen
 from matplotlib import pyplot as plt
 
-# The settings that a panel may run along, and their names.
+# Settings on the x axis of a panel, with their labels.
 AXES = {"rows": "rows, n", "d": "features, d", "k": "components, k"}
 
 
-def series(results: list[dict[str, Any]], along: str) -> dict[str, list[tuple[int, float]]]:
-    """Points (setting, ns per row) of every contender that was measured at two values or more, all else alike."""
+def collect_series(results: list[dict[str, Any]], along: str) -> dict[str, list[tuple[int, float]]]:
+    """Return the points (setting, ns per row) of every contender that was measured at two values of a setting or more.
+
+    All other settings of a series are equal.
+    """
     found: dict[str, dict[int, float]] = {}
     for result in results:
         setting = result["setting"]
@@ -33,14 +36,14 @@ def series(results: list[dict[str, Any]], along: str) -> dict[str, list[tuple[in
 
 
 def main() -> None:
-    """Read the results, draw a panel for each setting that varies."""
+    """Read the results, and draw a panel for each setting that varies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="JSON lines that jobs/benchmark.py wrote")
+    parser.add_argument("results", type=Path, help="JSON lines written by jobs/benchmark.py")
     parser.add_argument("picture", type=Path, help="PNG, SVG or PDF to write")
     options = parser.parse_args()
     found = [json.loads(line) for line in options.results.read_text(encoding="utf-8").splitlines()]
     results = [result for result in found if AXES.keys() <= result.get("setting", {}).keys()]  # of the suite speed
-    panels = {along: lines for along in AXES if (lines := series(results, along))}
+    panels = {along: lines for along in AXES if (lines := collect_series(results, along))}
     if not panels:
         parser.error(f"{options.results} has nothing measured at two values of rows, d or k")
     figure, axes = plt.subplots(1, len(panels), figsize=(6 * len(panels), 5), squeeze=False)

@@ -1,6 +1,6 @@
-"""Draw rows from a saved model or from given parameters.
+"""Draw rows from a saved model or from given parameters: ``spark-submit jobs/sample.py --config conf/sample.toml``.
 
-``spark-submit jobs/sample.py --config conf/sample.toml`` or ``python jobs/sample.py …``; ``--help`` lists every key.
+``--help`` lists every key. ``gmm-spark sample`` does the same on this machine.
 """
 
 from gmm_spark.jobs.sample import main

@@ -1,6 +1,6 @@
-"""Score a table with a saved model.
+"""Score a table with a saved model: ``spark-submit jobs/score.py --config conf/score.toml``.
 
-``spark-submit jobs/score.py --config conf/score.toml`` or ``python jobs/score.py …``; ``--help`` lists every key.
+``--help`` lists every key. ``gmm-spark score`` does the same on this machine.
 """
 
 from gmm_spark.jobs.score import main

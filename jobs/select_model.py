@@ -1,7 +1,7 @@
-"""Fit mixtures of several k and covariance structures to a table in shared passes, and save the best.
+"""Fit several mixtures and save the best: ``spark-submit jobs/select_model.py --config conf/select.toml``.
 
-``spark-submit jobs/select_model.py --config conf/select_model.toml`` or ``python jobs/select_model.py …``;
-``--help`` lists every key.
+``--help`` lists every key. ``gmm-spark select`` does the same on this machine. This file is not called select.py: its
+folder comes first on ``sys.path``, and select.py there would hide Python's own module ``select``.
 """
 
 from gmm_spark.jobs.select import main

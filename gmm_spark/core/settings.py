@@ -13,7 +13,7 @@ SAMPLE_ROWS = 100_000
 class Settings:
     """What EM is asked for; names and meanings as the estimator's parameters of the same names."""
 
-    k: int
+    k: int = 2
     covariance_type: str = "full"
     max_iter: int = 100
     tol: float = 1e-4

@@ -1,4 +1,4 @@
-"""How a job ends: its exit code, and what its last line tells the reader to do."""
+"""Exit codes of the jobs, and what each asks the reader to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gmm_spark import errors
 
 
 class ExitCode(IntEnum):
-    """What a job's process returns."""
+    """The exit code of a job's process."""
 
     DONE = 0
     FAILURE = 1
@@ -18,12 +18,12 @@ class ExitCode(IntEnum):
 
     @classmethod
     def legend(cls) -> str:
-        """Return all codes with their meanings, on one line."""
+        """Return all codes with their meanings, in one line."""
         return ", ".join(f"{code.value} {meaning}" for code, (meaning, _) in _MEANING_AND_REMEDY.items())
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """What the reader can do about it."""
         return _MEANING_AND_REMEDY[self][1]
 
 
@@ -58,7 +58,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """Return the code that an error ends a job with."""
+    """Return the exit code of a job that fails with this error."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code

@@ -1,20 +1,18 @@
-"""Score a table with a saved model.
-
-``spark-submit jobs/score.py --config conf/score.toml`` or ``python jobs/score.py …``; ``--help`` lists every key.
-"""
+"""Score a table with a saved model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from gmm_spark.jobs.config.sections import ScoreConfiguration
-from gmm_spark.jobs.io.publishing import require_publishable
+import gmm_spark
+from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.io.tables import (
     feature_parameters,
     read_table,
     require_columns,
     require_partitioning,
+    require_writable,
     select_columns,
     write_table,
 )
@@ -22,26 +20,41 @@ from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, Observation, SparkSession
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the job with a command line, by default that of the process, and end the process with its exit code."""
+    run(score, ScoreConfiguration, arguments)
 
 
 def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     """Read the table, append the model's columns, publish the result and the report."""
-    # Here, not above: faults in a configuration are told before Spark is loaded.
     from pyspark.sql import Observation
-    from pyspark.sql.functions import col, count, count_if, lit
 
-    from gmm_spark import GaussianMixtureModel
-
-    features, output = configuration.features, configuration.output
+    output = configuration.output
     report = RunReport(configuration)
-    if output.mode != "append":
-        overwrite = output.mode == "overwrite"
-        require_publishable(spark, "output.path", output.path, overwrite, 'output.mode = "overwrite"')
+    require_writable(spark, output)
     with report.timed("read"):
-        model = GaussianMixtureModel.load(configuration.model)
+        model = gmm_spark.GaussianMixtureModel.load(configuration.model)
         rows = read_table(spark, configuration.input)
     require_columns(rows, "output.columns", output.columns)
+    set_columns(model, rows, configuration)
+    # Count the rows while they are written: counting them separately would read the table twice.
+    read, written = Observation("read"), Observation("written")
+    scored = select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
+    require_partitioning(scored, output.partition_by)
+    with report.timed("score"):
+        write_table(count_outputs(scored, written, output), output.path, output.mode, output.partition_by)
+    counts = compare_counts(read.get, written.get)
+    report.add("rows", **counts)
+    report.write(spark, output.report)
+    print(describe(counts, output.path))
+
+
+def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configuration: ScoreConfiguration) -> None:
+    """Tell the model which columns to read and to write, and what to do with bad rows."""
+    features, output = configuration.features, configuration.output
     if features.columns is not None:
         model.clear(model.inputCols)
         for name, value in feature_parameters(rows, features.columns).items():
@@ -52,32 +65,44 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     model.setProbabilityCol(output.probability)
     model.setAnomalyCol(output.anomaly).setAnomalyFraction(output.anomaly_fraction)
 
-    # Counted while the rows go by: asking again would read the table twice.
-    read, written = Observation("read"), Observation("written")
-    outputs = [name for name in (output.probability, output.prediction, output.log_density, output.anomaly) if name]
-    scored = model.transform(rows.observe(read, count(lit(1)).alias("rows")))
-    scored = select_columns(scored, output.columns, outputs)
-    require_partitioning(scored, output.partition_by)
-    counts = [count(lit(1)).alias("rows"), count(col(outputs[0])).alias("scored")]
+
+def name_outputs(output: ScoreOutputSection) -> list[str]:
+    """List the columns that the model appends, in its order."""
+    return [name for name in (output.probability, output.prediction, output.log_density, output.anomaly) if name]
+
+
+def count_rows(rows: DataFrame, observation: Observation) -> DataFrame:
+    """Return the rows, which will be counted when they are read."""
+    from pyspark.sql.functions import count, lit
+
+    return rows.observe(observation, count(lit(1)).alias("rows"))
+
+
+def count_outputs(scored: DataFrame, observation: Observation, output: ScoreOutputSection) -> DataFrame:
+    """Return the scored table. When it is written, its rows, those with a score and the anomalies will be counted."""
+    from pyspark.sql.functions import col, count, count_if, lit
+
+    counts = [count(lit(1)).alias("rows"), count(col(name_outputs(output)[0])).alias("scored")]
     if output.anomaly:
         counts.append(count_if(col(output.anomaly)).alias("anomalies"))
-    scored = scored.observe(written, *counts)
-    with report.timed("score"):
-        write_table(scored, output.path, output.mode, output.partition_by)
+    return scored.observe(observation, *counts)
 
-    rows_in, rows_out, rows_scored = read.get["rows"], written.get["rows"], written.get["scored"]
-    report.add("rows", read=rows_in, scored=rows_scored, unscored=rows_out - rows_scored, dropped=rows_in - rows_out)
-    anomalies = ""
-    if output.anomaly:
-        report.add("rows", anomalies=written.get["anomalies"])
-        anomalies = f"{written.get['anomalies']:,} anomalies, "
-    report.write(spark, output.report)
-    print(
-        f"score: {rows_in:,} rows read, {rows_scored:,} scored, {rows_out - rows_scored:,} kept without a score, "
-        f"{anomalies}{rows_in - rows_out:,} dropped; table in {output.path}"
+
+def compare_counts(read: Mapping[str, int], written: Mapping[str, int]) -> dict[str, int]:
+    """Return the numbers of rows that were read, scored, kept without a score and dropped, and of anomalies if any."""
+    counts = {
+        "read": read["rows"],
+        "scored": written["scored"],
+        "unscored": written["rows"] - written["scored"],
+        "dropped": read["rows"] - written["rows"],
+    }
+    return {**counts, "anomalies": written["anomalies"]} if "anomalies" in written else counts
+
+
+def describe(counts: Mapping[str, int], path: str) -> str:
+    """Return the job's last line: what became of the rows."""
+    anomalies = f"{counts['anomalies']:,} anomalies, " if "anomalies" in counts else ""
+    return (
+        f"score: {counts['read']:,} rows read, {counts['scored']:,} scored, {counts['unscored']:,} kept without a "
+        f"score, {anomalies}{counts['dropped']:,} dropped; table in {path}"
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the job with a command line, by default the process's own, and end the process with its exit code."""
-    run(score, ScoreConfiguration, arguments)

@@ -24,8 +24,9 @@ import pandas as pd
 import pytest
 
 from gmm_spark import MixtureParameters
+from gmm_spark.jobs.command import JOBS
 from gmm_spark.jobs.config.command_line import load
-from gmm_spark.jobs.config.sections import (
+from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
     SampleConfiguration,
@@ -52,12 +53,7 @@ CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
 }
-JOB_SCRIPTS = {
-    "jobs/fit.py": "fit",
-    "jobs/select_model.py": "select",
-    "jobs/score.py": "score",
-    "jobs/sample.py": "sample",
-}
+JOB_SCRIPTS = {f"jobs/{job.script}": name for name, job in JOBS.items()}
 # Its jobs take minutes and gigabytes: their configuration is loaded, and they are not run.
 LONG_PAGE = "benchmarks.md"
 ROWS = 1500
@@ -169,7 +165,7 @@ class Shell:
 
     def _where(self, job: str) -> str:
         """Give the checkout's script of the same job; tests/jobs has what `where` itself prints."""
-        return next(script for script, name in JOB_SCRIPTS.items() if name == job)
+        return f"jobs/{JOBS[job].script}"
 
     def _python(self, arguments: list[str]) -> None:
         if arguments[:2] == ["-m", "pytest"]:  # it would run this test

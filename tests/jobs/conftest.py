@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gmm_spark.jobs.command import find_script
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -46,7 +48,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_job(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
-    """Run a job's file as a program would be, but in the tests' session, which it leaves open."""
+    """Run a job's script in this process and in the tests' session, which stays open."""
 
     @contextmanager
     def shared(configuration: object) -> Iterator[SparkSession]:
@@ -55,9 +57,10 @@ def run_job(
     monkeypatch.setattr("gmm_spark.jobs.run.running.open_session", shared)
 
     def run(job: str, *arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", [f"jobs/{job}.py", *map(str, arguments)])
+        script = str(find_script(job))
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT / "jobs" / f"{job}.py"), run_name="__main__")
+            runpy.run_path(script, run_name="__main__")
         return Outcome(int(ended.value.code or 0), *capsys.readouterr())
 
     return run

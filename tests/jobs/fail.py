@@ -1,7 +1,7 @@
-"""A job that fails, and tells on stdout what of Spark was still there when it said its last words.
+"""A job that fails, and reports on stdout whether its session was still running when it wrote its last line.
 
-``python fail.py refuse`` raises an error of ours, ``worker`` one in a task, ``analysis`` has Spark raise one of its
-own, and ``kill`` loses its JVM in the middle of a call.
+``python fail.py refuse`` raises an error of ours, ``worker`` raises one in a task, ``analysis`` makes Spark raise one,
+and ``kill`` loses the JVM during a call.
 """
 
 from __future__ import annotations
@@ -10,25 +10,17 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from gmm_spark.errors import DataError
-from gmm_spark.jobs.config.sections import SampleConfiguration
+from gmm_spark.jobs.config.jobs import SampleConfiguration
 from gmm_spark.jobs.run.running import run
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-jvm = 0
-
-
-def same(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pass rows on: a task that makes the JVM connect to pyspark's server of accumulators."""
-    yield from batches
 
 
 def refuse(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -38,36 +30,34 @@ def refuse(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def fail(spark: SparkSession, configuration: SampleConfiguration) -> None:
     """Use Spark a little, then fail."""
-    global jvm
-    gateway = spark.sparkContext._gateway
-    assert gateway is not None
-    jvm = gateway.proc.pid
-    spark.range(2).mapInArrow(same, "id long").collect()
+    spark.range(2).collect()
     if sys.argv[1] == "refuse":
         raise DataError("refused")
     if sys.argv[1] == "worker":
         spark.range(2).mapInArrow(refuse, "id long").collect()
     if sys.argv[1] == "analysis":
         spark.range(2).select("nothing")
-    os.kill(jvm, signal.SIGSTOP)  # the next call is sent, and never read: its connection is reset, not closed
+    gateway = spark.sparkContext._gateway
+    assert gateway is not None
+    jvm = gateway.proc.pid
+    os.kill(jvm, signal.SIGSTOP)  # the next call is sent and never read: its connection is reset, not closed
     subprocess.Popen(["sh", "-c", f"sleep 1; kill -KILL {jvm}"])
     spark.range(1).count()
 
 
 class Listening:
-    """Stderr that notes what is alive when the last line is written."""
+    """Stderr that notes whether a session is running when the last line is written."""
 
     def write(self, text: str) -> int:
-        """Write it, and listen."""
+        """Write a text."""
         if "ended with exit code" in text:
-            # Not os.kill(jvm, 0), which a process that has ended but was not waited for survives.
-            states = subprocess.run(["ps", "-o", "stat=", "-p", str(jvm)], capture_output=True, text=True, check=False)
-            left = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
-            print("left:", left, "JVM:", states.stdout.strip()[:1])
+            from pyspark import SparkContext
+
+            print("running:", SparkContext._active_spark_context is not None)
         return sys.__stderr__.write(text)
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Write what is buffered."""
         sys.__stderr__.flush()
 
 

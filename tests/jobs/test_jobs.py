@@ -14,7 +14,6 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import chisquare, multivariate_normal
 
-from gmm_spark.jobs.io import tables
 from tests.jobs.conftest import N_NULLS, N_ROWS, Outcome
 
 Run = Callable[..., Outcome]
@@ -306,7 +305,7 @@ def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
     def fail(*arguments: object) -> None:
         raise RuntimeError("cannot log in with hunter2")
 
-    monkeypatch.setattr(tables, "read_table", fail)
+    monkeypatch.setattr("gmm_spark.jobs.fit.read_table", fail)
     done = run_job(
         "fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m", "--input.options", "password=hunter2"
     )
@@ -321,7 +320,7 @@ def test_an_interruption_ends_with_code_1_and_publishes_nothing(
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tables, "read_table", interrupt)
+    monkeypatch.setattr("gmm_spark.jobs.fit.read_table", interrupt)
     done = run_job("fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m")
     assert_told(done, 1, "fit failed: interrupted")
     assert list(tmp_path.iterdir()) == []

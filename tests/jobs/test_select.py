@@ -28,13 +28,11 @@ def test_the_best_is_saved_with_the_table_of_all_the_picture_and_the_report(
     run_job: Run, table: Path, tmp_path: Path
 ) -> None:
     picture, report_file = tmp_path / "plots" / "bic.png", tmp_path / "report.json"
-    done = run_job(
-        "select_model", *arguments(table, tmp_path, "--output.plot", picture, "--output.report", report_file)
-    )
+    done = run_job("select", *arguments(table, tmp_path, "--output.plot", picture, "--output.report", report_file))
     assert done.code == 0, done.err
     model = GaussianMixtureModel.load(str(tmp_path / "best"))
     assert (model.getK(), model.getCovarianceType()) == (2, "spherical")  # what made the table
-    assert "select_model: k=2 spherical has the best bic of 6 mixtures, 0 of which could not be fitted" in done.out
+    assert "select: k=2 spherical has the best bic of 6 mixtures, 0 of which could not be fitted" in done.out
     assert f"{N_ROWS - N_NULLS} rows used, 0 held out, {N_NULLS} skipped" in done.out
 
     results = pq.read_table(tmp_path / "results").to_pandas()
@@ -57,7 +55,7 @@ def test_the_best_is_saved_with_the_table_of_all_the_picture_and_the_report(
 
 def test_rows_can_be_held_out_and_decide(run_job: Run, table: Path, tmp_path: Path) -> None:
     held_out = ("--selection.validation_fraction", 0.3, "--selection.criterion", "heldout")
-    done = run_job("select_model", *arguments(table, tmp_path, *held_out, "--output.report", tmp_path / "r.json"))
+    done = run_job("select", *arguments(table, tmp_path, *held_out, "--output.report", tmp_path / "r.json"))
     assert done.code == 0, done.err
     report = json.loads((tmp_path / "r.json").read_text())
     rows = report["rows"]
@@ -72,18 +70,18 @@ def test_rows_can_be_held_out_and_decide(run_job: Run, table: Path, tmp_path: Pa
 def test_what_is_there_is_replaced_only_if_asked(run_job: Run, table: Path, tmp_path: Path, taken: str) -> None:
     (tmp_path / taken).mkdir()
     (tmp_path / taken / "old").write_text("")
-    refused = run_job("select_model", *arguments(table, tmp_path, "--model.max_iter", 1))
+    refused = run_job("select", *arguments(table, tmp_path, "--model.max_iter", 1))
     assert refused.code == 2, refused.err
     assert "which is there already; set output.overwrite = true" in refused.err
     assert [path.name for path in tmp_path.iterdir()] == [taken]
-    done = run_job("select_model", *arguments(table, tmp_path, "--model.max_iter", 1, "--output.overwrite"))
+    done = run_job("select", *arguments(table, tmp_path, "--model.max_iter", 1, "--output.overwrite"))
     assert done.code == 0, done.err
     assert not (tmp_path / taken / "old").exists()
 
 
 def test_a_best_that_must_converge_and_does_not_is_not_saved(run_job: Run, table: Path, tmp_path: Path) -> None:
     strict = ("--model.max_iter", 2, "--model.tol", 0, "--run.require_convergence", "--output.report", tmp_path / "r")
-    done = run_job("select_model", *arguments(table, tmp_path, *strict))
+    done = run_job("select", *arguments(table, tmp_path, *strict))
     assert done.code == 4, done.err
     assert "did not converge to model.tol=0 in model.max_iter=2" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
@@ -92,12 +90,12 @@ def test_a_best_that_must_converge_and_does_not_is_not_saved(run_job: Run, table
 def test_mixtures_that_cannot_be_fitted_are_listed_and_where_none_can_the_job_fails(
     run_job: Run, table: Path, tmp_path: Path
 ) -> None:
-    done = run_job("select_model", *arguments(table, tmp_path, "--selection.ks", 2, 1000))
+    done = run_job("select", *arguments(table, tmp_path, "--selection.ks", 2, 1000))
     assert done.code == 0, done.err
     assert "best bic of 4 mixtures, 2 of which could not be fitted" in done.out
     failures = pq.read_table(tmp_path / "results").to_pandas().set_index("k")["failure"]
     assert failures[2].isna().all()
     assert failures[1000].str.contains("k=1000 but the input has 595 valid row").all()
-    none = run_job("select_model", *arguments(table, tmp_path / "none", "--selection.ks", 1000))
+    none = run_job("select", *arguments(table, tmp_path / "none", "--selection.ks", 1000))
     assert none.code == 3, none.err
     assert "none of the 2 mixture(s) could be fitted: k=1000 full: k=1000 but the input has" in none.err

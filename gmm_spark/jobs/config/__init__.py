@@ -1,1 +1,1 @@
-"""A job's configuration: sections, fields, command line, secrets."""
+"""Configuration of the jobs: TOML files and flags, read and checked."""

@@ -1,8 +1,8 @@
-"""TOML files and the command line into one checked configuration.
+"""TOML files and flags, read into one checked configuration.
 
-Every field of a configuration model is a flag: ``--section.key value``. Values are taken as text and judged by
-the model, never by the parser, so that everything wrong, in files and flags alike, comes out in one message.
-(argparse, and pydantic-settings on top of it, stop at the first thing they dislike.)
+Every field of a configuration model is a flag: ``--section.key value``. The parser takes values as text and checks
+nothing, because argparse stops at the first fault. The model checks them, so that one message reports every fault, in
+files and flags alike.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import types
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gmm_spark.errors import ConfigurationError
-from gmm_spark.jobs.config.fields import Count
-from gmm_spark.jobs.config.sections import JobConfiguration, Section
+from gmm_spark.jobs.config.fields import Count, OneOf
+from gmm_spark.jobs.config.jobs import JobConfiguration
+from gmm_spark.jobs.config.sections import Section
 from gmm_spark.jobs.exits import ExitCode
 
 if sys.version_info >= (3, 11):
@@ -33,7 +34,7 @@ else:  # pragma: no cover
 Configuration = TypeVar("Configuration", bound=JobConfiguration)
 
 SECRET_KEYS = ("input.options", "run.spark")
-NO_VALUE = "\0no value"  # a flag without its value; no shell can pass this text
+NO_VALUE = "\0no value"  # marks a flag that was given without a value; no shell can pass this text
 
 
 class Key(NamedTuple):
@@ -41,7 +42,7 @@ class Key(NamedTuple):
 
     name: str
     field: FieldInfo
-    type: Any  # the annotation's origin: list, dict, bool, ...
+    type: Any  # the annotation without Annotated, None and item types: list, dict, bool, str, ...
 
 
 def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> Configuration:
@@ -57,17 +58,18 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
     Returns
     -------
     JobConfiguration
-        Files in the order of their ``--config`` flags, later ones winning, and flags over files.
+        Values of files in the order of their ``--config`` flags: later files override earlier ones, and flags
+        override files.
 
     Raises
     ------
     ConfigurationError
-        With every fault found, one a line: ``key: what it got, what it needs``.
+        Lists every fault, one per line: ``key: what it got, what it needs``.
     """
-    keys = {key.name: key for key in _keys(model)}
-    given, strays = _parser(model, keys.values()).parse_known_args(arguments)
-    faults = _stray_faults(strays, keys)
-    # Every section is there, if empty: what it misses is then told key by key.
+    keys = {key.name: key for key in _list_keys(model)}
+    given, strays = _build_parser(model, keys.values()).parse_known_args(arguments)
+    faults = _describe_strays(strays, keys)
+    # Begin with every section, empty: pydantic then reports what a section lacks key by key.
     raw: dict[str, Any] = {name: {} for name, field in model.model_fields.items() if _is_section(field)}
     unread = False
     for path in given.config or ():
@@ -77,14 +79,14 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
             reason = error.strerror if isinstance(error, OSError) else error
             faults.append(f"--config {path}: {reason}; needs a readable TOML file")
             unread = True
-    flags, flag_faults = _flag_values(given, keys)
+    flags, flag_faults = _nest_flags(given, keys)
     faults += flag_faults
     _merge(raw, flags)
     try:
         configuration = model.model_validate(raw)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            # A key that is missing may stand in the file that could not be read.
+            # A missing key may stand in a file that could not be read.
             if not (unread and details["type"] in ("missing", "none_given")):
                 faults.append(_describe(details, keys))
     if faults:
@@ -93,34 +95,36 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
     return configuration
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
+def _list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
+    """List the fields of a configuration, those of its sections under dotted names."""
     for name, field in model.model_fields.items():
         if _is_section(field):
-            yield from _keys(cast(type[Section], field.annotation), f"{prefix}{name}.")
+            yield from _list_keys(cast(type[Section], field.annotation), f"{prefix}{name}.")
         else:
-            yield Key(prefix + name, field, _shape(field.annotation))
+            yield Key(prefix + name, field, _strip(field.annotation))
 
 
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 
 
-def _shape(annotation: Any) -> Any:
-    """Reduce ``Annotated[list[str], ...] | None`` to ``list``: what decides how a flag takes its values."""
+def _strip(annotation: Any) -> Any:
+    """Reduce ``Annotated[list[str], ...] | None`` to ``list``, which decides how a flag takes its values."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _shape(get_args(annotation)[0])
+        return _strip(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
-        return _shape(next(part for part in get_args(annotation) if part is not type(None)))
+        return _strip(next(part for part in get_args(annotation) if part is not type(None)))
     return origin or annotation
 
 
-def _parser(model: type[JobConfiguration], keys: Iterable[Key]) -> ArgumentParser:
+def _build_parser(model: type[JobConfiguration], keys: Iterable[Key]) -> ArgumentParser:
     parser = ArgumentParser(
         usage="%(prog)s [--config FILE] [--section.key VALUE ...]",
         description=model.__doc__,
-        epilog="Every key can stand in a TOML file and on the command line, which wins. Lists are separated by "
-        f"blanks: --features.columns x y z\n\nexit codes: {ExitCode.legend()}",
+        epilog="Every key can be set in a TOML file and on the command line; the command line overrides files.\n"
+        "Separate the items of a list by blanks: --features.columns x y z\n\n"
+        f"exit codes: {ExitCode.legend()}",
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -132,20 +136,23 @@ def _parser(model: type[JobConfiguration], keys: Iterable[Key]) -> ArgumentParse
             groups[section] = parser.add_argument_group(f"[{section}]")
         one = {"nargs": "?", "const": "true" if key.type is bool else NO_VALUE}
         takes = {"nargs": "*"} if key.type in (list, dict) else one
-        help_ = _help(key).replace("%", "%%")
-        groups[section].add_argument(f"--{key.name}", metavar=_metavar(key), help=help_, **takes)
+        help_ = _describe_key(key).replace("%", "%%")
+        groups[section].add_argument(f"--{key.name}", metavar=_name_value(key), help=help_, **takes)
     return parser
 
 
-def _metavar(key: Key) -> str:
-    if key.type is Literal:
-        return "{" + ",".join(get_args(key.field.annotation)) + "}"
+def _name_value(key: Key) -> str:
+    """Return what stands for a key's value in the help."""
+    for choice in key.field.metadata:
+        if isinstance(choice, OneOf):
+            return "{" + ",".join(choice.names) + "}"
     if key.field.annotation == list[Count]:
         return "INTEGER"
     return {list: "NAME", dict: "KEY=VALUE", bool: "true|false", int: "INTEGER", float: "NUMBER"}.get(key.type, "TEXT")
 
 
-def _help(key: Key) -> str:
+def _describe_key(key: Key) -> str:
+    """Return a key's line of the help: what it means, and its default."""
     if key.field.is_required():
         return f"{key.field.description} (required)"
     default = key.field.default
@@ -153,8 +160,8 @@ def _help(key: Key) -> str:
     return f"{key.field.description} (default: {'none' if shown in (None, '', {}) else shown})"
 
 
-def _flag_values(given: Namespace, keys: Mapping[str, Key]) -> tuple[dict[str, Any], list[str]]:
-    """Nest the flags that were given, as a TOML file would, and report those without what they need."""
+def _nest_flags(given: Namespace, keys: Mapping[str, Key]) -> tuple[dict[str, Any], list[str]]:
+    """Return the given flags, nested as in a TOML file, and a fault for each that lacks its value."""
     values: dict[str, Any] = {}
     faults = []
     for name, key in keys.items():
@@ -162,11 +169,11 @@ def _flag_values(given: Namespace, keys: Mapping[str, Key]) -> tuple[dict[str, A
         if value is None:
             continue
         if value == NO_VALUE:
-            faults.append(f"{name}: got no value, needs one: --{name} {_metavar(key)}")
+            faults.append(f"{name}: got no value, needs one: --{name} {_name_value(key)}")
             continue
         if key.type is dict:
             if malformed := sum("=" not in pair for pair in value):
-                # The text is not repeated: it may be half of a password.
+                # Do not repeat the text: it may be half of a password.
                 faults.append(f"{name}: got {malformed} without '=', needs key=value")
             value = dict(pair.split("=", 1) for pair in value if "=" in pair)
         *sections, last = name.split(".")
@@ -178,7 +185,7 @@ def _flag_values(given: Namespace, keys: Mapping[str, Key]) -> tuple[dict[str, A
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
-    """Lay one nested mapping over another; what is no mapping replaces."""
+    """Lay one nested mapping over another: mappings are merged, all else is replaced."""
     for key, value in over.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), dict):
             _merge(base[key], value)
@@ -186,36 +193,37 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
             base[key] = value
 
 
-def _stray_faults(strays: Sequence[str], keys: Mapping[str, Key]) -> list[str]:
-    """Report what the parser did not know, without the values that follow: they may be secrets."""
+def _describe_strays(strays: Sequence[str], keys: Mapping[str, Key]) -> list[str]:
+    """Return a fault for each unknown flag and stray word. Values after a flag are left out: they may be secrets."""
     faults = []
     after_flag = False
     for stray in strays:
         if stray.startswith("--"):
             name = stray[2:].partition("=")[0]
-            faults.append(f"--{name}: unknown flag{_suggestion(name, keys, dashes='--')}")
+            faults.append(f"--{name}: unknown flag{_suggest(name, keys, dashes='--')}")
             after_flag = True
         elif not after_flag:
             faults.append(f"{stray!r}: got a word without a flag, needs --section.key before it")
     return faults
 
 
-def _suggestion(name: str, keys: Mapping[str, Key], dashes: str = "") -> str:
+def _suggest(name: str, keys: Mapping[str, Key], dashes: str = "") -> str:
+    """Return the end of a message about an unknown name: the key that was probably meant."""
     for secret in SECRET_KEYS:
         if name.startswith(f"{secret}.") and secret in keys:
             return f"; write --{secret} {name.removeprefix(secret + '.')}=VALUE"
     near = difflib.get_close_matches(name, keys, n=1)
-    # `k` is meant as `model.k`, however little the two look alike.
+    # `k` means `model.k`, which difflib does not find: the two have too few letters in common.
     near = near or [key for key in keys if key.rpartition(".")[2] == name.rpartition(".")[2]][:1]
     return f"; did you mean {dashes}{near[0]}?" if near else "; --help lists every key"
 
 
 def _describe(details: ErrorDetails, keys: Mapping[str, Key]) -> str:
-    """One line for one of pydantic's findings: key, what it got, what it needs."""
+    """Put one of pydantic's errors in a line: key, what it got, what it needs."""
     name = ".".join(str(part) for part in details["loc"])
     kind, message = details["type"], details["msg"]
     if kind == "extra_forbidden":
-        return f"{name}: unknown key{_suggestion(name, keys)}"
+        return f"{name}: unknown key{_suggest(name, keys)}"
     if kind == "missing":
         description = keys[name].field.description or ""
         return f"{name}: missing, needs {description[0].lower()}{description[1:].partition('.')[0]}"

@@ -1,43 +1,66 @@
-"""The types of single configuration values: each says in one place what it takes and how it is checked."""
+"""Types of single configuration values: each says once what it accepts and how it is checked."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, SecretStr
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-CovarianceType = Literal["full", "tied", "diag", "spherical"]
-Criterion = Literal["bic", "aic", "icl", "heldout"]
-InitMode = Literal["k-means++", "k-means||", "kmeans", "random", "random_from_data"]
-HandleInvalid = Literal["error", "skip", "keep"]
-Precision = Literal["float64", "float32"]
-WriteMode = Literal["error", "overwrite", "append"]
+from gmm_spark.core.kernels.plan import PRECISIONS
+from gmm_spark.core.mixture.covariance import STRUCTURES
+from gmm_spark.core.search.starts import START_MODES
 
 Value = TypeVar("Value", bound="str | int")
 
 LARGEST_SEED = 2**63 - 1  # Spark's seeds are Java longs
 
 
+class OneOf:
+    """Accept the given names only, as ``Literal`` does for names that are known when the code is written.
+
+    Parameters
+    ----------
+    names : iterable of str
+        For example the keys of a registry.
+
+    Examples
+    --------
+    >>> from pydantic import TypeAdapter
+    >>> TypeAdapter(Annotated[str, OneOf({"full": 1, "diag": 2})]).validate_python("diag")
+    'diag'
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return pydantic's schema of a literal, whose errors list the names."""
+        return core_schema.literal_schema(list(self.names))
+
+
 def _refuse_boolean(value: Any) -> Any:
-    """Python counts ``True`` as 1; a configuration that says ``k = true`` has a fault."""
+    """Refuse ``k = true``: to Python, ``True`` is the number 1."""
     if isinstance(value, bool):
         raise PydanticCustomError("not_a_number", "Input should be a number, not a boolean")
     return value
 
 
-def _empty_is_none(value: Any) -> Any:
+def _read_empty_as_none(value: Any) -> Any:
+    """Read an empty text as None."""
     return None if value == "" else value
 
 
-def _option_text(value: Any) -> Any:
-    """Spark's options are text: ``header = true`` in TOML is Spark's ``"true"``."""
+def _write_as_text(value: Any) -> Any:
+    """Write numbers and booleans as Spark does: ``header = true`` in TOML is Spark's ``"true"``."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (int, float)) else value
 
 
 def _refuse_duplicates(values: list[Value]) -> list[Value]:
+    """Refuse a list that holds a value twice."""
     twice = [str(value) for value in dict.fromkeys(values) if values.count(value) > 1]
     if twice:
         raise PydanticCustomError(
@@ -48,9 +71,17 @@ def _refuse_duplicates(values: list[Value]) -> list[Value]:
     return values
 
 
+CovarianceType = Annotated[str, OneOf(STRUCTURES)]
+InitMode = Annotated[str, OneOf(START_MODES)]
+Precision = Annotated[str, OneOf(PRECISIONS)]
+# The registries of these two import pyspark, which takes seconds; a test holds the names equal to theirs.
+Criterion = Annotated[str, OneOf(("bic", "aic", "icl", "heldout"))]
+HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep"))]
+WriteMode = Annotated[str, OneOf(("error", "overwrite", "append"))]
+
 Text = Annotated[str, Field(min_length=1)]
-# An empty value on the command line takes back what a file has set.
-OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
+# An empty value on the command line removes what a file has set.
+OptionalText = Annotated[str | None, BeforeValidator(_read_empty_as_none)]
 Columns = Annotated[list[Text], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1)]
 CountOrZero = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0)]
@@ -60,5 +91,5 @@ Fraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, lt=1, 
 ProperFraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
 Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST_SEED)]
 Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
-# Secret, since a password is an option like any other: shown as asterisks wherever a configuration is written out.
-Options = dict[Text, Annotated[SecretStr, BeforeValidator(_option_text)]]
+# Secret, because passwords are given as options: a configuration that is written out shows asterisks.
+Options = dict[Text, Annotated[SecretStr, BeforeValidator(_write_as_text)]]

@@ -13,13 +13,13 @@ _SENSITIVE_KEY = re.compile(r"secret|password|token|access[.]?key|credential|url
 
 
 def reveal(options: Mapping[str, SecretStr]) -> dict[str, str]:
-    """Return options in clear, for Spark alone."""
+    """Return options in plain text. Hand them to Spark only."""
     return {key: value.get_secret_value() for key, value in options.items()}
 
 
 def secrets_of(configuration: BaseModel) -> list[str]:
     """Return the values of a configuration that no message may repeat, the longest first."""
-    found = {value.get_secret_value() for key, value in _secret_values(configuration) if _SENSITIVE_KEY.search(key)}
+    found = {value.get_secret_value() for key, value in _list_secrets(configuration) if _SENSITIVE_KEY.search(key)}
     return sorted(found - {""}, key=len, reverse=True)
 
 
@@ -36,9 +36,10 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def _secret_values(value: Any, key: str = "") -> Iterator[tuple[str, SecretStr]]:
+def _list_secrets(value: Any, key: str = "") -> Iterator[tuple[str, SecretStr]]:
+    """Yield every secret value within a configuration, with its key."""
     if isinstance(value, SecretStr):
         yield key, value
     elif isinstance(value, (BaseModel, Mapping)):
         for name, part in value.items() if isinstance(value, Mapping) else value:
-            yield from _secret_values(part, name)
+            yield from _list_secrets(part, name)

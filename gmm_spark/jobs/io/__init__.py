@@ -1,1 +1,1 @@
-"""Files, tables and parameter files in and out of a job."""
+"""Tables, files and directories that jobs read and write."""

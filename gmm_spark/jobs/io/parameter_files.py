@@ -1,39 +1,35 @@
-"""A mixture's parameters, written down in a JSON file."""
+"""A mixture's parameters, read from a JSON file."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
+from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ConfigurationError, ParameterError
 from gmm_spark.jobs.io.files import files_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from gmm_spark import MixtureParameters
-
 
 def read_parameters(spark: SparkSession, key: str, path: str) -> MixtureParameters:
-    """Read what ``MixtureParameters.to_dict`` says.
+    """Read parameters in the form that ``MixtureParameters.to_dict`` gives.
 
     Parameters
     ----------
     spark : SparkSession
     key : str
-        Of the configuration, for messages.
+        The configuration key that names the file, for messages.
     path : str
 
     Raises
     ------
     ConfigurationError
-        Where the file holds no mixture.
+        If the file holds no mixture.
     DataError
-        Where there is no such file.
+        If there is no such file.
     """
-    # Here, not above: faults in a configuration are told before Spark is loaded.
-    from gmm_spark import MixtureParameters
-
     try:
         values = json.loads(files_of(spark).read_text(path))
     except json.JSONDecodeError as error:

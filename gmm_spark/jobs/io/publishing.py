@@ -1,8 +1,8 @@
-"""Outputs that appear whole or not at all.
+"""Directories that appear complete or not at all.
 
-Spark's own overwrite deletes the old data first: a run that fails leaves nothing, and a table cannot be written
-over itself. Here a run writes to a directory beside its target and moves it into place once all is written. The
-old data is moved aside before, and back again should the second move fail.
+Spark's own overwrite deletes the old data first: if the run then fails, nothing is left, and a table cannot be written
+over itself. Here a run writes to a staging directory beside its target, and moves it into place once everything is
+written. Before that it moves the old data aside, and back again if the second move fails.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 
 def require_publishable(spark: SparkSession, key: str, target: str, overwrite: bool, remedy: str) -> None:
-    """Refuse a target that could not be published later, before any work is done.
+    """Refuse, before any work is done, a target that could not be published later.
 
     Parameters
     ----------
     spark : SparkSession
     key : str
-        The configuration key that names the target.
+        The configuration key that names the target, for messages.
     target : str
         Directory to publish.
     overwrite : bool
-        Whether what is there may be replaced.
+        Whether an existing target may be replaced.
     remedy : str
-        What allows to replace it, for the message.
+        The setting that allows to replace it, for messages.
 
     Raises
     ------
     ConfigurationError
-        When the target is there and must not be replaced, or cannot safely be.
+        If the target exists and must not be replaced, or cannot be replaced safely.
     """
     files = files_of(spark)
     if not isinstance(files, HadoopFiles):
@@ -52,20 +52,20 @@ def require_publishable(spark: SparkSession, key: str, target: str, overwrite: b
 
 
 @contextmanager
-def published(spark: SparkSession, target: str) -> Iterator[str]:
-    """Yield a directory to write to; move it to the target when the block ends without an error.
+def publish(spark: SparkSession, target: str) -> Iterator[str]:
+    """Yield a directory to write to, and move it to the target if the block ends without an error.
 
     Parameters
     ----------
     spark : SparkSession
     target : str
-        Where the directory goes. What is there is replaced: :func:`require_publishable` asks first.
+        Where the directory goes. An existing one is replaced: call :func:`require_publishable` first.
 
     Yields
     ------
     str
-        The staging directory, a sibling of the target: a move within one file system copies nothing. Over
-        Spark Connect, where nothing can be moved, the target itself.
+        The staging directory. It lies beside the target, so that the move stays in one file system and copies
+        nothing. Over Spark Connect, which cannot move directories, it is the target itself.
     """
     files = files_of(spark)
     if not isinstance(files, HadoopFiles):
@@ -78,7 +78,7 @@ def published(spark: SparkSession, target: str) -> Iterator[str]:
         yield staging
         _swap(files, staging, target, old)
     except BaseException:
-        # The first error is the one to tell: a JVM that has died can clean nothing up either.
+        # Raise the first error, not one of cleaning up: if the JVM has died, that fails too.
         with suppress(Exception):
             files.settle()
             files.delete(staging)
@@ -86,6 +86,7 @@ def published(spark: SparkSession, target: str) -> Iterator[str]:
 
 
 def _swap(files: HadoopFiles, staging: str, target: str, old: str) -> None:
+    """Move the staging directory to the target, and remove what it replaces."""
     replaces = files.exists(target)
     if replaces:
         files.rename(target, old)

@@ -1,4 +1,4 @@
-"""Tables in and out of a job."""
+"""Tables that jobs read and write, and checks of their columns."""
 
 from __future__ import annotations
 
@@ -8,46 +8,50 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.config.secrets import reveal
-from gmm_spark.jobs.config.sections import InputSection
-from gmm_spark.jobs.io.publishing import published
+from gmm_spark.jobs.config.sections import InputSection, TableOutputSection
+from gmm_spark.jobs.io.publishing import publish, require_publishable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
 def read_table(spark: SparkSession, source: InputSection) -> DataFrame:
-    """Return the table that a configuration names, its condition applied.
+    """Return the table that a configuration names, filtered by its condition.
 
     Raises
     ------
     DataError
-        When there is no such path or table, or it is not of the format.
+        If there is no such path or table, if it has another format, or if the condition does not fit its columns.
     ConfigurationError
-        When the condition is not Spark SQL.
+        If the condition is not Spark SQL.
     """
     from py4j.protocol import Py4JJavaError
-    from pyspark.errors import AnalysisException, ParseException
+    from pyspark.errors import AnalysisException
 
     reader = spark.read.options(**reveal(source.options))
     try:
         rows = reader.table(source.table) if source.table else reader.format(source.format).load(source.path)
-        columns = rows.columns  # over Spark Connect nothing is looked up before it is asked for
-    except (AnalysisException, Py4JJavaError) as error:  # the latter where there is no such format
+        rows.columns  # noqa: B018 - over Spark Connect nothing is looked up before it is asked for
+    except (AnalysisException, Py4JJavaError) as error:  # the latter if Spark does not know the format
         named = f"input.table: got {source.table!r}" if source.table else f"input.path: got {source.path!r}"
-        raise DataError(f"{named}, which cannot be read as {source.format}: {first_line(error)}") from error
-    if source.where is None:
-        return rows
+        raise DataError(f"{named}, which cannot be read as {source.format}: {shorten_error(error)}") from error
+    return rows if source.where is None else _filter(rows, source.where)
+
+
+def _filter(rows: DataFrame, condition: str) -> DataFrame:
+    from pyspark.errors import AnalysisException, ParseException
+
     try:
-        kept = rows.where(source.where)
-        kept.schema  # noqa: B018 - asks for the analysis, as above
+        kept = rows.where(condition)
+        kept.schema  # noqa: B018 - over Spark Connect the condition is not analysed before this
     except ParseException as error:
         raise ConfigurationError(
-            f"input.where: got {source.where!r}, needs a Spark SQL condition: {first_line(error)}"
+            f"input.where: got {condition!r}, needs a Spark SQL condition: {shorten_error(error)}"
         ) from error
     except AnalysisException as error:
         raise DataError(
-            f"input.where: got {source.where!r}, which the table's columns ({', '.join(columns)}) do not allow: "
-            f"{first_line(error)}"
+            f"input.where: got {condition!r}, which the table's columns ({', '.join(rows.columns)}) do not allow: "
+            f"{shorten_error(error)}"
         ) from error
     return kept
 
@@ -58,21 +62,23 @@ def require_columns(rows: DataFrame, key: str, names: Sequence[str]) -> None:
     Raises
     ------
     DataError
-        Naming the missing columns and those there are.
+        Lists the missing columns and the existing ones.
     """
-    there = {name.lower() for name in rows.columns}  # Spark's names do not tell upper from lower case
+    there = {name.lower() for name in rows.columns}  # Spark ignores the case of names
     missing = [name for name in names if name != "*" and name.lower() not in there]
     if missing:
         raise DataError(f"{key}: got {', '.join(missing)}, which the table lacks; it has {', '.join(rows.columns)}")
 
 
 def feature_parameters(rows: DataFrame, columns: Sequence[str]) -> dict[str, Any]:
-    """Return the parameter that names feature columns: ``featuresCol`` for one Vector or array, else ``inputCols``.
+    """Return the estimator's parameter for the feature columns: ``featuresCol`` or ``inputCols``.
+
+    It is ``featuresCol`` for a single Vector or array column, and ``inputCols`` for numeric columns.
 
     Raises
     ------
     DataError
-        When the table lacks a column.
+        If the table lacks a column.
     """
     from pyspark.sql.types import NumericType
 
@@ -85,20 +91,20 @@ def feature_parameters(rows: DataFrame, columns: Sequence[str]) -> dict[str, Any
 
 
 def select_columns(rows: DataFrame, kept: Sequence[str], appended: Sequence[str]) -> DataFrame:
-    """Return a table of the columns to keep, ``*`` being all, followed by those that were appended to it."""
+    """Return the columns to keep (``*`` keeps all), followed by those that were appended."""
     if "*" in kept:
         return rows
-    # Quoted, since a dot in a column's name would otherwise ask for a field of a struct.
+    # Without quotes, a dot in a column's name would ask for a field of a struct.
     return rows.select(*(f"`{name.replace('`', '``')}`" for name in (*kept, *appended)))
 
 
 def require_partitioning(rows: DataFrame, partition_by: Sequence[str]) -> None:
-    """Refuse to partition by columns that are not written, or by all of them.
+    """Refuse to partition by columns that are not written, or by all columns.
 
     Raises
     ------
     ConfigurationError
-        Naming the columns.
+        Lists the columns.
     """
     missing = [name for name in partition_by if name not in rows.columns]
     if missing:
@@ -109,29 +115,42 @@ def require_partitioning(rows: DataFrame, partition_by: Sequence[str]) -> None:
         raise ConfigurationError("output.partition_by: got every column, needs to leave one to write")
 
 
+def require_writable(spark: SparkSession, output: TableOutputSection) -> None:
+    """Refuse, before any work is done, a table that could not be written later.
+
+    Raises
+    ------
+    ConfigurationError
+        If the table exists and must not be replaced, or cannot be replaced safely.
+    """
+    if output.mode != "append":
+        overwrite = output.mode == "overwrite"
+        require_publishable(spark, "output.path", output.path, overwrite, 'output.mode = "overwrite"')
+
+
 def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = ()) -> None:
-    """Write a table as Parquet: whole or not at all, and over its own source if need be.
+    """Write a table as Parquet, complete or not at all. A table can be written over the one it was read from.
 
     Parameters
     ----------
     rows : DataFrame
     path : str
     mode : str
-        ``append`` adds files to what is there, and Spark shows them when all are written; for any other mode
-        the caller has asked :func:`~gmm_spark.jobs.io.publishing.require_publishable`.
+        ``append`` adds files to the table, which Spark shows once all are written. Any other mode replaces the table:
+        call :func:`require_writable` first.
     partition_by : sequence of str
         Columns to partition the files by.
     """
     if mode == "append":
         rows.write.mode("append").partitionBy(*partition_by).parquet(path)
         return
-    with published(rows.sparkSession, path) as staging:
+    with publish(rows.sparkSession, path) as staging:
         rows.write.partitionBy(*partition_by).parquet(staging)
 
 
-def first_line(error: Exception | str) -> str:
-    """Return what Spark says without the query plan or the stack that follows it."""
+def shorten_error(error: Exception | str) -> str:
+    """Return the sentence that Spark says, without the query plan or the stack that follows it."""
     lines = [line.strip().rstrip(";") for line in str(error).splitlines() if line.strip()]
-    # Spark's own sentence begins with its condition in brackets, after what py4j or Java may say before it.
+    # Spark's sentence begins with its error condition in brackets; py4j or Java may say something before it.
     told = [line[line.index("[") :] for line in lines if re.search(r"(^|: )\[[A-Z_.0-9]+\]", line)]
     return (told or lines or [""])[0]

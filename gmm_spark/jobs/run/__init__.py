@@ -1,1 +1,1 @@
-"""The frame that every job runs in: session, progress, report, exit code."""
+"""What surrounds the work of a job: session, progress bar, run report, exit code."""

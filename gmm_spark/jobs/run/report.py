@@ -1,4 +1,4 @@
-"""The run report: what was read, what was done with it, how long it took, and with which versions."""
+"""The run report: rows read, results, durations and versions, in a JSON file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmm_spark.jobs.config.sections import JobConfiguration
+from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.io.files import files_of
 
 if TYPE_CHECKING:
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
     from gmm_spark import GaussianMixtureModel
 
-# Shares of the training rows below which a report tells the log-density.
+# Quantiles of the training rows' log-density that a report lists.
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
 PACKAGES = ("gmm-spark", "pyspark", "numpy", "scipy", "pyarrow", "pandas")
 
 
 class RunReport:
-    """Facts about a run, gathered while it goes and written as JSON at its end.
+    """Facts about a run, collected during the run and written as JSON at its end.
 
     Parameters
     ----------
     configuration : JobConfiguration
-        Written out whole, its secret values as asterisks.
+        Part of the report, with its secret values as asterisks.
     """
 
     def __init__(self, configuration: JobConfiguration) -> None:
@@ -56,11 +56,11 @@ class RunReport:
             self._seconds[step] = time.perf_counter() - begin
 
     def add(self, section: str, **facts: Any) -> None:
-        """Add facts to a section: numbers, text, arrays, lists and dicts of these."""
+        """Add facts to a section of the report: numbers, text, arrays, and lists and dicts of these."""
         self._facts.setdefault(section, {}).update(facts)
 
     def add_fit(self, model: GaussianMixtureModel) -> None:
-        """Add what was read and what came of it."""
+        """Add the numbers of rows, the quality of the fit and the fitted mixture."""
         summary = model.summary
         skipped = sum(summary.skipped.values())
         held_out = summary.selection.heldOutRows if summary.selection else 0
@@ -81,37 +81,38 @@ class RunReport:
         self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
 
     def to_json(self) -> str:
-        """Return the report; what JSON cannot say (NaN, infinity) is null."""
+        """Return the report as JSON. NaN and infinity, which JSON lacks, become null."""
         seconds = {**self._seconds, "total": time.perf_counter() - self._begin}
-        facts = {**self._facts, "seconds": seconds, "versions": versions()}
-        return json.dumps(_plain(facts), indent=2, allow_nan=False) + "\n"
+        facts = {**self._facts, "seconds": seconds, "versions": collect_versions()}
+        return json.dumps(_simplify(facts), indent=2, allow_nan=False) + "\n"
 
     def write(self, spark: SparkSession, path: str | None) -> None:
-        """Write the report, if a path was given for it."""
+        """Write the report, if it was asked for with a path."""
         if path is not None:
             files_of(spark).write_text(path, self.to_json())
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of all that has a part in the numbers."""
+def collect_versions() -> dict[str, str]:
+    """Return the versions of everything that can change the numbers."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # shipped as a zip, without metadata
+        except PackageNotFoundError:  # gmm-spark shipped as a zip has no metadata
             found[package] = "unknown"
     return found
 
 
-def _plain(value: Any) -> Any:
+def _simplify(value: Any) -> Any:
+    """Convert a value to what the json module can write."""
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): _simplify(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [_simplify(part) for part in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return _simplify(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return _simplify(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -1,4 +1,4 @@
-"""From the command line to the exit code: the frame that every job runs in."""
+"""From the command line to the exit code: what happens around the work of every job."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from gmm_spark import errors
 from gmm_spark.errors import DataError, GmmSparkError, ResourceError
 from gmm_spark.jobs.config.command_line import load
+from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import redact, secrets_of
-from gmm_spark.jobs.config.sections import JobConfiguration
 from gmm_spark.jobs.exits import ExitCode, exit_code
-from gmm_spark.jobs.io.tables import first_line
-from gmm_spark.jobs.run.session import Surroundings, open_session
+from gmm_spark.jobs.io.tables import shorten_error
+from gmm_spark.jobs.run.session import open_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _RAISED_IN_WORKER = re.compile(r"gmm_spark\.errors\.(?P<kind>\w+): (?P<message>.+)")
-# What py4j makes of a connection that is reset in mid-call; what Java says of a call comes with a trace.
-_CUT_SHORT = re.compile(r"An error occurred while calling \S+")
+# All that py4j says if its connection is reset during a call. If Java raised an error, a stack trace follows.
+_CONNECTION_RESET = re.compile(r"An error occurred while calling \S+")
 _JVM_HAS_ENDED = "Spark's JVM has ended; it may have been killed, or have had too little memory"
 
 Configuration = TypeVar("Configuration", bound=JobConfiguration)
@@ -36,7 +36,10 @@ def run(
     model: type[Configuration],
     arguments: Sequence[str] | None = None,
 ) -> NoReturn:
-    """Configure a job, run it in a session of its own, and end the process with its exit code.
+    """Read the configuration, run a job in a session of its own, and end the process with its exit code.
+
+    If the job fails, the last two lines that it writes to stderr, after the session has been stopped, say why and what
+    to do.
 
     Parameters
     ----------
@@ -47,41 +50,40 @@ def run(
     arguments : sequence of str, optional
         The command line, by default that of the process.
     """
-    sys.exit(_outcome(job, model, arguments))
+    sys.exit(_run(job, model, arguments))
 
 
-def _outcome(
+def _run(
     job: Callable[[SparkSession, Configuration], None], model: type[Configuration], arguments: Sequence[str] | None
 ) -> ExitCode:
     secrets: list[str] = []
-    before = Surroundings.now()
     try:
         configuration = load(model, arguments)
         secrets = secrets_of(configuration)
-        with _terminated_as_interrupted(), open_session(configuration) as spark:
+        with _treat_sigterm_as_interrupt(), open_session(configuration) as spark:
             job(spark, configuration)
     except KeyboardInterrupt:
-        before.restore()
         return _fail(model.job, ExitCode.FAILURE, "interrupted", "Nothing was published. Run it again.")
     except Exception as error:
-        told, trace = _translated(error), ""
-        code = exit_code(told)
-        if not isinstance(told, GmmSparkError):
-            trace = traceback.format_exc() + "\n"
-            told = RuntimeError(f"{type(error).__name__}: {first_line(_text(error))}")
-        before.restore()  # nothing of Spark is to speak after the last line
-        print(redact(trace, secrets), end="", file=sys.stderr)
-        return _fail(model.job, code, redact(str(told), secrets), code.remedy)
+        ours = _translate(error)
+        code = exit_code(ours)
+        if isinstance(ours, GmmSparkError):
+            message = str(ours)
+        else:
+            print(redact(traceback.format_exc(), secrets), file=sys.stderr)
+            message = f"{type(error).__name__}: {shorten_error(_read_text(error))}"
+        return _fail(model.job, code, redact(message, secrets), code.remedy)
     return ExitCode.DONE
 
 
 def _fail(job: str, code: ExitCode, message: str, remedy: str) -> ExitCode:
+    """Print why a job failed and what to do, and return its exit code."""
     print(f"{job} failed: {message}\n{job} ended with exit code {code.value}. {remedy}", file=sys.stderr, flush=True)
     return code
 
 
-def _translated(error: Exception) -> Exception:
-    """Return what Spark says of a table, a column or a row as an error of ours; any other error as it is."""
+def _translate(error: Exception) -> Exception:
+    """Translate what Spark says of a table, a column or a row into an error of ours; return any other as it is."""
     if isinstance(error, GmmSparkError):
         return error
     from py4j.protocol import Py4JError, Py4JNetworkError
@@ -89,27 +91,28 @@ def _translated(error: Exception) -> Exception:
 
     if isinstance(error, (ConnectionRefusedError, Py4JNetworkError)):
         return ResourceError(_JVM_HAS_ENDED)
-    text = _text(error)
-    if type(error) is Py4JError and _CUT_SHORT.fullmatch(text):
+    text = _read_text(error)
+    if type(error) is Py4JError and _CONNECTION_RESET.fullmatch(text):
         return ResourceError(_JVM_HAS_ENDED)
-    # Raised in a worker, an error of ours arrives as text within one of Spark's.
+    # If a worker raises an error of ours, it arrives as text inside an error of Spark's.
     if ours := _RAISED_IN_WORKER.search(text):
         kind = getattr(errors, ours["kind"], None)
         if isinstance(kind, type) and issubclass(kind, GmmSparkError):
             return kind(ours["message"])
-    return DataError(first_line(text)) if isinstance(error, AnalysisException) else error
+    return DataError(shorten_error(text)) if isinstance(error, AnalysisException) else error
 
 
-def _text(error: Exception) -> str:
+def _read_text(error: Exception) -> str:
+    """Return an error's text. py4j asks the JVM for it, which may have died."""
     try:
         return str(error)
-    except Exception:  # py4j asks the JVM for the text, which may have died
+    except Exception:
         return "the JVM ended"
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM, which schedulers send, as Ctrl-C: pyspark cancels the jobs, staging is removed."""
+def _treat_sigterm_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM, which schedulers send, like Ctrl-C: pyspark cancels its jobs, and the staging directory goes."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -9,22 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from gmm_spark.errors import ConfigurationError
+from gmm_spark.jobs.command import find_script
+from gmm_spark.jobs.config import fields
 from gmm_spark.jobs.config.command_line import load
-from gmm_spark.jobs.config.secrets import redact, secrets_of
-from gmm_spark.jobs.config.sections import (
+from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.secrets import redact, secrets_of
 from gmm_spark.jobs.exits import ExitCode
 
 ROOT = Path(__file__).parents[3]
 JOBS = {
     "fit": FitConfiguration,
-    "select_model": SelectConfiguration,
+    "select": SelectConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
 }
@@ -209,13 +212,6 @@ def test_the_share_of_anomalies_is_a_proper_fraction(fraction: str) -> None:
     assert found.startswith(f"output.anomaly_fraction: got '{fraction}'")
 
 
-def test_every_way_to_draw_starts_can_be_configured() -> None:
-    from gmm_spark.core.search.starts import START_MODES
-
-    for mode in START_MODES:
-        assert load(FitConfiguration, [*ENOUGH, "--model.init_mode", mode]).model.init_mode == mode
-
-
 def test_a_source_named_by_its_options_alone_needs_neither_path_nor_table() -> None:
     read = load(FitConfiguration, [*ENOUGH[2:], "--input.format", "jdbc", "--input.options", "url=u", "dbtable=t"])
     assert (read.input.path, read.input.table) == (None, None)
@@ -237,29 +233,48 @@ def test_secrets_are_neither_dumped_nor_repeated_in_faults() -> None:
 @pytest.mark.parametrize("name", JOBS)
 def test_the_example_configurations_are_sound(name: str) -> None:
     model = JOBS[name]
-    for path in sorted((ROOT / "conf").glob(f"*{name}.toml")):
+    for path in [*(ROOT / "conf").glob(f"demo-{name}.toml"), ROOT / "conf" / f"{name}.toml"]:
         assert load(model, ["--config", str(path)]).job == name
+
+
+def camel(key: str) -> str:
+    first, *words = key.split("_")
+    return first + "".join(map(str.capitalize, words))
 
 
 def test_defaults_are_those_of_the_estimator() -> None:
     from gmm_spark import GaussianMixture
 
     estimator = GaussianMixture()
-    ours = FitConfiguration.model_fields["model"].annotation()
-    for key, param in {
-        "k": "k",
-        "covariance_type": "covarianceType",
-        "max_iter": "maxIter",
-        "tol": "tol",
-        "seed": "seed",
-        "n_init": "nInit",
-        "init_mode": "initMode",
-        "reg_covar": "regCovar",
-        "precision": "precision",
-    }.items():
-        assert getattr(ours, key) == estimator.getOrDefault(param), key
+    mixture = FitConfiguration.model_fields["model"].annotation.model_fields
+    started_from = {"initial_model", "initial_parameters"}  # files, which the estimator takes as objects
+    ours = {camel(key): field.default for key, field in mixture.items() if key not in started_from}
+    assert ours == {name: estimator.getOrDefault(name) for name in ours}
+    assert len(ours) == 11
+
+    features = FitConfiguration.model_fields["features"].annotation.model_fields
+    scored = ScoreConfiguration.model_fields["features"].annotation.model_fields
+    for section in (features, scored):
+        assert section["handle_invalid"].default == estimator.getHandleInvalid()
     output = ScoreConfiguration.model_fields["output"].annotation.model_fields
     assert output["anomaly_fraction"].default == estimator.getAnomalyFraction()
+
+
+def test_choices_are_those_of_the_registries() -> None:
+    from gmm_spark.core.kernels.plan import PRECISIONS
+    from gmm_spark.core.mixture.covariance import STRUCTURES
+    from gmm_spark.core.search.starts import START_MODES
+    from gmm_spark.ml.comparison import SIGNS
+    from gmm_spark.spark.columns import HANDLE_INVALID
+
+    for kind, registry in (
+        (fields.CovarianceType, STRUCTURES),
+        (fields.InitMode, START_MODES),
+        (fields.Precision, PRECISIONS),
+        (fields.Criterion, SIGNS),
+        (fields.HandleInvalid, HANDLE_INVALID),
+    ):
+        assert set(TypeAdapter(kind).json_schema()["enum"]) == set(registry)
 
 
 def test_a_selections_defaults_are_those_of_the_selector() -> None:
@@ -310,9 +325,9 @@ def test_a_picture_without_matplotlib_is_refused_before_spark_starts(monkeypatch
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_no_job_hides_a_module_of_python(job: str) -> None:
-    # The folder of a program comes first where modules are looked for.
-    assert job not in sys.stdlib_module_names
+def test_no_script_hides_a_module_of_python(job: str) -> None:
+    # A script's folder comes first on sys.path, with every other script in it.
+    assert {path.stem for path in find_script(job).parent.glob("*.py")}.isdisjoint(sys.stdlib_module_names)
 
 
 def run_job(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -329,7 +344,7 @@ def run_job(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize("job", JOBS)
 def test_a_faulty_configuration_ends_with_code_2_without_a_jvm(job: str) -> None:
-    done = run_job(f"jobs/{job}.py", "--surplus", "1", JAVA_HOME="/nonexistent")
+    done = run_job(str(find_script(job)), "--surplus", "1", JAVA_HOME="/nonexistent")
     assert done.returncode == ExitCode.CONFIGURATION
     lines = done.stderr.splitlines()
     assert lines[0].startswith(f"{job} failed: ")
@@ -337,11 +352,12 @@ def test_a_faulty_configuration_ends_with_code_2_without_a_jvm(job: str) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_faults_are_told_before_spark_is_imported() -> None:
+@pytest.mark.parametrize("job", JOBS)
+def test_faults_are_told_before_spark_is_imported(job: str) -> None:
     program = (
-        "import sys, runpy\n"
-        "sys.argv = ['jobs/fit.py', '--surplus', '1']\n"
-        "try: runpy.run_path('jobs/fit.py', run_name='__main__')\n"
+        "import sys\n"
+        f"from gmm_spark.jobs.{job} import main\n"
+        "try: main(['--surplus', '1'])\n"
         "except SystemExit as end: print(int(end.code), 'pyspark' in sys.modules)\n"
     )
     assert run_job("-c", program).stdout.split() == ["2", "False"]
@@ -349,7 +365,7 @@ def test_faults_are_told_before_spark_is_imported() -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_help_lists_every_key_with_its_default(job: str) -> None:
-    done = run_job(f"jobs/{job}.py", "--help")
+    done = run_job(str(find_script(job)), "--help")
     model = JOBS[job]
     assert done.returncode == ExitCode.DONE
 

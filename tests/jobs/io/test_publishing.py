@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all, and what they replace is readable until then."""
+"""Outputs appear complete or not at all, and what they replace is readable until then."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gmm_spark.errors import ConfigurationError, DataError
-from gmm_spark.jobs.config.sections import FitConfiguration, InputSection
+from gmm_spark.jobs.config.jobs import FitConfiguration
+from gmm_spark.jobs.config.sections import InputSection
 from gmm_spark.jobs.io.files import HadoopFiles
-from gmm_spark.jobs.io.publishing import published, require_publishable
+from gmm_spark.jobs.io.publishing import publish, require_publishable
 from gmm_spark.jobs.io.tables import (
     feature_parameters,
     read_table,
@@ -102,7 +103,7 @@ def test_a_swap_that_fails_half_way_restores_the_old_table(
 
 def test_an_interrupted_block_publishes_nothing(spark: SparkSession, old_table: str) -> None:
     def interrupted() -> None:
-        with published(spark, old_table) as staging:
+        with publish(spark, old_table) as staging:
             spark.range(1).write.parquet(staging)
             raise KeyboardInterrupt
 

@@ -1,0 +1,89 @@
+"""The console command ``gmm-spark``: runs a job in this process, or finds the file of a job for spark-submit.
+
+It runs without pyspark and without the ``jobs`` extra, to say that they are missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import gmm_spark
+
+PROGRAM = "gmm-spark"
+
+
+class Job(NamedTuple):
+    """A job, as the command and spark-submit know it."""
+
+    script: str
+    summary: str
+
+
+# Spark-submit puts a script's folder first on sys.path: a script select.py would hide Python's own module `select`.
+JOBS = {
+    "fit": Job("fit.py", "fit a mixture to a table and save the model"),
+    "select": Job("select_model.py", "fit mixtures of several k and shapes, and save the best"),
+    "score": Job("score.py", "score a table with a saved model"),
+    "sample": Job("sample.py", "draw rows from a saved model, or from parameters in a JSON file"),
+}
+REQUIRED = ("pyspark", "pydantic", "tqdm", "tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command. A job ends the process with its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line, by default that of the process. Everything after the name of a job is for the job, ``--help``
+        included.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given and given[0] in JOBS:
+        run_job(given[0], given[1:])
+    else:
+        print(find_script(_build_parser().parse_args(given).job))
+
+
+def run_job(job: str, arguments: Sequence[str]) -> None:
+    """Run a job in this process, and end the process with the job's exit code."""
+    if missing := [name for name in REQUIRED if find_spec(name) is None]:
+        sys.exit(f"{PROGRAM}: {job} needs {', '.join(missing)}; run pip install 'gmm-spark[jobs]'")
+    sys.argv = [f"{PROGRAM} {job}", *arguments]  # the job's --help shows this name
+    import_module(f"gmm_spark.jobs.{job}").main()
+
+
+def find_script(job: str) -> Path:
+    """Return the file that spark-submit takes to run a job.
+
+    A wheel holds the scripts in a folder of their own, ``submit``: beside the modules of this package they would hide
+    modules of Python. In a checkout, and in an editable install of one, they are in its folder ``jobs``.
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here / "submit", here.parents[1] / "jobs"):
+        if (script := folder / JOBS[job].script).is_file():
+            return script
+    sys.exit(f"{PROGRAM}: no {JOBS[job].script} comes with this copy of the package; install gmm-spark by pip")
+
+
+def _build_parser() -> ArgumentParser:
+    """Build the parser of everything but the jobs' own flags."""
+    parser = ArgumentParser(
+        prog=PROGRAM,
+        description="Fit Gaussian mixtures to tables on Spark, score tables, and draw samples.",
+        epilog=f"flags of a job:   {PROGRAM} fit --help\non a cluster:     spark-submit $({PROGRAM} where fit) ...",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {gmm_spark.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, job in JOBS.items():
+        commands.add_parser(name, help=job.summary)
+    where = commands.add_parser("where", help="print the path of a job's file, for spark-submit")
+    where.add_argument("job", choices=JOBS)
+    return parser

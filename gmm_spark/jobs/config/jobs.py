@@ -1,0 +1,265 @@
+"""The configuration of each job, and the sections that only one job reads."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import PurePath
+from typing import ClassVar
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from gmm_spark.core.settings import Settings
+from gmm_spark.jobs.config.fields import (
+    Columns,
+    Count,
+    Counts,
+    CovarianceType,
+    CovarianceTypes,
+    Criterion,
+    Fraction,
+    HandleInvalid,
+    OptionalText,
+    Precision,
+    ProperFraction,
+    Seed,
+    Text,
+)
+from gmm_spark.jobs.config.sections import (
+    FeaturesSection,
+    FitRunSection,
+    FittingSection,
+    InputSection,
+    ModelOutputSection,
+    RunSection,
+    Section,
+    TableOutputSection,
+    both_or_neither,
+)
+
+PICTURES = frozenset({".pdf", ".png", ".svg"})
+
+
+class JobConfiguration(Section):
+    """What every job's configuration has, and the job's own name."""
+
+    job: ClassVar[str]
+    run: RunSection = RunSection()
+
+
+# fit
+
+
+class ShapeSection(Section):
+    """What the mixture is made of."""
+
+    k: Count = Field(Settings.k, description="Number of components.")
+    covariance_type: CovarianceType = Field(
+        Settings.covariance_type,
+        description="Shape of the components: full (any ellipsoid), tied (the same ellipsoid for all), diag (axes "
+        "along the features), spherical (balls).",
+    )
+
+
+class MixtureSection(FittingSection, ShapeSection):  # pydantic lists the fields of the last base first
+    """The mixture and how it is fitted."""
+
+    initial_model: OptionalText = Field(None, description="Saved model to start from, instead of model.init_mode.")
+    initial_parameters: OptionalText = Field(
+        None,
+        description="JSON file with covariance_type, weights, means and covariances to start from. Not with "
+        "model.initial_model.",
+    )
+
+    @field_validator("initial_parameters")
+    @classmethod
+    def _refuse_two_starts(cls, parameters: str | None, info: ValidationInfo) -> str | None:
+        if parameters and info.data.get("initial_model"):
+            raise PydanticCustomError(
+                "both_given", "got both, needs at most one of model.initial_model and model.initial_parameters"
+            )
+        return parameters
+
+
+class FitConfiguration(JobConfiguration):
+    """Fit a Gaussian mixture to a table and save the model."""
+
+    job: ClassVar[str] = "fit"
+    input: InputSection
+    features: FeaturesSection
+    model: MixtureSection = MixtureSection()
+    output: ModelOutputSection
+    run: FitRunSection = FitRunSection()
+
+
+# select
+
+
+class GridSection(Section):
+    """The mixtures to choose from."""
+
+    ks: Counts = Field(description="Numbers of components to try.")
+    covariance_types: CovarianceTypes = Field(
+        [Settings.covariance_type], description="Shapes to try, each with every k: full, tied, diag, spherical."
+    )
+    validation_fraction: Fraction = Field(
+        0.0,
+        description="Fraction of the rows to hold out from every fit, below 1. Which rows depends on their features "
+        "and on model.seed.",
+    )
+    criterion: Criterion = Field(
+        "bic",
+        description="What decides: the smallest bic, aic or icl on the fitted rows, or the largest mean "
+        "log-likelihood of the held-out rows (heldout).",
+    )
+
+    @field_validator("criterion")
+    @classmethod
+    def _require_held_out_rows(cls, criterion: str, info: ValidationInfo) -> str:
+        if criterion == "heldout" and info.data.get("validation_fraction") == 0:
+            raise PydanticCustomError(
+                "nothing_held_out", "got 'heldout', needs selection.validation_fraction above 0, 0.2 say"
+            )
+        return criterion
+
+
+class SelectOutputSection(ModelOutputSection):
+    """Where the best model and the comparison go."""
+
+    results: OptionalText = Field(None, description="Directory to write the table of all mixtures to, in Parquet.")
+    plot: OptionalText = Field(
+        None, description="PNG, SVG or PDF file to plot the criterion in, against k for each shape; needs matplotlib."
+    )
+
+    @field_validator("plot")
+    @classmethod
+    def _require_plotting(cls, plot: str | None) -> str | None:
+        # Checked now: the plot is drawn after the fits, and a fault found then would waste them.
+        if plot is not None and PurePath(plot).suffix.lower() not in PICTURES:
+            raise PydanticCustomError(
+                "no_picture", "got {got}, needs a name that ends in .png, .svg or .pdf", {"got": repr(plot)}
+            )
+        if plot is not None and find_spec("matplotlib") is None:
+            raise PydanticCustomError(
+                "no_matplotlib",
+                "got {got}, needs matplotlib, which is not installed: pip install 'gmm-spark[plot]', or leave it out",
+                {"got": repr(plot)},
+            )
+        return plot
+
+
+class SelectConfiguration(JobConfiguration):
+    """Fit mixtures of several k and shapes in shared passes over a table, and save the best."""
+
+    job: ClassVar[str] = "select"
+    input: InputSection
+    features: FeaturesSection
+    selection: GridSection
+    model: FittingSection = FittingSection()
+    output: SelectOutputSection
+    run: FitRunSection = FitRunSection()
+
+
+# score
+
+
+class ScoreFeaturesSection(Section):
+    """The columns that the model scores."""
+
+    columns: Columns | None = Field(None, description="As in fit. By default the columns that the model was fitted on.")
+    handle_invalid: HandleInvalid = Field(
+        "error",
+        description="What to do with rows that have a null, NaN or infinite feature: error stops, skip drops them, "
+        "keep writes them with null outputs.",
+    )
+
+
+class ScoreOutputSection(TableOutputSection):
+    """The scored table, in Parquet."""
+
+    path: Text = Field(description="Directory to write to. With mode overwrite it may be that of the input.")
+    partition_by: list[Text] = Field([], description="Columns to partition the files by.")
+    columns: Columns = Field(["*"], description="Columns of the input to keep; * is all of them.")
+    prediction: str = Field("prediction", description="Column of the likeliest component; empty: not written.")
+    log_density: str = Field("log_density", description="Column of log p(row) in nats; empty: not written.")
+    anomaly: str = Field(
+        "", description="Column that flags rows less likely than nearly all training rows; empty: not written."
+    )
+    anomaly_fraction: ProperFraction = Field(
+        0.001, description="Fraction of the training rows, the least likely ones, that output.anomaly would flag."
+    )
+    probability: str = Field(
+        "", validate_default=True, description="Column of the k responsibilities; empty: not written."
+    )
+
+    @field_validator("probability")
+    @classmethod
+    def _require_distinct_outputs(cls, probability: str, info: ValidationInfo) -> str:
+        others = ("prediction", "log_density", "anomaly")
+        names = [name for name in (probability, *map(info.data.get, others)) if name]
+        if not names and {*others} <= info.data.keys():
+            raise PydanticCustomError(
+                "no_output",
+                "got no output column, needs one of output.prediction, .log_density, .anomaly and .probability",
+            )
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("same_output", "got the name of another output column, needs its own")
+        return probability
+
+
+class ScoreConfiguration(JobConfiguration):
+    """Score a table with a saved model: component, log-density and, if asked, responsibilities of every row."""
+
+    job: ClassVar[str] = "score"
+    model: Text = Field(description="Directory of the saved model.")
+    input: InputSection
+    features: ScoreFeaturesSection = ScoreFeaturesSection()
+    output: ScoreOutputSection
+
+
+# sample
+
+
+class SampleOutputSection(TableOutputSection):
+    """The sampled table, in Parquet."""
+
+    columns: Columns | None = Field(
+        None,
+        description="One numeric column per feature. By default the names that the model was fitted on, if it has any.",
+    )
+    vector: OptionalText = Field(
+        None, validate_default=True, description="Name of one array column instead. Not with output.columns."
+    )
+    component: Text = Field("component", description="Column of the component that a row was drawn from.")
+    partitions: Count | None = Field(None, description="Number of Spark tasks. The rows do not depend on it.")
+    precision: Precision = Field("float64", description="Type of the features: float64 (double) or float32 (float).")
+
+    @field_validator("vector")
+    @classmethod
+    def _refuse_columns_and_vector(cls, vector: str | None, info: ValidationInfo) -> str | None:
+        if vector and info.data.get("columns"):
+            raise PydanticCustomError("not_both", "got both, needs output.columns or output.vector, or neither")
+        return vector
+
+
+class SampleConfiguration(JobConfiguration):
+    """Draw rows from a saved model, or from parameters in a JSON file, ordered by component."""
+
+    job: ClassVar[str] = "sample"
+    parameters: OptionalText = Field(
+        None,
+        description="JSON file with covariance_type, weights, means and covariances. Either this or model.",
+    )
+    model: OptionalText = Field(
+        None, validate_default=True, description="Directory of a saved model. Either this or parameters."
+    )
+    n: Count = Field(description="Number of rows to draw.")
+    seed: Seed = Field(0, description="Seed. The same seed gives the same rows, in any number of partitions.")
+    output: SampleOutputSection
+
+    @field_validator("model")
+    @classmethod
+    def _require_one_source(cls, model: str | None, info: ValidationInfo) -> str | None:
+        if "parameters" in info.data and bool(model) == bool(info.data["parameters"]):
+            raise both_or_neither("model", "parameters", both=bool(model))
+        return model

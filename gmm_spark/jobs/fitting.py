@@ -1,0 +1,81 @@
+"""The steps that fit and select share: parameters of the estimators, the fit itself, the check of convergence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gmm_spark.errors import NotConvergedError
+from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
+from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
+from gmm_spark.jobs.io.tables import feature_parameters
+from gmm_spark.jobs.run.progress import pass_bar
+from gmm_spark.jobs.run.report import RunReport
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
+
+
+def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: FittingSection) -> dict[str, Any]:
+    """Return the parameters that the estimator and the selector have in common, under pyspark.ml's names.
+
+    Raises
+    ------
+    DataError
+        If the table lacks a feature column.
+    """
+    return {
+        **feature_parameters(rows, features.columns),
+        "weightCol": features.weight,
+        "handleInvalid": features.handle_invalid,
+        "maxIter": fitting.max_iter,
+        "tol": fitting.tol,
+        "seed": fitting.seed,
+        "nInit": fitting.n_init,
+        "initMode": fitting.init_mode,
+        "regCovar": fitting.reg_covar,
+        "sampleRows": fitting.sample_rows,
+        "accelerate": fitting.accelerate,
+        "precision": fitting.precision,
+    }
+
+
+def fit_model(
+    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, report: RunReport
+) -> GaussianMixtureModel:
+    """Fit under a progress bar, and add the result and its duration to the report."""
+    with report.timed("fit"), pass_bar(estimator.getMaxIter()) as show:
+        model = estimator.setCallback(show).fit(rows)
+    report.add_fit(model)
+    return model
+
+
+def require_convergence(
+    spark: SparkSession,
+    configuration: FitConfiguration | SelectConfiguration,
+    model: GaussianMixtureModel,
+    report: RunReport,
+    failure: str,
+) -> None:
+    """Refuse a model that has not converged, if the configuration asks for that. The report is written all the same.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    configuration : FitConfiguration or SelectConfiguration
+    model : GaussianMixtureModel
+    report : RunReport
+        Its history shows how far the fit was from converging.
+    failure : str
+        Beginning of the message, which goes on with ``model.tol`` and ``model.max_iter``.
+
+    Raises
+    ------
+    NotConvergedError
+        If EM has stopped at ``model.max_iter``.
+    """
+    if configuration.run.require_convergence and not model.summary.converged:
+        report.write(spark, configuration.output.report)
+        fitting = configuration.model
+        raise NotConvergedError(f"{failure} to model.tol={fitting.tol:g} in model.max_iter={fitting.max_iter}")

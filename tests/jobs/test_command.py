@@ -1,0 +1,106 @@
+"""The console command gmm-spark, in a checkout and from a wheel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+
+import gmm_spark
+from gmm_spark.jobs.command import JOBS, main
+from gmm_spark.jobs.exits import ExitCode
+from tests.jobs.conftest import N_NULLS, N_ROWS, ROOT
+from tests.jobs.test_spark_submit import SPARK_SUBMIT, environment
+
+
+@pytest.fixture(autouse=True)
+def _command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the process's command line, which a job's help reads."""
+    monkeypatch.setattr(sys, "argv", ["gmm-spark"])
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag in ("--help", "--version"):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([flag])
+    shown = capsys.readouterr().out
+    assert [job for job in JOBS if f"\n    {job} " not in shown] == []
+    assert shown.endswith(f"\ngmm-spark {gmm_spark.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["fitt"], ["where"], ["where", "fitt"]])
+def test_an_unknown_command_or_job_ends_with_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(arguments)
+    assert capsys.readouterr().err.startswith("usage: gmm-spark")
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_what_follows_a_job_is_for_the_job(job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([job, "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: gmm-spark {job} [--config FILE]")
+    with pytest.raises(SystemExit) as ended:
+        main([job, "--surplus", "--version"])
+    assert ended.value.code == ExitCode.CONFIGURATION
+    failure = capsys.readouterr().err
+    assert failure.startswith(f"{job} failed: ")
+    assert "--surplus: unknown flag" in failure
+    assert "--version: unknown flag" in failure
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_checkout_has_the_scripts_in_its_folder_jobs(job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["where", job])
+    script = Path(capsys.readouterr().out.strip())
+    assert script.parent == ROOT / "jobs"
+    assert f"from gmm_spark.jobs.{job} import main" in script.read_text()
+
+
+@pytest.mark.parametrize("package", ["pyspark", "pydantic", "tqdm"])
+def test_a_missing_package_is_named_in_one_sentence(package: str) -> None:
+    # In a process of its own: here these packages are imported already.
+    program = f"import sys; sys.modules[{package!r}] = None\nfrom gmm_spark.jobs.command import main; main(['fit'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == ExitCode.FAILURE
+    assert done.stderr == f"gmm-spark: fit needs {package}; run pip install 'gmm-spark[jobs]'\n"
+
+
+@pytest.mark.slow
+def test_a_wheel_brings_the_command_and_the_scripts(table: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    # The wheel stands before the checkout on the path of every process.
+    settings = {**environment(), "PYTHONPATH": str(site)}
+
+    def run(*command: object) -> str:
+        done = subprocess.run(
+            list(map(str, command)),
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=settings,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return done.stdout
+
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT)
+    (wheel,) = tmp_path.glob("gmm_spark-*.whl")
+    assert "gmm_spark/py.typed" in zipfile.ZipFile(wheel).namelist()
+    run(*pip, "install", "--no-deps", "--target", site, wheel)
+
+    gmm_spark_command = (sys.executable, site / "bin" / "gmm-spark")
+    scripts = {job: Path(run(*gmm_spark_command, "where", job).strip()) for job in JOBS}
+    assert {script.parent for script in scripts.values()} == {site / "gmm_spark" / "jobs" / "submit"}
+
+    features = ("--features.columns", "x", "y", "--features.handle_invalid", "skip")
+    told = run(SPARK_SUBMIT, scripts["fit"], "--input.path", table, *features, "--output.model", tmp_path / "model")
+    assert f"fit: {N_ROWS - N_NULLS:,} rows used, {N_NULLS} skipped" in told
+    run(*gmm_spark_command, "sample", "--model", tmp_path / "model", "--n", 100, "--output.path", tmp_path / "sampled")
+    assert ds.dataset(tmp_path / "sampled").count_rows() == 100
