@@ -229,7 +229,7 @@ def parse_benchmark(arguments: list[str]) -> None:
         patch.syspath_prepend(str(ROOT / "jobs"))
         benchmark = runpy.run_path(str(ROOT / "jobs" / "benchmark.py"), run_name="benchmark")
         patch.setattr(sys, "argv", ["jobs/benchmark.py", *arguments])
-        benchmark["parsed"]()
+        benchmark["read_options"]()
 
 
 def keep_configuration(text: str) -> None:
