@@ -38,7 +38,7 @@ _MEANING_AND_REMEDY = {
         "Nothing was published. Correct the table or the keys that name it, then run it again.",
     ),
     ExitCode.NOT_CONVERGED: (
-        "not converged where that was asked to be an error",
+        "not converged, which run.require_convergence makes an error",
         "No model was published. Raise model.max_iter or model.tol, or drop run.require_convergence.",
     ),
     ExitCode.FAILURE: (

@@ -8,7 +8,7 @@ from gmm_spark.errors import NotConvergedError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
 from gmm_spark.jobs.io.tables import feature_parameters
-from gmm_spark.jobs.run.progress import pass_bar
+from gmm_spark.jobs.run.progress import draw_bar
 from gmm_spark.jobs.run.report import RunReport
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def fit_model(
     estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, report: RunReport
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report."""
-    with report.timed("fit"), pass_bar(estimator.getMaxIter()) as show:
+    with report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
         model = estimator.setCallback(show).fit(rows)
     report.add_fit(model)
     return model

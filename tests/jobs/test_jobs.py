@@ -112,7 +112,7 @@ def test_a_model_that_knows_no_training_rows_flags_none(run_job: Run, model: Pat
     GaussianMixtureModel(known.parameters, known.featureNames).save(str(tmp_path / "bare"))
     arguments = ("--model", tmp_path / "bare", "--input.path", table, "--output.path", tmp_path / "scored")
     done = run_job("score", *arguments, "--features.columns", "x", "y", "--output.anomaly", "odd")
-    assert_told(done, 2, "this model does not know how likely its training rows are")
+    assert_failed(done, 2, "this model does not know how likely its training rows are")
     assert not (tmp_path / "scored").exists()
 
 
@@ -212,7 +212,7 @@ def test_a_fit_can_start_from_written_parameters(run_job: Run, table: Path, tmp_
     assert report["fit"]["history"][0]["lower_bound"] == pytest.approx(log_density(start, rows).mean(), rel=1e-9)
 
 
-def assert_told(done: Outcome, code: int, message: str) -> None:
+def assert_failed(done: Outcome, code: int, message: str) -> None:
     """A failure ends with its code, its message, and a last line that says what to do."""
     assert done.code == code, done.err
     assert message in done.err
@@ -246,7 +246,7 @@ def test_how_a_fit_fails(
         *("--input.path", table, *FEATURES, "--features.handle_invalid", "skip", "--output.model", tmp_path / "m"),
         *(str(table) if argument == "{table}" else argument for argument in arguments),
     )
-    assert_told(done, code, message)
+    assert_failed(done, code, message)
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == [], "nothing was published"
 
@@ -260,7 +260,7 @@ def test_a_fit_that_must_converge_and_does_not_writes_its_report_and_no_model(
         *("--model.max_iter", 1, "--model.tol", 0, "--run.require_convergence"),
         *("--output.report", tmp_path / "report.json"),
     )
-    assert_told(done, 4, "no convergence to model.tol=0 in model.max_iter=1")
+    assert_failed(done, 4, "no convergence to model.tol=0 in model.max_iter=1")
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
     assert json.loads((tmp_path / "report.json").read_text())["fit"]["converged"] is False
 
@@ -274,7 +274,7 @@ def test_bad_rows_met_while_scoring_end_with_code_3_and_leave_the_old_table(
         *("--model", model, "--input.path", table, "--output.path", tmp_path / "scored"),
         *("--output.mode", "overwrite", "--output.report", tmp_path / "score.json"),
     )
-    assert_told(done, 3, "5 with a null feature")
+    assert_failed(done, 3, "5 with a null feature")
     assert read(tmp_path / "scored").to_pydict() == {"old": [1]}
     assert not (tmp_path / "score.json").exists()
 
@@ -295,7 +295,7 @@ def test_how_a_sample_fails(run_job: Run, tmp_path: Path, arguments: list[str], 
         (tmp_path / name).write_text(text)
     named = [str(tmp_path / one.strip("{}")) if one.startswith("{") else one for one in arguments]
     done = run_job("sample", *named, "--n", 10, "--output.path", tmp_path / "sampled")
-    assert_told(done, code, message)
+    assert_failed(done, code, message)
     assert not (tmp_path / "sampled").exists()
 
 
@@ -309,7 +309,7 @@ def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
     done = run_job(
         "fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m", "--input.options", "password=hunter2"
     )
-    assert_told(done, 1, "fit failed: RuntimeError: cannot log in with [redacted]")
+    assert_failed(done, 1, "fit failed: RuntimeError: cannot log in with [redacted]")
     assert "Traceback" in done.err
     assert "hunter2" not in done.err
 
@@ -322,5 +322,5 @@ def test_an_interruption_ends_with_code_1_and_publishes_nothing(
 
     monkeypatch.setattr("gmm_spark.jobs.fit.read_table", interrupt)
     done = run_job("fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m")
-    assert_told(done, 1, "fit failed: interrupted")
+    assert_failed(done, 1, "fit failed: interrupted")
     assert list(tmp_path.iterdir()) == []

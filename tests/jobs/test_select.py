@@ -1,4 +1,4 @@
-"""The job that chooses a mixture: what it reads, writes and says."""
+"""The job select: what it reads, writes and prints."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_rows_can_be_held_out_and_decide(run_job: Run, table: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("taken", ["best", "results"])
-def test_what_is_there_is_replaced_only_if_asked(run_job: Run, table: Path, tmp_path: Path, taken: str) -> None:
+def test_existing_outputs_are_replaced_only_if_asked(run_job: Run, table: Path, tmp_path: Path, taken: str) -> None:
     (tmp_path / taken).mkdir()
     (tmp_path / taken / "old").write_text("")
     refused = run_job("select", *arguments(table, tmp_path, "--model.max_iter", 1))
@@ -79,7 +79,7 @@ def test_what_is_there_is_replaced_only_if_asked(run_job: Run, table: Path, tmp_
     assert not (tmp_path / taken / "old").exists()
 
 
-def test_a_best_that_must_converge_and_does_not_is_not_saved(run_job: Run, table: Path, tmp_path: Path) -> None:
+def test_a_best_mixture_that_must_converge_and_does_not_is_not_saved(run_job: Run, table: Path, tmp_path: Path) -> None:
     strict = ("--model.max_iter", 2, "--model.tol", 0, "--run.require_convergence", "--output.report", tmp_path / "r")
     done = run_job("select", *arguments(table, tmp_path, *strict))
     assert done.code == 4, done.err
@@ -87,7 +87,7 @@ def test_a_best_that_must_converge_and_does_not_is_not_saved(run_job: Run, table
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
-def test_mixtures_that_cannot_be_fitted_are_listed_and_where_none_can_the_job_fails(
+def test_mixtures_that_cannot_be_fitted_are_listed_and_if_none_can_the_job_fails(
     run_job: Run, table: Path, tmp_path: Path
 ) -> None:
     done = run_job("select", *arguments(table, tmp_path, "--selection.ks", 2, 1000))

@@ -153,21 +153,26 @@ def test_a_driver_whose_jvm_has_died_publishes_nothing(
     assert ds.dataset(tmp_path / "scored").to_table().to_pydict() == {"old": [1]}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("how", "reason", "code"),
-    [
-        ("refuse", "refused", 3),
-        ("worker", "refused in a task", 3),
-        ("analysis", "[UNRESOLVED_COLUMN", 3),
-        ("kill", "Spark's JVM has ended", 1),
-    ],
-)
-def test_a_failed_job_stops_its_session_before_it_says_why(how: str, reason: str, code: int) -> None:
+def fail(how: str, reason: str, code: int) -> str:
+    """Run the job that fails, check what it says and its exit code, and return its stdout."""
     command = [PYTHON, str(ROOT / "tests" / "jobs" / "fail.py"), how]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120, check=False)
     failed, last = last_lines(done.stderr)
     assert failed.startswith(f"sample failed: {reason}")
     assert last.startswith(f"sample ended with exit code {code}. ")
     assert done.returncode == code
-    assert done.stdout == "running: False\n"
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("refuse", "refused"), ("worker", "refused in a task"), ("analysis", "[UNRESOLVED_COLUMN")],
+)
+def test_a_failed_job_stops_its_session_before_it_says_why(how: str, reason: str) -> None:
+    assert fail(how, reason, code=3) == "running: False\n"
+
+
+@pytest.mark.slow
+def test_a_job_whose_jvm_dies_during_a_call_says_so() -> None:
+    fail("kill", "Spark's JVM has ended", code=1)

@@ -68,31 +68,36 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
     """
     keys = {key.name: key for key in _list_keys(model)}
     given, strays = _build_parser(model, keys.values()).parse_known_args(arguments)
-    faults = _describe_strays(strays, keys)
-    # Begin with every section, empty: pydantic then reports what a section lacks key by key.
-    raw: dict[str, Any] = {name: {} for name, field in model.model_fields.items() if _is_section(field)}
-    unread = False
-    for path in given.config or ():
-        try:
-            _merge(raw, tomllib.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            faults.append(f"--config {path}: {reason}; needs a readable TOML file")
-            unread = True
+    files, file_faults = _read_files(given.config or ())
     flags, flag_faults = _nest_flags(given, keys)
-    faults += flag_faults
-    _merge(raw, flags)
+    # Begin with every section, empty: pydantic then reports what a section lacks key by key.
+    values: dict[str, Any] = {name: {} for name, field in model.model_fields.items() if _is_section(field)}
+    for over in (*files, flags):
+        _merge(values, over)
+    faults = [*_describe_strays(strays, keys), *file_faults, *flag_faults]
     try:
-        configuration = model.model_validate(raw)
+        configuration = model.model_validate(values)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
-            # A missing key may stand in a file that could not be read.
-            if not (unread and details["type"] in ("missing", "none_given")):
-                faults.append(_describe(details, keys))
+        found = error.errors(include_url=False)
+        # A missing key may stand in a file that could not be read.
+        known = [one for one in found if not (file_faults and one["type"] in ("missing", "none_given"))]
+        faults += [_describe(one, keys) for one in known]
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise ConfigurationError(f"{count} in the configuration of {model.job}:\n  " + "\n  ".join(faults))
     return configuration
+
+
+def _read_files(paths: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the contents of the TOML files that can be read, and a fault for each that cannot."""
+    contents, faults = [], []
+    for path in paths:
+        try:
+            contents.append(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            faults.append(f"--config {path}: {reason}; needs a readable TOML file")
+    return contents, faults
 
 
 def _list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:

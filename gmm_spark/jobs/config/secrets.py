@@ -17,7 +17,7 @@ def reveal(options: Mapping[str, SecretStr]) -> dict[str, str]:
     return {key: value.get_secret_value() for key, value in options.items()}
 
 
-def secrets_of(configuration: BaseModel) -> list[str]:
+def find_secrets(configuration: BaseModel) -> list[str]:
     """Return the values of a configuration that no message may repeat, the longest first."""
     found = {value.get_secret_value() for key, value in _list_secrets(configuration) if _SENSITIVE_KEY.search(key)}
     return sorted(found - {""}, key=len, reverse=True)

@@ -13,7 +13,7 @@ from gmm_spark.core.em.ascent import PassRecord
 
 
 @contextmanager
-def pass_bar(max_iter: int) -> Iterator[Callable[[PassRecord], None]]:
+def draw_bar(max_iter: int) -> Iterator[Callable[[PassRecord], None]]:
     """Draw a progress bar, and yield the callback that moves it after each pass. Silent unless stderr is a terminal.
 
     Parameters

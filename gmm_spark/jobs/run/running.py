@@ -15,7 +15,7 @@ from gmm_spark import errors
 from gmm_spark.errors import DataError, GmmSparkError, ResourceError
 from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import JobConfiguration
-from gmm_spark.jobs.config.secrets import redact, secrets_of
+from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode, exit_code
 from gmm_spark.jobs.io.tables import shorten_error
 from gmm_spark.jobs.run.session import open_session
@@ -59,7 +59,7 @@ def _run(
     secrets: list[str] = []
     try:
         configuration = load(model, arguments)
-        secrets = secrets_of(configuration)
+        secrets = find_secrets(configuration)
         with _treat_sigterm_as_interrupt(), open_session(configuration) as spark:
             job(spark, configuration)
     except KeyboardInterrupt:

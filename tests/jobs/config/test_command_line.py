@@ -1,4 +1,4 @@
-"""A configuration is read whole, checked whole, and every fault in it is told at once."""
+"""Configurations are read from files and flags, and all their faults are reported at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
-from gmm_spark.jobs.config.secrets import redact, secrets_of
+from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode
 
 ROOT = Path(__file__).parents[3]
@@ -56,7 +56,7 @@ def test_flags_win_over_files_and_later_files_over_earlier_ones(tmp_path: Path) 
     assert read.features.columns == ["x"]
 
 
-def test_a_list_on_the_command_line_replaces_that_of_the_file_and_options_are_merged(tmp_path: Path) -> None:
+def test_a_list_on_the_command_line_replaces_that_of_the_file_while_options_are_merged(tmp_path: Path) -> None:
     path = toml(tmp_path, '[features]\ncolumns = ["a"]\n[input]\noptions = {sep = ";", header = true}\n')
     read = load(FitConfiguration, ["--config", path, *ENOUGH, "--input.options", "sep=,", "quote='='"])
     assert read.features.columns == ["x", "y"]
@@ -64,7 +64,7 @@ def test_a_list_on_the_command_line_replaces_that_of_the_file_and_options_are_me
     assert options == {"sep": ",", "header": "true", "quote": "'='"}
 
 
-def test_an_empty_value_takes_back_what_a_file_has_set(tmp_path: Path) -> None:
+def test_an_empty_value_removes_what_a_file_has_set(tmp_path: Path) -> None:
     path = toml(tmp_path, '[input]\npath = "in"\n')
     read = load(FitConfiguration, ["--config", path, *ENOUGH[2:], "--input.path", "", "--input.table", "db.flights"])
     assert (read.input.path, read.input.table) == (None, "db.flights")
@@ -83,7 +83,7 @@ def test_negative_and_scientific_numbers_and_conditions_are_taken_as_values() ->
     assert read.input.where == "x > -3 AND y = '--z'"
 
 
-def test_every_fault_of_files_and_flags_is_told_in_one_message(tmp_path: Path) -> None:
+def test_one_message_reports_every_fault_of_files_and_flags(tmp_path: Path) -> None:
     path = toml(
         tmp_path,
         """
@@ -131,7 +131,7 @@ def test_every_fault_of_files_and_flags_is_told_in_one_message(tmp_path: Path) -
     assert len(found) == len(expected)
 
 
-def test_what_is_missing_is_told_key_by_key() -> None:
+def test_missing_keys_are_reported_one_by_one() -> None:
     assert [line.partition(":")[0] for line in faults(FitConfiguration)] == [
         "input.table",
         "features.columns",
@@ -139,7 +139,7 @@ def test_what_is_missing_is_told_key_by_key() -> None:
     ]
 
 
-def test_keys_are_not_called_missing_when_the_file_that_may_hold_them_cannot_be_read(tmp_path: Path) -> None:
+def test_no_key_is_called_missing_if_a_file_that_may_hold_it_cannot_be_read(tmp_path: Path) -> None:
     found = faults(FitConfiguration, "--config", toml(tmp_path, "k = [1\n"), "--model.k", "0")
     assert len(found) == 2
     assert "needs a readable TOML file" in found[0]
@@ -223,7 +223,7 @@ def test_secrets_are_neither_dumped_nor_repeated_in_faults() -> None:
     written = repr(read) + read.model_dump_json()
     assert "hunter2" not in written
     assert "sesame" not in written
-    assert redact("hunter2 sesame 9", secrets_of(read)) == "[redacted] [redacted] 9"
+    assert redact("hunter2 sesame 9", find_secrets(read)) == "[redacted] [redacted] 9"
 
     found = faults(FitConfiguration, *ENOUGH, "--input.options.password", "hunter2", "--input.options", "hunter2")
     assert "hunter2" not in "".join(found)
@@ -353,7 +353,7 @@ def test_a_faulty_configuration_ends_with_code_2_without_a_jvm(job: str) -> None
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_faults_are_told_before_spark_is_imported(job: str) -> None:
+def test_faults_are_reported_before_spark_is_imported(job: str) -> None:
     program = (
         "import sys\n"
         f"from gmm_spark.jobs.{job} import main\n"

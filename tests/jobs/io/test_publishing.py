@@ -75,7 +75,7 @@ def test_appending_adds_to_the_table(spark: SparkSession, old_table: str) -> Non
     assert ids(spark, old_table) == list(range(12))
 
 
-def test_partitions_that_are_not_written_anew_are_gone_after_an_overwrite(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_overwrite_removes_partitions_that_it_does_not_write(spark: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / "table")
     rows = spark.range(10).selectExpr("id", "id % 2 AS part")
     write_table(rows, path, "error", ["part"])
@@ -174,7 +174,7 @@ def test_reading_applies_the_condition(spark: SparkSession, old_table: str) -> N
         ({"path": "{old}", "format": "no_such_format"}, DataError, "cannot be read as no_such_format"),
     ],
 )
-def test_what_cannot_be_read_is_told_by_its_key(
+def test_what_cannot_be_read_is_reported_under_its_key(
     spark: SparkSession, old_table: str, source: dict[str, str], error: type[Exception], message: str
 ) -> None:
     named = {key: old_table if value == "{old}" else value for key, value in source.items()}
@@ -182,7 +182,7 @@ def test_what_cannot_be_read_is_told_by_its_key(
         read_table(spark, InputSection.model_validate(named))
 
 
-def test_columns_are_matched_as_spark_does_and_missing_ones_told(spark: SparkSession) -> None:
+def test_columns_are_matched_as_spark_does_and_missing_ones_are_reported(spark: SparkSession) -> None:
     rows = spark.range(1).selectExpr("id AS Delay", "array(1.0D) AS v")
     require_columns(rows, "output.columns", ["*", "delay"])
     with pytest.raises(DataError, match=r"features\.columns: got x, y, which the table lacks; it has Delay, v"):
