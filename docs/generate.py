@@ -13,13 +13,14 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pyspark.ml.param import Params
 
 from gmm_spark import GaussianMixture, GaussianMixtureSelector
+from gmm_spark.jobs.config.fields import OneOf
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
@@ -122,7 +123,7 @@ def key_table(configuration: type[JobConfiguration]) -> str:
     rows = []
     for name, field in sorted(keys(configuration), key=lambda key: key[0].startswith("run.")):  # those last
         default = "required" if field.is_required() else shown(field.get_default(call_default_factory=True))
-        rows.append((f"`{name}`", default, values_of(field.annotation), field.description or ""))
+        rows.append((f"`{name}`", default, values_of(field.annotation, field.metadata), field.description or ""))
     head = f"## {configuration.job}\n\n{inspect.getdoc(configuration)}\n\n"
     return head + table(("key", "default", "values", "meaning"), rows)
 
@@ -136,13 +137,14 @@ def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
             yield prefix + name, field
 
 
-def values_of(annotation: Any) -> str:
+def values_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     """Say in a few words what a field takes."""
+    for choice in metadata:
+        if isinstance(choice, OneOf):
+            return ", ".join(choice.names)
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return values_of(parts[0])
-    if origin is Literal:
-        return ", ".join(parts)
+        return values_of(parts[0], parts[1:])
     if origin is list:
         return f"list of: {values_of(parts[0])}"
     if origin is dict:
