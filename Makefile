@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format types layers doctest ci package clean
+.PHONY: help demo test test-slow test-oldest test-spark test-least lint format types layers doctest docs ci package clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,6 +20,16 @@ test: java $(VENV)/.installed-dev ## run the tests, without the slow ones
 
 test-slow: java $(VENV)/.installed-dev ## run the slow tests, those on a cluster and those over Spark Connect
 	@$(BIN)/python -m pytest -m "slow or cluster or connect"
+
+test-oldest: java $(VENV)/.installed-dev ## run the quick tests with the oldest dependencies and Python we support
+	@VENV=$(VENV) .ci/test-with oldest
+
+test-spark: java $(VENV)/.installed-dev ## run the quick tests with another Spark: make test-spark SPARK=4.1
+	@test -n '$(SPARK)' || { echo 'Say which: make test-spark SPARK=4.1' >&2; exit 2; }
+	@VENV=$(VENV) .ci/test-with spark $(SPARK)
+
+test-least: $(VENV)/.installed-dev ## import the package without extras, and its core with numpy and scipy alone
+	@VENV=$(VENV) .ci/test-with least
 
 lint: $(VENV)/.installed-dev ## check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -36,6 +46,9 @@ layers: $(VENV)/.installed-dev ## check that imports run one way
 doctest: $(VENV)/.installed-dev ## run the examples in the docstrings
 	@$(BIN)/python -m pytest --doctest-modules gmm_spark
 
+docs: $(VENV)/.installed-dev ## write the pages of docs/ that are made from the code
+	@$(BIN)/python docs/generate.py
+
 ci: ## all that a change must pass, in an environment of its own
 	@.ci/run
 
@@ -47,8 +60,8 @@ package: ## build dist/gmm_spark.zip, for spark-submit --py-files
 
 clean: ## remove what was built: build, dist, caches; not the environment
 	@rm -rf build dist spark-warehouse metastore_db derby.log artifacts
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
-	@find gmm_spark jobs tests -name __pycache__ -prune -exec rm -r {} +
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find gmm_spark jobs tests docs -name __pycache__ -prune -exec rm -r {} +
 
 # One environment; a stamp for each set of extras, older than pyproject.toml when it must be made anew.
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python

@@ -7,22 +7,18 @@ nor the packages that it imports.
 from __future__ import annotations
 
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark import errors
+from gmm_spark._version import __version__
 
 if TYPE_CHECKING:
     from gmm_spark.core.mixture.parameters import MixtureParameters
     from gmm_spark.ml.estimator import GaussianMixture
     from gmm_spark.ml.model import GaussianMixtureModel
     from gmm_spark.ml.selector import GaussianMixtureSelector
-
-try:
-    __version__ = metadata.version("gmm-spark")
-except metadata.PackageNotFoundError:  # shipped as a zip by --py-files
-    __version__ = "unknown"
 
 _HOMES = {
     "GaussianMixture": "gmm_spark.ml.estimator",

@@ -62,6 +62,7 @@ def block_files(spark: SparkSession) -> Callable[[], list[Path]]:
             yield pa.RecordBatch.from_pydict({"found": [os.environ["SPARK_LOCAL_DIRS"]]})
 
     found = spark.range(1).mapInArrow(local_directories, "found string").first()
+    assert found is not None
     directories = [Path(d) for d in found["found"].split(",")]
     return lambda: sorted(file for d in directories for file in d.rglob("gmm-*"))
 
@@ -71,6 +72,7 @@ def small_batches(spark: SparkSession) -> Iterator[int]:
     """Arrow batches of 7 rows, so that even a small partition comes in several."""
     name = "spark.sql.execution.arrow.maxRecordsPerBatch"
     before = spark.conf.get(name)
+    assert before is not None
     spark.conf.set(name, "7")
     yield 7
     spark.conf.set(name, before)

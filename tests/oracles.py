@@ -21,7 +21,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 LongArray = np.ndarray[Any, np.dtype[np.longdouble]]
 
 needs_longdouble = pytest.mark.skipif(
-    np.finfo(np.longdouble).eps > 1e-3 * np.finfo(np.float64).eps,
+    bool(np.finfo(np.longdouble).eps > 1e-3 * np.finfo(np.float64).eps),
     reason="this platform's long double is no more precise than float64, so it cannot judge it",
 )
 
@@ -149,7 +149,7 @@ def em_step_longdouble(
         "spherical": np.broadcast_to(variances.mean(axis=1)[:, None], means.shape),
     }
     return ExactStep(
-        log_likelihood=log_density @ weight,
+        log_likelihood=np.longdouble(log_density @ weight),
         resp_sum=resp_sum,
         weights=resp_sum / resp_sum.sum(),
         means=means,

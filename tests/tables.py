@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,16 +14,15 @@ from gmm_spark import MixtureParameters
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.packing.table import PackedTable
 
-Rows = NDArray[np.float64]
+Rows = NDArray[np.floating[Any]]
+Weights = NDArray[np.floating[Any]]
 
 
 # What Spark cuts a small local table into on the two cores of the tests' session; more needs a shuffle.
 LOCAL_PARTITIONS = 2
 
 
-def array_table(
-    spark: SparkSession, rows: Rows, partitions: int = 2, weight: NDArray[np.float64] | None = None
-) -> DataFrame:
+def array_table(spark: SparkSession, rows: Rows, partitions: int = 2, weight: Weights | None = None) -> DataFrame:
     """Rows (n, d) as a table of ``id`` and ``features`` (array<double>), evenly spread in the order given."""
     columns = {"id": pa.array(np.arange(len(rows))), "features": pa.array(list(rows), pa.list_(pa.float64()))}
     if weight is not None:
@@ -89,7 +89,7 @@ def read_back(
     *,
     strict: bool = True,
     streaming: bool | None = None,
-) -> tuple[Rows, NDArray[np.float64] | None, Counter[str]]:
+) -> tuple[Rows, Weights | None, Counter[str]]:
     """Pack a table and fetch all of it: rows (n, d) in no particular order across partitions, weights, bad rows."""
     features = found_features(table, features_col, input_cols, weight_col)
     with PackedTable(table, features, strict=strict, streaming=streaming) as packed:

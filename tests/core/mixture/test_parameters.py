@@ -30,7 +30,7 @@ def test_values_cannot_be_changed(covariance_type, rng):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0.0
     with pytest.raises(dataclasses.FrozenInstanceError):
-        parameters.weights = np.ones(K) / K
+        parameters.weights = np.ones(K) / K  # type: ignore[misc]
 
 
 def test_the_callers_arrays_stay_the_callers(rng):

@@ -1,0 +1,207 @@
+"""Write the pages that are made from the code: ``python docs/generate.py``, or ``make docs``.
+
+``docs/parameters.md`` comes from the estimators' Params and docstrings, ``docs/job-keys.md`` from the jobs'
+configurations, and the map of the code in ``CONTRIBUTING.md`` from the first lines of the modules' docstrings. A test
+fails if what is in the repository differs from what this script would write.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pyspark.ml.param import Params
+
+from gmm_spark import GaussianMixture, GaussianMixtureSelector
+from gmm_spark.jobs.config.fields import OneOf
+from gmm_spark.jobs.config.jobs import (
+    FitConfiguration,
+    JobConfiguration,
+    SampleConfiguration,
+    ScoreConfiguration,
+    SelectConfiguration,
+)
+
+DOCS = Path(__file__).parent
+PACKAGE = DOCS.parent / "gmm_spark"
+ROOMS = ("jobs", "ml", "spark", "core")  # from the top layer down
+MAP = re.compile("(?<=<!-- map of the code -->\n).*?(?=<!-- end of the map -->)", re.DOTALL)
+JOBS: list[type[JobConfiguration]] = [
+    FitConfiguration,
+    SelectConfiguration,
+    ScoreConfiguration,
+    SampleConfiguration,
+]
+NOTE = "<!-- Written by docs/generate.py: change the code, then run `make docs`. -->"
+
+PARAMETERS = f"""{NOTE}
+# Parameters
+
+Each parameter is a keyword of the constructor and has a getter; most have a setter, as in pyspark.ml.
+
+"""
+
+JOB_KEYS = f"""{NOTE}
+# Keys of the jobs
+
+Each key can stand in a TOML file or be given as a flag: `--model.k 8`. [Jobs](jobs.md) says how the two combine.
+"required" means that there is no default.
+
+"""
+
+
+def pages() -> dict[Path, str]:
+    """Return the text of every generated page."""
+    estimators = (GaussianMixture(), GaussianMixtureSelector())
+    contributing = DOCS.parent / "CONTRIBUTING.md"
+    return {
+        contributing: MAP.sub(lambda _: package_map(), contributing.read_text(encoding="utf-8")),
+        DOCS / "parameters.md": PARAMETERS + "\n".join(map(parameter_table, estimators)),
+        DOCS / "job-keys.md": JOB_KEYS + "\n".join(map(key_table, JOBS)),
+    }
+
+
+def parameter_table(estimator: Params) -> str:
+    """Describe every Param of an estimator, in the order of its docstring.
+
+    Raises
+    ------
+    ValueError
+        If the docstring leaves a Param out, or describes one that is not there.
+    """
+    entries = documented_parameters(type(estimator))
+    names = {param.name for param in estimator.params}
+    if entries.keys() != names:
+        raise ValueError(
+            f"{type(estimator).__name__}: Params {sorted(names - entries.keys())} are not in the docstring, "
+            f"{sorted(entries.keys() - names)} are there alone; describe each Param under Parameters"
+        )
+    rows, as_elsewhere = [], []
+    for name, (values, meaning) in entries.items():
+        param = estimator.getParam(name)
+        default = shown(estimator.getOrDefault(param)) if estimator.isDefined(param) else "none"
+        if values:
+            rows.append((f"`{name}`", default, values, meaning or param.doc))
+        else:  # described in one sentence with others
+            as_elsewhere.append((f"`{name}`", meaning))
+    text = f"## {type(estimator).__name__}\n\n" + table(("parameter", "default", "values", "meaning"), rows)
+    for meaning in dict.fromkeys(meaning for _, meaning in as_elsewhere):
+        text += "\n" + ", ".join(name for name, its in as_elsewhere if its == meaning) + f": {meaning}\n"
+    return text
+
+
+def documented_parameters(kind: type) -> dict[str, tuple[str, str]]:
+    """Read the section Parameters of a numpydoc docstring: name → (values, meaning)."""
+    text = re.sub(r"\\\n", "", inspect.getdoc(kind) or "")
+    section = text.split("\nParameters\n")[1].split("\n", 1)[1]  # past the line of dashes
+    section = re.split(r"\n\n\w[\w ]*\n-+\n", section)[0]
+    found = {}
+    for entry in re.split(r"\n(?=\S)", section):
+        head, _, meaning = entry.partition("\n")
+        names, _, values = head.partition(" : ")
+        values = re.sub("[{}]", "", values.removesuffix(", optional"))
+        for name in names.split(", "):
+            found[name] = (values, plain(" ".join(meaning.split())))
+    return found
+
+
+def plain(text: str) -> str:
+    """Turn reStructuredText's marks into Markdown's."""
+    text = re.sub(r":\w+:`~?([\w.]+)`", lambda role: f"`{role[1].rpartition('.')[2]}`", text)
+    return text.replace("``", "`")
+
+
+def key_table(configuration: type[JobConfiguration]) -> str:
+    """Describe every key of a job's configuration."""
+    rows = []
+    for name, field in sorted(keys(configuration), key=lambda key: key[0].startswith("run.")):  # those last
+        default = "required" if field.is_required() else shown(field.get_default(call_default_factory=True))
+        rows.append((f"`{name}`", default, values_of(field.annotation, field.metadata), field.description or ""))
+    head = f"## {configuration.job}\n\n{inspect.getdoc(configuration)}\n\n"
+    return head + table(("key", "default", "values", "meaning"), rows)
+
+
+def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Walk the fields of a configuration, by their dotted names."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def values_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """Say in a few words what a field takes."""
+    for choice in metadata:
+        if isinstance(choice, OneOf):
+            return ", ".join(choice.names)
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return values_of(parts[0], parts[1:])
+    if origin is list:
+        return f"list of: {values_of(parts[0])}"
+    if origin is dict:
+        return "key=value, ..."
+    if parts:  # an optional value
+        return values_of(next(part for part in parts if part is not NoneType))
+    return {bool: "true, false", int: "integer", float: "number", str: "text"}[annotation]
+
+
+def shown(default: Any) -> str:
+    """Write a default as in a TOML file; an absent or empty one is none."""
+    if default is None or default == "" or default == {} or default == []:
+        return "none"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, list):
+        return "`[" + ", ".join(f'"{one}"' for one in default) + "]`"
+    return f"`{default}`"
+
+
+def package_map() -> str:
+    """List every module of the package with the first line of its docstring."""
+    own = [module_line(path, "") for path in sorted(PACKAGE.glob("*.py"))]
+    return "\n" + "".join([*own, *(line for room in ROOMS for line in room_lines(PACKAGE / room, ""))]) + "\n"
+
+
+def room_lines(folder: Path, indent: str) -> Iterator[str]:
+    """List a folder, then what is in it: its modules, then its folders."""
+    yield f"{indent}- **`{folder.name}/`** {first_line(folder / '__init__.py')}\n"
+    for path in sorted(folder.glob("*.py")):
+        if path.name != "__init__.py":
+            yield module_line(path, indent + "  ")
+    for inner in sorted(folder.iterdir()):
+        if (inner / "__init__.py").exists():
+            yield from room_lines(inner, indent + "  ")
+
+
+def module_line(path: Path, indent: str) -> str:
+    """List one module."""
+    return f"{indent}- `{path.name}`: {first_line(path)}\n"
+
+
+def first_line(path: Path) -> str:
+    """Return the first line of a module's docstring."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if not text:
+        raise ValueError(f"{path}: no docstring, needs one whose first line says what the module is")
+    return plain(text.partition("\n")[0])
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+        print(path)
