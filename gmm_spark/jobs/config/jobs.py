@@ -36,6 +36,7 @@ from gmm_spark.jobs.config.sections import (
     TableOutputSection,
     both_or_neither,
 )
+from gmm_spark.ml.defaults import Defaults
 
 PICTURES = frozenset({".pdf", ".png", ".svg"})
 
@@ -103,12 +104,12 @@ class GridSection(Section):
         [Settings.covariance_type], description="Shapes to try, each with every k: full, tied, diag, spherical."
     )
     validation_fraction: Fraction = Field(
-        0.0,
+        Defaults.validationFraction,
         description="Fraction of the rows to hold out from every fit, below 1. Which rows depends on their features "
         "and on model.seed.",
     )
     criterion: Criterion = Field(
-        "bic",
+        Defaults.criterion,
         description="What decides: the smallest bic, aic or icl on the fitted rows, or the largest mean "
         "log-likelihood of the held-out rows (heldout).",
     )
@@ -168,7 +169,7 @@ class ScoreFeaturesSection(Section):
 
     columns: Columns | None = Field(None, description="As in fit. By default the columns that the model was fitted on.")
     handle_invalid: HandleInvalid = Field(
-        "error",
+        Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops, skip drops them, "
         "keep writes them with null outputs.",
     )
@@ -186,7 +187,8 @@ class ScoreOutputSection(TableOutputSection):
         "", description="Column that flags rows less likely than nearly all training rows; empty: not written."
     )
     anomaly_fraction: ProperFraction = Field(
-        0.001, description="Fraction of the training rows, the least likely ones, that output.anomaly would flag."
+        Defaults.anomalyFraction,
+        description="Fraction of the training rows, the least likely ones, that output.anomaly would flag.",
     )
     probability: str = Field(
         "", validate_default=True, description="Column of the k responsibilities; empty: not written."

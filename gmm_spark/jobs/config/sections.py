@@ -2,8 +2,8 @@
 
 ``--help`` prints the descriptions of the fields, and :mod:`gmm_spark.jobs.config.command_line` turns every field
 into a flag. The types of the values are in :mod:`gmm_spark.jobs.config.fields`, the sections that one job alone
-reads in :mod:`gmm_spark.jobs.config.jobs`. Defaults of fitting are those of
-:class:`gmm_spark.core.settings.Settings`.
+reads in :mod:`gmm_spark.jobs.config.jobs`. Defaults are those of :class:`gmm_spark.core.settings.Settings` and
+:class:`gmm_spark.ml.defaults.Defaults`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from gmm_spark.jobs.config.fields import (
     Tolerance,
     WriteMode,
 )
+from gmm_spark.ml.defaults import Defaults
 
 # Spark's sources of files. Any other source, such as jdbc, can be named by its options alone.
 FILE_FORMATS = frozenset({"avro", "binaryfile", "csv", "delta", "json", "orc", "parquet", "text", "xml"})
@@ -83,7 +84,7 @@ class FeaturesSection(Section):
     columns: Columns = Field(description="Numeric columns, or the name of one Vector or array column.")
     weight: OptionalText = Field(None, description="Column of row weights, at least 0. Without it every row counts 1.")
     handle_invalid: HandleInvalid = Field(
-        "error",
+        Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops; skip and keep leave "
         "them out and count them.",
     )
@@ -117,7 +118,9 @@ class FittingSection(Section):
         Settings.accelerate,
         description="Extrapolate EM's steps, and look ahead on the sample: the same fixed points in far fewer passes.",
     )
-    precision: Precision = Field("float64", description="Floating-point type of the matrix products over rows.")
+    precision: Precision = Field(
+        Defaults.precision, description="Floating-point type of the matrix products over rows."
+    )
 
 
 class ModelOutputSection(Section):
