@@ -106,7 +106,7 @@ def documented_parameters(kind: type) -> dict[str, tuple[str, str]]:
     for entry in re.split(r"\n(?=\S)", section):
         head, _, meaning = entry.partition("\n")
         names, _, values = head.partition(" : ")
-        values = re.sub("[{}]", "", values.removesuffix(", optional"))
+        values = re.sub("[{}]", "", re.sub(", (optional|default .*)$", "", values))
         for name in names.split(", "):
             found[name] = (values, plain(" ".join(meaning.split())))
     return found

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gmm_spark import __version__
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.io.files import files_of
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 # Quantiles of the training rows' log-density that a report lists.
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
-PACKAGES = ("gmm-spark", "pyspark", "numpy", "scipy", "pyarrow", "pandas")
+PACKAGES = ("pyspark", "numpy", "scipy", "pyarrow", "pandas")
 
 
 class RunReport:
@@ -94,11 +95,11 @@ class RunReport:
 
 def collect_versions() -> dict[str, str]:
     """Return the versions of everything that can change the numbers."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "gmm-spark": __version__}
     for package in PACKAGES:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # gmm-spark shipped as a zip has no metadata
+        except PackageNotFoundError:  # shipped as a zip, without metadata
             found[package] = "unknown"
     return found
 

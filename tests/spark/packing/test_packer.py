@@ -91,7 +91,9 @@ def test_a_fit_whose_source_fails_leaves_no_files(table: DataFrame, block_files:
 def test_memory_of_packing_does_not_grow_with_the_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     features = Features(("v",), "array", 4, False, "w")
     batch = pa.RecordBatch.from_pydict({"v": pa.array(np.ones((10_000, 4)).tolist()), "w": np.ones(10_000)})
-    batch = batch.append_column(SOURCE, pa.array(np.zeros(10_000, np.int32)))
+    # Not append_column: pyarrow 15 has none.
+    columns = [*batch.columns, pa.array(np.zeros(10_000, np.int32))]
+    batch = pa.RecordBatch.from_arrays(columns, names=[*batch.schema.names, SOURCE])
     monkeypatch.setattr(packer_module, "task_number", lambda: 0)
     monkeypatch.setattr(packer_module, "local_directories", lambda: [str(tmp_path)])
 
