@@ -12,6 +12,7 @@ from gmm_spark.jobs.io.tables import (
     read_table,
     require_columns,
     require_partitioning,
+    require_static_overwrite,
     require_writable,
     select_columns,
     write_table,
@@ -35,6 +36,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     output = configuration.output
     report = RunReport(configuration)
     require_writable(spark, output)
+    require_static_overwrite(spark, output.mode, output.partition_by)
     with report.timed("read"):
         model = gmm_spark.GaussianMixtureModel.load(configuration.model)
         rows = read_table(spark, configuration.input)

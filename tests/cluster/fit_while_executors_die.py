@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, MixtureParameters
 from gmm_spark.core.em.ascent import PassRecord
-from gmm_spark.spark.packing import table as table_module
+from gmm_spark.spark.packing import recovery as recovery_module
 from gmm_spark.spark.packing.cluster import survey_cluster
 
 
@@ -35,7 +35,7 @@ def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
 def main(table: str, kills: list[int], hosts: str) -> None:
     """Fit, kill, print."""
     if hosts == "several":
-        table_module.survey_cluster = lambda spark: replace(survey_cluster(spark), hosts=2)
+        recovery_module.survey_cluster = lambda spark: replace(survey_cluster(spark), hosts=2)
     spark = (
         SparkSession.builder.master("local-cluster[2,1,1024]")
         .config("spark.ui.enabled", "false")

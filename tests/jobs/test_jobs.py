@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 from scipy.special import logsumexp
 from scipy.stats import chisquare, multivariate_normal
 
@@ -297,6 +298,26 @@ def test_how_a_sample_fails(run_job: Run, tmp_path: Path, arguments: list[str], 
     done = run_job("sample", *named, "--n", 10, "--output.path", tmp_path / "sampled")
     assert_failed(done, code, message)
     assert not (tmp_path / "sampled").exists()
+
+
+def test_partitions_that_spark_is_set_to_keep_are_not_lost_by_an_overwrite(
+    run_job: Run, spark: SparkSession, model: Path, table: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "scored"
+    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "skip")
+    partitioned = ("--output.path", path, "--output.partition_by", "day")
+    assert run_job(*score, *partitioned).code == 0
+    setting = "spark.sql.sources.partitionOverwriteMode"
+    spark.conf.set(setting, "DYNAMIC")
+    try:
+        one_day = ("--input.where", "day = 'mon'", "--output.mode", "overwrite")
+        refused = run_job(*score, *partitioned, *one_day)
+        unpartitioned = run_job(*score, "--output.path", tmp_path / "flat", "--output.mode", "overwrite")
+    finally:
+        spark.conf.unset(setting)
+    assert_failed(refused, 2, f'output.mode: got "overwrite" with {setting} = dynamic')
+    assert sorted(folder.name for folder in path.glob("day=*")) == ["day=mon", "day=tue"]
+    assert unpartitioned.code == 0
 
 
 def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(

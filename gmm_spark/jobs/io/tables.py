@@ -128,6 +128,24 @@ def require_writable(spark: SparkSession, output: TableOutputSection) -> None:
         require_publishable(spark, "output.path", output.path, overwrite, 'output.mode = "overwrite"')
 
 
+def require_static_overwrite(spark: SparkSession, mode: str, partition_by: Sequence[str]) -> None:
+    """Refuse to overwrite a partitioned table if Spark is set to keep the partitions that are not written.
+
+    The jobs replace a table as a whole, so those partitions would be lost.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``mode`` is "overwrite", there are columns to partition by, and the session's overwrite mode is dynamic.
+    """
+    setting = "spark.sql.sources.partitionOverwriteMode"
+    if mode == "overwrite" and partition_by and (spark.conf.get(setting) or "").lower() == "dynamic":
+        raise ConfigurationError(
+            f'output.mode: got "overwrite" with {setting} = dynamic, which asks to keep partitions that are not '
+            "written; the job replaces the whole table: write each part to a path of its own, or set it to static"
+        )
+
+
 def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = ()) -> None:
     """Write a table as Parquet, complete or not at all. A table can be written over the one it was read from.
 

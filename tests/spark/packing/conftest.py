@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.spark.packing import packer as packer_module
 from gmm_spark.spark.packing import pieces as pieces_module
-from gmm_spark.spark.packing import table as table_module
+from gmm_spark.spark.packing import recovery as recovery_module
 from gmm_spark.spark.packing.cluster import survey_cluster
 from tests.spark.packing.fits import ROWS, WEIGHT
 from tests.tables import array_table
@@ -27,7 +27,7 @@ def several_pieces() -> Iterator[None]:
 @pytest.fixture
 def several_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cores seem to be on two hosts: passes go where Spark has cached the handles."""
-    monkeypatch.setattr(table_module, "survey_cluster", lambda spark: replace(survey_cluster(spark), hosts=2))
+    monkeypatch.setattr(recovery_module, "survey_cluster", lambda spark: replace(survey_cluster(spark), hosts=2))
 
 
 @pytest.fixture(params=["one host", "several hosts"])

@@ -135,8 +135,8 @@ def test_each_of_a_few_partitions_is_packed_by_a_task_of_its_own(spark: SparkSes
     table = array_table(spark, ROWS, 12)
     sizes = [row["count"] for row in table.groupBy(F.spark_partition_id().alias("p")).count().orderBy("p").collect()]
     with PackedTable(table, found_features(table)) as packed:
-        assert [h.partition for h in packed._packing.handles] == list(range(12))
-        assert [h.rows for h in packed._packing.handles] == sizes
+        assert [h.partition for h in packed.blocks.packing.handles] == list(range(12))
+        assert [h.rows for h in packed.blocks.packing.handles] == sizes
 
 
 def test_a_partitions_id_is_that_of_its_rows_not_the_tasks_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_rows_that_the_driver_holds_get_an_id_for_each_task(spark: SparkSession)
     held = spark.createDataFrame(pa.table({"x": np.arange(10.0), "y": np.arange(10.0)}))
     with PackedTable(held, found_features(held, input_cols=["x", "y"])) as packed:
         assert packed.n_partitions > 1
-        assert len({handle.partition for handle in packed._packing.handles}) == packed.n_partitions
+        assert len({handle.partition for handle in packed.blocks.packing.handles}) == packed.n_partitions
         rows, _ = packed.sample(100, 0)
         np.testing.assert_array_equal(np.sort(rows[0]), np.arange(10.0))
-    assert packed._misses == 0
+    assert packed.blocks.misses == 0

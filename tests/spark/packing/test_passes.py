@@ -155,7 +155,7 @@ def test_sums_that_no_driver_could_hold_are_refused_before_the_pass(
 ) -> None:
     monkeypatch.setattr(passes, "MAX_VECTOR_BYTES", 500)
     touched: list[str] = []
-    monkeypatch.setattr(type(packed._source), "map_pieces", lambda *_: touched.append("a job"))
+    monkeypatch.setattr(type(packed.blocks.source), "map_pieces", lambda *_: touched.append("a job"))
     with pytest.raises(ResourceError, match=r"[\d,]+ bytes of sums .*limit 500.*lower k.*diag or tied"):
         packed.expect(candidates)
     assert not touched

@@ -19,7 +19,7 @@ from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.packing import blocks as blocks_module
 from gmm_spark.spark.packing import packer as packer_module
-from gmm_spark.spark.packing import table as table_module
+from gmm_spark.spark.packing import recovery as recovery_module
 from gmm_spark.spark.packing.blocks import Handle
 from gmm_spark.spark.packing.cluster import Cluster, survey_cluster
 from gmm_spark.spark.packing.packer import SOURCE, StreamBlocks, WriteBlocks
@@ -56,8 +56,8 @@ def swallow(pieces: Iterator[Piece]) -> Iterator[pa.RecordBatch]:
 
 def tasks_of(packed: PackedTable, products: int = 1) -> int:
     """Number of Spark tasks of a pass with so many multiplications a row."""
-    assert packed._source is not None
-    return packed._source.map_pieces(swallow, SUMS, products).rdd.getNumPartitions()
+    assert packed.blocks.source is not None
+    return packed.blocks.source.map_pieces(swallow, SUMS, products).rdd.getNumPartitions()
 
 
 def test_every_source_gives_the_same_bits(long_table: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +66,10 @@ def test_every_source_gives_the_same_bits(long_table: DataFrame, monkeypatch: py
     draw = DrawRequest(np.zeros(2), np.ones(2), np.zeros((2, 1)), 5, 0, 40.0)
     answers = []
     for hosts, streaming, kind in ((1, False, Listed), (2, False, Cached), (2, True, Streamed)):
-        monkeypatch.setattr(table_module, "survey_cluster", lambda spark, hosts=hosts: Cluster(2, hosts))
+        monkeypatch.setattr(recovery_module, "survey_cluster", lambda spark, hosts=hosts: Cluster(2, hosts))
         with PackedTable(long_table, features, streaming=streaming) as packed:
-            assert isinstance(packed._source, kind)
-            assert len(packed._source.pieces) > 2 * packed.n_partitions
+            assert isinstance(packed.blocks.source, kind)
+            assert len(packed.blocks.source.pieces) > 2 * packed.n_partitions
             centred = start.shifted(-packed.moments.mean)
             sums, drawn = packed.expect([centred])[0], packed.draw(draw)
             rows, weight = packed.sample(300, 4)
@@ -115,10 +115,10 @@ def test_partitions_without_usable_rows_are_pieces_too(spark: SparkSession) -> N
     features = found_features(table, input_cols=["x"])
     for streaming in (False, True):
         with PackedTable(table, features, strict=False, streaming=streaming) as packed:
-            numbers = {piece.partition for piece in packed._source.pieces}
+            numbers = {piece.partition for piece in packed.blocks.source.pieces}
             assert len(numbers) == packed.n_partitions == 9
             assert packed.evaluate(MixtureParameters([1.0], [[0.0]], [[1.0]], "diag")).rows == 50
-            assert packed._misses == 0
+            assert packed.blocks.misses == 0
 
 
 @pytest.mark.parametrize("rows", [0, 300, 5_000])
@@ -179,24 +179,24 @@ def test_one_large_partition_is_shared_out_among_all_cores(spark: SparkSession, 
     assert survey_cluster(spark) == Cluster(cores, 1)
     with PackedTable(table, found_features(table, input_cols=["x", "y"])) as packed:
         assert packed.n_partitions == 1
-        assert isinstance(packed._source, Listed)
-        lists = share_out(packed._source.pieces, cores)
+        assert isinstance(packed.blocks.source, Listed)
+        lists = share_out(packed.blocks.source.pieces, cores)
         rows = [sum(piece.rows for piece in pieces) for pieces in lists]
-        assert max(rows) - min(rows) <= packed._packing.handles[0].block_rows
+        assert max(rows) - min(rows) <= packed.blocks.packing.handles[0].block_rows
         assert tasks_of(packed) == cores > 1
         assert tasks_of(packed, 10**9) == cores * LISTED_TASKS_PER_CORE
-        many = Listed(spark, packed._packing, 1_000)
+        many = Listed(spark, packed.blocks.packing, 1_000)
         assert many.n_tasks(10**9) == len(many.pieces)
 
 
 def test_one_large_partition_is_spread_out_among_several_hosts(
     long_table: DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_module, "survey_cluster", lambda spark: Cluster(cores=3, hosts=2))
+    monkeypatch.setattr(recovery_module, "survey_cluster", lambda spark: Cluster(cores=3, hosts=2))
     table = long_table.coalesce(1)
     with PackedTable(table, found_features(table, input_cols=["x", "y"])) as packed:
         assert packed.n_partitions == tasks_of(packed) == 3
-        assert min(h.rows for h in packed._packing.handles) > 150_000
+        assert min(h.rows for h in packed.blocks.packing.handles) > 150_000
         assert packed.evaluate(MixtureParameters([1.0], [[0.0, 0.0]], [[1.0, 1.0]], "diag")).rows == 600_000
 
 
@@ -204,7 +204,7 @@ def test_one_large_partition_is_spread_out_among_several_hosts(
 def test_streaming_has_a_task_for_each_partition_even_if_cached_passes_had_fewer(
     spark: SparkSession, block_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_module, "MAX_REBUILDS", 0)
+    monkeypatch.setattr(recovery_module, "MAX_REBUILDS", 0)
     table = array_table(spark, ROWS, 12)
     before = set(block_files())
     with PackedTable(table, found_features(table)) as packed:
@@ -213,7 +213,7 @@ def test_streaming_has_a_task_for_each_partition_even_if_cached_passes_had_fewer
             file.unlink()
         with pytest.warns(RuntimeWarning, match="streaming"):
             assert packed.evaluate(START).rows == len(ROWS)
-        assert isinstance(packed._source, Streamed)
+        assert isinstance(packed.blocks.source, Streamed)
         assert tasks_of(packed) == 12
         assert packed.evaluate(START).rows == len(ROWS)
 

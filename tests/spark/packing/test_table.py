@@ -18,7 +18,8 @@ from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.errors import DataError
 from gmm_spark.spark.packing import packer as packer_module
 from gmm_spark.spark.packing.packer import Packer, Packing
-from gmm_spark.spark.packing.table import MAX_REBUILDS, PackedTable
+from gmm_spark.spark.packing.recovery import MAX_REBUILDS
+from gmm_spark.spark.packing.table import PackedTable
 from tests.spark.packing.fits import PASSES, ROWS, START, WEIGHT, Files, assert_same_bits, fit
 from tests.tables import array_table, found_features
 
@@ -128,7 +129,7 @@ def test_a_rebuild_may_group_the_partitions_differently(
             (2, lambda: abs(packed.expect([start])[0].log_likelihood / before - 1) < 1e-12),
         ):
             monkeypatch.setattr(packer_module, "PACK_TASKS", tasks)
-            for handle in packed._packing.handles:
+            for handle in packed.blocks.packing.handles:
                 Path(handle.path).unlink()
             assert attempt()
             assert packed.n_partitions == tasks + 2
@@ -181,7 +182,7 @@ def test_as_many_other_rows_are_refused_when_read_again(
 
     source = spark.range(0, 2, 1, 2).mapInArrow(draw_again, "x double")
     with PackedTable(source, found_features(source, input_cols=["x"])) as packed:
-        Path(packed._packing.handles[0].path).unlink()
+        Path(packed.blocks.packing.handles[0].path).unlink()
         seed.write_text("2")
         with pytest.raises(DataError, match=r"1000 rows.* as many others .*not deterministic.*Parquet"):
             packed.sample(10, 0)

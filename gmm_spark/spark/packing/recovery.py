@@ -1,0 +1,147 @@
+"""What passes run over, and what is done if a task does not find its blocks.
+
+1. The table is packed into files, one for each task. On one host the driver shares their pieces out
+   (:class:`.sources.Listed`); on several, passes go where Spark has cached the handles (:class:`.sources.Cached`).
+2. If a pass misses a file, its answer is not used. Spark packs the table again, and the pass runs again, from then on
+   over cached handles.
+3. If passes miss files more than :data:`MAX_REBUILDS` times, the table is packed into blocks that stream through Spark
+   (:class:`.sources.Streamed`). They are never missed.
+
+A table is streamed from the start if ``spark.io.encryption.enabled`` forbids clear rows on local disks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from pyspark.sql import DataFrame
+
+from gmm_spark.core.kernels.moments import same_rows
+from gmm_spark.errors import DataError, ResourceError
+from gmm_spark.spark.columns import Features, require_rows, require_usable
+from gmm_spark.spark.packing.cluster import survey_cluster
+from gmm_spark.spark.packing.packer import Packer
+from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
+
+Answer = TypeVar("Answer")
+
+# Packing again more often than this means that files do not stay where their handles are.
+MAX_REBUILDS = 2
+
+
+class RecoverableBlocks:
+    """The blocks of a table, packed again if some are lost.
+
+    Parameters and errors are those of :class:`.table.PackedTable`.
+
+    Attributes
+    ----------
+    packing : Packing
+        What was packed last.
+    moments : Moments
+        Of the usable rows, when they were first packed.
+    bad : Counter
+        Bad rows by reason.
+    source : Source or None
+        Where passes find the blocks; None once they are removed.
+    misses : int
+        Passes that missed a file.
+    """
+
+    def __init__(self, table: DataFrame, features: Features, strict: bool, streaming: bool | None) -> None:
+        self._spark = table.sparkSession
+        encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
+        self._always_streamed = encrypted if streaming is None else streaming
+        self.misses = 0
+        self._cluster = survey_cluster(self._spark)
+        self._packer = Packer(table, features, strict)
+        self.source: Source | None = None
+        try:
+            self.packing = self._packer.pack(self._cluster.cores, self.streaming)
+            self.moments = self.packing.moments
+            self.bad = sum((Counter(handle.bad) for handle in self.packing.handles), Counter[str]())
+            require_usable(self.bad, features, strict)
+            require_rows(self.packing.rows, self.bad, features)
+            self.source = self._choose_source()
+        except BaseException:
+            self.remove()
+            raise
+
+    @property
+    def streaming(self) -> bool:
+        """Whether blocks stream through Spark."""
+        return self._always_streamed or self.misses > MAX_REBUILDS
+
+    def run(self, run_pass: Callable[[Source], Answer | None]) -> Answer:
+        """Run a pass until no task misses its blocks, and pack again after each miss.
+
+        Parameters
+        ----------
+        run_pass : callable
+            From a source of blocks to an answer, or None if a task missed its file.
+
+        Raises
+        ------
+        DataError
+            If the table gives other rows when it is packed again.
+        ResourceError
+            If a local disk is full.
+        """
+        while True:
+            if self.source is None:
+                raise RuntimeError("this packed table has been closed; pack the table again")
+            answer = run_pass(self.source)
+            if answer is not None:
+                return answer
+            self._rebuild()
+
+    def remove(self) -> None:
+        """Remove the blocks, as far as Spark still answers."""
+        self.source = None
+        with contextlib.suppress(Exception):
+            self._packer.close()
+
+    def _rebuild(self) -> None:
+        """Pack again after a miss; the rows must be those of the first time, in whatever order."""
+        was_streaming = self.streaming
+        self.misses += 1
+        if self.misses > MAX_REBUILDS:
+            if was_streaming:
+                raise ResourceError("a pass gave no answer although its blocks came through Spark: please report this")
+            warnings.warn(
+                f"blocks were not found where they were written after packing {self.misses} times; "
+                "streaming them through Spark from here on, which is slower (see spark.locality.wait)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        before = self.packing.rows
+        self.packing = self._packer.pack(self._cluster.cores, self.streaming)
+        rows = self.packing.rows
+        # Compare whole tables, not partitions: Spark may group those differently when executors come and go.
+        if before != rows or not same_rows(self.moments, self.packing.moments):
+            raise DataError(
+                f"the table gave {before} rows when it was first read and "
+                f"{rows if before != rows else 'as many others'} when lost blocks were read again; it is changing, or "
+                "not deterministic: write it to Parquet and fit that"
+            )
+        self.source = self._choose_source()
+
+    def _choose_source(self) -> Source:
+        """Choose where passes find the blocks; if they do not share out pieces, first spread the rows over the cores.
+
+        Too few partitions would leave cores idle on every pass.
+        """
+        if self.packing.rows >= 2 * MIN_TASK_ROWS:
+            self._cluster = survey_cluster(self._spark)  # executors may have come while the table was read
+        cores = self._cluster.cores
+        if self._cluster.hosts == 1 and not self.misses and not self.streaming:
+            return Listed(self._spark, self.packing, cores)
+        partitions = spread_over(self.packing.rows, cores)
+        if len(self.packing.handles) < partitions:
+            self._packer.repartition(partitions)
+            self.packing = self._packer.pack(cores, self.streaming)
+        return Streamed(self.packing) if self.streaming else Cached(self.packing, cores)
