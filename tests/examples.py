@@ -21,6 +21,7 @@ from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search.start_task import Failure
 from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable, Table
 
@@ -85,6 +86,13 @@ def run_em(
 ) -> EMResult:
     """One run of EM; raises the error of one that degenerates."""
     return best(fit(table, [Run(start, Rule(max_iter, tol, **rule))], sample=sample, lookahead=lookahead))
+
+
+def result_of(outcome: EMResult | Failure) -> EMResult:
+    """Return the result of a run or of a member of a grid; raises the error of one that failed."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def permuted_features(parameters: MixtureParameters, order: np.ndarray) -> MixtureParameters:

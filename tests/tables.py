@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark import MixtureParameters
@@ -22,7 +22,7 @@ Weights = NDArray[np.floating[Any]]
 LOCAL_PARTITIONS = 2
 
 
-def array_table(spark: SparkSession, rows: Rows, partitions: int = 2, weight: Weights | None = None) -> DataFrame:
+def array_table(spark: SparkSession, rows: Rows, partitions: int = 2, weight: ArrayLike | None = None) -> DataFrame:
     """Rows (n, d) as a table of ``id`` and ``features`` (array<double>), evenly spread in the order given."""
     columns = {"id": pa.array(np.arange(len(rows))), "features": pa.array(list(rows), pa.list_(pa.float64()))}
     if weight is not None:

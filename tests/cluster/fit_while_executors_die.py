@@ -12,13 +12,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import patch
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, MixtureParameters
 from gmm_spark.core.em.ascent import PassRecord
-from gmm_spark.spark.packing import recovery as recovery_module
 from gmm_spark.spark.packing.cluster import survey_cluster
 
 
@@ -35,7 +35,9 @@ def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
 def main(table: str, kills: list[int], hosts: str) -> None:
     """Fit, kill, print."""
     if hosts == "several":
-        recovery_module.survey_cluster = lambda spark: replace(survey_cluster(spark), hosts=2)
+        patch(
+            "gmm_spark.spark.packing.recovery.survey_cluster", lambda spark: replace(survey_cluster(spark), hosts=2)
+        ).start()
     spark = (
         SparkSession.builder.master("local-cluster[2,1,1024]")
         .config("spark.ui.enabled", "false")
@@ -54,7 +56,9 @@ def main(table: str, kills: list[int], hosts: str) -> None:
             os.kill(victim, signal.SIGKILL)
             killed.append(victim)
 
-    start = MixtureParameters([0.3, 0.3, 0.4], [[-1.0, 0, 0], [2, 3, 2], [7, 5, 6]], [[2.0] * 3] * 3, "diag")
+    start = MixtureParameters(
+        [0.3, 0.3, 0.4], [[-1.0, 0.0, 0.0], [2.0, 3.0, 2.0], [7.0, 5.0, 6.0]], [[2.0] * 3] * 3, "diag"
+    )
     estimator = GaussianMixture(inputCols=["x0", "x1", "x2"], maxIter=9, tol=0.0, accelerate=False)
     estimator.setInitialModel(start).setCallback(kill_one)
     model = estimator.fit(spark.read.parquet(table))

@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 
-def outcome_of(program: str, *arguments: str, timeout: int = 600) -> dict[str, object]:
+def outcome_of(program: str, *arguments: str, timeout: int = 600) -> dict[str, Any]:
     """Run a program of this folder; return the JSON of its last line, or fail with the end of its errors."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name(program)), *arguments],

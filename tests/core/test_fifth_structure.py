@@ -20,7 +20,7 @@ from gmm_spark.core.search.starts import START_MODES
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError, ParameterError
-from tests.examples import draw_rows, matched, run_em
+from tests.examples import draw_rows, matched, result_of, run_em
 from tests.fifth_structure import TiedDiag
 
 WEIGHTS = np.array([0.5, 0.3, 0.2])
@@ -132,7 +132,7 @@ def test_a_starved_component_is_put_at_the_cluster_that_nobody_explains(table):
 
 def test_a_sweep_fits_it_beside_the_others_in_the_same_passes(table):
     members = [Settings(3, kind, n_init=3) for kind in ("tied_diag", "diag", "tied")]
-    results = sweep(table, lambda n, seed: (table.rows, None), members)
+    results = [result_of(one) for one in sweep(table, lambda n, seed: (table.rows, None), members)]
     alone = search(table, (table.rows, None), members[0])
     assert_close(results[0].parameters, alone.parameters, 1e-2)
     # It is nested in the others: they fit the rows at least as well.

@@ -94,7 +94,7 @@ def test_a_cleared_accumulator_sums_like_a_new_one(rng, monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_part_has_rows_of_weight_in_their_order_and_the_moments_of_all(rng, dtype):
     rows = np.arange(200, dtype=dtype).reshape(1, 200) + 1000
-    weight = np.arange(200) % 4 * 1.5
+    weight = np.arange(200, dtype=float) % 4 * 1.5
     table = ArrayTable(rows, weight, precision="float32")
     part = table.part(60, rng)
     assert part.rows.shape == (1, 60)
@@ -105,7 +105,7 @@ def test_a_part_has_rows_of_weight_in_their_order_and_the_moments_of_all(rng, dt
     assert part.moments is table.moments
     assert part.precision == "float32"
     # Each of the 150 rows that have weight as often as the others.
-    counts = sum(np.isin(rows[0], table.part(60, rng).rows[0]).astype(int) for _ in range(500))
+    counts = np.sum([np.isin(rows[0], table.part(60, rng).rows[0]) for _ in range(500)], axis=0)
     assert counts[weight == 0].max() == 0
     assert 140 < counts[weight > 0].min() <= counts[weight > 0].max() < 260  # 200 on average, with a deviation of 11
 

@@ -106,7 +106,7 @@ def demo(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def working_in(spark: SparkSession, folder: Path) -> Iterator[None]:
     """Let relative paths start from a folder, for Python and for Spark."""
-    hadoop = spark._jvm.org.apache.hadoop.fs  # type: ignore[union-attr]
+    hadoop = spark._jvm.org.apache.hadoop.fs
     files = hadoop.FileSystem.get(spark.sparkContext._jsc.hadoopConfiguration())
     before = Path.cwd()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -162,7 +163,7 @@ def test_sampling_names_the_features_of_the_fit(run_job: Run, model: Path, tmp_p
 
 
 def test_sampling_from_written_parameters_follows_them(run_job: Run, tmp_path: Path) -> None:
-    parameters = {
+    parameters: dict[str, Any] = {
         "covariance_type": "diag",
         "weights": [0.2, 0.3, 0.5],
         "means": [[0, 0], [10, 0], [0, 10]],
@@ -197,8 +198,12 @@ def test_a_fit_can_start_from_a_model(run_job: Run, model: Path, table: Path, tm
 
 
 def test_a_fit_can_start_from_written_parameters(run_job: Run, table: Path, tmp_path: Path) -> None:
-    parameters = {"covariance_type": "diag", "weights": [0.5, 0.3, 0.2], "means": [[0, 0], [6, 3], [3, 1]]}
-    parameters["covariances"] = [[1, 1], [1, 1], [2, 2]]
+    parameters: dict[str, Any] = {
+        "covariance_type": "diag",
+        "weights": [0.5, 0.3, 0.2],
+        "means": [[0, 0], [6, 3], [3, 1]],
+        "covariances": [[1, 1], [1, 1], [2, 2]],
+    }
     (tmp_path / "start.json").write_text(json.dumps(parameters))
     done = run_job(
         "fit",

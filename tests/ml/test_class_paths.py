@@ -105,7 +105,9 @@ def test_estimators_of_the_version_before_load(spark: SparkSession) -> None:
 def test_a_pipeline_of_the_version_before_fits(table: DataFrame) -> None:
     loaded = Pipeline.load(str(FILES / "pipeline"))
     assert isinstance(loaded.getStages()[-1], GaussianMixture)
-    assert sum(loaded.fit(table).stages[-1].summary.clusterSizes) == len(ROWS)
+    model = loaded.fit(table).stages[-1]
+    assert isinstance(model, GaussianMixtureModel)
+    assert sum(model.summary.clusterSizes) == len(ROWS)
 
 
 @pytest.mark.parametrize("name", FORMER)
@@ -138,7 +140,9 @@ def test_files_name_the_public_classes(spark: SparkSession, tmp_path: Path) -> N
     Pipeline(stages=[assembler, GaussianMixture(k=5)]).save(str(tmp_path / "pipeline"))
     (stage,) = (tmp_path / "pipeline").glob("stages/1_*")
     assert class_in(stage) == "gmm_spark.GaussianMixture"
-    assert Pipeline.load(str(tmp_path / "pipeline")).getStages()[-1].getK() == 5
+    last = Pipeline.load(str(tmp_path / "pipeline")).getStages()[-1]
+    assert isinstance(last, GaussianMixture)
+    assert last.getK() == 5
 
 
 class OwnMixture(GaussianMixture):

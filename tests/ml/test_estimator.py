@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_the_same_seed_gives_the_same_bits(spark: SparkSession) -> None:
 
 def test_another_seed_gives_another_start(spark: SparkSession) -> None:
     table = array_table(spark, ROWS)
-    arguments = {"k": 3, "initMode": "random", "maxIter": 1}
+    arguments: dict[str, Any] = {"k": 3, "initMode": "random", "maxIter": 1}
     first, second = (GaussianMixture(seed=seed, **arguments).fit(table) for seed in (1, 2))
     assert not np.array_equal(first.means, second.means)
 
@@ -461,7 +462,7 @@ def test_a_starving_component_is_reseeded_and_the_history_says_so(spark: SparkSe
     means = start.means.copy()
     means[1] = 1e5
     starving = MixtureParameters(start.weights, means, start.covariances, start.covariance_type)
-    settings = {"maxIter": 100, "tol": 1e-6, "seed": 2}
+    settings: dict[str, Any] = {"maxIter": 100, "tol": 1e-6, "seed": 2}
     models = [
         GaussianMixture(**settings).setInitialModel(one).fit(array_table(spark, ROWS)) for one in (start, starving)
     ]

@@ -54,6 +54,7 @@ def test_a_fitted_pipeline_predicts_alike_after_saving_and_loading(spark: SparkS
     assert sum(r["odd"] for r in found) == pytest.approx(30, abs=1)
     scaled = np.array([r["features"].toArray() for r in scored.orderBy("x").collect()])
     np.testing.assert_array_equal([r["prediction"] for r in found], sklearn_mixture(model.parameters).predict(scaled))
+    assert isinstance(loaded.stages[-1], GaussianMixtureModel)
     assert np.array_equal(loaded.stages[-1].means, model.means)
 
 
@@ -64,6 +65,7 @@ def test_an_unfitted_pipeline_fits_after_saving_and_loading(spark: SparkSession,
     assert isinstance(estimator, GaussianMixture)
     assert (estimator.getK(), estimator.getMaxIter(), estimator.getLogDensityCol()) == (3, 5, "l")
     model = loaded.fit(scalar_table(spark, ROWS, ["x", "y"], 2))
+    assert isinstance(model.stages[-1], GaussianMixtureModel)
     assert sorted(model.stages[-1].summary.clusterSizes) == [100, 100, 100]
 
 
@@ -73,6 +75,7 @@ def test_cross_validation_chooses_k(table: DataFrame) -> None:
     chosen = CrossValidator(
         estimator=estimator, estimatorParamMaps=grid, evaluator=ClusteringEvaluator(), numFolds=2, seed=1
     ).fit(table)
+    assert isinstance(chosen.bestModel, GaussianMixtureModel)
     assert chosen.bestModel.getK() == 3
     assert len(chosen.avgMetrics) == 2
     assert chosen.avgMetrics[1] > max(0.9, chosen.avgMetrics[0])
@@ -85,5 +88,6 @@ def test_a_train_validation_split_chooses_k(table: DataFrame) -> None:
     chosen = TrainValidationSplit(
         estimator=estimator, estimatorParamMaps=grid, evaluator=ClusteringEvaluator(), trainRatio=0.7, seed=1
     ).fit(table)
+    assert isinstance(chosen.bestModel, GaussianMixtureModel)
     assert chosen.bestModel.getK() == 3
     assert chosen.validationMetrics[1] > max(0.9, chosen.validationMetrics[0])

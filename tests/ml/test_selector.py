@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.ml.functions import array_to_vector
+from pyspark.ml.param import Param
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -154,7 +156,8 @@ def test_rows_of_every_form_are_split(spark: SparkSession, form: str) -> None:
     names = ["x", "y"]
     arrays = array_table(spark, ROWS)
     frame = arrays.select(
-        array_to_vector("features").alias("features"), *(F.col("features")[i].alias(n) for i, n in enumerate(names))
+        array_to_vector(F.col("features")).alias("features"),
+        *(F.col("features")[i].alias(n) for i, n in enumerate(names)),
     )
     features = found_features(frame, input_cols=names if form == "scalars" else None)
     rest, chosen = held_out_split(frame, features, 0.5, 0)
@@ -176,7 +179,7 @@ def test_bad_rows_are_counted_on_both_sides(spark: SparkSession) -> None:
 
 def test_weights_count_as_repetitions(spark: SparkSession) -> None:
     weight = 1.0 + (np.arange(len(ROWS)) % 3 == 0)
-    arguments = {"ks": [1, 2], "maxIter": 5, "tol": 0.0, "validationFraction": 0.3}
+    arguments: dict[str, Any] = {"ks": [1, 2], "maxIter": 5, "tol": 0.0, "validationFraction": 0.3}
     weighted = GaussianMixtureSelector(weightCol="w", **arguments).fit(array_table(spark, ROWS, weight=weight))
     twice = GaussianMixtureSelector(**arguments).fit(array_table(spark, np.repeat(ROWS, weight.astype(int), axis=0)))
     ours, theirs = (model.summary.selection.rows[0] for model in (weighted, twice))  # k = 1, which has one optimum
@@ -264,7 +267,7 @@ def test_param_maps_are_fitted_in_shared_passes_over_one_packing(
     table: DataFrame, counted: type[CountingTable]
 ) -> None:
     estimator = GaussianMixture(maxIter=8, tol=0.0, accelerate=False)
-    maps = [
+    maps: list[dict[Param[Any], Any]] = [
         {estimator.k: 1},
         {estimator.k: 3, estimator.predictionCol: "p"},
         {estimator.k: 3, estimator.covarianceType: "diag", estimator.maxIter: 3},
@@ -336,7 +339,7 @@ def test_cross_validation_packs_once_per_fold_and_finds_the_same(
     from pyspark.ml.evaluation import ClusteringEvaluator
     from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 
-    vectors = table.select(array_to_vector("features").alias("features")).persist()
+    vectors = table.select(array_to_vector(F.col("features")).alias("features")).persist()
     estimator = GaussianMixture(seed=2, maxIter=5)
     grid = ParamGridBuilder().addGrid(estimator.k, [2, 3]).addGrid(estimator.covarianceType, ["full", "diag"]).build()
     validator = CrossValidator(
@@ -353,6 +356,8 @@ def test_cross_validation_packs_once_per_fold_and_finds_the_same(
     apart = validator.fit(vectors)
     assert counted.packed == 3 + 2 * len(grid) + 1
     np.testing.assert_allclose(together.avgMetrics, apart.avgMetrics, rtol=1e-9)
+    assert isinstance(together.bestModel, GaussianMixtureModel)
+    assert isinstance(apart.bestModel, GaussianMixtureModel)
     assert together.bestModel.getK() == apart.bestModel.getK()
     vectors.unpersist()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyspark.ml.linalg import Vectors
+from pyspark.ml.linalg import Vector, Vectors
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -21,11 +21,11 @@ ROWS[np.abs(ROWS - 20) < 0.5] = 0.0  # something for sparse vectors to leave out
 Form = Callable[[SparkSession], DataFrame]
 
 
-def dense(row: Rows) -> Vectors:
+def dense(row: Rows) -> Vector:
     return Vectors.dense(row.tolist())
 
 
-def sparse(row: Rows) -> Vectors:
+def sparse(row: Rows) -> Vector:
     at = np.flatnonzero(row)
     return Vectors.sparse(len(row), at.tolist(), row[at].tolist())
 

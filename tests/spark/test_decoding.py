@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ def test_a_slice_with_nulls_decodes_to_its_own_rows() -> None:
     assert decoded.bad == {NULL: 2}
 
 
-def vector_array(vectors: list[object]) -> pa.StructArray:
+def vector_array(vectors: Sequence[object]) -> pa.StructArray:
     """Vectors as Spark hands them to Arrow: struct of type, size, indices, values."""
     kind = pa.struct(
         [

@@ -271,8 +271,8 @@ def test_numeric_columns_of_any_type_append_what_an_array_does(spark: SparkSessi
     named = model_of(mixture(), inputCols=["x", "y"]).setHandleInvalid("keep").setLogDensityCol("log_density")
     array = model_of(mixture()).setHandleInvalid("keep").setLogDensityCol("log_density")
     found = named.transform(frame.withColumn("y", F.col("y").cast("decimal(4, 1)"))).toPandas()
-    expected = array.transform(frame.select("x", "y", F.expr("array(double(x), double(y))").alias("features")))
-    expected = expected.toPandas()
+    arrays = frame.select("x", "y", F.expr("array(double(x), double(y))").alias("features"))
+    expected = array.transform(arrays).toPandas()
     assert found["prediction"].isna().tolist() == [False, True, True, False]
     np.testing.assert_array_equal(found["log_density"], expected["log_density"])
     np.testing.assert_array_equal(found["prediction"].dropna(), expected["prediction"].dropna())

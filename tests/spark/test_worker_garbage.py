@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Held:
 
 @dataclass(frozen=True)
 class CountHeld:
-    plan = SimpleNamespace(n_products=1)
+    plan: ClassVar[Any] = SimpleNamespace(n_products=1)
     length = 3
 
     def accumulator(self) -> Held:
@@ -54,10 +55,10 @@ def test_later_objects_are_frozen_only_if_there_are_many():
         freeze_loaded_objects()
         held = gc.get_freeze_count()
         assert held > MOST_OBJECTS
-        few = [[] for _ in range(10)]
+        few: list[list[object]] = [[] for _ in range(10)]
         freeze_loaded_objects()
         assert gc.get_freeze_count() <= held  # what is freed since is not counted
-        many = [[] for _ in range(2 * MOST_OBJECTS)]
+        many: list[list[object]] = [[] for _ in range(2 * MOST_OBJECTS)]
         freeze_loaded_objects()
         assert gc.get_freeze_count() > held + len(many)
         assert len(few) == 10

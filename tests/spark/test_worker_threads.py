@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ class ThreadCount:
 @dataclass(frozen=True)
 class CountThreads:
     allowed: int | None
-    plan = SimpleNamespace(n_products=1)
+    plan: ClassVar[Any] = SimpleNamespace(n_products=1)
     length = 2
 
     def accumulator(self) -> ThreadCount:

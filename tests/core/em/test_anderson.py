@@ -61,7 +61,8 @@ def test_the_metric_does_not_depend_on_units(mixture):
     units = np.array([1e-6, 1.0, 1e3, 1e6])
     if mixture.covariance_type == "spherical":
         units = np.full(D, 1e3)
-    shape = {"full": np.outer(units, units), "tied": np.outer(units, units), "diag": units**2, "spherical": 1e6}
+    square = np.outer(units, units)
+    shape: dict[str, np.ndarray | float] = {"full": square, "tied": square, "diag": units**2, "spherical": 1e6}
     scaled = MixtureParameters(
         mixture.weights,
         mixture.means * units,

@@ -15,7 +15,16 @@ from gmm_spark.core.search.starts import draw_start
 from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError, ParameterError
-from tests.examples import TABLES, blobs, draw_rows, permuted_features, random_mixture, repeated_value, run_em
+from tests.examples import (
+    TABLES,
+    blobs,
+    draw_rows,
+    permuted_features,
+    random_mixture,
+    repeated_value,
+    result_of,
+    run_em,
+)
 from tests.oracles import assert_same_mixture, sklearn_em_step
 
 REGULARISATION = 1e-6
@@ -76,7 +85,8 @@ def test_one_component_is_the_tables_mean_and_covariance_after_one_pass(covarian
     found = run(table, start_of(table, 1, covariance_type), 1).parameters
     covariance = np.cov(table.rows, ddof=0)
     variances = np.diag(covariance)
-    expected = {"full": [covariance], "tied": covariance, "diag": [variances], "spherical": [variances.mean()]}
+    mean = variances.mean(keepdims=True)
+    expected = {"full": covariance[None], "tied": covariance, "diag": variances[None], "spherical": mean}
     np.testing.assert_array_equal(found.weights, [1.0])
     np.testing.assert_allclose(found.means, 0.0, atol=1e-13)
     np.testing.assert_allclose(found.covariances, expected[covariance_type], rtol=1e-12, atol=1e-13)
@@ -90,9 +100,9 @@ def test_the_same_start_twice_gives_the_same_bits(covariance_type, table):
 def test_starts_that_share_passes_end_where_each_does_alone(covariance_type, table):
     starts = [start_of(table, k, covariance_type, seed) for seed, k in enumerate((1, 2, 3, 4))]
     together = fit(table, [Run(start, Rule(15, 0.0)) for start in starts])
-    for found, start in zip(together, starts, strict=True):
-        alone = run(table, start, 15).parameters
-        assert_same_mixture(found.parameters, alone.weights, alone.means, alone.covariances, deviations(alone), 1e-9)
+    for outcome, start in zip(together, starts, strict=True):
+        found, alone = result_of(outcome).parameters, run(table, start, 15).parameters
+        assert_same_mixture(found, alone.weights, alone.means, alone.covariances, deviations(alone), 1e-9)
 
 
 def test_permuting_features_permutes_the_fit(covariance_type, table):
@@ -172,8 +182,8 @@ def test_the_returned_parameters_are_at_least_as_likely_as_the_last_pass(covaria
 def test_the_callback_hears_of_every_pass_the_start_that_leads(table):
     heard: list[PassRecord] = []
     starts = [start_of(table, k, "diag") for k in (1, 3)]
-    results = fit(table, [Run(start, Rule(4, 0.0)) for start in starts], callback=heard.append)
-    leading = np.max([[r.lower_bound for r in result.history] for result in results], axis=0)
+    outcomes = fit(table, [Run(start, Rule(4, 0.0)) for start in starts], callback=heard.append)
+    leading = np.max([[r.lower_bound for r in result_of(one).history] for one in outcomes], axis=0)
     assert [r.lower_bound for r in heard] == leading.tolist()
 
 
@@ -253,14 +263,10 @@ def test_a_start_that_collapses_leaves_the_others_to_finish():
     value = float(4.2 - table.moments.mean[0])
     collapsing = MixtureParameters([0.5, 0.5], [[value], [0.0]], [1e-4, 1.0], "spherical")
     sound = MixtureParameters([0.5, 0.5], [[-0.5], [1.5]], [0.3, 0.3], "spherical")
-    error, result = fit(table, [Run(start, Rule(500, 1e-9)) for start in (collapsing, sound)])
+    error, outcome = fit(table, [Run(start, Rule(500, 1e-9)) for start in (collapsing, sound)])
     assert isinstance(error, DegenerateComponentError)
-    assert_same_mixture(
-        result.parameters,
-        *(getattr(run(table, sound, 500, tol=1e-9).parameters, n) for n in ("weights", "means", "covariances")),
-        deviations=deviations(result.parameters),
-        rtol=1e-9,
-    )
+    found, alone = result_of(outcome).parameters, run(table, sound, 500, tol=1e-9).parameters
+    assert_same_mixture(found, alone.weights, alone.means, alone.covariances, deviations(found), rtol=1e-9)
 
 
 def test_each_run_goes_by_its_own_rule_and_gives_a_result_or_its_error_in_order():
@@ -270,7 +276,7 @@ def test_each_run_goes_by_its_own_rule_and_gives_a_result_or_its_error_in_order(
     narrow = MixtureParameters(point.weights, point.means, np.array([[1e-12], [1.0]]), "diag")
     runs = [Run(sound, Rule(3, 0.0)), Run(narrow, Rule(50, 0.0)), Run(sound, Rule(5, 0.0))]
     first, error, last = fit(table, runs)
-    assert [len(first.history), len(last.history)] == [3, 5]
+    assert [len(result_of(one).history) for one in (first, last)] == [3, 5]
     assert isinstance(error, DegenerateComponentError)
 
 

@@ -107,7 +107,7 @@ def test_histograms_of_parts_add_up_to_that_of_the_whole_bit_for_bit(covariance_
 
     whole = sums(slice(None))
     assert len(whole) == asked.length
-    parts = sum(sums(slice(a, b)) for a, b in itertools.pairwise([0, *sorted(cuts), 300]))
+    parts = sum((sums(slice(a, b)) for a, b in itertools.pairwise([0, *sorted(cuts), 300])), np.zeros(asked.length))
     (found,), (expected,) = asked.read(parts), asked.read(whole)
     np.testing.assert_array_equal(found.log_densities.weights, expected.log_densities.weights)
     assert found.log_densities.weights.sum() == weight.sum()

@@ -18,7 +18,8 @@ D, M = 3, 40
 
 def assert_same_moments(found: Moments, expected: Moments, rtol: float) -> None:
     deviation = np.sqrt(expected.variance)
-    assert (found.rows, found.weight_sum) == (expected.rows, pytest.approx(expected.weight_sum, rel=rtol))
+    assert found.rows == expected.rows
+    assert found.weight_sum == pytest.approx(expected.weight_sum, rel=rtol)
     np.testing.assert_array_less(np.abs(found.mean - expected.mean), rtol * deviation + 1e-300)
     np.testing.assert_allclose(found.scatter, expected.scatter, rtol=rtol)
     np.testing.assert_array_equal(found.constant, expected.constant)

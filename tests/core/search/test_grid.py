@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.em import ascent
-from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.em.lookahead import look_ahead
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.mixture.criteria import bic
 from gmm_spark.core.mixture.parameters import count_parameters
@@ -81,7 +82,7 @@ def test_a_member_is_run_by_its_own_rules_and_from_its_own_seed():
 
 def test_all_members_share_the_tables_passes_and_leave_when_they_have_converged():
     table = CountingTable(blobs(m=600))
-    heard = []
+    heard: list[PassRecord] = []
     members = [{**member, "max_iter": 12, "n_init": 3} for member in GRID]
     few = np.ascontiguousarray(table.rows[:, :60]), None  # from the whole table they would all be near their ends
     found = run(table, members, callback=heard.append, sample=few)
@@ -127,11 +128,10 @@ def test_a_member_may_be_accelerated_beside_one_that_is_not():
 def test_members_look_ahead_on_a_part_of_the_sample_that_is_large_enough_for_them(monkeypatch):
     rows = blobs()
     samples = []
-    looked = ascent.look_ahead
 
     def watched(sample, *arguments):
         samples.append(sample)
-        return looked(sample, *arguments)
+        return look_ahead(sample, *arguments)
 
     monkeypatch.setattr(ascent, "look_ahead", watched)
     monkeypatch.setattr(grid_module, "_LOOKAHEAD_ROWS", 50)

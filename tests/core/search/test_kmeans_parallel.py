@@ -13,7 +13,7 @@ from gmm_spark.core.search.single import choose_finalists, draw_starts, search
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError
-from tests.examples import COVARIANCE_TYPES, blobs
+from tests.examples import COVARIANCE_TYPES, blobs, result_of
 
 
 class DrawingTable(ArrayTable):
@@ -174,7 +174,7 @@ def test_members_of_a_sweep_share_the_passes_that_draw(needle):
     asked = [(3, "k-means||"), (3, "k-means++"), (12, "k-means||")]
     members = [Settings(k=k, init_mode=mode, max_iter=3, accelerate=False) for k, mode in asked]
     sample = common_rows(needle), None
-    three, unaided, twelve = sweep(needle, lambda n, seed: sample, members)
+    three, unaided, twelve = (result_of(one) for one in sweep(needle, lambda n, seed: sample, members))
     assert len(needle.draws) == 7
     assert {draw.expected for draw in needle.draws[:5]} == {24.0}  # made for the largest k
     for one in (three, twelve):

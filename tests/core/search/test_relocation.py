@@ -18,7 +18,7 @@ from gmm_spark.core.search.single import choose_finalists
 from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError
-from tests.examples import blobs, draw_rows, matched, random_mixture, run_em
+from tests.examples import CountingTable, blobs, draw_rows, matched, random_mixture, run_em
 
 RULE = Rule(max_iter=60, tol=1e-6, reg_covar=1e-6)
 
@@ -97,21 +97,12 @@ def test_the_same_random_stream_gives_the_same_bits(clear):
     np.testing.assert_array_equal(first.covariances, second.covariances)
 
 
-class Counted(ArrayTable):
-    """A table that counts the candidates of each pass."""
-
-    def expect(self, candidates):
-        self.asked.append(len(candidates))
-        return super().expect(candidates)
-
-
 def test_after_some_passes_only_the_best_candidate_is_kept(clear):
     table, truth = clear
-    counted = Counted(table.rows)
-    counted.asked = []
+    counted = CountingTable(table.rows)
     relocate(counted, astray(truth), replace(RULE, tol=0.0), 1, np.random.default_rng(0))
     # First the mixture as it is, to its end; then the candidates, until one is left.
-    (*_, unmoved), candidates = np.split(np.array(counted.asked), [RULE.max_iter])
+    (*_, unmoved), candidates = np.split(np.array(counted.candidates), [RULE.max_iter])
     assert unmoved == 1
     assert candidates[0] > 1
     assert len(candidates) == RULE.max_iter
@@ -129,14 +120,14 @@ def test_a_gain_that_chance_explains_is_not_accepted(clear, monkeypatch):
     unmoved = run(table, truth)
     by_chance = truth.n_parameters / 8 / table.rows.shape[1]
 
-    def lucky(*_arguments):
-        return [EMResult(truth, unmoved.lower_bound + lucky.gain, True, unmoved.history)]
+    def race_to(gain):
+        found = EMResult(truth, unmoved.lower_bound + gain, True, unmoved.history)
+        return lambda *_: [found]
 
     monkeypatch.setattr(relocation_module, "fit", lambda *_, **__: [unmoved])
-    monkeypatch.setattr(relocation_module, "race", lucky)
-    lucky.gain = 0.9 * by_chance
+    monkeypatch.setattr(relocation_module, "race", race_to(0.9 * by_chance))
     assert relocate(table, truth, RULE, 1, np.random.default_rng(0)) is None
-    lucky.gain = 1.1 * by_chance
+    monkeypatch.setattr(relocation_module, "race", race_to(1.1 * by_chance))
     assert relocate(table, truth, RULE, 1, np.random.default_rng(0)) is truth
 
 

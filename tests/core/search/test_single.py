@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.em.loop import activate
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.search import racing as racing_module
@@ -77,7 +78,7 @@ def test_starts_share_the_tables_passes_and_then_the_best_continues_alone(table)
 
 
 def test_the_callback_hears_of_every_pass_over_the_table(table):
-    heard = []
+    heard: list[PassRecord] = []
     result = run(table, callback=heard.append, n_init=5, max_iter=9, tol=0.0)
     assert [r.iteration for r in heard] == list(range(1, 10))
     assert heard[-1].lower_bound == result.lower_bound

@@ -19,7 +19,9 @@ def test_a_task_sent_elsewhere_chooses_for_each_member_the_start_that_it_would_c
     sample = (table.rows, None)
     members = tuple(Settings(k=3, covariance_type=kind, n_init=4, seed=2) for kind in COVARIANCE_TYPES)
     task = pickle.loads(pickle.dumps(StartTask(table.moments, members)))
-    for member, chosen in zip(members, read_starts(task(sample), len(members)), strict=True):
+    starts = read_starts(task(sample), len(members))
+    assert isinstance(starts, list)
+    for member, chosen in zip(members, starts, strict=True):
         (drawn,) = draw_starts(table, sample, member, [member.covariance_type])
         (expected,) = choose_finalists(table, sample, member, drawn, most=1)
         (start,) = chosen
@@ -31,7 +33,9 @@ def test_a_task_sent_elsewhere_chooses_for_each_member_the_start_that_it_would_c
 def test_without_runs_on_the_sample_a_member_keeps_all_of_its_starts():
     table = ArrayTable(blobs())
     task = StartTask(table.moments, (Settings(k=2, n_init=3, sample_rows=0),))
-    ((first, *others),) = read_starts(task((table.rows, None)), 1)
+    starts = read_starts(task((table.rows, None)), 1)
+    assert isinstance(starts, list)
+    ((first, *others),) = starts
     assert len(others) == 2
     assert not np.array_equal(first.means, others[0].means)
 

@@ -17,6 +17,7 @@ from gmm_spark.jobs.config import fields
 from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
+    JobConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
@@ -25,7 +26,7 @@ from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode
 
 ROOT = Path(__file__).parents[3]
-JOBS = {
+JOBS: dict[str, type[JobConfiguration]] = {
     "fit": FitConfiguration,
     "select": SelectConfiguration,
     "score": ScoreConfiguration,

@@ -17,7 +17,7 @@ Files = Callable[[], list[Path]]
 
 ROWS = three_blobs(600)
 START = rough_start(ROWS)
-WEIGHT = 1.0 + np.arange(len(ROWS)) % 3
+WEIGHT = 1.0 + np.arange(len(ROWS), dtype=float) % 3
 PASSES = 6
 
 

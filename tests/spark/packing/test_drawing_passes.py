@@ -23,7 +23,7 @@ from tests.tables import array_table, found_features, in_order, three_blobs
 
 RARE = 6
 ROWS = np.concatenate([three_blobs(5_000), np.full((RARE, 3), 500.0) + np.random.default_rng(2).normal(size=(RARE, 3))])
-WEIGHT = 0.5 + np.arange(len(ROWS)) % 4
+WEIGHT = 0.5 + np.arange(len(ROWS), dtype=float) % 4
 
 
 @pytest.fixture(scope="module")

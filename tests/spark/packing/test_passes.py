@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from tests.oracles import sklearn_mixture
 from tests.tables import array_table, found_features, rough_start, three_blobs
 
 ROWS = three_blobs(500)
-WEIGHT = 0.5 + np.arange(len(ROWS)) % 4
+WEIGHT = 0.5 + np.arange(len(ROWS), dtype=float) % 4
 SUMS = ("rows", "weight_sum", "log_likelihood", "resp_sum", "first", "second")
 
 
@@ -178,7 +179,7 @@ class Here:
     pieces: list[Handle]
     read: list[int]
 
-    def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> Here:
+    def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> Any:  # itself in place of a DataFrame
         self._found = task(Piece(number, iter([(np.ones((3, 4)), None)])) for number in self.read)
         return self
 
@@ -193,7 +194,7 @@ def test_a_pass_whose_pieces_are_missing_or_duplicated_has_no_answer(read: list[
     source = Here([Handle(number, "", 4, 4, 3, "float64", False) for number in (0, 1, 5)], read)
     sums = EvaluationSums(plan_pass([rough_start(ROWS, 2, "diag")], np.zeros(3), np.ones(3)))
     draw = DrawRequest(np.zeros(3), np.ones(3), np.zeros((3, 1)), 3, 0, 40.0)
-    answers = [passes.collect_sums(source, sums), passes.collect_draw(source, draw)]
-    assert [answer is not None for answer in answers] == [complete, complete]
+    summed, drawn = passes.collect_sums(source, sums), passes.collect_draw(source, draw)
+    assert [answer is not None for answer in (summed, drawn)] == [complete, complete]
     if complete:
-        assert answers[0][0].rows == 12
+        assert summed[0].rows == 12
