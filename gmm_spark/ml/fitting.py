@@ -18,7 +18,7 @@ from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
-from gmm_spark.ml.persistence import ParamsWriter
+from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, resolve_features
 from gmm_spark.spark.packing.table import PackedTable
@@ -76,6 +76,11 @@ class MixtureFitting(MixtureParams, MLWritable):
     def write(self) -> ParamsWriter:
         """Return a writer: ``estimator.write().overwrite().save(path)``."""
         return ParamsWriter(self)
+
+    @classmethod
+    def read(cls) -> ParamsReader:
+        """Return a reader: ``GaussianMixture.read().load(path)``."""
+        return ParamsReader(cls)
 
     def _settings(self, k: int, covariance_type: str) -> Settings:
         """Return the parameters under the names that core knows them by."""

@@ -12,19 +12,24 @@ tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram
 ``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
 Readers ignore keys that they do not know, and defaults of parameters that they do not have.
 
-Estimators are saved by their parameters alone, in pyspark.ml's layout: :class:`ParamsWriter` writes them.
+Estimators are saved by their parameters alone, in pyspark.ml's layout: :class:`ParamsWriter` writes them, and
+:class:`ParamsReader` reads them.
+
+Spark's writers take a path as it is. Its readers take it as a pattern, so that ``run[1]`` would read ``run1``. Every
+path is escaped here before it is read.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pyspark.errors import AnalysisException
 from pyspark.ml.param import Params
-from pyspark.ml.util import DefaultParamsWriter, MLWriter
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLWriter
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
@@ -101,7 +106,7 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
             "install the gmm_spark that wrote it, or a later one"
         )
     try:
-        rows = spark.read.parquet(f"{path}/data").orderBy("component").collect()
+        rows = spark.read.parquet(f"{_literal(path)}/data").orderBy("component").collect()
         histogram = metadata.get("logDensities")
         return SavedModel(
             _from_rows(rows, metadata["covarianceType"]),
@@ -138,6 +143,17 @@ class ParamsWriter(MLWriter):
         _write_metadata(spark, path, describe_params(self._instance, spark), self.shouldOverwrite)
 
 
+class ParamsReader(DefaultParamsReader[Any]):
+    """Reads what :class:`ParamsWriter` wrote, as pyspark.ml's ``DefaultParamsReader`` but from the path as it is."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(kind)
+
+    def load(self, path: str) -> Any:
+        """Read an estimator from the folder ``path``."""
+        return super().load(_literal(path))
+
+
 def damaged(path: str, error: Exception) -> ModelFileError:
     """Return the error that says why a model cannot be read."""
     return ModelFileError(f"the model at {path} is damaged: {_first_line(error)}; save it again")
@@ -169,7 +185,7 @@ def _write_metadata(spark: SparkSession, path: str, metadata: dict[str, Any], ov
 
 def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     try:
-        line = spark.read.text(f"{path}/metadata").first()
+        line = spark.read.text(f"{_literal(path)}/metadata").first()
         if line is None:
             raise ValueError("its metadata is empty")
         metadata = json.loads(line["value"])
@@ -180,10 +196,16 @@ def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     return metadata
 
 
+def _literal(path: str) -> str:
+    """Escape the characters of a path that Spark's readers would take as a pattern."""
+    return re.sub(r"([\\{}\[\]*?])", r"\\\1", str(path))  # a pathlib.Path works too
+
+
 def _exists(spark: SparkSession, path: str) -> bool:
     """Whether there is anything at a path; files are listed, not read."""
     try:
-        spark.read.format("binaryFile").load(path).schema  # noqa: B018 - Connect resolves the path only when asked
+        # Connect resolves the path only when the schema is asked for.
+        spark.read.format("binaryFile").load(_literal(path)).schema  # noqa: B018
     except AnalysisException:
         return False
     return True
