@@ -16,6 +16,7 @@ from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError
+from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
 from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
@@ -99,6 +100,7 @@ class MixtureFitting(MixtureParams, MLWritable):
 
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
         """Find the features in the table's columns; raises DataError or ParameterError if they cannot be used."""
+        require_table(dataset)
         features = resolve_features(dataset, self.getFeaturesCol(), self.input_columns, self.weight_column, width=width)
         if features is None:
             raise DataError(f"featuresCol={self.getFeaturesCol()!r} is null in every row; check the filter")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pyspark.ml.base import Model
-from pyspark.ml.linalg import DenseMatrix, DenseVector, SparseVector, Vector, Vectors
+from pyspark.ml.linalg import DenseMatrix, DenseVector, Vector, Vectors
 from pyspark.ml.stat import MultivariateGaussian
 from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import DataFrame, SparkSession
@@ -17,8 +17,9 @@ from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.errors import ParameterError
+from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.defaults import Defaults
+from gmm_spark.ml.inputs import describe_bad_value, read_row, require_table
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.persistence import SavedModel, damaged, describe_params, read_model, write_model
 from gmm_spark.ml.summary import GaussianMixtureSummary
@@ -109,17 +110,37 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
             raise RuntimeError("no summary: this model was loaded or built from parameters, not fitted here")
         return self._summary
 
-    def predict(self, value: Vector | ArrayLike) -> int:
-        """Return the most probable component of one row of d features."""
-        return int(density.weighted_log_prob(self.parameters, _row(value)).argmax())
+    def predict(self, value: Vector | ArrayLike) -> int | None:
+        """Return the most probable component of one row of d features.
+
+        A null, NaN or infinite value is treated as ``handleInvalid`` says. If it is "skip" or "keep", the result is
+        None. For a table use ``transform``.
+
+        Raises
+        ------
+        DataError
+            If it is not one row of d numbers, or one is not finite and ``handleInvalid`` is "error".
+        """
+        row = self._read_row(value)
+        return None if row is None else int(density.weighted_log_prob(self.parameters, row).argmax())
 
     def predictProbability(self, value: Vector | ArrayLike) -> DenseVector:
-        """Return the responsibilities of the k components for one row of d features."""
-        return Vectors.dense(density.responsibilities(self.parameters, _row(value))[:, 0])
+        """Return the responsibilities of the k components for one row of d features.
+
+        Values that are not finite are treated as by :meth:`predict`; the result is NaN in place of None.
+        """
+        row = self._read_row(value)
+        if row is None:
+            return Vectors.dense(np.full(self.getK(), np.nan))
+        return Vectors.dense(density.responsibilities(self.parameters, row)[:, 0])
 
     def logDensity(self, value: Vector | ArrayLike) -> float:
-        """Return log p(row), nats, of one row of d features."""
-        return float(density.log_density(self.parameters, _row(value))[0])
+        """Return log p(row), nats, of one row of d features.
+
+        Values that are not finite are treated as by :meth:`predict`; the result is NaN in place of None.
+        """
+        row = self._read_row(value)
+        return float("nan") if row is None else float(density.log_density(self.parameters, row)[0])
 
     def logDensityQuantile(self, q: float) -> float:
         """Return the log p(row), in nats, below which a share q of the training rows lies, by weight.
@@ -214,6 +235,17 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         """Return a reader: ``GaussianMixtureModel.read().load(path)``."""
         return ModelReader(cls)
 
+    def _read_row(self, value: Vector | ArrayLike) -> Array | None:
+        """Return one row as a block, (d, 1); None if it has a bad value and ``handleInvalid`` is not "error"."""
+        row = read_row(value, self.numFeatures)
+        bad = describe_bad_value(row, self.featureNames)
+        if bad is None:
+            return row
+        self.check_params()
+        if self.getHandleInvalid() == "error":
+            raise DataError(f"{bad}; need finite values, or set handleInvalid to 'skip' or 'keep'")
+        return None
+
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self.check_params()
         return append_scores(
@@ -232,6 +264,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         return evaluate(dataset, self.parameters, features, self.getHandleInvalid() == "error", self.getPrecision())
 
     def _features(self, dataset: DataFrame, weight: str | None) -> Features:
+        require_table(dataset)
         features = resolve_features(
             dataset, self.getFeaturesCol(), self.input_columns, weight, width=self.parameters.n_features
         )
@@ -280,9 +313,3 @@ class ModelReader(MLReader["GaussianMixtureModel"]):
         except Exception as error:  # whatever a key that is missing or has a wrong value leads to
             raise damaged(path, error) from error
         return model
-
-
-def _row(value: Vector | ArrayLike) -> Array:
-    """Return one row as a block, (d, 1)."""
-    dense = value.toArray() if isinstance(value, (DenseVector, SparseVector)) else value
-    return np.asarray(dense, dtype=np.float64).reshape(-1, 1)
