@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,6 +62,20 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
+    def __repr__(self) -> str:
+        """Describe the model as pyspark.ml does."""
+        return f"{type(self).__name__}: uid={self.uid}, k={self.getK()}, numFeatures={self.numFeatures}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle and deepcopy take: everything but the summary, which holds the training table."""
+        return self.__dict__ | {"_summary": None}
+
+    def __copy__(self) -> GaussianMixtureModel:
+        """Return a shallow copy with the same summary, as :meth:`copy` needs."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     @property
     def weights(self) -> NDArray[np.float64]:
         """Mixing weights, (k,)."""
@@ -100,14 +115,14 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
 
     @property
     def hasSummary(self) -> bool:
-        """True if the model was fitted in this process; a summary is not saved."""
+        """True if the model was fitted in this process; a summary is neither saved nor pickled."""
         return self._summary is not None
 
     @property
     def summary(self) -> GaussianMixtureSummary:
         """Summary of the fit; raises RuntimeError if there is none."""
         if self._summary is None:
-            raise RuntimeError("no summary: this model was loaded or built from parameters, not fitted here")
+            raise RuntimeError("no summary: this model was loaded, unpickled or built from parameters, not fitted here")
         return self._summary
 
     def predict(self, value: Vector | ArrayLike) -> int | None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import re
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.ml import PipelineModel
 from pyspark.ml.linalg import DenseMatrix, DenseVector, Vectors
 from pyspark.ml.stat import MultivariateGaussian
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
@@ -232,6 +239,39 @@ def test_a_copy_has_the_same_parameters_and_its_own_settings(fitted: GaussianMix
     assert copied.uid == fitted.uid
     np.testing.assert_array_equal(copied.means, fitted.means)
     assert copied.hasSummary
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_pickled_fitted_model_scores_alike_and_has_no_summary(
+    fitted: GaussianMixtureModel, table: DataFrame, duplicate: Callable[[GaussianMixtureModel], GaussianMixtureModel]
+) -> None:
+    twin = duplicate(fitted)
+    assert (twin.uid, twin.hasSummary, fitted.hasSummary) == (fitted.uid, False, True)
+    assert twin.extractParamMap() == fitted.extractParamMap()
+    np.testing.assert_array_equal(twin.logDensities.weights, fitted.logDensities.weights)
+    assert twin.transform(table).orderBy("id").collect() == fitted.transform(table).orderBy("id").collect()
+    twin.setPredictionCol("other")
+    assert fitted.getPredictionCol() == "prediction"
+
+
+def test_a_pickled_pipeline_scores_alike(fitted: GaussianMixtureModel, table: DataFrame) -> None:
+    twin = pickle.loads(pickle.dumps(PipelineModel([fitted])))
+    assert twin.transform(table).orderBy("id").collect() == fitted.transform(table).orderBy("id").collect()
+
+
+def test_a_fitted_model_can_be_used_in_a_udf(fitted: GaussianMixtureModel, table: DataFrame) -> None:
+    score = F.udf(lambda row: fitted.predict(row), "int")
+    found = table.select("id", score("features").alias("p")).orderBy("id").collect()
+    np.testing.assert_array_equal([r["p"] for r in found], sklearn_mixture(fitted.parameters).predict(ROWS))
+
+
+def test_a_shallow_copy_keeps_the_summary(fitted: GaussianMixtureModel) -> None:
+    assert copy.copy(fitted).summary is fitted.summary
+    assert fitted.copy().summary is fitted.summary
+
+
+def test_a_model_shows_itself_as_pyspark_mls_does() -> None:
+    assert re.fullmatch(r"GaussianMixtureModel: uid=GaussianMixtureModel_\w+, k=3, numFeatures=4", repr(D4))
 
 
 def test_a_transform_may_override_parameters(fitted: GaussianMixtureModel, table: DataFrame) -> None:
