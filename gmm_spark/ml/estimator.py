@@ -66,8 +66,8 @@ class GaussianMixture(
         EM has converged if a pass changes the mean log-likelihood per row (nats) by less than this, >= 0. It means the
         same for any number of rows.
     seed : int, default 0
-        Seed of everything random, any integer. The same table, partitions and seed give the same bits. Other
-        partitions may draw another sample for the starts.
+        Seed of everything random, a signed 64-bit integer. The same table, partitions and seed give the same bits.
+        Other partitions may draw another sample for the starts.
     nInit : int, default 10
         Number of starts, >= 1. The best is kept.
     initMode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}, default "k-means++"

@@ -34,8 +34,8 @@ class MixtureFitting(MixtureParams, MLWritable):
 
     @keyword_only
     def setParams(self: E, **kwargs: Any) -> E:
-        """Set any parameters of the constructor; None leaves a parameter as it is."""
-        return self._set(**{name: value for name, value in kwargs.items() if value is not None})
+        """Set any parameters of the constructor; None sets a parameter back to its default."""
+        return self._set(**kwargs)
 
     def setMaxIter(self: E, value: int) -> E:
         """Set how many passes EM makes over the full table at most."""

@@ -57,6 +57,10 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
     ) -> None:
         super().__init__()
         self.parameters = parameters
+        if isinstance(featureNames, str) or (featureNames is not None and len(featureNames) != parameters.n_features):
+            raise ParameterError(
+                f"featureNames={featureNames!r}; need a list of {parameters.n_features} names, one for each feature"
+            )
         self.featureNames = None if featureNames is None else list(featureNames)
         self.logDensities = logDensities
         self._summary: GaussianMixtureSummary | None = None
