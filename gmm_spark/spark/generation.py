@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -130,8 +129,9 @@ def sample_rows(
 
 def _to_int(name: str, value: Any) -> int:
     """Convert an integer, or a float that is one such as 1e6; raise ParameterError for anything else."""
-    if isinstance(value, Real) and not isinstance(value, bool):
-        with suppress(ValueError, OverflowError):  # of NaN and infinity
-            if (found := int(value)) == value:  # type: ignore[call-overload]
+    if not isinstance(value, bool | str):
+        with suppress(TypeError, ValueError, OverflowError):  # int() of what is no number, NaN and infinity
+            found = int(value)
+            if found == value:
                 return found
     raise ParameterError(f"{name}={value!r}; need an integer")
