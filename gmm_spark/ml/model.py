@@ -201,26 +201,31 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         self,
         spark: SparkSession,
         n: int,
-        seed: int,
+        seed: int | None = None,
         outputCols: Sequence[str] | None = None,
-        featuresCol: str = Defaults.featuresCol,
+        featuresCol: str | None = None,
         componentCol: str = "component",
         numPartitions: int | None = None,
         precision: str = Defaults.precision,
     ) -> DataFrame:
         """Sample rows from the mixture.
 
+        By default the features are in the columns that ``transform`` reads: a column for each feature if ``inputCols``
+        is set, else one array column named ``featuresCol``.
+
         Parameters
         ----------
         spark : SparkSession
         n : int
             Rows to draw.
-        seed : int
-            The same seed gives the same rows on any number of partitions.
+        seed : int, optional
+            The same seed gives the same rows on any number of partitions. By default the model's own ``seed``, which is
+            that of its fit, or 0.
         outputCols : sequence of str, optional
-            A column for each feature. Without it the features are one array column.
-        featuresCol : str
-            Name of the array column.
+            A column for each feature, in place of the columns that ``transform`` reads.
+        featuresCol : str, optional
+            Name of one array column, in place of the columns that ``transform`` reads. Not used if ``outputCols`` is
+            given.
         componentCol : str
             Column for the component that a row was drawn from.
         numPartitions : int, optional
@@ -233,13 +238,15 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         DataFrame
             Rows are ordered by component.
         """
+        if outputCols is None and featuresCol is None:
+            outputCols = self.input_columns
         return sample_rows(
             spark,
             self.parameters,
             n,
-            seed,
+            self.getSeed() if seed is None else seed,
             output_cols=outputCols,
-            features_col=featuresCol,
+            features_col=self.getFeaturesCol() if featuresCol is None else featuresCol,
             component_col=componentCol,
             partitions=numPartitions,
             precision=precision,

@@ -282,3 +282,46 @@ def test_a_transform_may_override_parameters(fitted: GaussianMixtureModel, table
 def test_a_wrong_setting_of_a_model_is_refused(fitted: GaussianMixtureModel, table: DataFrame) -> None:
     with pytest.raises(GmmSparkError, match="handleInvalid='ignore'"):
         fitted.copy().setHandleInvalid("ignore").transform(table)
+
+
+# Sampling
+
+
+def column_model(names: list[str]) -> GaussianMixtureModel:
+    return GaussianMixtureModel(mixture("full", k=3, d=len(names)), names).setInputCols(names)
+
+
+def test_a_sample_has_the_columns_that_transform_reads(spark: SparkSession) -> None:
+    for model, columns in (
+        (column_model(["a.b", "y"]), ["component", "a.b", "y"]),
+        (GaussianMixtureModel(mixture(), ["x", "y"]).setFeaturesCol("point"), ["component", "point"]),
+    ):
+        sample = model.sample(spark, 200, 3)
+        assert sample.columns == columns
+        scored = model.setLogDensityCol("l").transform(sample).collect()
+        rows = np.array([np.ravel(row[1 : len(columns)]) for row in scored])
+        oracle = sklearn_mixture(model.parameters)
+        np.testing.assert_allclose([row["l"] for row in scored], oracle.score_samples(rows), rtol=1e-9)
+        np.testing.assert_array_equal([row["prediction"] for row in scored], oracle.predict(rows))
+
+
+def test_the_columns_of_a_sample_can_be_named(spark: SparkSession) -> None:
+    model = column_model(["x", "y"])
+    assert model.sample(spark, 5, outputCols=["a", "b"]).columns == ["component", "a", "b"]
+    assert model.sample(spark, 5, featuresCol="point").columns == ["component", "point"]
+    assert model.sample(spark, 5, outputCols=["a", "b"], featuresCol="point").columns == ["component", "a", "b"]
+
+
+def test_a_sample_without_a_seed_takes_that_of_the_model(spark: SparkSession) -> None:
+    model = GaussianMixtureModel(mixture())
+    assert model.sample(spark, 50).collect() == model.sample(spark, 50, 0).collect()
+    model._set(seed=11)
+    assert model.sample(spark, 50).collect() == model.sample(spark, 50, 11).collect()
+    assert model.sample(spark, 50).collect() != model.sample(spark, 50, 0).collect()
+
+
+def test_a_fitted_model_scores_its_own_sample(fitted: GaussianMixtureModel, spark: SparkSession) -> None:
+    sample = fitted.sample(spark, 2000)
+    assert sample.columns == ["component", "features"]
+    scored = fitted.transform(sample).select("component", "prediction").toPandas()
+    assert (scored["component"] == scored["prediction"]).mean() > 0.8
