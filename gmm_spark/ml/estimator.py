@@ -20,6 +20,7 @@ from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.fitting import MixtureFitting, require_fittable
+from gmm_spark.ml.initial_models import to_parameters
 from gmm_spark.ml.joint_fitting import ModelsOnDemand, fit_members
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import GaussianMixtureParams
@@ -144,7 +145,7 @@ class GaussianMixture(
         """Accept pyspark.ml's parameter; it has no effect here."""
         return self._set(aggregationDepth=value)
 
-    def setInitialModel(self, model: GaussianMixtureModel | MixtureParameters | None) -> GaussianMixture:
+    def setInitialModel(self, model: Any) -> GaussianMixture:
         """Start from a model or from parameters instead of drawing starts.
 
         ``k`` and ``covarianceType`` are set to those of the model. An earlier initial model, or initial means, are
@@ -152,13 +153,19 @@ class GaussianMixture(
 
         Parameters
         ----------
-        model : GaussianMixtureModel, MixtureParameters or None
-            None removes the start, so that starts are drawn again; ``k`` and ``covarianceType`` stay as they are.
+        model : GaussianMixtureModel, MixtureParameters, another library's mixture, or None
+            A mixture that pyspark.ml or scikit-learn fitted works too. None removes the start, so that starts are drawn
+            again; ``k`` and ``covarianceType`` stay as they are.
+
+        Raises
+        ------
+        ParameterError
+            If it is none of these, or was not fitted, or its covariances cannot be those of a mixture.
         """
-        parameters = model.parameters if isinstance(model, GaussianMixtureModel) else model
-        self._initial = parameters
-        if parameters is None:
+        if model is None:
+            self._initial = None
             return self
+        self._initial = parameters = to_parameters(model)
         return self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
     def setInitialMeans(

@@ -16,7 +16,7 @@ def require_table(dataset: object) -> None:
     if hasattr(dataset, "sparkSession"):  # Spark Connect's DataFrame has another class
         return
     remedy = "dataset.to_spark()" if hasattr(dataset, "to_spark") else "spark.createDataFrame(...)"
-    raise DataError(f"dataset is {_describe(dataset)}; need a Spark DataFrame, make one with {remedy}")
+    raise DataError(f"dataset is {describe_type(dataset)}; need a Spark DataFrame, make one with {remedy}")
 
 
 def read_row(value: Any, width: int) -> Array:
@@ -37,7 +37,7 @@ def read_row(value: Any, width: int) -> Array:
     row = _to_array(value.toArray() if hasattr(value, "toArray") else value)
     if row is None or row.ndim > 1:
         raise DataError(
-            f"value is {_describe(value)}; need one row of {width} numbers: pass the rows one at a time, "
+            f"value is {describe_type(value)}; need one row of {width} numbers: pass the rows one at a time, "
             "or use transform for a table"
         )
     if row.size != width:
@@ -64,7 +64,7 @@ def _to_array(value: Any) -> Array | None:
         return None
 
 
-def _describe(value: object) -> str:
+def describe_type(value: object) -> str:
     """Name the type of a value, and its shape if it has one."""
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]} {kind.__name__}"
