@@ -1,4 +1,4 @@
-"""GaussianMixtureModel: a fitted mixture as a pyspark.ml model, with its writer and reader."""
+"""GaussianMixtureModel: a fitted mixture as a pyspark.ml model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyspark.ml.base import Model
 from pyspark.ml.linalg import DenseMatrix, DenseVector, Vector, Vectors
 from pyspark.ml.stat import MultivariateGaussian
-from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWritable, MLWriter
+from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.arrays import Array
@@ -22,7 +22,7 @@ from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.inputs import describe_bad_value, read_row, require_table
 from gmm_spark.ml.params import GaussianMixtureParams
-from gmm_spark.ml.persistence import SavedModel, damaged, describe_params, read_model, write_model
+from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
@@ -254,10 +254,10 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
 
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
-        return ModelWriter(self)
+        return ModelWriter(self, self.parameters, self.featureNames, self.logDensities)
 
     @classmethod
-    def read(cls) -> ModelReader:
+    def read(cls) -> ModelReader[GaussianMixtureModel]:
         """Return a reader: ``GaussianMixtureModel.read().load(path)``."""
         return ModelReader(cls)
 
@@ -296,46 +296,3 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         )
         assert features is not None  # None only if the width is unknown
         return features
-
-
-class ModelWriter(MLWriter):
-    """Writes one model; ``overwrite()`` replaces what is at the path."""
-
-    def __init__(self, model: GaussianMixtureModel) -> None:
-        super().__init__()
-        self._model = model
-
-    def save(self, path: str) -> None:
-        """Write the model below ``path``; raises ParameterError if the path exists and is not to be overwritten."""
-        model, spark = self._model, self.sparkSession
-        metadata = describe_params(model, spark)
-        saved = SavedModel(model.parameters, model.featureNames, model.logDensities, metadata)
-        write_model(spark, path, saved, self.shouldOverwrite)
-
-
-class ModelReader(MLReader["GaussianMixtureModel"]):
-    """Reads what :class:`ModelWriter` wrote, as the class that it is given."""
-
-    def __init__(self, kind: type[GaussianMixtureModel]) -> None:
-        super().__init__()
-        self._kind = kind
-
-    def load(self, path: str) -> GaussianMixtureModel:
-        """Read a model.
-
-        Raises
-        ------
-        ModelFileError
-            If there is no model at ``path``, its format version is unknown, or it is damaged.
-        """
-        saved = read_model(self.sparkSession, path)
-        metadata = saved.metadata
-        try:
-            model = self._kind(saved.parameters, saved.feature_names, saved.log_densities)
-            model._resetUid(metadata["uid"])
-            defaults = metadata["defaultParamMap"]
-            metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}
-            DefaultParamsReader.getAndSetParams(model, metadata)
-        except Exception as error:  # whatever a key that is missing or has a wrong value leads to
-            raise damaged(path, error) from error
-        return model

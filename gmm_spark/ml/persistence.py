@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from pyspark.errors import AnalysisException
 from pyspark.ml.param import Params
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLWriter
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWriter
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
@@ -37,6 +38,8 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ModelFileError, ParameterError
+
+M = TypeVar("M", bound=MLReadable[Any])
 
 FORMAT_VERSION = 1
 # The class that the files of a model name: the public path, which stays when modules move. Older files name a module.
@@ -115,7 +118,7 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
             metadata,
         )
     except Exception as error:  # Spark's reader of Parquet raises errors of many types
-        raise damaged(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def describe_params(instance: Params, spark: SparkSession) -> dict[str, Any]:
@@ -125,6 +128,70 @@ def describe_params(instance: Params, spark: SparkSession) -> dict[str, Any]:
     if kind.__module__.startswith("gmm_spark."):  # a subclass in a user's module keeps its own path
         found["class"] = f"gmm_spark.{kind.__name__}"
     return found
+
+
+class ModelWriter(MLWriter):
+    """Writes one model; ``overwrite()`` replaces what is at the path.
+
+    Parameters
+    ----------
+    model : Params
+        Gives pyspark.ml's metadata.
+    parameters : MixtureParameters
+    feature_names : list of str or None
+    log_densities : LogDensityHistogram or None
+    """
+
+    def __init__(
+        self,
+        model: Params,
+        parameters: MixtureParameters,
+        feature_names: list[str] | None,
+        log_densities: LogDensityHistogram | None,
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._parts = parameters, feature_names, log_densities
+
+    def save(self, path: str) -> None:
+        """Write the model below ``path``; raises ParameterError if the path exists and is not to be overwritten."""
+        spark = self.sparkSession
+        saved = SavedModel(*self._parts, describe_params(self._model, spark))
+        write_model(spark, path, saved, self.shouldOverwrite)
+
+
+class ModelReader(MLReader[M]):
+    """Reads what :class:`ModelWriter` wrote.
+
+    Parameters
+    ----------
+    build : callable
+        The class of the model, called with the parameters, the feature names and the log-densities.
+    """
+
+    def __init__(self, build: Callable[[MixtureParameters, list[str] | None, LogDensityHistogram | None], M]) -> None:
+        super().__init__()
+        self._build = build
+
+    def load(self, path: str) -> M:
+        """Read a model.
+
+        Raises
+        ------
+        ModelFileError
+            If there is no model at ``path``, its format version is unknown, or it is damaged.
+        """
+        saved = read_model(self.sparkSession, path)
+        metadata = saved.metadata
+        try:
+            model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities)
+            model._resetUid(metadata["uid"])
+            defaults = metadata["defaultParamMap"]
+            metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}
+            DefaultParamsReader.getAndSetParams(model, metadata)
+            return cast(M, model)
+        except Exception as error:  # whatever a key that is missing or has a wrong value leads to
+            raise _damaged(path, error) from error
 
 
 class ParamsWriter(MLWriter):
@@ -154,7 +221,7 @@ class ParamsReader(DefaultParamsReader[Any]):
         return super().load(_literal(path))
 
 
-def damaged(path: str, error: Exception) -> ModelFileError:
+def _damaged(path: str, error: Exception) -> ModelFileError:
     """Return the error that says why a model cannot be read."""
     return ModelFileError(f"the model at {path} is damaged: {_first_line(error)}; save it again")
 

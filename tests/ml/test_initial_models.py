@@ -35,6 +35,7 @@ def start_log_likelihood(estimator: GaussianMixture, table: DataFrame) -> float:
     return seen[0] * len(ROWS)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # three of its iterations are enough
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mixture_of_scikit_learn_is_a_start(table: DataFrame, kind: str) -> None:
     theirs = SklearnMixture(3, covariance_type=kind, max_iter=3, tol=0.0, random_state=0).fit(ROWS)
