@@ -42,8 +42,8 @@ def to_int64(value: Any) -> int:
 
 
 def to_names(value: Any) -> list[str]:
-    """Convert any collection of texts to a list; raise TypeError for a text, which is a collection of letters."""
-    if isinstance(value, Collection) and not isinstance(value, str | bytes):
+    """Convert any ordered collection of texts to a list; raise TypeError for anything else, and for a text."""
+    if isinstance(value, Collection) and not isinstance(value, str | bytes | set | frozenset):
         value = list(value)
     return TypeConverters.toListString(value)
 

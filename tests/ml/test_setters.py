@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
@@ -74,8 +75,14 @@ def test_a_text_is_not_a_list_of_columns(holder: Holder) -> None:
     assert holder.input_columns is None
 
 
-def test_any_collection_of_names_is_a_list_of_columns() -> None:
-    for names in (["a", "b"], ("a", "b"), {"a": 1, "b": 2}.keys()):
+@pytest.mark.parametrize("names", [{"x", "y"}, frozenset("xy"), 5, ["x", 5]])
+def test_columns_without_an_order_or_a_name_are_refused(names: object) -> None:
+    with pytest.raises(TypeError, match=r'"inputCols".*list of strings'):
+        GaussianMixture().setInputCols(names)  # type: ignore[arg-type]
+
+
+def test_any_ordered_collection_of_names_is_a_list_of_columns() -> None:
+    for names in (["a", "b"], ("a", "b"), {"a": 1, "b": 2}.keys(), pd.Index(["a", "b"])):
         assert GaussianMixture().setInputCols(names).getInputCols() == ["a", "b"]  # type: ignore[arg-type]
 
 
