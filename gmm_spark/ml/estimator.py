@@ -20,6 +20,7 @@ from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.fitting import MixtureFitting, require_fittable
+from gmm_spark.ml.initial_models import to_parameters
 from gmm_spark.ml.joint_fitting import ModelsOnDemand, fit_members
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import GaussianMixtureParams
@@ -66,8 +67,8 @@ class GaussianMixture(
         EM has converged if a pass changes the mean log-likelihood per row (nats) by less than this, >= 0. It means the
         same for any number of rows.
     seed : int, default 0
-        Seed of everything random, any integer. The same table, partitions and seed give the same bits. Other
-        partitions may draw another sample for the starts.
+        Seed of everything random, a signed 64-bit integer. The same table, partitions and seed give the same bits.
+        Other partitions may draw another sample for the starts.
     nInit : int, default 10
         Number of starts, >= 1. The best is kept.
     initMode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}, default "k-means++"
@@ -144,7 +145,7 @@ class GaussianMixture(
         """Accept pyspark.ml's parameter; it has no effect here."""
         return self._set(aggregationDepth=value)
 
-    def setInitialModel(self, model: GaussianMixtureModel | MixtureParameters | None) -> GaussianMixture:
+    def setInitialModel(self, model: Any) -> GaussianMixture:
         """Start from a model or from parameters instead of drawing starts.
 
         ``k`` and ``covarianceType`` are set to those of the model. An earlier initial model, or initial means, are
@@ -152,13 +153,19 @@ class GaussianMixture(
 
         Parameters
         ----------
-        model : GaussianMixtureModel, MixtureParameters or None
-            None removes the start, so that starts are drawn again; ``k`` and ``covarianceType`` stay as they are.
+        model : GaussianMixtureModel, MixtureParameters, another library's mixture, or None
+            A mixture that pyspark.ml or scikit-learn fitted works too. None removes the start, so that starts are drawn
+            again; ``k`` and ``covarianceType`` stay as they are.
+
+        Raises
+        ------
+        ParameterError
+            If it is none of these, or was not fitted, or its covariances cannot be those of a mixture.
         """
-        parameters = model.parameters if isinstance(model, GaussianMixtureModel) else model
-        self._initial = parameters
-        if parameters is None:
+        if model is None:
+            self._initial = None
             return self
+        self._initial = parameters = to_parameters(model)
         return self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
     def setInitialMeans(

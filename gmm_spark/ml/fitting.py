@@ -16,9 +16,10 @@ from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError
+from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
-from gmm_spark.ml.persistence import ParamsWriter
+from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, resolve_features
 from gmm_spark.spark.packing.table import PackedTable
@@ -33,8 +34,8 @@ class MixtureFitting(MixtureParams, MLWritable):
 
     @keyword_only
     def setParams(self: E, **kwargs: Any) -> E:
-        """Set any parameters of the constructor; None leaves a parameter as it is."""
-        return self._set(**{name: value for name, value in kwargs.items() if value is not None})
+        """Set any parameters of the constructor; None sets a parameter back to its default."""
+        return self._set(**kwargs)
 
     def setMaxIter(self: E, value: int) -> E:
         """Set how many passes EM makes over the full table at most."""
@@ -77,6 +78,11 @@ class MixtureFitting(MixtureParams, MLWritable):
         """Return a writer: ``estimator.write().overwrite().save(path)``."""
         return ParamsWriter(self)
 
+    @classmethod
+    def read(cls) -> ParamsReader:
+        """Return a reader: ``GaussianMixture.read().load(path)``."""
+        return ParamsReader(cls)
+
     def _settings(self, k: int, covariance_type: str) -> Settings:
         """Return the parameters under the names that core knows them by."""
         return Settings(
@@ -94,6 +100,7 @@ class MixtureFitting(MixtureParams, MLWritable):
 
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
         """Find the features in the table's columns; raises DataError or ParameterError if they cannot be used."""
+        require_table(dataset)
         features = resolve_features(dataset, self.getFeaturesCol(), self.input_columns, self.weight_column, width=width)
         if features is None:
             raise DataError(f"featuresCol={self.getFeaturesCol()!r} is null in every row; check the filter")

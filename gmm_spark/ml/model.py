@@ -1,15 +1,16 @@
-"""GaussianMixtureModel: a fitted mixture as a pyspark.ml model, with its writer and reader."""
+"""GaussianMixtureModel: a fitted mixture as a pyspark.ml model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pyspark.ml.base import Model
-from pyspark.ml.linalg import DenseMatrix, DenseVector, SparseVector, Vector, Vectors
+from pyspark.ml.linalg import DenseMatrix, DenseVector, Vector, Vectors
 from pyspark.ml.stat import MultivariateGaussian
-from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWritable, MLWriter
+from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.arrays import Array
@@ -17,10 +18,11 @@ from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.errors import ParameterError
+from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.defaults import Defaults
+from gmm_spark.ml.inputs import describe_bad_value, read_row, require_table
 from gmm_spark.ml.params import GaussianMixtureParams
-from gmm_spark.ml.persistence import SavedModel, damaged, describe_params, read_model, write_model
+from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
@@ -55,10 +57,28 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
     ) -> None:
         super().__init__()
         self.parameters = parameters
+        if isinstance(featureNames, str) or (featureNames is not None and len(featureNames) != parameters.n_features):
+            raise ParameterError(
+                f"featureNames={featureNames!r}; need a list of {parameters.n_features} names, one for each feature"
+            )
         self.featureNames = None if featureNames is None else list(featureNames)
         self.logDensities = logDensities
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
+
+    def __repr__(self) -> str:
+        """Describe the model as pyspark.ml does."""
+        return f"{type(self).__name__}: uid={self.uid}, k={self.getK()}, numFeatures={self.numFeatures}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle and deepcopy take: everything but the summary, which holds the training table."""
+        return self.__dict__ | {"_summary": None}
+
+    def __copy__(self) -> GaussianMixtureModel:
+        """Return a shallow copy with the same summary, as :meth:`copy` needs."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -99,27 +119,47 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
 
     @property
     def hasSummary(self) -> bool:
-        """True if the model was fitted in this process; a summary is not saved."""
+        """True if the model was fitted in this process; a summary is neither saved nor pickled."""
         return self._summary is not None
 
     @property
     def summary(self) -> GaussianMixtureSummary:
         """Summary of the fit; raises RuntimeError if there is none."""
         if self._summary is None:
-            raise RuntimeError("no summary: this model was loaded or built from parameters, not fitted here")
+            raise RuntimeError("no summary: this model was loaded, unpickled or built from parameters, not fitted here")
         return self._summary
 
-    def predict(self, value: Vector | ArrayLike) -> int:
-        """Return the most probable component of one row of d features."""
-        return int(density.weighted_log_prob(self.parameters, _row(value)).argmax())
+    def predict(self, value: Vector | ArrayLike) -> int | None:
+        """Return the most probable component of one row of d features.
+
+        A null, NaN or infinite value is treated as ``handleInvalid`` says. If it is "skip" or "keep", the result is
+        None. For a table use ``transform``.
+
+        Raises
+        ------
+        DataError
+            If it is not one row of d numbers, or one is not finite and ``handleInvalid`` is "error".
+        """
+        row = self._read_row(value)
+        return None if row is None else int(density.weighted_log_prob(self.parameters, row).argmax())
 
     def predictProbability(self, value: Vector | ArrayLike) -> DenseVector:
-        """Return the responsibilities of the k components for one row of d features."""
-        return Vectors.dense(density.responsibilities(self.parameters, _row(value))[:, 0])
+        """Return the responsibilities of the k components for one row of d features.
+
+        Values that are not finite are treated as by :meth:`predict`; the result is NaN in place of None.
+        """
+        row = self._read_row(value)
+        if row is None:
+            return Vectors.dense(np.full(self.getK(), np.nan))
+        return Vectors.dense(density.responsibilities(self.parameters, row)[:, 0])
 
     def logDensity(self, value: Vector | ArrayLike) -> float:
-        """Return log p(row), nats, of one row of d features."""
-        return float(density.log_density(self.parameters, _row(value))[0])
+        """Return log p(row), nats, of one row of d features.
+
+        Values that are not finite are treated as by :meth:`predict`; the result is NaN in place of None.
+        """
+        row = self._read_row(value)
+        return float("nan") if row is None else float(density.log_density(self.parameters, row)[0])
 
     def logDensityQuantile(self, q: float) -> float:
         """Return the log p(row), in nats, below which a share q of the training rows lies, by weight.
@@ -161,26 +201,31 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         self,
         spark: SparkSession,
         n: int,
-        seed: int,
+        seed: int | None = None,
         outputCols: Sequence[str] | None = None,
-        featuresCol: str = Defaults.featuresCol,
+        featuresCol: str | None = None,
         componentCol: str = "component",
         numPartitions: int | None = None,
         precision: str = Defaults.precision,
     ) -> DataFrame:
         """Sample rows from the mixture.
 
+        By default the features are in the columns that ``transform`` reads: a column for each feature if ``inputCols``
+        is set, else one array column named ``featuresCol``.
+
         Parameters
         ----------
         spark : SparkSession
         n : int
             Rows to draw.
-        seed : int
-            The same seed gives the same rows on any number of partitions.
+        seed : int, optional
+            The same seed gives the same rows on any number of partitions. By default the model's own ``seed``, which is
+            that of its fit, or 0.
         outputCols : sequence of str, optional
-            A column for each feature. Without it the features are one array column.
-        featuresCol : str
-            Name of the array column.
+            A column for each feature, in place of the columns that ``transform`` reads.
+        featuresCol : str, optional
+            Name of one array column, in place of the columns that ``transform`` reads. Not used if ``outputCols`` is
+            given.
         componentCol : str
             Column for the component that a row was drawn from.
         numPartitions : int, optional
@@ -193,13 +238,15 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         DataFrame
             Rows are ordered by component.
         """
+        if outputCols is None and featuresCol is None:
+            outputCols = self.input_columns
         return sample_rows(
             spark,
             self.parameters,
             n,
-            seed,
+            self.getSeed() if seed is None else seed,
             output_cols=outputCols,
-            features_col=featuresCol,
+            features_col=self.getFeaturesCol() if featuresCol is None else featuresCol,
             component_col=componentCol,
             partitions=numPartitions,
             precision=precision,
@@ -207,12 +254,23 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
 
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
-        return ModelWriter(self)
+        return ModelWriter(self, self.parameters, self.featureNames, self.logDensities)
 
     @classmethod
-    def read(cls) -> ModelReader:
+    def read(cls) -> ModelReader[GaussianMixtureModel]:
         """Return a reader: ``GaussianMixtureModel.read().load(path)``."""
         return ModelReader(cls)
+
+    def _read_row(self, value: Vector | ArrayLike) -> Array | None:
+        """Return one row as a block, (d, 1); None if it has a bad value and ``handleInvalid`` is not "error"."""
+        row = read_row(value, self.numFeatures)
+        bad = describe_bad_value(row, self.featureNames)
+        if bad is None:
+            return row
+        self.check_params()
+        if self.getHandleInvalid() == "error":
+            raise DataError(f"{bad}; need finite values, or set handleInvalid to 'skip' or 'keep'")
+        return None
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self.check_params()
@@ -232,57 +290,9 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         return evaluate(dataset, self.parameters, features, self.getHandleInvalid() == "error", self.getPrecision())
 
     def _features(self, dataset: DataFrame, weight: str | None) -> Features:
+        require_table(dataset)
         features = resolve_features(
             dataset, self.getFeaturesCol(), self.input_columns, weight, width=self.parameters.n_features
         )
         assert features is not None  # None only if the width is unknown
         return features
-
-
-class ModelWriter(MLWriter):
-    """Writes one model; ``overwrite()`` replaces what is at the path."""
-
-    def __init__(self, model: GaussianMixtureModel) -> None:
-        super().__init__()
-        self._model = model
-
-    def save(self, path: str) -> None:
-        """Write the model below ``path``; raises ParameterError if the path exists and is not to be overwritten."""
-        model, spark = self._model, self.sparkSession
-        metadata = describe_params(model, spark)
-        saved = SavedModel(model.parameters, model.featureNames, model.logDensities, metadata)
-        write_model(spark, path, saved, self.shouldOverwrite)
-
-
-class ModelReader(MLReader["GaussianMixtureModel"]):
-    """Reads what :class:`ModelWriter` wrote, as the class that it is given."""
-
-    def __init__(self, kind: type[GaussianMixtureModel]) -> None:
-        super().__init__()
-        self._kind = kind
-
-    def load(self, path: str) -> GaussianMixtureModel:
-        """Read a model.
-
-        Raises
-        ------
-        ModelFileError
-            If there is no model at ``path``, its format version is unknown, or it is damaged.
-        """
-        saved = read_model(self.sparkSession, path)
-        metadata = saved.metadata
-        try:
-            model = self._kind(saved.parameters, saved.feature_names, saved.log_densities)
-            model._resetUid(metadata["uid"])
-            defaults = metadata["defaultParamMap"]
-            metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}
-            DefaultParamsReader.getAndSetParams(model, metadata)
-        except Exception as error:  # whatever a key that is missing or has a wrong value leads to
-            raise damaged(path, error) from error
-        return model
-
-
-def _row(value: Vector | ArrayLike) -> Array:
-    """Return one row as a block, (d, 1)."""
-    dense = value.toArray() if isinstance(value, (DenseVector, SparseVector)) else value
-    return np.asarray(dense, dtype=np.float64).reshape(-1, 1)

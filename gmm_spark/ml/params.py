@@ -15,7 +15,7 @@ from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.search.starts import START_MODES
 from gmm_spark.core.settings import Settings
 from gmm_spark.ml.defaults import Defaults
-from gmm_spark.ml.scoring_params import ScoringParams, declare
+from gmm_spark.ml.scoring_params import ScoringParams, declare, to_int64
 
 
 class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
@@ -24,9 +24,7 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
     A model keeps those that only a fit reads too, as pyspark.ml's models do.
     """
 
-    maxIter: Param[int] = declare(
-        "maxIter", "Passes that EM makes over the full table at most, >= 1.", TypeConverters.toInt
-    )
+    maxIter: Param[int] = declare("maxIter", "Passes that EM makes over the full table at most, >= 1.", to_int64)
     tol: Param[float] = declare(
         "tol",
         "EM has converged if a pass changes the mean log-likelihood per row (nats) by less than this, >= 0.",
@@ -34,10 +32,10 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
     )
     seed: Param[int] = declare(
         "seed",
-        "Seed of everything random, any integer. The same table, partitions and seed give the same bits.",
-        TypeConverters.toInt,
+        "Seed of everything random, a signed 64-bit integer. The same table, partitions and seed give the same bits.",
+        to_int64,
     )
-    nInit: Param[int] = declare("nInit", "Number of starts, >= 1. The best is kept.", TypeConverters.toInt)
+    nInit: Param[int] = declare("nInit", "Number of starts, >= 1. The best is kept.", to_int64)
     initMode: Param[str] = declare(
         "initMode",
         f"How starts are drawn from the sample: {', '.join(START_MODES)}. Only k-means|| also reads the table: up to "
@@ -53,7 +51,7 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
         "sampleRows",
         "Rows of the sample that starts are drawn from and first run on, >= 0. The best few starts go on over the full "
         "table. If 0, every start runs on the full table, all in the same passes.",
-        TypeConverters.toInt,
+        to_int64,
     )
     accelerate: Param[bool] = declare(
         "accelerate",
@@ -115,7 +113,7 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
 class GaussianMixtureParams(MixtureParams, HasAggregationDepth):
     """Parameters of :class:`gmm_spark.GaussianMixture` and of the model that it fits."""
 
-    k: Param[int] = declare("k", "Number of components, >= 1.", TypeConverters.toInt)
+    k: Param[int] = declare("k", "Number of components, >= 1.", to_int64)
     covarianceType: Param[str] = declare(
         "covarianceType",
         f"Structure of the covariances: {', '.join(STRUCTURES)}. full: any ellipsoid; tied: one ellipsoid for all "
@@ -125,7 +123,7 @@ class GaussianMixtureParams(MixtureParams, HasAggregationDepth):
     aggregationDepth: Param[int] = declare(
         "aggregationDepth",
         "Accepted so that code for pyspark.ml runs unchanged, >= 1. It has no effect.",
-        TypeConverters.toInt,
+        to_int64,
     )
 
     def __init__(self, *args: Any) -> None:

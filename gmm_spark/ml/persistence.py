@@ -12,19 +12,25 @@ tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram
 ``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
 Readers ignore keys that they do not know, and defaults of parameters that they do not have.
 
-Estimators are saved by their parameters alone, in pyspark.ml's layout: :class:`ParamsWriter` writes them.
+Estimators are saved by their parameters alone, in pyspark.ml's layout: :class:`ParamsWriter` writes them, and
+:class:`ParamsReader` reads them.
+
+Spark's writers take a path as it is. Its readers take it as a pattern, so that ``run[1]`` would read ``run1``. Every
+path is escaped here before it is read.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from pyspark.errors import AnalysisException
 from pyspark.ml.param import Params
-from pyspark.ml.util import DefaultParamsWriter, MLWriter
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWriter
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
@@ -32,6 +38,8 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ModelFileError, ParameterError
+
+M = TypeVar("M", bound=MLReadable[Any])
 
 FORMAT_VERSION = 1
 # The class that the files of a model name: the public path, which stays when modules move. Older files name a module.
@@ -101,7 +109,7 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
             "install the gmm_spark that wrote it, or a later one"
         )
     try:
-        rows = spark.read.parquet(f"{path}/data").orderBy("component").collect()
+        rows = spark.read.parquet(f"{_literal(path)}/data").orderBy("component").collect()
         histogram = metadata.get("logDensities")
         return SavedModel(
             _from_rows(rows, metadata["covarianceType"]),
@@ -110,7 +118,7 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
             metadata,
         )
     except Exception as error:  # Spark's reader of Parquet raises errors of many types
-        raise damaged(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def describe_params(instance: Params, spark: SparkSession) -> dict[str, Any]:
@@ -120,6 +128,70 @@ def describe_params(instance: Params, spark: SparkSession) -> dict[str, Any]:
     if kind.__module__.startswith("gmm_spark."):  # a subclass in a user's module keeps its own path
         found["class"] = f"gmm_spark.{kind.__name__}"
     return found
+
+
+class ModelWriter(MLWriter):
+    """Writes one model; ``overwrite()`` replaces what is at the path.
+
+    Parameters
+    ----------
+    model : Params
+        Gives pyspark.ml's metadata.
+    parameters : MixtureParameters
+    feature_names : list of str or None
+    log_densities : LogDensityHistogram or None
+    """
+
+    def __init__(
+        self,
+        model: Params,
+        parameters: MixtureParameters,
+        feature_names: list[str] | None,
+        log_densities: LogDensityHistogram | None,
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._parts = parameters, feature_names, log_densities
+
+    def save(self, path: str) -> None:
+        """Write the model below ``path``; raises ParameterError if the path exists and is not to be overwritten."""
+        spark = self.sparkSession
+        saved = SavedModel(*self._parts, describe_params(self._model, spark))
+        write_model(spark, path, saved, self.shouldOverwrite)
+
+
+class ModelReader(MLReader[M]):
+    """Reads what :class:`ModelWriter` wrote.
+
+    Parameters
+    ----------
+    build : callable
+        The class of the model, called with the parameters, the feature names and the log-densities.
+    """
+
+    def __init__(self, build: Callable[[MixtureParameters, list[str] | None, LogDensityHistogram | None], M]) -> None:
+        super().__init__()
+        self._build = build
+
+    def load(self, path: str) -> M:
+        """Read a model.
+
+        Raises
+        ------
+        ModelFileError
+            If there is no model at ``path``, its format version is unknown, or it is damaged.
+        """
+        saved = read_model(self.sparkSession, path)
+        metadata = saved.metadata
+        try:
+            model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities)
+            model._resetUid(metadata["uid"])
+            defaults = metadata["defaultParamMap"]
+            metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}
+            DefaultParamsReader.getAndSetParams(model, metadata)
+            return cast(M, model)
+        except Exception as error:  # whatever a key that is missing or has a wrong value leads to
+            raise _damaged(path, error) from error
 
 
 class ParamsWriter(MLWriter):
@@ -138,7 +210,18 @@ class ParamsWriter(MLWriter):
         _write_metadata(spark, path, describe_params(self._instance, spark), self.shouldOverwrite)
 
 
-def damaged(path: str, error: Exception) -> ModelFileError:
+class ParamsReader(DefaultParamsReader[Any]):
+    """Reads what :class:`ParamsWriter` wrote, as pyspark.ml's ``DefaultParamsReader`` but from the path as it is."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(kind)
+
+    def load(self, path: str) -> Any:
+        """Read an estimator from the folder ``path``."""
+        return super().load(_literal(path))
+
+
+def _damaged(path: str, error: Exception) -> ModelFileError:
     """Return the error that says why a model cannot be read."""
     return ModelFileError(f"the model at {path} is damaged: {_first_line(error)}; save it again")
 
@@ -169,7 +252,7 @@ def _write_metadata(spark: SparkSession, path: str, metadata: dict[str, Any], ov
 
 def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     try:
-        line = spark.read.text(f"{path}/metadata").first()
+        line = spark.read.text(f"{_literal(path)}/metadata").first()
         if line is None:
             raise ValueError("its metadata is empty")
         metadata = json.loads(line["value"])
@@ -180,10 +263,16 @@ def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     return metadata
 
 
+def _literal(path: str) -> str:
+    """Escape the characters of a path that Spark's readers would take as a pattern."""
+    return re.sub(r"([\\{}\[\]*?])", r"\\\1", str(path))  # a pathlib.Path works too
+
+
 def _exists(spark: SparkSession, path: str) -> bool:
     """Whether there is anything at a path; files are listed, not read."""
     try:
-        spark.read.format("binaryFile").load(path).schema  # noqa: B018 - Connect resolves the path only when asked
+        # Connect resolves the path only when the schema is asked for.
+        spark.read.format("binaryFile").load(_literal(path)).schema  # noqa: B018
     except AnalysisException:
         return False
     return True

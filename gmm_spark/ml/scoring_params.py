@@ -33,6 +33,21 @@ def declare(name: str, doc: str, convert: Callable[[Any], T]) -> Param[T]:
     return Param(Params._dummy(), name, doc, convert)
 
 
+def to_int64(value: Any) -> int:
+    """Convert as ``TypeConverters.toInt`` does; raise ValueError if a signed 64-bit integer cannot hold the value."""
+    found = TypeConverters.toInt(value)
+    if not -(1 << 63) <= found < 1 << 63:
+        raise ValueError("need an integer >= -2**63 and < 2**63")
+    return found
+
+
+def to_names(value: Any) -> list[str]:
+    """Convert any ordered collection of texts to a list; raise TypeError for anything else, and for a text."""
+    if isinstance(value, Collection) and not isinstance(value, str | bytes | set | frozenset):
+        value = list(value)
+    return TypeConverters.toListString(value)
+
+
 class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol, HasProbabilityCol):
     """Parameters that both a fit and a model's ``transform`` read."""
 
@@ -44,7 +59,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
     inputCols: Param[list[str]] = declare(
         "inputCols",
         "Numeric columns, one for each feature, in place of featuresCol. No name may come twice.",
-        TypeConverters.toListString,
+        to_names,
     )
     weightCol: Param[str] = declare(
         "weightCol",
@@ -103,6 +118,31 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
             precision=Defaults.precision,
         )
 
+    def _set(self: P, **kwargs: Any) -> P:
+        """Set parameters, and those that are None back to their defaults; every setter comes here.
+
+        Raises
+        ------
+        TypeError
+            If a value has the wrong type, as pyspark.ml does.
+        ParameterError
+            If an integer does not fit 64 bits.
+        """
+        for name, value in kwargs.items():
+            if value is None:
+                self.clear(getattr(self, name))
+                continue
+            try:
+                super()._set(**{name: value})
+            except (ValueError, OverflowError) as error:
+                raise ParameterError(f"{name}={value!r}; {error}") from error
+        return self
+
+    def set(self, param: Param[Any], value: Any) -> None:
+        """Set one parameter, as its setter does."""
+        self._shouldOwn(param)
+        self._set(**{param.name: value})
+
     def getHandleInvalid(self) -> str:
         """Return what happens to a bad row."""
         return self.getOrDefault(self.handleInvalid)
@@ -129,7 +169,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
 
     def setInputCols(self: P, value: Sequence[str]) -> P:
         """Set the numeric columns, one for each feature, in place of ``featuresCol``."""
-        return self._set(inputCols=list(value))
+        return self._set(inputCols=value)
 
     def setWeightCol(self: P, value: str) -> P:
         """Set the column of row weights."""

@@ -22,7 +22,7 @@ from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.fitting import MixtureFitting
 from gmm_spark.ml.joint_fitting import fit_together
 from gmm_spark.ml.model import GaussianMixtureModel
-from gmm_spark.ml.scoring_params import declare
+from gmm_spark.ml.scoring_params import declare, to_names
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.held_out import held_out_split
@@ -72,7 +72,7 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
     covarianceTypes: Param[list[str]] = declare(
         "covarianceTypes",
         f"Structures of the covariances to try, each with every k, none twice: {', '.join(STRUCTURES)}.",
-        TypeConverters.toListString,
+        to_names,
     )
     criterion: Param[str] = declare(
         "criterion",

@@ -6,7 +6,9 @@ Tasks draw chunks of rows; each chunk has a random stream of its own, so the row
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -94,12 +96,18 @@ def sample_rows(
     Raises
     ------
     ParameterError
-        If n is below 1, the precision is unknown, or the names do not fit the features or repeat one another.
+        If n, the seed or the number of partitions is not an integer or out of range, the precision is unknown, or the
+        names do not fit the features or repeat one another.
     """
-    if n < 1:
-        raise ParameterError(f"n={n}; need at least 1 row to sample")
-    if partitions is not None and partitions < 1:
-        raise ParameterError(f"numPartitions={partitions}; need at least 1")
+    n, seed = _to_int("n", n), _to_int("seed", seed)
+    if not 1 <= n < 1 << 63:
+        raise ParameterError(f"n={n}; need at least 1 row to sample, and fewer than 2**63")
+    if partitions is not None:
+        partitions = _to_int("numPartitions", partitions)
+        if not 1 <= partitions < 1 << 31:
+            raise ParameterError(f"numPartitions={partitions}; need at least 1, and fewer than 2**31")
+    if isinstance(output_cols, str):
+        raise ParameterError(f"outputCols={output_cols!r}; need a list of names, one for each feature")
     if precision not in PRECISIONS:
         raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
     if output_cols is not None and len(output_cols) != parameters.n_features:
@@ -117,3 +125,13 @@ def sample_rows(
     task = DrawRows(parameters, component_counts(parameters, n, seed), seed, names, as_array, precision == "float32")
     chunks = -(-n // CHUNK_ROWS)
     return spark.range(0, chunks, 1, partitions).mapInArrow(task, T.StructType(types))
+
+
+def _to_int(name: str, value: Any) -> int:
+    """Convert an integer, or a float that is one such as 1e6; raise ParameterError for anything else."""
+    if not isinstance(value, bool | str):
+        with suppress(TypeError, ValueError, OverflowError):  # int() of what is no number, NaN and infinity
+            found = int(value)
+            if found == value:
+                return found
+    raise ParameterError(f"{name}={value!r}; need an integer")

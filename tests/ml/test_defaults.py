@@ -81,8 +81,7 @@ def test_every_parameter_is_documented_here_and_not_by_pyspark(kind: type) -> No
         assert parameter.doc.endswith(".")
 
 
-def test_a_model_samples_into_the_default_features_column() -> None:
+def test_a_model_samples_in_the_default_precision() -> None:
     parameters = inspect.signature(GaussianMixtureModel.sample).parameters
     model = GaussianMixtureModel(MixtureParameters([1.0], [[0.0]], [1.0], "spherical"))
-    assert parameters["featuresCol"].default == model.getFeaturesCol()
     assert parameters["precision"].default == model.getPrecision()

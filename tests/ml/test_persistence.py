@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
 from gmm_spark.errors import ModelFileError, ParameterError
 from tests.tables import array_table, mixture, rough_start, three_blobs
@@ -165,6 +165,58 @@ def test_overwriting_replaces_a_model_altogether(copied: Path) -> None:
     loaded = GaussianMixtureModel.load(str(copied))
     np.testing.assert_array_equal(loaded.covariances, other.covariances)
     assert loaded.featureNames is None
+
+
+# Paths that Spark's readers would take as patterns: each with the name of a neighbour that the pattern matches
+
+ODD_NAMES = {
+    "run[1]": "run1",
+    "a{b,c}": "ab",
+    "st*r": "star",
+    "q?m": "qum",
+    "back\\slash": "backslash",
+    "[^a]": "b",
+    "co:lon": "colon",
+    "with space": "withspace",
+    "%41": "A",
+    "hash#tag": "hash",
+}
+
+
+def saved_beside(folder: Path, neighbour: str) -> Path:
+    """Save a model of two components, and return its path."""
+    GaussianMixtureModel(mixture("diag", k=2)).save(str(folder / neighbour))
+    return folder / neighbour
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_path_is_literal_when_a_model_is_saved_and_loaded(spark: SparkSession, tmp_path: Path, name: str) -> None:
+    neighbour = saved_beside(tmp_path, ODD_NAMES[name])
+    before = snapshot(neighbour)
+    path = str(tmp_path / name)
+    with pytest.raises(ModelFileError, match="no model at"):
+        GaussianMixtureModel.load(path)
+    GaussianMixtureModel(mixture("diag", k=3)).save(path)  # the neighbour does not stand in the way
+    assert GaussianMixtureModel.load(path).getK() == 3
+    with pytest.raises(ParameterError, match="exists already"):
+        GaussianMixtureModel(mixture("diag", k=4)).save(path)
+    GaussianMixtureModel(mixture("full", k=5)).write().overwrite().save(path)
+    loaded = GaussianMixtureModel.load(path)
+    np.testing.assert_array_equal(loaded.covariances, mixture("full", k=5).covariances)
+    assert snapshot(neighbour) == before
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_path_is_literal_when_an_estimator_is_saved_and_loaded(
+    spark: SparkSession, tmp_path: Path, name: str
+) -> None:
+    path = str(tmp_path / name)
+    GaussianMixture(k=9).save(str(tmp_path / ODD_NAMES[name]))
+    GaussianMixture(k=3).save(path)
+    assert GaussianMixture.load(path).getK() == 3
+    GaussianMixtureSelector(ks=[1, 4]).write().overwrite().save(path)
+    assert GaussianMixtureSelector.load(path).getKs() == [1, 4]
+    assert GaussianMixture.load(str(tmp_path / ODD_NAMES[name])).getK() == 9
 
 
 # What is refused

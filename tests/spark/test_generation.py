@@ -109,6 +109,18 @@ def test_any_number_of_rows_can_be_asked_for(spark: SparkSession, parameters: Mi
     assert GaussianMixtureModel(parameters).sample(spark, n, 0, numPartitions=4).count() == n
 
 
+@pytest.mark.parametrize("ansi", ["true", "false"])
+def test_an_integral_float_counts_as_an_integer(spark: SparkSession, parameters: MixtureParameters, ansi: str) -> None:
+    model, before = GaussianMixtureModel(parameters), spark.conf.get("spark.sql.ansi.enabled")
+    spark.conf.set("spark.sql.ansi.enabled", ansi)
+    try:
+        found = model.sample(spark, 1e5, 5.0, numPartitions=np.int64(3)).toPandas()  # type: ignore[arg-type]
+    finally:
+        spark.conf.set("spark.sql.ansi.enabled", before or "true")
+    expected = model.sample(spark, 100_000, 5).toPandas()
+    np.testing.assert_array_equal(np.array(found["features"].tolist()), np.array(expected["features"].tolist()))
+
+
 def test_a_component_of_zero_weight_is_never_drawn(spark: SparkSession) -> None:
     parameters = MixtureParameters([0.5, 0.0, 0.5], [[0.0], [5.0], [9.0]], [1.0, 1.0, 1.0], "spherical")
     sample = GaussianMixtureModel(parameters).sample(spark, 1000, 0)
@@ -119,7 +131,19 @@ def test_a_component_of_zero_weight_is_never_drawn(spark: SparkSession) -> None:
     ("arguments", "words"),
     [
         ({"n": 0}, "n=0.*at least 1"),
+        ({"n": 1.5}, "n=1.5; need an integer"),
+        ({"n": float("nan")}, "n=nan; need an integer"),
+        ({"n": float("inf")}, "n=inf; need an integer"),
+        ({"n": 10**400}, "n=1000.*fewer than 2"),
+        ({"n": True}, "n=True; need an integer"),
+        ({"n": "5"}, "n='5'; need an integer"),
+        ({"n": None}, "n=None; need an integer"),
+        ({"n": 2**63}, "n=9223372036854775808; need .*fewer than 2"),
+        ({"seed": 0.5}, "seed=0.5; need an integer"),
         ({"numPartitions": 0}, "numPartitions=0.*at least 1"),
+        ({"numPartitions": 2.5}, "numPartitions=2.5; need an integer"),
+        ({"numPartitions": 2**31}, "numPartitions=2147483648; need at least 1, and fewer"),
+        ({"outputCols": "xy"}, "outputCols='xy'; need a list"),
         ({"precision": "half"}, "precision='half'.*float64, float32"),
         ({"outputCols": ["x"]}, "outputCols names 1 columns.*2 features"),
         ({"outputCols": ["x", "X"]}, "'x', 'X'.*repeat a name"),
