@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -141,8 +142,17 @@ def append_scores(
         if output == PROBABILITY:
             vector = array_to_vector(column)  # fails on a null
             column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
-        appended.append(column.alias(name))
+        appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_components)))
     return scored.select(*(F.col("`" + c.replace("`", "``") + "`") for c in table.columns), *appended)
+
+
+def _ml_attributes(output: str, k: int) -> dict[str, Any]:
+    """Return the metadata that pyspark.ml's own model gives an output, by which later stages know sizes unread."""
+    attributes: dict[str, dict[str, Any]] = {
+        PROBABILITY: {"num_attrs": k},
+        PREDICTION: {"type": "nominal", "num_vals": k},
+    }
+    return {"ml_attr": attributes[output]} if output in attributes else {}
 
 
 @dataclass(frozen=True)

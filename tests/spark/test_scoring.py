@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from pyspark.errors import PySparkException
+from pyspark.ml.clustering import GaussianMixture as PysparkMixture
+from pyspark.ml.feature import OneHotEncoder, VectorAssembler
 from pyspark.ml.linalg import DenseVector, Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -74,6 +76,23 @@ def test_outputs_follow_the_tables_columns_in_pyspark_mls_order(spark: SparkSess
     first = scored.first()
     assert isinstance(first["probability"], DenseVector)
     assert (first["a.b"], first["c`d"]) == ("kept", 1)
+
+
+def test_outputs_carry_the_metadata_of_pyspark_mls_own_model(spark: SparkSession) -> None:
+    table = spark.createDataFrame([(Vectors.dense(row),) for row in ROWS[:20].tolist()], ["features"])
+    expected = PysparkMixture(k=3, maxIter=1).fit(table).transform(table).schema
+    found = model_of(mixture(), logDensityCol="logDensity").transform(table).schema
+    for name in ("probability", "prediction"):
+        assert found[name].metadata == expected[name].metadata != {}
+    assert found["logDensity"].metadata == {}
+
+
+def test_later_stages_know_the_outputs_sizes_without_a_look_at_the_data(spark: SparkSession) -> None:
+    one_row = model_of(mixture()).transform(array_table(spark, ROWS[:1]))
+    assembler = VectorAssembler(inputCols=["probability"], outputCol="all", handleInvalid="keep")
+    assert len(assembler.transform(one_row).first()["all"]) == 3
+    encoder = OneHotEncoder(inputCols=["prediction"], outputCols=["dummies"], dropLast=False)
+    assert encoder.fit(one_row).categorySizes == [3]
 
 
 def test_an_empty_name_leaves_its_output_out(spark: SparkSession) -> None:
