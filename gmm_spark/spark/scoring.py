@@ -131,7 +131,8 @@ def append_scores(
         return table
     task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
-    scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.expressions()))
+    struct = as_arrow_udf(task, f"struct<{fields}>")(*features.expressions())
+    scored = table.select("*", struct.alias(_STRUCT))
     if handle_invalid == "skip":
         scored = scored.where(F.col(_STRUCT).isNotNull())
     from pyspark.ml.functions import array_to_vector  # imports pyspark.ml, which tasks do without
@@ -143,7 +144,8 @@ def append_scores(
             vector = array_to_vector(column)  # fails on a null
             column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
         appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_components)))
-    return scored.select(*(F.col("`" + c.replace("`", "``") + "`") for c in table.columns), *appended)
+    # The table's own columns are not named: after a join, two may have one name.
+    return scored.select("*", *appended).drop(_STRUCT)
 
 
 def _ml_attributes(output: str, k: int) -> dict[str, Any]:

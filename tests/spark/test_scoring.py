@@ -95,6 +95,18 @@ def test_later_stages_know_the_outputs_sizes_without_a_look_at_the_data(spark: S
     assert encoder.fit(one_row).categorySizes == [3]
 
 
+def test_a_table_with_two_columns_of_one_name_keeps_both(spark: SparkSession) -> None:
+    left = array_table(spark, ROWS).withColumn("left", F.lit(1))
+    right = spark.range(200).withColumn("right", F.lit(2)).withColumnRenamed("id", "ID")
+    joined = left.join(right, left["id"] == right["ID"]).withColumnRenamed("right", "left")
+    for handle in ("error", "skip", "keep"):
+        scored = model_of(mixture(), handleInvalid=handle).transform(joined)
+        assert scored.columns == ["id", "features", "left", "ID", "left", "probability", "prediction"]
+        rows = scored.collect()
+        assert len(rows) == 200
+        assert all((r[0], r[2], r[4]) == (r[3], 1, 2) for r in rows)
+
+
 def test_an_empty_name_leaves_its_output_out(spark: SparkSession) -> None:
     table = array_table(spark, ROWS)
     assert model_of(mixture(), probabilityCol="").transform(table).columns == ["id", "features", "prediction"]
