@@ -171,6 +171,16 @@ def resolve_features(
     )
 
 
+def require_batch(table: DataFrame) -> None:
+    """Raise DataError if the table is a stream; only scoring row by row can read one."""
+    if table.isStreaming:
+        raise DataError(
+            "the table is a stream, whose rows cannot be read again; fit or evaluate a table at rest: write the stream "
+            "to one, or call this on each micro-batch in stream.writeStream.foreachBatch(...). A fitted model's "
+            "transform does work on a stream"
+        )
+
+
 def describe_bad(bad: Mapping[str, int]) -> str:
     """Describe counts of bad rows in words."""
     return ", ".join(f"{count} with a {reason}" for reason, count in sorted(bad.items()))
@@ -230,6 +240,7 @@ def _typename(kind: T.DataType | None) -> str:
 
 def _first_width(table: DataFrame, name: str) -> int | None:
     """Fetch the first value of a Vector or array column and return its width; SQL cannot look into a Vector."""
+    require_batch(table)
     column = _column(name)
     first = table.select(column.alias("v")).where(F.col("v").isNotNull()).limit(1).collect()
     if first and not len(first[0]["v"]):

@@ -24,15 +24,15 @@ from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import Features, require_rows, require_usable
+from gmm_spark.spark.columns import Features, require_batch, require_rows, require_usable
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread, task_number
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY, ANOMALY = "probability", "prediction", "log_density", "anomaly"
 _FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double", ANOMALY: "boolean"}
-# Name of the struct's column, until its fields become columns themselves.
-_STRUCT = "__gmm_spark_scores"
+# Name of the struct's column, until its fields become columns themselves, and of the features' if they need one.
+_STRUCT, _INPUT = "__gmm_spark_scores", "__gmm_spark_features"
 
 EVALUATIONS = Schema(task=pa.int32(), sums=pa.binary(), bad=pa.string())
 
@@ -131,7 +131,14 @@ def append_scores(
         return table
     task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
-    struct = as_arrow_udf(task, f"struct<{fields}>")(*features.expressions())
+    arguments = features.expressions()
+    if _holds_user_defined_types(table):
+        # Spark 4.3 evaluates a UDF above a columnar scan on columnar batches, which cannot hold a Vector, not even one
+        # that the UDF does not read. A projection in between makes rows of them. The condition is always true, but
+        # Spark does not know, and so does not merge the projection into the UDF.
+        rows = [F.when(F.spark_partition_id() >= 0, column).alias(_INPUT) for column in arguments]
+        table, arguments = table.select("*", *rows), [F.col(_INPUT)]
+    struct = as_arrow_udf(task, f"struct<{fields}>")(*arguments)
     scored = table.select("*", struct.alias(_STRUCT))
     if handle_invalid == "skip":
         scored = scored.where(F.col(_STRUCT).isNotNull())
@@ -145,7 +152,12 @@ def append_scores(
             column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
         appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_components)))
     # The table's own columns are not named: after a join, two may have one name.
-    return scored.select("*", *appended).drop(_STRUCT)
+    return scored.select("*", *appended).drop(_STRUCT, _INPUT)
+
+
+def _holds_user_defined_types(table: DataFrame) -> bool:
+    """Tell whether a column, or a part of one, is of a user-defined type, as Vectors are."""
+    return '"type":"udt"' in table.schema.json()
 
 
 def _ml_attributes(output: str, k: int) -> dict[str, Any]:
@@ -183,8 +195,9 @@ def evaluate(
     Raises
     ------
     DataError
-        If a row is bad and ``strict``, or no good row has weight.
+        If a row is bad and ``strict``, no good row has weight, or the table is a stream.
     """
+    require_batch(table)
     sums = EvaluationSums(_plan(parameters, precision))
     task = EvaluateRows(sums, features, strict)
     found = features.select(table).mapInArrow(task, EVALUATIONS.spark).collect()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from gmm_spark import GaussianMixture
+from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector, MixtureParameters
 from gmm_spark.errors import DataError, GmmSparkError, ParameterError
 from gmm_spark.spark.decoding import BAD_WEIGHT, INFINITE, NOT_A_NUMBER, NULL, WIDTH
 from tests.tables import array_table, assert_same_mixture, rough_start, scalar_table, three_blobs
@@ -225,6 +226,28 @@ def test_a_constant_column_among_spherical_components_is_fitted(spark: SparkSess
 def test_a_variance_beyond_float64_is_refused(spark: SparkSession) -> None:
     rows = np.array([[-1e200], [1e200], [3e200], [-2e200]])
     told(refusal(GaussianMixture(k=1), array_table(spark, rows)), "variance", "rescale")
+
+
+# Streams
+
+
+@pytest.mark.parametrize("columns", [{"inputCols": ["value"]}, {"featuresCol": "array"}, {"featuresCol": "vector"}])
+def test_a_stream_is_refused_with_what_to_do_instead(spark: SparkSession, columns: dict[str, object]) -> None:
+    array = F.array(F.col("value").cast("double"))
+    stream = spark.readStream.format("rate").load().withColumns({"array": array, "vector": array_to_vector(array)})
+    start = MixtureParameters([1.0], [[0.0]], [1.0], "spherical")
+    model = GaussianMixtureModel(start)._set(**columns)
+    selector = GaussianMixtureSelector(ks=[1], **columns)  # type: ignore[arg-type]
+    for attempt in (
+        lambda: GaussianMixture(k=1, **columns).fit(stream),  # type: ignore[arg-type]
+        lambda: GaussianMixture(**columns).setInitialModel(start).fit(stream),  # type: ignore[arg-type]
+        lambda: selector.fit(stream),
+        lambda: selector.setCriterion("heldout").setValidationFraction(0.2).fit(stream),
+        lambda: model.bic(stream),
+        lambda: model.logLikelihood(stream),
+    ):
+        with pytest.raises(DataError, match=r"stream.*foreachBatch"):
+            attempt()
 
 
 # Names and parameters

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.ml.clustering import GaussianMixture as PysparkMixture
 from pyspark.ml.feature import OneHotEncoder, VectorAssembler
+from pyspark.ml.functions import array_to_vector
 from pyspark.ml.linalg import DenseVector, Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -154,6 +156,37 @@ def test_one_selected_output_still_costs_one_python_evaluation(
     scored = model_of(mixture(), handleInvalid=handle).transform(array_table(spark, ROWS))
     plan = plan_of(scored.select("prediction", "probability").where("prediction = 1"), capsys)
     assert operators(plan) == ["ArrowEvalPython"], plan
+
+
+def stored_with_vectors(spark: SparkSession, path: Path) -> DataFrame:
+    """Rows with a Vector and an array of the same features, in a file that Spark reads by columns."""
+    table = array_table(spark, ROWS, 1).withColumn("array", F.col("features"))
+    table = table.withColumn("features", array_to_vector("features"))
+    table.write.parquet(str(path))
+    return spark.read.parquet(str(path))
+
+
+@pytest.mark.parametrize("column", ["features", "array"])
+def test_a_stored_table_with_a_vector_column_is_scored_in_one_python_evaluation(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str
+) -> None:
+    table = stored_with_vectors(spark, tmp_path / "rows")
+    scored = model_of(mixture(), featuresCol=column, logDensityCol="logDensity").transform(table)
+    assert operators(plan_of(scored, capsys)) == ["ArrowEvalPython"]
+    assert scored.columns == ["id", "features", "array", "probability", "prediction", "logDensity"]
+    _, _, log_density = collected(scored)
+    np.testing.assert_allclose(log_density, density.log_density(mixture(), ROWS.T), rtol=1e-11)
+
+
+@pytest.mark.parametrize("column", ["features", "array"])
+def test_a_stream_with_a_vector_column_is_scored(spark: SparkSession, tmp_path: Path, column: str) -> None:
+    schema = stored_with_vectors(spark, tmp_path / "rows").schema
+    stream = spark.readStream.schema(schema).parquet(str(tmp_path / "rows"))
+    scored = model_of(mixture(), featuresCol=column, logDensityCol="logDensity").transform(stream)
+    query = scored.writeStream.format("memory").queryName(f"scored_{column}").trigger(availableNow=True).start()
+    assert query.awaitTermination(120)
+    _, _, log_density = collected(spark.table(f"scored_{column}"))
+    np.testing.assert_allclose(log_density, density.log_density(mixture(), ROWS.T), rtol=1e-11)
 
 
 # Bad rows

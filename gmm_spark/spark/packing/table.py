@@ -33,7 +33,7 @@ from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.errors import DataError, ResourceError
-from gmm_spark.spark.columns import Features, require_rows, require_usable
+from gmm_spark.spark.columns import Features, require_batch, require_rows, require_usable
 from gmm_spark.spark.packing.cluster import survey_cluster
 from gmm_spark.spark.packing.packer import Packer
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums
@@ -74,7 +74,7 @@ class PackedTable:
     Raises
     ------
     DataError
-        If a row is bad and ``strict``, a weight is negative, or no row is left.
+        If a row is bad and ``strict``, a weight is negative, no row is left, or the table is a stream.
     ResourceError
         If a local disk is full.
     """
@@ -88,6 +88,7 @@ class PackedTable:
         precision: str = "float64",
         streaming: bool | None = None,
     ) -> None:
+        require_batch(table)
         self.features = features
         self.precision = precision
         self._spark = table.sparkSession
