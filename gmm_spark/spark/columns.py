@@ -7,7 +7,7 @@ columns. The driver checks names and types before any job; tasks decode values, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -139,7 +139,7 @@ def resolve_features(
     Raises
     ------
     DataError
-        If a column is missing or has a type that cannot be read, or the width differs from ``width``.
+        If a column is missing, is there twice or has a type that cannot be read, or the width differs from ``width``.
     ParameterError
         If ``input_cols`` is empty or names a column twice.
     """
@@ -147,7 +147,7 @@ def resolve_features(
     if weight_col is not None and not isinstance(weight_type, T.NumericType):
         raise DataError(f"weightCol={weight_col!r} is {_typename(weight_type)}; need a numeric column")
     if input_cols is not None:
-        if not input_cols or len({c.lower() for c in input_cols}) < len(input_cols):
+        if not input_cols or len(set(map(name_folding(table), input_cols))) < len(input_cols):
             raise ParameterError(f"inputCols={list(input_cols)!r}; need at least one column, none twice")
         types = [_type_of(table, c, "inputCols") for c in input_cols]
         for name, kind in zip(input_cols, types, strict=True):
@@ -169,6 +169,12 @@ def resolve_features(
         f"featuresCol={features_col!r} is {_typename(kind)}; need a Vector or array<double> column, "
         "or numeric columns named in inputCols"
     )
+
+
+def name_folding(table: DataFrame) -> Callable[[str], str]:
+    """Return the function that makes two names equal if Spark takes them for one: lower case unless case matters."""
+    sensitive = str(table.sparkSession.conf.get("spark.sql.caseSensitive", "false"))
+    return str if sensitive.lower() == "true" else str.lower
 
 
 def require_batch(table: DataFrame) -> None:
@@ -225,12 +231,27 @@ def _column(name: str) -> Column:
 
 
 def _type_of(table: DataFrame, name: str, parameter: str) -> T.DataType:
-    for field in table.schema.fields:
-        if field.name == name:
-            return field.dataType
-    for field in table.schema.fields:  # Spark itself resolves names without regard to case
-        if field.name.lower() == name.lower():
-            return field.dataType
+    return _field(table, name, parameter).dataType
+
+
+def _field(table: DataFrame, name: str, parameter: str) -> T.StructField:
+    """Find the one column of a name; raises DataError if there is none, or several."""
+    fold = name_folding(table)
+    found = [field for field in table.schema.fields if fold(field.name) == fold(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(
+            f"{parameter}: the table has {len(found)} columns {', '.join(repr(f.name) for f in found)}, and {name!r} "
+            "may be any of them; rename or drop all but one"
+        )
+    structs = (f.name for f in table.schema.fields if isinstance(f.dataType, T.StructType))
+    for struct in structs:
+        if fold(name).startswith(fold(struct) + "."):
+            raise DataError(
+                f"{parameter}: no column {name!r}; the field of a struct must be a column first: "
+                f'table.select("*", "{name}") makes it {name[len(struct) + 1 :].rpartition(".")[2]!r}'
+            )
     raise DataError(f"{parameter}: no column {name!r}; the table has {', '.join(map(repr, table.columns))}")
 
 

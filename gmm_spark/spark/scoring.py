@@ -24,7 +24,13 @@ from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import Features, require_batch, require_rows, require_usable
+from gmm_spark.spark.columns import (
+    Features,
+    name_folding,
+    require_batch,
+    require_rows,
+    require_usable,
+)
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread, task_number
 
@@ -124,7 +130,9 @@ def append_scores(
     DataError
         If the table already has a column of such a name.
     """
-    clash = [name for name in outputs.values() if name.lower() in {c.lower() for c in table.columns}]
+    fold = name_folding(table)
+    there = set(map(fold, table.columns))
+    clash = [name for name in outputs.values() if fold(name) in there]
     if clash:
         raise DataError(f"the table already has {', '.join(map(repr, clash))}; name the output columns otherwise")
     if not outputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -183,6 +183,45 @@ def test_a_column_that_cannot_be_read_is_refused_by_name(
 def test_input_cols_that_differ_in_case_only_name_one_column_twice(spark: SparkSession) -> None:
     with pytest.raises(ParameterError, match="twice"):
         resolve_features(spark.sql("select 1.0D x, 2.0D y"), "", ["x", "X"], None, None)
+
+
+@pytest.fixture
+def case_matters(spark: SparkSession) -> Iterator[None]:
+    spark.conf.set("spark.sql.caseSensitive", "true")
+    yield
+    spark.conf.set("spark.sql.caseSensitive", "false")
+
+
+def test_columns_that_differ_in_case_are_two_if_case_matters(spark: SparkSession, case_matters: None) -> None:
+    table = spark.sql("select double(id) x, double(100 * id) X from range(3)")
+    rows, _, _ = read_back(table, input_cols=["X", "x"])
+    np.testing.assert_array_equal(in_order(rows), [[0, 0], [100, 1], [200, 2]])
+    with pytest.raises(DataError, match="no column 'y'"):
+        resolve_features(table.withColumnRenamed("x", "Y"), "", ["y"], None, None)
+
+
+def test_a_feature_that_may_be_either_of_two_columns_is_refused(spark: SparkSession) -> None:
+    left, right = spark.sql("select 1 id, 2 x"), spark.sql("select 1 key, 3 X, array(1.0D) v, array(1.0D) V")
+    joined = left.join(right, F.col("id") == F.col("key"))
+    for parameter, arguments in {
+        "inputCols": ("", ["id", "x"], None),
+        "featuresCol": ("v", None, None),
+        "weightCol": ("", ["id"], "x"),
+    }.items():
+        with pytest.raises(DataError, match=rf"{parameter}: the table has 2 columns .*rename or drop"):
+            resolve_features(joined, *arguments, None)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "arguments"),
+    [("inputCols", ("", ["s.x"], None)), ("featuresCol", ("s.x", None, None)), ("weightCol", ("", ["id"], "S.x"))],
+)
+def test_a_field_of_a_struct_is_refused_with_the_select_that_makes_it_a_column(
+    spark: SparkSession, parameter: str, arguments: tuple[str, list[str] | None, str | None]
+) -> None:
+    table = spark.sql("select id, struct(double(id) as x) s from range(3)")
+    with pytest.raises(DataError, match=rf"""{parameter}: .*(?i:table\.select\("\*", "s\.x"\)) makes it 'x'"""):
+        resolve_features(table, *arguments, None)
 
 
 def test_features_are_named_for_messages(spark: SparkSession) -> None:

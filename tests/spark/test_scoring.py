@@ -257,6 +257,17 @@ def test_an_output_that_the_table_already_has_is_refused_by_name(spark: SparkSes
         model_of(mixture(), logDensityCol="logDensity").transform(table)
 
 
+def test_a_name_in_another_case_is_another_if_case_matters(spark: SparkSession) -> None:
+    table = array_table(spark, ROWS).withColumn("Prediction", F.lit(7))
+    spark.conf.set("spark.sql.caseSensitive", "true")
+    try:
+        row = model_of(mixture()).transform(table).first()
+    finally:
+        spark.conf.set("spark.sql.caseSensitive", "false")
+    assert row["Prediction"] == 7
+    assert row["prediction"] in range(3)
+
+
 def test_outputs_of_one_name_are_refused(spark: SparkSession) -> None:
     with pytest.raises(ParameterError, match="repeat"):
         model_of(mixture(), predictionCol="p", probabilityCol="P").transform(array_table(spark, ROWS))
