@@ -29,6 +29,8 @@ from gmm_spark.spark.decoding import (
 )
 
 HANDLE_INVALID = ("error", "skip", "keep")
+# Rows whose widths are looked at to find d.
+_WIDTH_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ def resolve_features(
         Numeric columns.
     weight_col : str, optional
     width : int, optional
-        d if it is known (scoring). Otherwise the first row of a Vector or array column that is not null gives the
-        width, which takes a small job.
+        d if it is known (scoring). Otherwise the metadata of a Vector or array column gives it, or the width that most
+        of its first rows have, which takes a small job.
 
     Returns
     -------
@@ -159,10 +161,10 @@ def resolve_features(
         return Features(tuple(input_cols), "scalars", len(input_cols), single, weight_col)
     kind = _type_of(table, features_col, "featuresCol")
     if _typename(kind) == "vector":
-        found = width or _first_width(table, features_col)
+        found = width or _find_width(table, features_col, vectors=True)
         return None if found is None else Features((features_col,), "vector", found, False, weight_col)
     if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType):
-        found = width or _first_width(table, features_col)
+        found = width or _find_width(table, features_col, vectors=False)
         single = isinstance(kind.elementType, T.FloatType)
         return None if found is None else Features((features_col,), "array", found, single, weight_col)
     raise DataError(
@@ -259,11 +261,24 @@ def _typename(kind: T.DataType | None) -> str:
     return "nothing" if kind is None else kind.simpleString()
 
 
-def _first_width(table: DataFrame, name: str) -> int | None:
-    """Fetch the first value of a Vector or array column and return its width; SQL cannot look into a Vector."""
+def _find_width(table: DataFrame, name: str, vectors: bool) -> int | None:
+    """Find d of a Vector or array column: from its metadata, else the width of most of its first rows.
+
+    One row must not decide: it may be the bad one. Only widths reach the driver. None if every row is null.
+    """
+    metadata = _field(table, name, "featuresCol").metadata.get("ml_attr", {})
+    if metadata.get("num_attrs"):
+        return int(metadata["num_attrs"])
     require_batch(table)
     column = _column(name)
-    first = table.select(column.alias("v")).where(F.col("v").isNotNull()).limit(1).collect()
-    if first and not len(first[0]["v"]):
-        raise DataError(f"featuresCol={name!r} has no elements in its first row; need at least one feature")
-    return len(first[0]["v"]) if first else None
+    width = F.size(column)
+    if vectors:
+        parts = F.unwrap_udt(column)  # only a sparse Vector has a size
+        width = F.coalesce(parts["size"], F.size(parts["values"]))
+    widths = table.where(column.isNotNull()).select(width.alias("width")).limit(_WIDTH_ROWS).collect()
+    if not widths:
+        return None
+    ((most, _),) = Counter(row["width"] for row in widths).most_common(1)  # of equally many, the one that came first
+    if not most:
+        raise DataError(f"featuresCol={name!r} has no elements in most of its first rows; need at least one feature")
+    return int(most)
