@@ -29,6 +29,8 @@ from gmm_spark.spark.decoding import (
 )
 
 HANDLE_INVALID = ("error", "skip", "keep")
+# Types whose large values float64 must round.
+_EXACT_TYPES = (T.LongType, T.DecimalType)
 # Rows whose widths are looked at to find d.
 _WIDTH_ROWS = 1_000
 
@@ -47,6 +49,8 @@ class Features:
     single : bool
         True if the columns hold float32: blocks then do too.
     weight : str or None
+    exact : tuple of str
+        Those of the columns that hold long or decimal, whose large values float64 must round.
     """
 
     columns: tuple[str, ...]
@@ -54,6 +58,7 @@ class Features:
     width: int
     single: bool
     weight: str | None = None
+    exact: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -158,7 +163,8 @@ def resolve_features(
         if width is not None and width != len(input_cols):
             raise DataError(f"inputCols names {len(input_cols)} columns but the model has {width} features")
         single = all(isinstance(kind, T.FloatType) for kind in types)
-        return Features(tuple(input_cols), "scalars", len(input_cols), single, weight_col)
+        exact = tuple(name for name, kind in zip(input_cols, types, strict=True) if isinstance(kind, _EXACT_TYPES))
+        return Features(tuple(input_cols), "scalars", len(input_cols), single, weight_col, exact)
     kind = _type_of(table, features_col, "featuresCol")
     if _typename(kind) == "vector":
         found = width or _find_width(table, features_col, vectors=True)
@@ -166,7 +172,8 @@ def resolve_features(
     if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType):
         found = width or _find_width(table, features_col, vectors=False)
         single = isinstance(kind.elementType, T.FloatType)
-        return None if found is None else Features((features_col,), "array", found, single, weight_col)
+        exact = (features_col,) if isinstance(kind.elementType, _EXACT_TYPES) else ()
+        return None if found is None else Features((features_col,), "array", found, single, weight_col, exact)
     raise DataError(
         f"featuresCol={features_col!r} is {_typename(kind)}; need a Vector or array<double> column, "
         "or numeric columns named in inputCols"

@@ -31,6 +31,7 @@ from gmm_spark.spark.columns import (
     require_rows,
     require_usable,
 )
+from gmm_spark.spark.ranges import require_float32_range
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread, task_number
 
@@ -128,7 +129,7 @@ def append_scores(
     Raises
     ------
     DataError
-        If the table already has a column of such a name.
+        If the table already has a column of such a name, or the mixture does not fit the range of the precision.
     """
     fold = name_folding(table)
     there = set(map(fold, table.columns))
@@ -137,7 +138,7 @@ def append_scores(
         raise DataError(f"the table already has {', '.join(map(repr, clash))}; name the output columns otherwise")
     if not outputs:
         return table
-    task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error", threshold)
+    task = Score(_plan(parameters, precision, features), features, tuple(outputs), handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     arguments = features.expressions()
     if _holds_user_defined_types(table):
@@ -206,7 +207,7 @@ def evaluate(
         If a row is bad and ``strict``, no good row has weight, or the table is a stream.
     """
     require_batch(table)
-    sums = EvaluationSums(_plan(parameters, precision))
+    sums = EvaluationSums(_plan(parameters, precision, features))
     task = EvaluateRows(sums, features, strict)
     found = features.select(table).mapInArrow(task, EVALUATIONS.spark).collect()
     bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
@@ -219,9 +220,11 @@ def evaluate(
     return evaluation
 
 
-def _plan(parameters: MixtureParameters, precision: str) -> Plan:
+def _plan(parameters: MixtureParameters, precision: str, features: Features) -> Plan:
     """Plan a pass over rows of unknown moments: centre and scale are the mixture's own."""
     mean, variance = parameters.moments()
+    if precision == "float32":
+        require_float32_range(features.names, np.sqrt(variance))
     return plan_pass([parameters.shifted(-mean)], mean, np.sqrt(variance), precision)
 
 

@@ -38,6 +38,7 @@ from gmm_spark.spark.packing.cluster import survey_cluster
 from gmm_spark.spark.packing.packer import Packer
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums
 from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
+from gmm_spark.spark.ranges import warn_of_rounding
 from gmm_spark.spark.sample_tasks import SPREAD_BYTES, run_on_sample
 
 Answer = TypeVar("Answer")
@@ -104,6 +105,7 @@ class PackedTable:
             self.bad = sum((Counter(handle.bad) for handle in self._packing.handles), Counter[str]())
             require_usable(self.bad, features, strict)
             require_rows(self.rows, self.bad, features)
+            warn_of_rounding(features, self.moments.mean, self.moments.low, self.moments.high)
             self._source = self._choose_source()
         except BaseException:
             self.close()
