@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark import keyword_only
 from pyspark.ml.util import MLWritable
 from pyspark.sql import DataFrame
@@ -23,6 +24,7 @@ from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, resolve_features
 from gmm_spark.spark.packing.table import PackedTable
+from gmm_spark.spark.ranges import require_float32_range
 
 E = TypeVar("E", bound="MixtureFitting")
 
@@ -135,23 +137,36 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
     Raises
     ------
     DataError
-        If there are fewer rows than components, a feature is constant, or a variance overflows.
+        If there are fewer rows than components, a feature is constant, or a variance leaves the range of float64 or
+        of the precision.
     """
     if table.rows < settings.k:
         skipped = f" ({describe_bad(table.bad)})" if table.bad else ""
         raise DataError(
             f"k={settings.k} but the input has {table.rows} valid row(s){skipped}; lower k or check the filter"
         )
-    constant = table.moments.variance <= 0
-    if constant.all() or (constant.any() and not structure(settings.covariance_type).fits_constant_features):
-        named = [
-            f"{name!r} ({value:g})"
-            for name, value, same in zip(table.features.names, table.moments.low, constant, strict=True)
-            if same
-        ]
+    constant = table.moments.constant
+    fits_constant = structure(settings.covariance_type).fits_constant_features
+    if constant.all() or (constant.any() and not fits_constant):
+        named = _name_some(table, constant, [f" ({value:g})" for value in table.moments.low])
         raise DataError(
-            f"{len(named)} feature(s) have one value in all {table.rows} row(s) that have weight: "
-            f"{', '.join(named[:5])}{', ...' if len(named) > 5 else ''}; drop them, they carry no information"
+            f"{constant.sum()} feature(s) have one value in all {table.rows} row(s) that have weight: "
+            f"{named}; drop them, they carry no information"
         )
     if not np.isfinite(table.moments.variance).all():
         raise DataError("a feature's variance overflows float64; rescale the features")
+    vanishing = ~constant & (table.moments.variance < np.finfo(float).tiny)
+    if (constant | vanishing).all() or (vanishing.any() and not fits_constant):
+        raise DataError(
+            f"the variance of {vanishing.sum()} feature(s) underflows float64, whose least is about 1e-308: "
+            f"{_name_some(table, vanishing)}; multiply them by a constant"
+        )
+    if table.precision == "float32":
+        require_float32_range(table.features.names, np.sqrt(table.moments.variance), table.rows)
+
+
+def _name_some(table: PackedTable, wanted: NDArray[np.bool_], remarks: Sequence[str] = ()) -> str:
+    """Name up to five of the features that are wanted, each with a remark if there are remarks."""
+    found = np.flatnonzero(wanted)
+    named = [f"{table.features.names[i]!r}{remarks[i] if remarks else ''}" for i in found[:5]]
+    return ", ".join(named) + (", ..." if len(found) > 5 else "")

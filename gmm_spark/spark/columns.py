@@ -7,7 +7,7 @@ columns. The driver checks names and types before any job; tasks decode values, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +29,10 @@ from gmm_spark.spark.decoding import (
 )
 
 HANDLE_INVALID = ("error", "skip", "keep")
+# Types whose large values float64 must round.
+_EXACT_TYPES = (T.LongType, T.DecimalType)
+# Rows whose widths are looked at to find d.
+_WIDTH_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Features:
     single : bool
         True if the columns hold float32: blocks then do too.
     weight : str or None
+    exact : tuple of str
+        Those of the columns that hold long or decimal, whose large values float64 must round.
     """
 
     columns: tuple[str, ...]
@@ -52,6 +58,7 @@ class Features:
     width: int
     single: bool
     weight: str | None = None
+    exact: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -129,8 +136,8 @@ def resolve_features(
         Numeric columns.
     weight_col : str, optional
     width : int, optional
-        d if it is known (scoring). Otherwise the first row of a Vector or array column that is not null gives the
-        width, which takes a small job.
+        d if it is known (scoring). Otherwise the metadata of a Vector or array column gives it, or the width that most
+        of its first rows have, which takes a small job.
 
     Returns
     -------
@@ -139,7 +146,7 @@ def resolve_features(
     Raises
     ------
     DataError
-        If a column is missing or has a type that cannot be read, or the width differs from ``width``.
+        If a column is missing, is there twice or has a type that cannot be read, or the width differs from ``width``.
     ParameterError
         If ``input_cols`` is empty or names a column twice.
     """
@@ -147,7 +154,7 @@ def resolve_features(
     if weight_col is not None and not isinstance(weight_type, T.NumericType):
         raise DataError(f"weightCol={weight_col!r} is {_typename(weight_type)}; need a numeric column")
     if input_cols is not None:
-        if not input_cols or len({c.lower() for c in input_cols}) < len(input_cols):
+        if not input_cols or len(set(map(name_folding(table), input_cols))) < len(input_cols):
             raise ParameterError(f"inputCols={list(input_cols)!r}; need at least one column, none twice")
         types = [_type_of(table, c, "inputCols") for c in input_cols]
         for name, kind in zip(input_cols, types, strict=True):
@@ -156,19 +163,37 @@ def resolve_features(
         if width is not None and width != len(input_cols):
             raise DataError(f"inputCols names {len(input_cols)} columns but the model has {width} features")
         single = all(isinstance(kind, T.FloatType) for kind in types)
-        return Features(tuple(input_cols), "scalars", len(input_cols), single, weight_col)
+        exact = tuple(name for name, kind in zip(input_cols, types, strict=True) if isinstance(kind, _EXACT_TYPES))
+        return Features(tuple(input_cols), "scalars", len(input_cols), single, weight_col, exact)
     kind = _type_of(table, features_col, "featuresCol")
     if _typename(kind) == "vector":
-        found = width or _first_width(table, features_col)
+        found = width or _find_width(table, features_col, vectors=True)
         return None if found is None else Features((features_col,), "vector", found, False, weight_col)
     if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType):
-        found = width or _first_width(table, features_col)
+        found = width or _find_width(table, features_col, vectors=False)
         single = isinstance(kind.elementType, T.FloatType)
-        return None if found is None else Features((features_col,), "array", found, single, weight_col)
+        exact = (features_col,) if isinstance(kind.elementType, _EXACT_TYPES) else ()
+        return None if found is None else Features((features_col,), "array", found, single, weight_col, exact)
     raise DataError(
         f"featuresCol={features_col!r} is {_typename(kind)}; need a Vector or array<double> column, "
         "or numeric columns named in inputCols"
     )
+
+
+def name_folding(table: DataFrame) -> Callable[[str], str]:
+    """Return the function that makes two names equal if Spark takes them for one: lower case unless case matters."""
+    sensitive = str(table.sparkSession.conf.get("spark.sql.caseSensitive", "false"))
+    return str if sensitive.lower() == "true" else str.lower
+
+
+def require_batch(table: DataFrame) -> None:
+    """Raise DataError if the table is a stream; only scoring row by row can read one."""
+    if table.isStreaming:
+        raise DataError(
+            "the table is a stream, whose rows cannot be read again; fit or evaluate a table at rest: write the stream "
+            "to one, or call this on each micro-batch in stream.writeStream.foreachBatch(...). A fitted model's "
+            "transform does work on a stream"
+        )
 
 
 def describe_bad(bad: Mapping[str, int]) -> str:
@@ -215,12 +240,27 @@ def _column(name: str) -> Column:
 
 
 def _type_of(table: DataFrame, name: str, parameter: str) -> T.DataType:
-    for field in table.schema.fields:
-        if field.name == name:
-            return field.dataType
-    for field in table.schema.fields:  # Spark itself resolves names without regard to case
-        if field.name.lower() == name.lower():
-            return field.dataType
+    return _field(table, name, parameter).dataType
+
+
+def _field(table: DataFrame, name: str, parameter: str) -> T.StructField:
+    """Find the one column of a name; raises DataError if there is none, or several."""
+    fold = name_folding(table)
+    found = [field for field in table.schema.fields if fold(field.name) == fold(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(
+            f"{parameter}: the table has {len(found)} columns {', '.join(repr(f.name) for f in found)}, and {name!r} "
+            "may be any of them; rename or drop all but one"
+        )
+    structs = (f.name for f in table.schema.fields if isinstance(f.dataType, T.StructType))
+    for struct in structs:
+        if fold(name).startswith(fold(struct) + "."):
+            raise DataError(
+                f"{parameter}: no column {name!r}; the field of a struct must be a column first: "
+                f'table.select("*", "{name}") makes it {name[len(struct) + 1 :].rpartition(".")[2]!r}'
+            )
     raise DataError(f"{parameter}: no column {name!r}; the table has {', '.join(map(repr, table.columns))}")
 
 
@@ -228,10 +268,24 @@ def _typename(kind: T.DataType | None) -> str:
     return "nothing" if kind is None else kind.simpleString()
 
 
-def _first_width(table: DataFrame, name: str) -> int | None:
-    """Fetch the first value of a Vector or array column and return its width; SQL cannot look into a Vector."""
+def _find_width(table: DataFrame, name: str, vectors: bool) -> int | None:
+    """Find d of a Vector or array column: from its metadata, else the width of most of its first rows.
+
+    One row must not decide: it may be the bad one. Only widths reach the driver. None if every row is null.
+    """
+    metadata = _field(table, name, "featuresCol").metadata.get("ml_attr", {})
+    if metadata.get("num_attrs"):
+        return int(metadata["num_attrs"])
+    require_batch(table)
     column = _column(name)
-    first = table.select(column.alias("v")).where(F.col("v").isNotNull()).limit(1).collect()
-    if first and not len(first[0]["v"]):
-        raise DataError(f"featuresCol={name!r} has no elements in its first row; need at least one feature")
-    return len(first[0]["v"]) if first else None
+    width = F.size(column)
+    if vectors:
+        parts = F.unwrap_udt(column)  # only a sparse Vector has a size
+        width = F.coalesce(parts["size"], F.size(parts["values"]))
+    widths = table.where(column.isNotNull()).select(width.alias("width")).limit(_WIDTH_ROWS).collect()
+    if not widths:
+        return None
+    ((most, _),) = Counter(row["width"] for row in widths).most_common(1)  # of equally many, the one that came first
+    if not most:
+        raise DataError(f"featuresCol={name!r} has no elements in most of its first rows; need at least one feature")
+    return int(most)

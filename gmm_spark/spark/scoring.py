@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,15 +24,22 @@ from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import Features, require_rows, require_usable
+from gmm_spark.spark.columns import (
+    Features,
+    name_folding,
+    require_batch,
+    require_rows,
+    require_usable,
+)
+from gmm_spark.spark.ranges import require_float32_range
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread, task_number
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY, ANOMALY = "probability", "prediction", "log_density", "anomaly"
 _FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double", ANOMALY: "boolean"}
-# Name of the struct's column, until its fields become columns themselves.
-_STRUCT = "__gmm_spark_scores"
+# Name of the struct's column, until its fields become columns themselves, and of the features' if they need one.
+_STRUCT, _INPUT = "__gmm_spark_scores", "__gmm_spark_features"
 
 EVALUATIONS = Schema(task=pa.int32(), sums=pa.binary(), bad=pa.string())
 
@@ -121,16 +129,26 @@ def append_scores(
     Raises
     ------
     DataError
-        If the table already has a column of such a name.
+        If the table already has a column of such a name, or the mixture does not fit the range of the precision.
     """
-    clash = [name for name in outputs.values() if name.lower() in {c.lower() for c in table.columns}]
+    fold = name_folding(table)
+    there = set(map(fold, table.columns))
+    clash = [name for name in outputs.values() if fold(name) in there]
     if clash:
         raise DataError(f"the table already has {', '.join(map(repr, clash))}; name the output columns otherwise")
     if not outputs:
         return table
-    task = Score(_plan(parameters, precision), features, tuple(outputs), handle_invalid == "error", threshold)
+    task = Score(_plan(parameters, precision, features), features, tuple(outputs), handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
-    scored = table.withColumn(_STRUCT, as_arrow_udf(task, f"struct<{fields}>")(*features.expressions()))
+    arguments = features.expressions()
+    if _holds_user_defined_types(table):
+        # Spark 4.3 evaluates a UDF above a columnar scan on columnar batches, which cannot hold a Vector, not even one
+        # that the UDF does not read. A projection in between makes rows of them. The condition is always true, but
+        # Spark does not know, and so does not merge the projection into the UDF.
+        rows = [F.when(F.spark_partition_id() >= 0, column).alias(_INPUT) for column in arguments]
+        table, arguments = table.select("*", *rows), [F.col(_INPUT)]
+    struct = as_arrow_udf(task, f"struct<{fields}>")(*arguments)
+    scored = table.select("*", struct.alias(_STRUCT))
     if handle_invalid == "skip":
         scored = scored.where(F.col(_STRUCT).isNotNull())
     from pyspark.ml.functions import array_to_vector  # imports pyspark.ml, which tasks do without
@@ -141,8 +159,23 @@ def append_scores(
         if output == PROBABILITY:
             vector = array_to_vector(column)  # fails on a null
             column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
-        appended.append(column.alias(name))
-    return scored.select(*(F.col("`" + c.replace("`", "``") + "`") for c in table.columns), *appended)
+        appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_components)))
+    # The table's own columns are not named: after a join, two may have one name.
+    return scored.select("*", *appended).drop(_STRUCT, _INPUT)
+
+
+def _holds_user_defined_types(table: DataFrame) -> bool:
+    """Tell whether a column, or a part of one, is of a user-defined type, as Vectors are."""
+    return '"type":"udt"' in table.schema.json()
+
+
+def _ml_attributes(output: str, k: int) -> dict[str, Any]:
+    """Return the metadata that pyspark.ml's own model gives an output, by which later stages know sizes unread."""
+    attributes: dict[str, dict[str, Any]] = {
+        PROBABILITY: {"num_attrs": k},
+        PREDICTION: {"type": "nominal", "num_vals": k},
+    }
+    return {"ml_attr": attributes[output]} if output in attributes else {}
 
 
 @dataclass(frozen=True)
@@ -171,9 +204,10 @@ def evaluate(
     Raises
     ------
     DataError
-        If a row is bad and ``strict``, or no good row has weight.
+        If a row is bad and ``strict``, no good row has weight, or the table is a stream.
     """
-    sums = EvaluationSums(_plan(parameters, precision))
+    require_batch(table)
+    sums = EvaluationSums(_plan(parameters, precision, features))
     task = EvaluateRows(sums, features, strict)
     found = features.select(table).mapInArrow(task, EVALUATIONS.spark).collect()
     bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
@@ -186,9 +220,11 @@ def evaluate(
     return evaluation
 
 
-def _plan(parameters: MixtureParameters, precision: str) -> Plan:
+def _plan(parameters: MixtureParameters, precision: str, features: Features) -> Plan:
     """Plan a pass over rows of unknown moments: centre and scale are the mixture's own."""
     mean, variance = parameters.moments()
+    if precision == "float32":
+        require_float32_range(features.names, np.sqrt(variance))
     return plan_pass([parameters.shifted(-mean)], mean, np.sqrt(variance), precision)
 
 

@@ -11,7 +11,9 @@ garbage, so they can be frozen.
 from __future__ import annotations
 
 import gc
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -29,29 +31,75 @@ def task_number() -> int:
     return context.partitionId()
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Keep this process's BLAS to one thread for a while.
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep this process's BLAS to one thread for a while. Threads may overlap: the last to leave restores the number.
 
     Spark sets OMP_NUM_THREADS for its workers, unless ``spark.executorEnv`` has that key. Executors without
     threadpoolctl rely on that variable alone.
     """
-    controller = _controller()
-    if controller is None:
-        return nullcontext()
-    limits: AbstractContextManager[object] = controller.limit(limits=1, user_api="blas")
-    return limits
+    found = _LIMIT.enter()
+    try:
+        yield
+    finally:
+        _LIMIT.leave(found)
+
+
+class _Limit:
+    """The limit of one BLAS thread, shared by all threads of this process.
+
+    Most BLAS libraries have one number of threads for the whole process. If each thread restored the number that it
+    found, the last would restore the limit of another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._found_first: list[int] = []
+
+    def enter(self) -> list[int]:
+        """Set the limit; return the numbers that this thread found."""
+        with self._lock:
+            found = [library.num_threads for library in _blas_libraries()]
+            if not self._inside:
+                self._found_first = found
+            self._inside += 1
+            for library in _blas_libraries():
+                _set_threads(library, 1)
+        return found
+
+    def leave(self, found: list[int]) -> None:
+        """Restore what the first thread found if this is the last, and what each thread has of its own."""
+        with self._lock:
+            self._inside -= 1
+            for library, own, first in zip(_blas_libraries(), found, self._found_first, strict=True):
+                if library.internal_api == "openblas" and library.threading_layer == "openmp":
+                    _set_threads(library, own)  # each thread has a number of its own
+                elif not self._inside:
+                    _set_threads(library, first)
+
+
+_LIMIT = _Limit()
+
+
+def _set_threads(library: Any, n: int) -> None:
+    """Set a library's threads. threadpoolctl 3.8 lets one thread at a time do that: free it before and after."""
+    free = getattr(library, "clear_controlling_thread", lambda force: None)
+    free(force=True)
+    library.set_num_threads(n)
+    free(force=True)
 
 
 @cache
-def _controller() -> Any:
-    """Find the BLAS libraries of this process, once."""
+def _blas_libraries() -> list[Any]:
+    """Find the BLAS libraries of this process, once; none without threadpoolctl."""
     import scipy.linalg  # noqa: F401 - loads every BLAS that the kernels use, so that it is found
 
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
-        return None
-    return ThreadpoolController()
+        return []
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 def freeze_loaded_objects() -> None:

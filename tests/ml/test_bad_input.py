@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from gmm_spark import GaussianMixture
+from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector, MixtureParameters
 from gmm_spark.errors import DataError, GmmSparkError, ParameterError
 from gmm_spark.spark.decoding import BAD_WEIGHT, INFINITE, NOT_A_NUMBER, NULL, WIDTH
 from tests.tables import array_table, assert_same_mixture, rough_start, scalar_table, three_blobs
@@ -225,6 +227,68 @@ def test_a_constant_column_among_spherical_components_is_fitted(spark: SparkSess
 def test_a_variance_beyond_float64_is_refused(spark: SparkSession) -> None:
     rows = np.array([[-1e200], [1e200], [3e200], [-2e200]])
     told(refusal(GaussianMixture(k=1), array_table(spark, rows)), "variance", "rescale")
+
+
+@pytest.mark.parametrize("kind", ["full", "spherical"])
+def test_a_variance_below_float64_is_refused_with_the_true_reason(spark: SparkSession, kind: str) -> None:
+    rows = np.column_stack([ROWS[:, 0] * (1e-170 if kind == "spherical" else 1.0), ROWS[:, 1] * 1e-170])
+    table = scalar_table(spark, rows, ["x", "tiny"])
+    message = refusal(GaussianMixture(inputCols=["x", "tiny"], covarianceType=kind), table)
+    told(message, "variance", "underflows", "'tiny'", "multiply")
+    assert "one value" not in message
+
+
+def test_a_feature_of_vanishing_variance_is_fitted_by_spherical_components(spark: SparkSession) -> None:
+    table = scalar_table(spark, ROWS * [1.0, 1e-170], ["x", "tiny"])
+    assert GaussianMixture(inputCols=["x", "tiny"], covarianceType="spherical", maxIter=2).fit(table).getK() == 2
+
+
+@pytest.mark.parametrize("size", [1e60, 1e-60])
+def test_values_beyond_float32_are_refused_by_name_if_products_are_float32(spark: SparkSession, size: float) -> None:
+    table = scalar_table(spark, ROWS * [1.0, size], ["x", "far"])
+    estimator = GaussianMixture(inputCols=["x", "far"], k=1, maxIter=2)
+    model = estimator.fit(table)
+    words = ["float32", "'far'", "precision='float64'", "rescale"]
+    told(refusal(estimator.setPrecision("float32"), table), *words)
+    for score in (model.setPrecision("float32").transform, model.logLikelihood):
+        with pytest.raises(DataError) as raised:
+            score(table)
+        told(str(raised.value), *words)
+
+
+def test_whole_numbers_that_float64_rounds_are_warned_of_by_name(spark: SparkSession) -> None:
+    table = spark.range(50).selectExpr("id % 7 as small", "(1L << 60) + id * (1L << 50) as large", "rand(1) x")
+    table = table.withColumn("dec", F.expr("cast(large as decimal(30, 2))"))
+    estimator = GaussianMixture(inputCols=["small", "large", "x", "dec"], k=1, maxIter=1, covarianceType="diag")
+    with pytest.warns(RuntimeWarning, match=r"'large', 'dec' hold .*2\*\*53") as caught:
+        estimator.fit(table)
+    assert len([one for one in caught if "2**53" in str(one.message)]) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimator.setInputCols(["small", "x"]).fit(table)
+        estimator.setInputCols(["big", "x"]).fit(table.selectExpr("double(large) big", "x"))  # the caller's own cast
+
+
+# Streams
+
+
+@pytest.mark.parametrize("columns", [{"inputCols": ["value"]}, {"featuresCol": "array"}, {"featuresCol": "vector"}])
+def test_a_stream_is_refused_with_what_to_do_instead(spark: SparkSession, columns: dict[str, object]) -> None:
+    array = F.array(F.col("value").cast("double"))
+    stream = spark.readStream.format("rate").load().withColumns({"array": array, "vector": array_to_vector(array)})
+    start = MixtureParameters([1.0], [[0.0]], [1.0], "spherical")
+    model = GaussianMixtureModel(start)._set(**columns)
+    selector = GaussianMixtureSelector(ks=[1], **columns)  # type: ignore[arg-type]
+    for attempt in (
+        lambda: GaussianMixture(k=1, **columns).fit(stream),  # type: ignore[arg-type]
+        lambda: GaussianMixture(**columns).setInitialModel(start).fit(stream),  # type: ignore[arg-type]
+        lambda: selector.fit(stream),
+        lambda: selector.setCriterion("heldout").setValidationFraction(0.2).fit(stream),
+        lambda: model.bic(stream),
+        lambda: model.logLikelihood(stream),
+    ):
+        with pytest.raises(DataError, match=r"stream.*foreachBatch"):
+            attempt()
 
 
 # Names and parameters

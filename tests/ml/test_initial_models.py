@@ -10,6 +10,7 @@ import pytest
 from pyspark.ml.clustering import GaussianMixture as PysparkMixture
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from scipy.stats import multivariate_normal
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as SklearnMixture
@@ -52,7 +53,7 @@ def test_a_bayesian_mixture_of_scikit_learn_is_a_start() -> None:
 
 
 def test_a_model_of_pyspark_ml_is_a_start(table: DataFrame) -> None:
-    vectors = table.select(array_to_vector("features").alias("features"))
+    vectors = table.select(array_to_vector(F.col("features")).alias("features"))
     theirs = PysparkMixture(k=3, seed=5, maxIter=4, tol=0.0).fit(vectors)
     estimator = GaussianMixture(k=2, covarianceType="diag").setInitialModel(theirs)
     assert (estimator.getK(), estimator.getCovarianceType()) == (3, "full")

@@ -6,6 +6,7 @@ import copy
 import pickle
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,9 +139,12 @@ def test_anything_but_one_row_of_d_numbers_is_refused(method: str, rows: object,
 
 
 @pytest.mark.parametrize("data", [ROWS, ROWS.tolist(), pd.DataFrame(ROWS, columns=["x", "y", "z"])])
-def test_what_is_not_a_spark_table_is_refused_with_the_way_to_make_one(data: object) -> None:
+def test_what_is_not_a_spark_table_is_refused_with_the_way_to_make_one(data: Any) -> None:
     model = GaussianMixtureModel(mixture(d=3)).setInputCols(["x", "y", "z"])
-    uses = [GaussianMixture(inputCols=["x", "y", "z"]).fit, GaussianMixtureSelector(ks=[1]).fit]
+    uses: list[Callable[[Any], Any]] = [
+        GaussianMixture(inputCols=["x", "y", "z"]).fit,
+        GaussianMixtureSelector(ks=[1]).fit,
+    ]
     uses += [model.transform, model.logLikelihood, model.aic, model.bic, model.icl]
     uses += [lambda table: GaussianMixture().fit(table, [{GaussianMixture.k: 1}, {GaussianMixture.k: 2}])]
     for use in uses:
@@ -150,7 +154,8 @@ def test_what_is_not_a_spark_table_is_refused_with_the_way_to_make_one(data: obj
 
 def test_a_table_of_pandas_on_spark_is_refused_with_its_own_remedy(spark: SparkSession) -> None:
     with pytest.raises(DataError, match=r"dataset is a pyspark DataFrame.*dataset\.to_spark\(\)"):
-        GaussianMixture().fit(spark.range(2).pandas_api())
+        table: Any = spark.range(2).pandas_api()
+        GaussianMixture().fit(table)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -64,8 +64,8 @@ def test_none_sets_a_parameter_back_to_its_default(kind: type[Any], name: str) -
 
 def test_none_sets_a_parameter_of_a_model_back_to_its_default() -> None:
     model = GaussianMixtureModel(mixture()).setPredictionCol("p").setInputCols(["a", "b"])
-    assert model.setPredictionCol(None).getPredictionCol() == "prediction"  # type: ignore[arg-type]
-    assert model.setInputCols(None).input_columns is None  # type: ignore[arg-type]
+    assert model.setPredictionCol(None).getPredictionCol() == "prediction"
+    assert model.setInputCols(None).input_columns is None
 
 
 @pytest.mark.parametrize("holder", [GaussianMixture(), GaussianMixtureSelector(), GaussianMixtureModel(mixture())])
@@ -78,12 +78,12 @@ def test_a_text_is_not_a_list_of_columns(holder: Holder) -> None:
 @pytest.mark.parametrize("names", [{"x", "y"}, frozenset("xy"), 5, ["x", 5]])
 def test_columns_without_an_order_or_a_name_are_refused(names: object) -> None:
     with pytest.raises(TypeError, match=r'"inputCols".*list of strings'):
-        GaussianMixture().setInputCols(names)  # type: ignore[arg-type]
+        GaussianMixture().setInputCols(names)
 
 
 def test_any_ordered_collection_of_names_is_a_list_of_columns() -> None:
     for names in (["a", "b"], ("a", "b"), {"a": 1, "b": 2}.keys(), pd.Index(["a", "b"])):
-        assert GaussianMixture().setInputCols(names).getInputCols() == ["a", "b"]  # type: ignore[arg-type]
+        assert GaussianMixture().setInputCols(names).getInputCols() == ["a", "b"]
 
 
 def test_a_text_is_not_a_list_of_structures_or_of_feature_names() -> None:
@@ -98,11 +98,12 @@ def test_a_text_is_not_a_list_of_structures_or_of_feature_names() -> None:
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 1e30, 10**400])
 def test_an_integer_beyond_64_bits_is_refused_by_name(name: str, value: float) -> None:
     estimator = GaussianMixture()
+    settings: dict[str, Any] = {name: value}
     for way in (setter(estimator, name), lambda v: estimator.setParams(**{name: v})):
         with pytest.raises(ParameterError, match=f"{name}="):
             way(value)
     with pytest.raises(ParameterError, match=f"{name}="):
-        GaussianMixture(**{name: value})
+        GaussianMixture(**settings)
     with pytest.raises(ParameterError, match=f"{name}="):
         estimator.copy({estimator.getParam(name): value})
     assert not estimator.isSet(name)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.functions import array_to_vector
 from pyspark.ml.linalg import Vector, Vectors
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.spark.columns import resolve_features
-from gmm_spark.spark.decoding import NULL
-from tests.tables import Rows, in_order, read_back, three_blobs
+from gmm_spark.spark.decoding import NULL, WIDTH
+from tests.tables import Rows, found_features, in_order, read_back, three_blobs
 
 ROWS = np.round(three_blobs(60) * 8) / 8  # exact in float32 and in decimal(18, 3)
 ROWS[np.abs(ROWS - 20) < 0.5] = 0.0  # something for sparse vectors to leave out
@@ -183,6 +185,83 @@ def test_a_column_that_cannot_be_read_is_refused_by_name(
 def test_input_cols_that_differ_in_case_only_name_one_column_twice(spark: SparkSession) -> None:
     with pytest.raises(ParameterError, match="twice"):
         resolve_features(spark.sql("select 1.0D x, 2.0D y"), "", ["x", "X"], None, None)
+
+
+@pytest.fixture
+def case_matters(spark: SparkSession) -> Iterator[None]:
+    spark.conf.set("spark.sql.caseSensitive", "true")
+    yield
+    spark.conf.set("spark.sql.caseSensitive", "false")
+
+
+def test_columns_that_differ_in_case_are_two_if_case_matters(spark: SparkSession, case_matters: None) -> None:
+    table = spark.sql("select double(id) x, double(100 * id) X from range(3)")
+    rows, _, _ = read_back(table, input_cols=["X", "x"])
+    np.testing.assert_array_equal(in_order(rows), [[0, 0], [100, 1], [200, 2]])
+    with pytest.raises(DataError, match="no column 'y'"):
+        resolve_features(table.withColumnRenamed("x", "Y"), "", ["y"], None, None)
+
+
+def test_a_feature_that_may_be_either_of_two_columns_is_refused(spark: SparkSession) -> None:
+    left, right = spark.sql("select 1 id, 2 x"), spark.sql("select 1 key, 3 X, array(1.0D) v, array(1.0D) V")
+    joined = left.join(right, F.col("id") == F.col("key"))
+    for parameter, arguments in {
+        "inputCols": ("", ["id", "x"], None),
+        "featuresCol": ("v", None, None),
+        "weightCol": ("", ["id"], "x"),
+    }.items():
+        with pytest.raises(DataError, match=rf"{parameter}: the table has 2 columns .*rename or drop"):
+            resolve_features(joined, *arguments, None)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "arguments"),
+    [("inputCols", ("", ["s.x"], None)), ("featuresCol", ("s.x", None, None)), ("weightCol", ("", ["id"], "S.x"))],
+)
+def test_a_field_of_a_struct_is_refused_with_the_select_that_makes_it_a_column(
+    spark: SparkSession, parameter: str, arguments: tuple[str, list[str] | None, str | None]
+) -> None:
+    table = spark.sql("select id, struct(double(id) as x) s from range(3)")
+    with pytest.raises(DataError, match=rf"""{parameter}: .*(?i:table\.select\("\*", "s\.x"\)) makes it 'x'"""):
+        resolve_features(table, *arguments, None)
+
+
+# The width of a Vector or array column
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("short", ["array(1.0D)", "cast(array() as array<double>)"])
+def test_one_short_row_that_comes_first_does_not_decide_the_width(
+    spark: SparkSession, vectors: bool, short: str
+) -> None:
+    table = spark.range(0, 100, 1, 1).select(
+        F.expr(f"if(id = 0, {short}, array(double(id), 1.0D, double(id % 7)))").alias("v")
+    )
+    if vectors:
+        table = table.withColumn("v", array_to_vector(F.col("v")))
+    assert found_features(table, "v").width == 3
+    rows, _, bad = read_back(table, "v", strict=False)
+    assert (len(rows), bad) == (99, {WIDTH: 1})
+
+
+def test_sparse_vectors_show_their_width(spark: SparkSession) -> None:
+    rows = [(Vectors.sparse(2, [0], [1.0]),), (Vectors.sparse(46_342, [3], [1.0]),), (Vectors.sparse(46_342, [], []),)]
+    assert found_features(spark.createDataFrame(rows, ["v"]), "v").width == 46_342
+
+
+def test_metadata_decides_the_width_whatever_the_rows_say(spark: SparkSession) -> None:
+    row = array_to_vector(F.array(F.lit(1.0)))
+    table = spark.range(5).select(row.alias("v", metadata={"ml_attr": {"num_attrs": 4}}))
+    assert found_features(table, "v").width == 4
+    assembled = VectorAssembler(inputCols=["id", "id"], outputCol="v").transform(spark.range(5))
+    assert found_features(assembled, "v").width == 2
+
+
+def test_of_two_widths_as_many_the_first_stays_and_the_other_rows_are_bad(spark: SparkSession) -> None:
+    table = spark.range(0, 10, 1, 1).select(F.expr("if(id < 5, array(1.0D), array(1.0D, 2.0D))").alias("v"))
+    assert found_features(table, "v").width == 1
+    with pytest.raises(DataError, match="5 with a wrong width"):
+        read_back(table, "v")
 
 
 def test_features_are_named_for_messages(spark: SparkSession) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pyspark.errors import PySparkException
+from pyspark.ml.clustering import GaussianMixture as PysparkMixture
+from pyspark.ml.feature import OneHotEncoder, VectorAssembler
+from pyspark.ml.functions import array_to_vector
 from pyspark.ml.linalg import DenseVector, Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -76,6 +80,35 @@ def test_outputs_follow_the_tables_columns_in_pyspark_mls_order(spark: SparkSess
     assert (first["a.b"], first["c`d"]) == ("kept", 1)
 
 
+def test_outputs_carry_the_metadata_of_pyspark_mls_own_model(spark: SparkSession) -> None:
+    table = spark.createDataFrame([(Vectors.dense(row),) for row in ROWS[:20].tolist()], ["features"])
+    expected = PysparkMixture(k=3, maxIter=1).fit(table).transform(table).schema
+    found = model_of(mixture(), logDensityCol="logDensity").transform(table).schema
+    for name in ("probability", "prediction"):
+        assert found[name].metadata == expected[name].metadata != {}
+    assert found["logDensity"].metadata == {}
+
+
+def test_later_stages_know_the_outputs_sizes_without_a_look_at_the_data(spark: SparkSession) -> None:
+    one_row = model_of(mixture()).transform(array_table(spark, ROWS[:1]))
+    assembler = VectorAssembler(inputCols=["probability"], outputCol="all", handleInvalid="keep")
+    assert len(assembler.transform(one_row).first()["all"]) == 3
+    encoder = OneHotEncoder(inputCols=["prediction"], outputCols=["dummies"], dropLast=False)
+    assert encoder.fit(one_row).categorySizes == [3]
+
+
+def test_a_table_with_two_columns_of_one_name_keeps_both(spark: SparkSession) -> None:
+    left = array_table(spark, ROWS).withColumn("left", F.lit(1))
+    right = spark.range(200).withColumn("right", F.lit(2)).withColumnRenamed("id", "ID")
+    joined = left.join(right, left["id"] == right["ID"]).withColumnRenamed("right", "left")
+    for handle in ("error", "skip", "keep"):
+        scored = model_of(mixture(), handleInvalid=handle).transform(joined)
+        assert scored.columns == ["id", "features", "left", "ID", "left", "probability", "prediction"]
+        rows = scored.collect()
+        assert len(rows) == 200
+        assert all((r[0], r[2], r[4]) == (r[3], 1, 2) for r in rows)
+
+
 def test_an_empty_name_leaves_its_output_out(spark: SparkSession) -> None:
     table = array_table(spark, ROWS)
     assert model_of(mixture(), probabilityCol="").transform(table).columns == ["id", "features", "prediction"]
@@ -123,6 +156,37 @@ def test_one_selected_output_still_costs_one_python_evaluation(
     scored = model_of(mixture(), handleInvalid=handle).transform(array_table(spark, ROWS))
     plan = plan_of(scored.select("prediction", "probability").where("prediction = 1"), capsys)
     assert operators(plan) == ["ArrowEvalPython"], plan
+
+
+def stored_with_vectors(spark: SparkSession, path: Path) -> DataFrame:
+    """Rows with a Vector and an array of the same features, in a file that Spark reads by columns."""
+    table = array_table(spark, ROWS, 1).withColumn("array", F.col("features"))
+    table = table.withColumn("features", array_to_vector(F.col("features")))
+    table.write.parquet(str(path))
+    return spark.read.parquet(str(path))
+
+
+@pytest.mark.parametrize("column", ["features", "array"])
+def test_a_stored_table_with_a_vector_column_is_scored_in_one_python_evaluation(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str
+) -> None:
+    table = stored_with_vectors(spark, tmp_path / "rows")
+    scored = model_of(mixture(), featuresCol=column, logDensityCol="logDensity").transform(table)
+    assert operators(plan_of(scored, capsys)) == ["ArrowEvalPython"]
+    assert scored.columns == ["id", "features", "array", "probability", "prediction", "logDensity"]
+    _, _, log_density = collected(scored)
+    np.testing.assert_allclose(log_density, density.log_density(mixture(), ROWS.T), rtol=1e-11)
+
+
+@pytest.mark.parametrize("column", ["features", "array"])
+def test_a_stream_with_a_vector_column_is_scored(spark: SparkSession, tmp_path: Path, column: str) -> None:
+    schema = stored_with_vectors(spark, tmp_path / "rows").schema
+    stream = spark.readStream.schema(schema).parquet(str(tmp_path / "rows"))
+    scored = model_of(mixture(), featuresCol=column, logDensityCol="logDensity").transform(stream)
+    query = scored.writeStream.format("memory").queryName(f"scored_{column}").trigger(availableNow=True).start()
+    assert query.awaitTermination(120)
+    _, _, log_density = collected(spark.table(f"scored_{column}"))
+    np.testing.assert_allclose(log_density, density.log_density(mixture(), ROWS.T), rtol=1e-11)
 
 
 # Bad rows
@@ -191,6 +255,17 @@ def test_an_output_that_the_table_already_has_is_refused_by_name(spark: SparkSes
     table = array_table(spark, ROWS).withColumn(name, F.lit(1))
     with pytest.raises(DataError, match=rf"(?i)already has '{name}'.*output columns"):
         model_of(mixture(), logDensityCol="logDensity").transform(table)
+
+
+def test_a_name_in_another_case_is_another_if_case_matters(spark: SparkSession) -> None:
+    table = array_table(spark, ROWS).withColumn("Prediction", F.lit(7))
+    spark.conf.set("spark.sql.caseSensitive", "true")
+    try:
+        row = model_of(mixture()).transform(table).first()
+    finally:
+        spark.conf.set("spark.sql.caseSensitive", "false")
+    assert row["Prediction"] == 7
+    assert row["prediction"] in range(3)
 
 
 def test_outputs_of_one_name_are_refused(spark: SparkSession) -> None:

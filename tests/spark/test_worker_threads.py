@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import pytest
 from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing.passes import collect_sums
 from gmm_spark.spark.packing.table import PackedTable
+from gmm_spark.spark.worker import one_blas_thread
 
 ALLOWED = 4
 
@@ -51,6 +53,45 @@ class CountThreads:
 
     def read(self, vector: np.ndarray) -> np.ndarray:
         return vector
+
+
+def blas_threads() -> list[int]:
+    from threadpoolctl import threadpool_info
+
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_threads_that_overlap_leave_blas_as_the_first_found_it() -> None:
+    from threadpoolctl import threadpool_limits
+
+    both_inside, first_left, last_left = threading.Barrier(2), threading.Event(), threading.Event()
+    seen: list[list[int]] = []
+
+    def enter_first() -> None:
+        with one_blas_thread():
+            both_inside.wait(60)
+        first_left.set()
+        assert last_left.wait(60)  # as a thread of a pool does
+
+    def leave_last() -> None:
+        with one_blas_thread():
+            both_inside.wait(60)
+            assert first_left.wait(60)
+            seen.append(blas_threads())
+        last_left.set()
+
+    with one_blas_thread():  # loads every BLAS that it limits
+        pass
+    with threadpool_limits(ALLOWED, "blas"):
+        before = blas_threads()
+        threads = [threading.Thread(target=target) for target in (enter_first, leave_last)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [set(one) for one in seen] == [{1}]
+        assert blas_threads() == before
+        assert ALLOWED in before
 
 
 @pytest.mark.parametrize("allowed", [None, ALLOWED])

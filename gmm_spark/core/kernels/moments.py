@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.layout import VectorLayout
@@ -75,7 +76,7 @@ class Moments:
         return Moments(self.rows + other.rows, weight_sum, mean, scatter, low, high)
 
     @property
-    def constant(self) -> Array:
+    def constant(self) -> NDArray[np.bool_]:
         """True for features with one value in all rows, (d,)."""
         return np.asarray(self.low == self.high)
 

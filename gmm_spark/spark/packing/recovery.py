@@ -26,6 +26,7 @@ from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.packing.cluster import survey_cluster
 from gmm_spark.spark.packing.packer import Packer
 from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
+from gmm_spark.spark.ranges import warn_of_rounding
 
 Answer = TypeVar("Answer")
 
@@ -66,6 +67,7 @@ class RecoverableBlocks:
             self.bad = sum((Counter(handle.bad) for handle in self.packing.handles), Counter[str]())
             require_usable(self.bad, features, strict)
             require_rows(self.packing.rows, self.bad, features)
+            warn_of_rounding(features, self.moments.mean, self.moments.low, self.moments.high)
             self.source = self._choose_source()
         except BaseException:
             self.remove()

@@ -16,7 +16,7 @@ from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Sample, SampleTask
-from gmm_spark.spark.columns import Features
+from gmm_spark.spark.columns import Features, require_batch
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums
 from gmm_spark.spark.packing.recovery import RecoverableBlocks
 from gmm_spark.spark.sample_tasks import SPREAD_BYTES, run_on_sample
@@ -55,7 +55,7 @@ class PackedTable:
     Raises
     ------
     DataError
-        If a row is bad and ``strict``, a weight is negative, or no row is left.
+        If a row is bad and ``strict``, a weight is negative, no row is left, or the table is a stream.
     ResourceError
         If a local disk is full.
     """
@@ -69,6 +69,7 @@ class PackedTable:
         precision: str = "float64",
         streaming: bool | None = None,
     ) -> None:
+        require_batch(table)
         self.features = features
         self.precision = precision
         self._spark = table.sparkSession
