@@ -153,8 +153,8 @@ def test_what_is_not_a_spark_table_is_refused_with_the_way_to_make_one(data: Any
 
 
 def test_a_table_of_pandas_on_spark_is_refused_with_its_own_remedy(spark: SparkSession) -> None:
+    table: Any = spark.range(2).pandas_api()
     with pytest.raises(DataError, match=r"dataset is a pyspark DataFrame.*dataset\.to_spark\(\)"):
-        table: Any = spark.range(2).pandas_api()
         GaussianMixture().fit(table)
 
 

@@ -76,13 +76,14 @@ def test_a_text_is_not_a_list_of_columns(holder: Holder) -> None:
 
 
 @pytest.mark.parametrize("names", [{"x", "y"}, frozenset("xy"), 5, ["x", 5]])
-def test_columns_without_an_order_or_a_name_are_refused(names: object) -> None:
+def test_columns_without_an_order_or_a_name_are_refused(names: Any) -> None:
     with pytest.raises(TypeError, match=r'"inputCols".*list of strings'):
         GaussianMixture().setInputCols(names)
 
 
 def test_any_ordered_collection_of_names_is_a_list_of_columns() -> None:
-    for names in (["a", "b"], ("a", "b"), {"a": 1, "b": 2}.keys(), pd.Index(["a", "b"])):
+    collections: list[Any] = [["a", "b"], ("a", "b"), {"a": 1, "b": 2}.keys(), pd.Index(["a", "b"])]
+    for names in collections:
         assert GaussianMixture().setInputCols(names).getInputCols() == ["a", "b"]
 
 
