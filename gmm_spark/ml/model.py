@@ -141,7 +141,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
             If it is not one row of d numbers, or one is not finite and ``handleInvalid`` is "error".
         """
         row = self._read_row(value)
-        return None if row is None else int(density.weighted_log_prob(self.parameters, row).argmax())
+        return None if row is None else int(density.responsibilities(self.parameters, row).argmax())
 
     def predictProbability(self, value: Vector | ArrayLike) -> DenseVector:
         """Return the responsibilities of the k components for one row of d features.

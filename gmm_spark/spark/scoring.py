@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -21,6 +22,7 @@ from gmm_spark.core.arrays import Block
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan, plan_pass
+from gmm_spark.core.mixture.density import find_nearest
 from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
@@ -73,6 +75,14 @@ class Score:
     def _kernel(self) -> Kernel:
         return Kernel(self.plan)  # its buffers serve all batches of a task
 
+    def _find_nearest(self, rows: Block) -> NDArray[np.intp]:
+        """Find the nearest component of each row, (m,), in the table's own coordinates."""
+        (segment,), center, scale = self.plan.segments, self.plan.center, self.plan.scale
+        factors = segment.factors / (scale if segment.structure.axis_aligned else scale[:, None])
+        if segment.structure.shares_scatter:
+            factors = np.broadcast_to(factors, (len(segment.means), *factors.shape))
+        return find_nearest(segment.means * scale + center, factors, segment.present, rows)
+
     def _outputs(self, rows: Block) -> list[pa.Array]:
         k, m = self.plan.n_components, rows.shape[1]
         kernel = self._kernel
@@ -82,6 +92,10 @@ class Score:
             part = slice(start, min(start + kernel.chunk, m))
             log_prob = kernel.weighted_log_prob(kernel.expand(rows[:, part]))
             largest = subtract_largest(log_prob)
+            far = np.flatnonzero(~np.isfinite(largest))
+            if len(far):  # no density can be held: the nearest component has the row
+                log_prob[:, far], largest[far] = -np.inf, -np.inf
+                log_prob[self._find_nearest(rows[:, part][:, far]), far] = 0.0
             if PREDICTION in self.wanted:
                 prediction[part] = find_leaders(log_prob)
             if self.wanted != (PREDICTION,):
@@ -93,7 +107,7 @@ class Score:
         found = {
             PREDICTION: pa.array(prediction),
             LOG_DENSITY: pa.array(density),
-            ANOMALY: pa.array(~(density >= self.threshold)),  # true for NaN too, the density of a row too far off
+            ANOMALY: pa.array(density < self.threshold),
         }
         if probability is not None:
             offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))

@@ -21,6 +21,7 @@ from gmm_spark import GaussianMixtureModel, MixtureParameters
 from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
 from gmm_spark.core.mixture import density
 from gmm_spark.errors import DataError, GmmSparkError, ParameterError
+from tests.examples import COVARIANCE_TYPES, random_mixture
 from tests.oracles import sklearn_mixture
 from tests.tables import array_table, mixture, scalar_table
 
@@ -351,3 +352,20 @@ def test_numeric_columns_of_any_type_append_what_an_array_does(spark: SparkSessi
     assert found["prediction"].isna().tolist() == [False, True, True, False]
     np.testing.assert_array_equal(found["log_density"], expected["log_density"])
     np.testing.assert_array_equal(found["prediction"].dropna(), expected["prediction"].dropna())
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_row_too_far_off_for_a_density_belongs_to_the_nearest_component(
+    spark: SparkSession, covariance_type: str, precision: str
+) -> None:
+    parameters = random_mixture(covariance_type, 3, 3, np.random.default_rng(2))
+    rows = np.concatenate([1e200 * np.random.default_rng(3).uniform(-1, 1, (20, 3)), parameters.means])
+    model = GaussianMixtureModel(parameters).setPrecision(precision).setLogDensityCol("l")
+    scored = model.transform(array_table(spark, rows)).orderBy("id").toPandas()
+    expected = density.responsibilities(parameters, rows.T)
+    np.testing.assert_array_equal(scored["prediction"], expected.argmax(axis=0))
+    np.testing.assert_array_equal(scored["l"] == -np.inf, np.arange(23) < 20)
+    found = np.stack([vector.toArray() for vector in scored["probability"]])
+    np.testing.assert_allclose(found, expected.T, atol=1e-5)
+    assert [model.predict(row) for row in rows] == scored["prediction"].tolist()

@@ -73,6 +73,11 @@ class Segment:
         """Number of components, k."""
         return len(self.means)
 
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which components have weight, (k,)."""
+        return np.asarray(self.constants > _LOG_ZERO)
+
     @cached_property
     def expanded(self) -> bool:
         """False if every component takes the accurate kernel, which does not need the quadratic features."""

@@ -7,11 +7,15 @@ factor, so that no digits cancel.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.mixture.log_space import normalise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
+
+# Relative difference of squared lengths up to which they may be equal but for rounding.
+_SAME_WIDTH = 1e-12
 
 
 def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
@@ -33,7 +37,7 @@ def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
 
 
 def log_density(parameters: MixtureParameters, rows: Block) -> Array:
-    """Log p(row), (m,), nats.
+    """Log p(row), (m,), nats; minus infinity for a row so far off that float64 cannot hold it.
 
     Examples
     --------
@@ -41,11 +45,55 @@ def log_density(parameters: MixtureParameters, rows: Block) -> Array:
     >>> float(log_density(p, np.array([[0.0]]))[0].round(6))
     -0.918939
     """
-    return np.asarray(normalise(weighted_log_prob(parameters, rows)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.asarray(normalise(weighted_log_prob(parameters, rows)), np.float64)
+    found[_too_far(found, rows)] = -np.inf
+    return found
 
 
 def responsibilities(parameters: MixtureParameters, rows: Block) -> Array:
     """Probability that each component made each row, (k, m); columns sum to 1 (Bishop 2006, eq. 9.23)."""
-    log_prob = weighted_log_prob(parameters, rows)
-    normalise(log_prob)
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_prob = weighted_log_prob(parameters, rows)
+        far = _too_far(normalise(log_prob), rows)
+    if len(far):
+        present = parameters.weights > 0
+        nearest = find_nearest(parameters.means, parameters.component_cholesky, present, rows[:, far])
+        log_prob[:, far] = 0.0
+        log_prob[nearest, far] = 1.0
     return log_prob
+
+
+def find_nearest(means: Array, factors: Array, present: NDArray[np.bool_], rows: Block) -> NDArray[np.intp]:
+    """Find the component of least Mahalanobis distance from each row, (m,), for rows too far off for a density.
+
+    Such a row belongs to that component: the density of any other is less by a factor beyond float64.
+
+    Parameters
+    ----------
+    means : array (k, d)
+    factors : array (k, d) or (k, d, d)
+        Of the precisions.
+    present : array (k,) of bool
+        Which components have weight.
+    rows : array (d, m)
+        Finite.
+    """
+    direction = rows / np.maximum(np.abs(rows).max(axis=0), 1.0).astype(np.float64)  # squares do not overflow
+    squares = np.full((len(means), rows.shape[1]), np.inf)
+    projections = np.zeros_like(squares)
+    largest = np.abs(factors).max()
+    for j in np.flatnonzero(present).tolist():
+        factor = factors[j] / largest
+        whitened = factor[:, None] * direction if factor.ndim == 1 else factor.T @ direction
+        squares[j] = np.einsum("ij,ij->j", whitened, whitened)
+        projections[j] = (factor * means[j] if factor.ndim == 1 else factor.T @ means[j]) @ whitened
+    # Of components that are equally wide in the row's direction, the one whose mean lies farther that way is nearer.
+    widest = squares <= squares.min(axis=0) * (1 + _SAME_WIDTH)
+    nearest: NDArray[np.intp] = np.where(widest, projections, -np.inf).argmax(axis=0)
+    return nearest
+
+
+def _too_far(log_density: Block, rows: Block) -> NDArray[np.intp]:
+    """Find the finite rows (d, m) whose log-densities (m,) are not a number or minus infinity."""
+    return np.flatnonzero(~np.isfinite(log_density) & np.isfinite(rows).all(axis=0))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -94,3 +96,31 @@ def test_rows_of_another_width_are_refused_with_both_shapes(shape, rng):
 
 def test_no_rows_have_no_densities(mixture):
     assert log_density(mixture, np.empty((D, 0))).shape == (0,)
+
+
+@pytest.mark.parametrize("size", [1e160, 1e200, 1e300])
+def test_a_row_too_far_off_for_a_density_belongs_to_the_nearest_component(covariance_type, size, rng):
+    """Oracle: Mahalanobis distances in whole numbers of Python, which do not overflow."""
+    mixture = random_mixture(covariance_type, 4, 3, rng)
+    rows = size * rng.uniform(-1, 1, (3, 40))
+    shares = responsibilities(mixture, rows)
+    assert set(shares.ravel().tolist()) == {0.0, 1.0}
+    np.testing.assert_array_equal(shares.sum(axis=0), 1.0)
+    precisions = [[[Fraction(p) for p in row] for row in np.linalg.inv(c)] for c in mixture.dense_covariances]
+    for row, leader in zip(rows.T, shares.argmax(axis=0), strict=True):
+        distances = []
+        for mean, precision in zip(mixture.means, precisions, strict=True):
+            gap = [Fraction(x) - Fraction(m) for x, m in zip(row, mean, strict=True)]
+            distances.append(sum(gap[i] * precision[i][j] * gap[j] for i in range(3) for j in range(3)))
+        assert leader == distances.index(min(distances))
+    np.testing.assert_array_equal(log_density(mixture, rows), -np.inf)
+
+
+def test_a_far_row_never_belongs_to_a_component_without_weight():
+    mixture = MixtureParameters([1.0, 0.0], [[0.0], [5.0]], [1.0, 100.0], "spherical")
+    assert responsibilities(mixture, np.array([[1e200]])).ravel().tolist() == [1.0, 0.0]
+
+
+def test_what_is_not_a_number_has_no_density():
+    mixture = MixtureParameters([1.0], [[0.0]], [1.0], "spherical")
+    assert np.isnan(log_density(mixture, np.array([[np.nan]]))).all()
