@@ -49,7 +49,7 @@ class GaussianMixtureSummary:
     clusterSizes : list of int
         Training rows by most probable component.
     degenerateComponents : list of int
-        Components without weight: they starved or collapsed, and placing them anew did not help.
+        Components without weight: they starved or collapsed, and reseeding did not help.
     history : tuple of PassRecord
         One record for each pass.
     numRows : int
