@@ -70,5 +70,3 @@ class Settings:
 
 
 DEFAULTS = Settings()
-# The same as DEFAULTS.sample_rows.
-SAMPLE_ROWS = DEFAULTS.sample_rows

@@ -143,7 +143,8 @@ def append_scores(
     Raises
     ------
     DataError
-        If the table already has a column of such a name, or the mixture does not fit the range of the precision.
+        If the table already has a column of such a name, or of one that scoring needs, or the mixture does not fit the
+        range of the precision.
     """
     fold = name_folding(table)
     there = set(map(fold, table.columns))
@@ -152,6 +153,8 @@ def append_scores(
         raise DataError(f"the table already has {', '.join(map(repr, clash))}; name the output columns otherwise")
     if not outputs:
         return table
+    if ours := {fold(_STRUCT), fold(_INPUT)} & there:
+        raise DataError(f"the table has {', '.join(map(repr, sorted(ours)))}, a name that scoring needs; rename it")
     task = Score(_plan(parameters, precision, features), features, tuple(outputs), handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     arguments = features.expressions()

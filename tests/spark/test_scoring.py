@@ -369,3 +369,10 @@ def test_a_row_too_far_off_for_a_density_belongs_to_the_nearest_component(
     found = np.stack([vector.toArray() for vector in scored["probability"]])
     np.testing.assert_allclose(found, expected.T, atol=1e-5)
     assert [model.predict(row) for row in rows] == scored["prediction"].tolist()
+
+
+@pytest.mark.parametrize("name", ["__gmm_spark_scores", "__GMM_spark_features"])
+def test_a_column_with_a_name_that_scoring_needs_is_refused_and_not_dropped(spark: SparkSession, name: str) -> None:
+    table = array_table(spark, ROWS, 1).withColumnRenamed("id", name)
+    with pytest.raises(DataError, match=f"{name.lower()}', a name that scoring needs; rename it"):
+        GaussianMixtureModel(mixture(d=ROWS.shape[1])).transform(table)
