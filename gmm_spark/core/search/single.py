@@ -96,7 +96,7 @@ def polish(
 
 def make_rule(table: Table, profile: ColumnProfile, settings: Settings) -> Rule:
     """Make the rule of the runs of EM that some settings ask for, with the floor that the table's columns ask for."""
-    floor = find_floor(profile, table.moments.variance, settings.reg_covar, settings.variance_floor)
+    floor = find_floor(profile, table.moments.variance, table.moments.rows, settings.reg_covar, settings.variance_floor)
     return settings.rule(floor)
 
 
