@@ -79,6 +79,17 @@ def find_floor(
     return np.maximum(np.maximum(reg_covar * robust_variance(profile, variance), rounding), _RESOLVED * variance)
 
 
+def components_at_floor(parameters: MixtureParameters, floor: Array) -> NDArray[np.bool_]:
+    """Tell which components are at the floor along some direction, (k,)."""
+    k = parameters.n_components
+    if not floor.any():
+        return np.zeros(k, dtype=bool)
+    if parameters.structure.axis_aligned:
+        return np.asarray((parameters.deviations**2 <= floor * (1 + _AT_FLOOR)).any(axis=1))
+    raised = parameters.structure.bound(parameters.covariances, floor * (1 + _AT_FLOOR)) != parameters.covariances
+    return np.broadcast_to(raised.any(axis=(-2, -1)), (k,))
+
+
 def features_at_floor(parameters: MixtureParameters, floor: Array) -> NDArray[np.bool_]:
     """Tell which components are at the floor along which features, (k, d).
 
