@@ -25,6 +25,7 @@ IN_SETTINGS = {
     "reg_covar": "regCovar",
     "accelerate": "accelerate",
     "sample_rows": "sampleRows",
+    "weight_kind": "weightKind",
 }
 
 

@@ -156,7 +156,8 @@ def _relocate_best(
     rng = random_stream(settings.seed, Purpose.RELOCATION)
     rule = settings.rule()
     try:
-        moved = relocate(part, leader.parameters, replace(rule, max_iter=_RANKING_ITERATIONS), rounds, rng)
+        quick = replace(rule, max_iter=_RANKING_ITERATIONS)
+        moved = relocate(part, leader.parameters, quick, rounds, rng, settings.weight_kind)
         return [] if moved is None else race([moved], [Stage(whole, _SAMPLE_ITERATIONS, keep=1, sample=whole)], rule)
     except DegenerateComponentError:
         return []
