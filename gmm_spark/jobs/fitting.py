@@ -28,6 +28,7 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
     return {
         **feature_parameters(rows, features.columns),
         "weightCol": features.weight,
+        "weightKind": features.weight_kind,
         "handleInvalid": features.handle_invalid,
         "maxIter": fitting.max_iter,
         "tol": fitting.tol,

@@ -176,7 +176,8 @@ def _relocate_best(part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: 
     """Relocate components on a part of the sample, and run the result on all of it; an empty list if nothing gains."""
     rng = random_stream(rule.seed, Purpose.RELOCATION)
     try:
-        moved = relocate(part, leader.parameters, replace(rule, max_iter=_RANKING_ITERATIONS), rounds, rng)
+        quick = replace(rule, max_iter=_RANKING_ITERATIONS)
+        moved = relocate(part, leader.parameters, quick, rounds, rng, settings.weight_kind)
         return [] if moved is None else race([moved], [Stage(whole, _SAMPLE_ITERATIONS, keep=1, sample=whole)], rule)
     except DegenerateComponentError:
         return []
