@@ -14,10 +14,10 @@ from pyspark.sql import DataFrame
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult
-from gmm_spark.core.mixture.floor import find_floor, robust_variance
+from gmm_spark.core.mixture.floor import robust_variance
 from gmm_spark.core.mixture.parameters import InitialMeans, MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
-from gmm_spark.core.search.single import polish, search
+from gmm_spark.core.search.single import choose_floor, polish, search
 from gmm_spark.core.search.starts import under_table_variance
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import Sample
@@ -254,9 +254,7 @@ class GaussianMixture(
             sample = table.sample(settings.rows_to_draw, settings.seed)
             profile = ColumnProfile.of(sample[0])
             result = self._search(table, sample, profile, settings)
-            floor = find_floor(
-                profile, table.moments.variance, table.moments.rows, settings.reg_covar, settings.variance_floor
-            )
+            floor = choose_floor(table, profile, settings)
             fitted = Fitted(result, table.evaluate(result.parameters), profile, floor)
             return self._build_model(dataset, table, fitted)
 

@@ -9,9 +9,9 @@ from functools import cache
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
-from gmm_spark.core.mixture.floor import find_floor
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.grid import sweep
+from gmm_spark.core.search.single import choose_floor
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, GmmSparkError, ParameterError
 from gmm_spark.ml.fitting import MixtureFitting, require_fittable
@@ -61,9 +61,7 @@ def fit_together(
     if results:
         evaluations = table.evaluate_all([result.parameters for result in results.values()], log_densities)
         for (i, result), evaluation in zip(results.items(), evaluations, strict=True):
-            floor = find_floor(
-                profile, table.moments.variance, table.moments.rows, settings[i].reg_covar, settings[i].variance_floor
-            )
+            floor = choose_floor(table, profile, settings[i])
             outcomes[i] = Fitted(result, evaluation, profile, floor)
     return [outcomes[i] for i in range(len(settings))]
 

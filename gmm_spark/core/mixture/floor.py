@@ -65,7 +65,7 @@ def find_floor(
     variance : array (d,)
         Of the table; 0 if a feature is constant.
     n : float
-        Rows of the table.
+        Rows of the table that its weights make up.
     reg_covar : float
         Share of the robust variance. 0 for no floor at all.
     given : sequence of d floats, optional

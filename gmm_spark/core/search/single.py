@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
+from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
 from gmm_spark.core.mixture.floor import find_floor, robust_variance
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
@@ -95,10 +97,16 @@ def polish(
     return best(fit(table, [Run(start, rule)], sample=whole, lookahead=whole, callback=callback))
 
 
+def choose_floor(table: Table, profile: ColumnProfile, settings: Settings) -> Array:
+    """Choose the floor under variances, (d,), that some settings and the table's columns ask for; 0 for none."""
+    moments = table.moments
+    counted = moments.weights.effective_rows if settings.weight_kind == IMPORTANCE else moments.weight_sum
+    return find_floor(profile, moments.variance, counted, settings.reg_covar, settings.variance_floor)
+
+
 def make_rule(table: Table, profile: ColumnProfile, settings: Settings) -> Rule:
-    """Make the rule of the runs of EM that some settings ask for, with the floor that the table's columns ask for."""
-    floor = find_floor(profile, table.moments.variance, table.moments.rows, settings.reg_covar, settings.variance_floor)
-    return settings.rule(floor)
+    """Make the rule of the runs of EM that some settings ask for."""
+    return settings.rule(choose_floor(table, profile, settings))
 
 
 def make_sample_table(table: Table, sample: Sample) -> ArrayTable:
@@ -157,7 +165,7 @@ def choose_finalists(
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return list(starts[:_FINALISTS])
     if len(starts) > 1:
-        moved = _relocate_best(part, whole, results[0], rule, len(starts) // 2)
+        moved = _relocate_best(part, whole, results[0], rule, settings.weight_kind, len(starts) // 2)
         results = rank_judged([*results, *moved], whole, rule.floor)
     return [result.parameters for result in results[:most]]
 
@@ -172,12 +180,14 @@ def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -
     return [*ranking, *cut_after(_SAMPLE_CUT_AFTER * (2 if ranked else 1), on_sample)]
 
 
-def _relocate_best(part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: Rule, rounds: int) -> list[EMResult]:
+def _relocate_best(
+    part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: Rule, weight_kind: str, rounds: int
+) -> list[EMResult]:
     """Relocate components on a part of the sample, and run the result on all of it; an empty list if nothing gains."""
     rng = random_stream(rule.seed, Purpose.RELOCATION)
     try:
         quick = replace(rule, max_iter=_RANKING_ITERATIONS)
-        moved = relocate(part, leader.parameters, quick, rounds, rng, settings.weight_kind)
+        moved = relocate(part, leader.parameters, quick, rounds, rng, weight_kind)
         return [] if moved is None else race([moved], [Stage(whole, _SAMPLE_ITERATIONS, keep=1, sample=whole)], rule)
     except DegenerateComponentError:
         return []
