@@ -24,6 +24,8 @@ from gmm_spark.spark.columns import Features
 # Bytes of a block on disk: enough for sequential reads, and a task's memory stays flat.
 BLOCK_BYTES = 1 << 20
 _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 256, 1 << 16
+# Bytes of a block at most: blocks of very many features have fewer rows.
+MAX_BLOCK_BYTES = 1 << 25
 
 Blocks: TypeAlias = Iterator[tuple[Block, Array | None]]
 """Features (d, m) and weights (m,) of block after block; a block may be valid only until the next is asked for."""
@@ -111,9 +113,13 @@ class Handle:
 
 
 def rows_per_block(features: Features) -> int:
-    """Rows of a block: as many as :data:`BLOCK_BYTES` holds, a multiple of 64."""
+    """Rows of a block: as many as :data:`BLOCK_BYTES` holds, a multiple of 64.
+
+    Of very many features, as many as :data:`MAX_BLOCK_BYTES` holds, an even number, so that weights stay aligned.
+    """
     per_row = features.width * np.dtype(features.dtype).itemsize
-    return int(np.clip(BLOCK_BYTES // per_row, _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS)) // 64 * 64
+    rows = int(np.clip(BLOCK_BYTES // per_row, _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS)) // 64 * 64
+    return min(rows, max(MAX_BLOCK_BYTES // per_row // 2 * 2, 2))
 
 
 def read_file(handle: Handle) -> Blocks | None:
