@@ -50,6 +50,8 @@ class Handle:
     weighted : bool
     bad : dict
         Bad rows by reason.
+    rounded : dict
+        Values that float64 may have rounded, by feature.
     failure : str
         Why the task gave up; empty if it did not.
     first, of_rows : int
@@ -64,6 +66,7 @@ class Handle:
     dtype: str
     weighted: bool
     bad: dict[str, int] = field(default_factory=dict)
+    rounded: dict[str, int] = field(default_factory=dict)
     failure: str = ""
     first: int = 0
     of_rows: int | None = None
@@ -77,12 +80,13 @@ class Handle:
         *,
         path: str = "",
         bad: Mapping[str, int] | None = None,
+        rounded: Mapping[str, int] | None = None,
         failure: str = "",
     ) -> Handle:
         """Describe rows of a table's features, in blocks of :func:`rows_per_block`."""
         dtype, weighted = np.dtype(features.dtype).name, features.weight is not None
-        per_block = rows_per_block(features)
-        return cls(partition, path, rows, per_block, features.width, dtype, weighted, dict(bad or {}), failure)
+        counts = dict(bad or {}), dict(rounded or {})
+        return cls(partition, path, rows, rows_per_block(features), features.width, dtype, weighted, *counts, failure)
 
     @property
     def row_bytes(self) -> int:
