@@ -2,11 +2,14 @@
 
 A packed partition is one file in a local directory of its executor. It holds the rows as blocks of shape (d, m), one
 after the other, each followed by its weights (m,) if the table has any. A *handle* describes the file. If the file is
-missing, or its size is not the handle's, that is a *miss*: see :mod:`gmm_spark.spark.packing.table`.
+missing or may not be read, or its size is not the handle's, that is a *miss*: see :mod:`.recovery`. A lack of memory is
+an error.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import tempfile
@@ -19,11 +22,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features
+from gmm_spark.spark.results import lack_of_memory
 
 # Bytes of a block on disk: enough for sequential reads, and a task's memory stays flat.
 BLOCK_BYTES = 1 << 20
 _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 256, 1 << 16
+# Bytes of a file that are mapped at a time.
+MAPPED_BYTES = 1 << 26
+# A file that cannot be opened for one of these reasons is not lost.
+_LACKING = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 # Bytes of a block at most: blocks of very many features have fewer rows.
 MAX_BLOCK_BYTES = 1 << 25
 
@@ -127,24 +136,51 @@ def rows_per_block(features: Features) -> int:
 
 
 def read_file(handle: Handle) -> Blocks | None:
-    """Memory-map the file of a handle and yield its blocks; None if that is a miss."""
+    """Yield the blocks of a handle from memory maps of a part of its file each; None if the file is a miss.
+
+    Raises
+    ------
+    ResourceError
+        If the file is there but cannot be opened, or later mapped, for lack of memory or of open files.
+    """
     if handle.rows == 0:
         return iter(())
     try:
-        if os.path.getsize(handle.path) != handle.file_bytes:
-            return None
-        mapped = np.memmap(handle.path, dtype=np.uint8, mode="r")
-    except (OSError, ValueError):
+        file = open(handle.path, "rb", buffering=0)  # noqa: SIM115 - the iterator closes it
+    except OSError as error:
+        if error.errno in _LACKING:
+            raise _lack(handle, error) from error
         return None
-    return _split_file(handle, mapped)
+    if os.fstat(file.fileno()).st_size != handle.file_bytes:
+        file.close()
+        return None
+    return _map_blocks(handle, file)
 
 
-def _split_file(handle: Handle, mapped: NDArray[np.uint8]) -> Blocks:
+def _map_blocks(handle: Handle, file: io.FileIO) -> Blocks:
+    """Map some blocks at a time: workers may have less address space than the file is long."""
+    step = handle.block_rows * max(MAPPED_BYTES // (handle.block_rows * handle.row_bytes), 1)
     end = handle.first + handle.rows
-    for start in range(handle.first, end, handle.block_rows):
-        rows = min(handle.block_rows, end - start)
+    with file:
+        for start in range(handle.first, end, step):
+            last = min(start + step, end)
+            begin, size = start * handle.row_bytes, (last - start) * handle.row_bytes
+            try:
+                mapped = np.memmap(file, np.uint8, mode="r", offset=begin, shape=size)
+            except OSError as error:
+                raise _lack(handle, error) from error
+            yield from _split_blocks(handle, mapped, last - start)
+
+
+def _split_blocks(handle: Handle, mapped: NDArray[np.uint8], rows: int) -> Blocks:
+    for start in range(0, rows, handle.block_rows):
+        taken = min(handle.block_rows, rows - start)
         begin = start * handle.row_bytes
-        yield handle.split(mapped[begin : begin + rows * handle.row_bytes], rows)
+        yield handle.split(mapped[begin : begin + taken * handle.row_bytes], taken)
+
+
+def _lack(handle: Handle, error: OSError) -> ResourceError:
+    return ResourceError(lack_of_memory(f"{handle.path} is there but cannot be read: {error.strerror}"))
 
 
 def local_directories() -> list[str]:

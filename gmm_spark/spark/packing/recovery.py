@@ -118,8 +118,8 @@ class RecoverableBlocks:
             if was_streaming:
                 raise ResourceError("a pass gave no answer although its blocks came through Spark: please report this")
             warnings.warn(
-                f"blocks were not found where they were written after packing {self.misses} times; "
-                "streaming them through Spark from here on, which is slower (see spark.locality.wait)",
+                f"blocks were not found, or could not be read, where they were written after packing {self.misses} "
+                "times; streaming them through Spark from here on, which is slower (see spark.locality.wait)",
                 RuntimeWarning,
                 stacklevel=2,
             )
