@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.settings import Settings
-from gmm_spark.errors import DataError, GmmSparkError, ParameterError
-from gmm_spark.ml.fitting import MixtureFitting, require_fittable
+from gmm_spark.errors import DataError, GmmSparkError, ParameterError, ResourceError
+from gmm_spark.ml.fitting import MixtureFitting, require_fittable, require_holdable
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.spark.packing.table import PackedTable
@@ -44,7 +44,8 @@ def fit_together(
     for i, member in enumerate(settings):
         try:
             require_fittable(table, member)
-        except DataError as error:
+            require_holdable(table.spark, [member], table.features.width)
+        except (DataError, ResourceError) as error:
             outcomes[i] = error
     able = [i for i in range(len(settings)) if i not in outcomes]
     with one_blas_thread():
@@ -85,7 +86,9 @@ def fit_members(
     able = [i for i in range(len(members)) if i not in outcomes]
     if able:
         first = members[able[0]]
-        with first._pack(dataset, first._resolve(dataset)) as table:
+        features = first._resolve(dataset)
+        require_holdable(dataset.sparkSession, [settings[i] for i in able], features.width)
+        with first._pack(dataset, features) as table:
             fitted = fit_together(table, [settings[i] for i in able], first._callback, log_densities=True)
             for i, found in zip(able, fitted, strict=True):
                 outcomes[i] = members[i]._build_model(dataset, table, found) if isinstance(found, Fitted) else found

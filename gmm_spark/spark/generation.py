@@ -21,6 +21,7 @@ from gmm_spark.core.kernels.plan import PRECISIONS
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
 from gmm_spark.errors import ParameterError
+from gmm_spark.spark.columns import require_distinct
 from gmm_spark.spark.worker import one_blas_thread
 
 # Rows of an Arrow batch that a task returns, and bytes of their features at most.
@@ -116,8 +117,7 @@ def sample_rows(
             f"outputCols names {len(output_cols)} columns but the model has {parameters.n_features} features"
         )
     names = (component_col, *(output_cols if output_cols is not None else [features_col]))
-    if len({name.lower() for name in names}) < len(names):
-        raise ParameterError(f"columns {', '.join(map(repr, names))} repeat a name; each needs its own")
+    require_distinct(spark, names)
     as_array = output_cols is None
     number = T.FloatType() if precision == "float32" else T.DoubleType()
     feature_type: T.DataType = T.ArrayType(number, containsNull=False) if as_array else number

@@ -28,6 +28,7 @@ from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
 from gmm_spark.spark.ranges import count_rounded
+from gmm_spark.spark.results import collect, count_parts
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import freeze_loaded_objects, task_number
 
@@ -109,8 +110,7 @@ class Packer:
             task = WriteBlocks(self._features, self._run, self._strict, self._by_task)
             blocks = rows.mapInArrow(task, HANDLES.spark)
         self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
-        found = blocks.where("moments is not null").select("handle", "moments").collect()
-        packed = sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
+        packed = self._collect_handles(blocks.where("moments is not null"), cores)
         handles = [handle for handle, _ in packed]
         failures = [handle.failure for handle in handles if handle.failure]
         if failures:
@@ -125,6 +125,19 @@ class Packer:
             moments += Moments.from_vector(np.frombuffer(vector))
         return Packing(blocks, handles, moments)
 
+    def _collect_handles(self, rows: DataFrame, cores: int) -> list[tuple[Handle, bytes]]:
+        """Collect the handles and moments, in the order of the partitions; moments of many features in several jobs."""
+        spark, most = rows.sparkSession, PACK_TASKS + PACK_TASKS_PER_CORE * cores
+        length = len(Moments.zero(self._features.width).vector())
+        parts = count_parts(spark, 8 * length * most)
+        if parts > 1:  # the first job packs, and tells how many there are
+            parts = count_parts(spark, 8 * length * len(collect(rows.select("partition"))))
+        found = []
+        for part in range(parts):
+            own = rows if parts == 1 else rows.where(F.pmod(F.hash("partition"), F.lit(parts)) == part)
+            found += collect(own.select("handle", "moments"))
+        return sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
+
     def repartition(self, partitions: int) -> None:
         """Spread the table's rows over so many partitions for the packings to come."""
         self.remove_files()
@@ -134,7 +147,7 @@ class Packer:
         """Remove the files of all packings so far."""
         if self._has_files:
             numbers = self._columns.sparkSession.range(1 << 10)
-            numbers.mapInArrow(RemoveFiles(self._run), numbers.schema).collect()
+            collect(numbers.mapInArrow(RemoveFiles(self._run), numbers.schema))
 
     def close(self) -> None:
         """Free all that was packed."""

@@ -17,8 +17,10 @@ from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
+from gmm_spark.spark.packing.limits import limit_sample
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums
 from gmm_spark.spark.packing.recovery import RecoverableBlocks
+from gmm_spark.spark.results import bytes_per_job
 from gmm_spark.spark.sample_tasks import SPREAD_BYTES, run_on_sample
 
 Answer = TypeVar("Answer")
@@ -45,6 +47,7 @@ class PackedTable:
 
     Attributes
     ----------
+    spark : SparkSession
     blocks : RecoverableBlocks
         What passes run over.
     moments : Moments
@@ -74,7 +77,7 @@ class PackedTable:
         require_batch(table)
         self.features = features
         self.precision = precision
-        self._spark = table.sparkSession
+        self.spark = table.sparkSession
         self.blocks = RecoverableBlocks(table, features, strict, streaming)
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
@@ -106,10 +109,11 @@ class PackedTable:
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
         """Make one pass: the sufficient statistics of each candidate, in centred coordinates.
 
-        Candidates take several passes if their sums together would be too large for an executor.
+        Candidates take several passes if their sums together would be too large for an executor, or for the driver.
         """
         sums = StatisticsSums(self._plan(candidates))
-        if 8 * sums.n_held > SHARED_SUM_BYTES and len(candidates) > 1:
+        too_large = 8 * sums.n_held > SHARED_SUM_BYTES or 8 * sums.length > bytes_per_job(self.spark)
+        if too_large and len(candidates) > 1:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
         return self._sum(sums)
@@ -127,13 +131,17 @@ class PackedTable:
         return self.blocks.run(lambda source: collect_draw(source, draw))
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
-        """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,)."""
+        """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,).
+
+        They are fewer, with a warning, if the driver lacks the memory.
+        """
+        n = limit_sample(min(n, self.rows), self.features.width)
         return self.blocks.run(lambda source: collect_sample(source, n, seed, self.features.width))
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of the table, each as a Spark task; on the driver if one task or a large sample."""
-        if len(tasks) > 1 and sample[0].size * 8 <= SPREAD_BYTES:
-            return run_on_sample(self._spark, sample, tasks)
+        if len(tasks) > 1 and sample[0].size * 8 <= min(SPREAD_BYTES, bytes_per_job(self.spark)):
+            return run_on_sample(self.spark, sample, tasks)
         return [task(sample) for task in tasks]
 
     def close(self) -> None:
