@@ -38,7 +38,7 @@ class DrawRequest:
         Rows to draw on average, each with a probability, at most 1, in proportion to its weighted squared distance from
         the nearest site.
     shares : array (c,), optional
-        Draw each row that has weight with its cell's probability instead; ``expected`` is then how many that will be.
+        Draw each row that has weight with its cell's probability instead.
     """
 
     mean: Array

@@ -68,8 +68,7 @@ def complete_sample(table: Table, sample: tuple[Block, Array | None], k: int, se
     lacking = np.bincount(cells, weight > 0, n_cells) < np.minimum(wanted, cell_rows)
     if lacking.any():
         shares = np.where(lacking, np.minimum(wanted / np.maximum(cell_rows, 1.0), 1.0), 0.0)
-        expected = float(shares @ cell_rows)
-        more = table.draw(DrawRequest(mean, deviation, sites, seed, _ROUNDS + 1, expected, shares))
+        more = table.draw(DrawRequest(mean, deviation, sites, seed, _ROUNDS + 1, shares=shares))
         more_cells = nearest.of_all(more.rows)
         # These replace the sample's own rows of the cells, which were drawn with another probability.
         replaced = lacking & (np.bincount(more_cells, minlength=n_cells) > 0)

@@ -31,6 +31,8 @@ from gmm_spark.spark.worker import one_blas_thread
 
 # Bytes of all pieces' vectors together that the driver adds up itself.
 DRIVER_SUM_BYTES = 16 << 20
+# Rows of a cell that a draw by cells is taken to bring: k-means|| asks for 100.
+CELL_ROWS = 128
 # Numbers in a slice of a larger vector: 1 MiB.
 SLICE_LENGTH = 1 << 17
 
@@ -205,9 +207,11 @@ def collect_sample(source: Source, n: int, seed: int, width: int) -> tuple[Block
 
 def collect_draw(source: Source, draw: DrawRequest) -> DrawResult | None:
     """Run a drawing pass and merge what the pieces give, in order; None as in :func:`collect_sums`."""
-    # Each piece draws as if it were the table.
-    n_rows = (draw.expected + 4 * np.sqrt(draw.expected)) * (len(source.pieces) if draw.shares is None else 1)
-    n_bytes = 8 * int(n_rows) * (len(draw.sites) + 2)
+    if draw.shares is None:  # each piece draws as if it were the table
+        n_rows = int(draw.expected + 4 * np.sqrt(draw.expected)) * len(source.pieces)
+    else:
+        n_rows = CELL_ROWS * int(np.count_nonzero(draw.shares))
+    n_bytes = 8 * n_rows * (len(draw.sites) + 2)
     found = collect_in_parts(source, DrawFromPieces(draw), DRAWS, draw.sites.size, n_bytes)
     if any(r["rows"] is None for r in found) or [r["piece"] for r in found] != _numbers(source):
         return None
