@@ -17,6 +17,8 @@ from gmm_spark.core.arrays import Array, Block
 
 # Rows that are looked at: enough for a step that matters, at a hundred microseconds or so a column.
 _ROWS = 20_000
+# Values that are looked at; if there are thousands of columns, fewer rows of each, but so many at least.
+_VALUES, _LEAST_ROWS = 20_000_000, 1_000
 # Share of the rows that has to lie on a lattice: a few imputed values are none of its points.
 _ON_LATTICE = 0.95
 # The most common values, each of which may be an imputed one.
@@ -61,10 +63,10 @@ class ColumnProfile:
     @classmethod
     def of(cls, rows: Block) -> ColumnProfile:
         """Profile the columns of rows (d, m), all finite; at least one row."""
-        m = rows.shape[1]
-        if m > _ROWS:
-            rows = rows[:, np.linspace(0, m - 1, _ROWS).astype(np.intp)]
-            m = _ROWS
+        d, m = rows.shape
+        most = max(min(_ROWS, _VALUES // d), _LEAST_ROWS)
+        if m > most:
+            rows, m = rows[:, np.linspace(0, m - 1, most).astype(np.intp)], most
         columns = [_profile_column(np.asarray(column, dtype=np.float64)) for column in rows]
         mode, share, quartiles, step = zip(*columns, strict=True)
         return cls(m, np.array(mode), np.array(share), np.stack(quartiles, axis=1), np.array(step))

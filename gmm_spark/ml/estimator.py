@@ -23,7 +23,7 @@ from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import Sample
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
-from gmm_spark.ml.fitting import MixtureFitting, require_fittable
+from gmm_spark.ml.fitting import MixtureFitting, require_fittable, require_holdable
 from gmm_spark.ml.initial_models import to_parameters
 from gmm_spark.ml.joint_fitting import ModelsOnDemand, fit_members
 from gmm_spark.ml.model import GaussianMixtureModel
@@ -249,6 +249,7 @@ class GaussianMixture(
         self._check()
         settings = self._settings(self.getK(), self.getCovarianceType())
         features = self._resolve(dataset, None if self._initial is None else self._initial.n_features)
+        require_holdable(dataset.sparkSession, [settings], features.width, initial=self._initial is not None)
         with one_blas_thread(), self._pack(dataset, features) as table:
             require_fittable(table, settings)
             sample = table.sample(settings.rows_to_draw, settings.seed)

@@ -11,18 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pyspark import keyword_only
 from pyspark.ml.util import MLWritable
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
-from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.errors import DataError, ParameterError, ResourceError
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
 from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
-from gmm_spark.spark.columns import Features, describe_bad, resolve_features
+from gmm_spark.spark.columns import Features, describe_bad, require_distinct, resolve_features
+from gmm_spark.spark.packing.limits import require_memory
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.ranges import require_float32_range
 
@@ -109,6 +110,7 @@ class MixtureFitting(MixtureParams, MLWritable):
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
         """Find the features in the table's columns; raises DataError or ParameterError if they cannot be used."""
         require_table(dataset)
+        require_distinct(dataset.sparkSession, list(self.output_columns.values()))  # not after a long fit
         features = resolve_features(dataset, self.getFeaturesCol(), self.input_columns, self.weight_column, width=width)
         if features is None:
             raise DataError(f"featuresCol={self.getFeaturesCol()!r} is null in every row; check the filter")
@@ -137,6 +139,33 @@ class MixtureFitting(MixtureParams, MLWritable):
                 stacklevel=2,
             )
         return model
+
+
+def require_holdable(spark: SparkSession, settings: Sequence[Settings], d: int, initial: bool = False) -> None:
+    """Refuse, before any task, mixtures of d features of which none can be held in memory.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    settings : sequence of Settings
+        One for each mixture.
+    d : int
+    initial : bool
+        Whether the start is given: then none are drawn.
+
+    Raises
+    ------
+    ResourceError
+        The error of the first.
+    """
+    refusals = []
+    for one in settings:
+        try:
+            require_memory(spark, one.covariance_type, one.k, d, 1 if initial else one.n_init)
+        except ResourceError as error:
+            refusals.append(error)
+    if refusals and len(refusals) == len(settings):
+        raise refusals[0]
 
 
 def require_fittable(table: PackedTable, settings: Settings) -> None:

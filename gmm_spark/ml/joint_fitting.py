@@ -13,8 +13,8 @@ from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.search.single import choose_floor
 from gmm_spark.core.settings import Settings
-from gmm_spark.errors import DataError, GmmSparkError, ParameterError
-from gmm_spark.ml.fitting import MixtureFitting, require_fittable
+from gmm_spark.errors import DataError, GmmSparkError, ParameterError, ResourceError
+from gmm_spark.ml.fitting import MixtureFitting, require_fittable, require_holdable
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.spark.packing.table import PackedTable
@@ -47,7 +47,8 @@ def fit_together(
     for i, member in enumerate(settings):
         try:
             require_fittable(table, member)
-        except (DataError, ParameterError) as error:
+            require_holdable(table.spark, [member], table.features.width)
+        except (DataError, ParameterError, ResourceError) as error:
             outcomes[i] = error
     able = [i for i in range(len(settings)) if i not in outcomes]
     if not able:
@@ -93,7 +94,9 @@ def fit_members(
     able = [i for i in range(len(members)) if i not in outcomes]
     if able:
         first = members[able[0]]
-        with first._pack(dataset, first._resolve(dataset)) as table:
+        features = first._resolve(dataset)
+        require_holdable(dataset.sparkSession, [settings[i] for i in able], features.width)
+        with first._pack(dataset, features) as table:
             fitted = fit_together(table, [settings[i] for i in able], first._callback, log_densities=True)
             for i, found in zip(able, fitted, strict=True):
                 outcomes[i] = members[i]._build_model(dataset, table, found) if isinstance(found, Fitted) else found

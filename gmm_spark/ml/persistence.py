@@ -32,12 +32,14 @@ from pyspark.errors import AnalysisException
 from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWriter
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.errors import ModelFileError, ParameterError
+from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
+from gmm_spark.spark.results import collect
 
 M = TypeVar("M", bound=MLReadable[Any])
 
@@ -100,6 +102,8 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
     ------
     ModelFileError
         If there is no model at the path, its format version is unknown, or it is damaged.
+    ResourceError
+        If the driver may not receive so much.
     """
     metadata = _read_metadata(spark, path)
     version = metadata.get("formatVersion")
@@ -109,14 +113,18 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
             "install the gmm_spark that wrote it, or a later one"
         )
     try:
-        rows = spark.read.parquet(f"{_literal(path)}/data").orderBy("component").collect()
+        rows = spark.read.parquet(f"{_literal(path)}/data").orderBy("component")
+        if structure(metadata["covarianceType"]).pooled:  # all rows repeat it: one will do
+            rows = rows.withColumn("covariance", F.when(F.col("component") == 0, F.col("covariance")))
         histogram = metadata.get("logDensities")
         return SavedModel(
-            _from_rows(rows, metadata["covarianceType"]),
+            _from_rows(collect(rows), metadata["covarianceType"]),
             metadata["featureNames"],
             None if histogram is None else LogDensityHistogram.from_dict(histogram),
             metadata,
         )
+    except ResourceError:
+        raise
     except Exception as error:  # Spark's reader of Parquet raises errors of many types
         raise _damaged(path, error) from error
 
@@ -239,8 +247,8 @@ def _from_rows(rows: list[Any], covariance_type: str) -> MixtureParameters:
         raise ParameterError(f"data holds components {[r['component'] for r in rows]}")
     means = np.array([r["mean"] for r in rows])
     kind = structure(covariance_type)
-    stored = np.array([r["covariance"] for r in rows])
-    covariances = (stored[0] if kind.pooled else stored).reshape(kind.shape(*means.shape))
+    stored = np.array([r["covariance"] for r in (rows[:1] if kind.pooled else rows)])
+    covariances = stored.reshape(kind.shape(*means.shape))
     return MixtureParameters([r["weight"] for r in rows], means, covariances, covariance_type)
 
 

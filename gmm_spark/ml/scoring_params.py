@@ -262,7 +262,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         faults += self._unknown(self.handleInvalid, HANDLE_INVALID) + self._unknown(self.precision, PRECISIONS)
         faults += self._unknown(self.weightKind, WEIGHT_KINDS)
         names = list(self.output_columns.values())
-        if len({name.lower() for name in names}) < len(names):
+        if len(set(names)) < len(names):  # if case does not matter, only a session can tell
             faults.append(f"output columns {names} repeat a name; each needs its own")
         return faults
 

@@ -19,7 +19,7 @@ from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, DegenerateComponentError, GmmSparkError
 from gmm_spark.ml.comparison import SIGNS, Selection, SelectionRow
 from gmm_spark.ml.defaults import Defaults
-from gmm_spark.ml.fitting import MixtureFitting
+from gmm_spark.ml.fitting import MixtureFitting, require_holdable
 from gmm_spark.ml.joint_fitting import fit_together
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.scoring_params import declare, to_names
@@ -161,13 +161,15 @@ precision
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         self.check_params()
         features = self._resolve(dataset)
+        grid = [(k, kind) for kind in self.getCovarianceTypes() for k in self.getKs()]
+        settings = [self._settings(k, kind) for k, kind in grid]
+        require_holdable(dataset.sparkSession, settings, features.width)
         with ExitStack() as stack:
             train, rest = self._split(dataset, features)
             # Both tables are packed before the first pass, so that a bad row does not end a long fit.
             held_out = None if rest is None else stack.enter_context(self._pack_held_out(rest, features))
             table = stack.enter_context(self._pack(train, features))
-            grid = [(k, kind) for kind in self.getCovarianceTypes() for k in self.getKs()]
-            outcomes = fit_together(table, [self._settings(k, kind) for k, kind in grid], self._callback)
+            outcomes = fit_together(table, settings, self._callback)
             selection = self._compare(grid, outcomes, table, held_out)
             model = self._build_model(train, table, _best(selection, outcomes, table))
             model.summary.selection = selection

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -33,6 +33,8 @@ HANDLE_INVALID = ("error", "skip", "keep")
 _EXACT_TYPES = (T.LongType, T.DecimalType)
 # Rows whose widths are looked at to find d.
 _WIDTH_ROWS = 1_000
+# Bytes of decoded rows at a time. Spark counts the rows of a batch, and sparse vectors grow when they are decoded.
+DECODED_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ class Features:
         """Project a table to :meth:`expressions`, under plain names that cannot clash."""
         return table.select(*(e.alias(f"c{i}") for i, e in enumerate(self.expressions())))
 
+    def decode_in_parts(self, columns: Sequence[pa.Array]) -> Iterator[Decoded]:
+        """Decode the Arrow columns of one batch, no more than :data:`DECODED_BYTES` of rows at a time."""
+        step, rows = max(DECODED_BYTES // (8 * self.width), 1), len(columns[0])
+        for start in range(0, max(rows, 1), step):
+            yield self.decode([column.slice(start, step) for column in columns] if rows > step else columns)
+
     def decode(self, columns: Sequence[pa.Array]) -> Decoded:
         """Decode the Arrow columns of one batch and find its bad rows."""
         if self.form == "vector":
@@ -115,11 +123,11 @@ class Features:
             Stop at the first batch with a bad row. A negative weight always stops.
         """
         for batch in stream:
-            decoded = self.decode(batch.columns)
-            bad.update(decoded.bad)
-            if must_refuse(bad, strict):
-                return
-            yield decoded.usable()
+            for decoded in self.decode_in_parts(batch.columns):
+                bad.update(decoded.bad)
+                if must_refuse(bad, strict):
+                    return
+                yield decoded.usable()
 
 
 def resolve_features(
@@ -154,7 +162,7 @@ def resolve_features(
     if weight_col is not None and not isinstance(weight_type, T.NumericType):
         raise DataError(f"weightCol={weight_col!r} is {_typename(weight_type)}; need a numeric column")
     if input_cols is not None:
-        if not input_cols or len(set(map(name_folding(table), input_cols))) < len(input_cols):
+        if not input_cols or len(set(map(name_folding(table.sparkSession), input_cols))) < len(input_cols):
             raise ParameterError(f"inputCols={list(input_cols)!r}; need at least one column, none twice")
         types = [_type_of(table, c, "inputCols") for c in input_cols]
         for name, kind in zip(input_cols, types, strict=True):
@@ -180,10 +188,16 @@ def resolve_features(
     )
 
 
-def name_folding(table: DataFrame) -> Callable[[str], str]:
+def name_folding(spark: SparkSession) -> Callable[[str], str]:
     """Return the function that makes two names equal if Spark takes them for one: lower case unless case matters."""
-    sensitive = str(table.sparkSession.conf.get("spark.sql.caseSensitive", "false"))
+    sensitive = str(spark.conf.get("spark.sql.caseSensitive", "false"))
     return str if sensitive.lower() == "true" else str.lower
+
+
+def require_distinct(spark: SparkSession, names: Sequence[str]) -> None:
+    """Raise ParameterError if Spark would take two names of output columns for one."""
+    if len(set(map(name_folding(spark), names))) < len(names):
+        raise ParameterError(f"output columns {', '.join(map(repr, names))} repeat a name; each needs its own")
 
 
 def require_batch(table: DataFrame) -> None:
@@ -245,7 +259,7 @@ def _type_of(table: DataFrame, name: str, parameter: str) -> T.DataType:
 
 def _field(table: DataFrame, name: str, parameter: str) -> T.StructField:
     """Find the one column of a name; raises DataError if there is none, or several."""
-    fold = name_folding(table)
+    fold = name_folding(table.sparkSession)
     found = [field for field in table.schema.fields if fold(field.name) == fold(name)]
     if len(found) == 1:
         return found[0]

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from gmm_spark.core.table import Sample, SampleTask
+from gmm_spark.spark.results import collect
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread
 
@@ -65,6 +66,6 @@ def run_on_sample(spark: SparkSession, sample: Sample, tasks: Sequence[SampleTas
     )
     numbers = spark.range(0, len(tasks), 1, len(tasks))
     each = numbers.crossJoin(F.broadcast(spark.createDataFrame(packed)))
-    answers = each.mapInArrow(RunTasks(tasks, len(rows)), ANSWERS.spark).collect()
+    answers = collect(each.mapInArrow(RunTasks(tasks, len(rows)), ANSWERS.spark))
     found = {row["id"]: bytes(row["answer"]) for row in answers}
     return [found[i] for i in range(len(tasks))]

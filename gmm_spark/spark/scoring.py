@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.arrays import Block
+from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan, plan_pass
@@ -32,10 +32,13 @@ from gmm_spark.spark.columns import (
     Features,
     name_folding,
     require_batch,
+    require_distinct,
     require_rows,
     require_usable,
 )
+from gmm_spark.spark.decoding import Decoded
 from gmm_spark.spark.ranges import require_float32_range
+from gmm_spark.spark.results import collect
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread, task_number
 
@@ -61,7 +64,10 @@ class Score:
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
-        decoded = self.features.decode(columns)
+        parts = [self._score_part(decoded) for decoded in self.features.decode_in_parts(columns)]
+        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+    def _score_part(self, decoded: Decoded) -> pa.Array:
         require_usable(decoded.bad, self.features, self.strict)
         rows, _ = decoded.usable()
         with one_blas_thread():
@@ -77,6 +83,10 @@ class Score:
     def _kernel(self) -> Kernel:
         return Kernel(self.plan)  # its buffers serve all batches of a task
 
+    @cached_property
+    def _exact_kernel(self) -> Kernel:
+        return Kernel(replace(self.plan, precision="float64"))
+
     def _find_nearest(self, rows: Block) -> NDArray[np.intp]:
         """Find the nearest component of each row, (m,), in the table's own coordinates."""
         (segment,), center, scale = self.plan.segments, self.plan.center, self.plan.scale
@@ -84,6 +94,23 @@ class Score:
         if segment.structure.shares_scatter:
             factors = np.broadcast_to(factors, (len(segment.means), *factors.shape))
         return find_nearest(segment.means * scale + center, factors, segment.present, rows)
+
+    def _score_far(self, rows: Block) -> tuple[Array, Array]:
+        """Compute in float64 what :func:`subtract_largest` leaves and returns, of rows (d, m) too far off for a kernel.
+
+        If float64 holds no density of a row either, the nearest component has the row.
+        """
+        kernel = self._exact_kernel
+        parts = (rows[:, start : start + kernel.chunk] for start in kernel.chunks(rows))
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = [kernel.weighted_log_prob(kernel.expand(part)).copy() for part in parts]
+            log_prob = np.concatenate(terms, axis=1).astype(np.float64, copy=False)
+            largest = np.asarray(subtract_largest(log_prob), np.float64)
+        lost = np.flatnonzero(~np.isfinite(largest))
+        if len(lost):
+            log_prob[:, lost], largest[lost] = -np.inf, -np.inf
+            log_prob[self._find_nearest(rows[:, lost]), lost] = 0.0
+        return log_prob, largest
 
     def _outputs(self, rows: Block) -> list[pa.Array]:
         k, m = self.plan.n_components, rows.shape[1]
@@ -95,9 +122,10 @@ class Score:
             log_prob = kernel.weighted_log_prob(kernel.expand(rows[:, part]))
             largest = subtract_largest(log_prob)
             far = np.flatnonzero(~np.isfinite(largest))
-            if len(far):  # no density can be held: the nearest component has the row
-                log_prob[:, far], largest[far] = -np.inf, -np.inf
-                log_prob[self._find_nearest(rows[:, part][:, far]), far] = 0.0
+            if len(far):
+                largest = largest.astype(np.float64)  # which may hold what float32 does not
+                with np.errstate(over="ignore"):
+                    log_prob[:, far], largest[far] = self._score_far(rows[:, part][:, far])
             if PREDICTION in self.wanted:
                 prediction[part] = find_leaders(log_prob)
             if self.wanted != (PREDICTION,):
@@ -147,12 +175,15 @@ def append_scores(
     DataError
         If the table already has a column of such a name, or of one that scoring needs, or the mixture does not fit the
         range of the precision.
+    ParameterError
+        If two outputs have one name.
     """
-    fold = name_folding(table)
+    fold = name_folding(table.sparkSession)
     there = set(map(fold, table.columns))
     clash = [name for name in outputs.values() if fold(name) in there]
     if clash:
         raise DataError(f"the table already has {', '.join(map(repr, clash))}; name the output columns otherwise")
+    require_distinct(table.sparkSession, list(outputs.values()))
     if not outputs:
         return table
     if ours := {fold(_STRUCT), fold(_INPUT)} & there:
@@ -162,12 +193,9 @@ def append_scores(
     arguments = features.expressions()
     if _holds_user_defined_types(table):
         # Spark 4.3 evaluates a UDF above a columnar scan on columnar batches, which cannot hold a Vector, not even one
-        # that the UDF does not read. A projection in between makes rows of them. The condition is always true, but
-        # Spark does not know, and so does not merge the projection into the UDF.
-        rows = [F.when(F.spark_partition_id() >= 0, column).alias(_INPUT) for column in arguments]
-        table, arguments = table.select("*", *rows), [F.col(_INPUT)]
-    struct = as_arrow_udf(task, f"struct<{fields}>")(*arguments)
-    scored = table.select("*", struct.alias(_STRUCT))
+        # that the UDF does not read. An operator in between makes rows of them.
+        table, arguments = _append_unmerged(table, arguments[0], _INPUT), [F.col(_INPUT)]
+    scored = _append_unmerged(table, as_arrow_udf(task, f"struct<{fields}>")(*arguments), _STRUCT)
     if handle_invalid == "skip":
         scored = scored.where(F.col(_STRUCT).isNotNull())
     from pyspark.ml.functions import array_to_vector  # imports pyspark.ml, which tasks do without
@@ -181,6 +209,16 @@ def append_scores(
         appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_components)))
     # The table's own columns are not named: after a join, two may have one name.
     return scored.select("*", *appended).drop(_STRUCT, _INPUT)
+
+
+def _append_unmerged(table: DataFrame, column: Column, name: str) -> DataFrame:
+    """Append a column that no filter on it makes Spark compute twice.
+
+    Spark pushes a filter on a projected column below the projection, and computes the column there as well; if it is
+    declared non-deterministic, no filter is pushed at all, and one on a partition column reads every partition. Of the
+    rows that ``explode`` makes, only filters on the table's own columns are pushed below.
+    """
+    return table.select("*", F.explode(F.array(column)).alias(name))
 
 
 def _holds_user_defined_types(table: DataFrame) -> bool:
@@ -242,7 +280,7 @@ def evaluate(
     require_batch(table)
     sums = EvaluationSums(_plan(parameters, precision, features))
     task = EvaluateRows(sums, features, strict)
-    found = features.select(table).mapInArrow(task, EVALUATIONS.spark).collect()
+    found = collect(features.select(table).mapInArrow(task, EVALUATIONS.spark))
     bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
     require_usable(bad, features, strict)
     total, unit = np.zeros(sums.length), max((row["unit"] for row in found), default=0.0) or 1.0
@@ -262,14 +300,10 @@ def _plan(parameters: MixtureParameters, precision: str, features: Features) -> 
 
 
 def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:
-    """Wrap a callable as a scalar Arrow UDF that is evaluated once.
-
-    It is declared non-deterministic. Otherwise Spark would push a filter on an output below the projection, and score
-    every row a second time there.
-    """
+    """Wrap a callable as a scalar Arrow UDF."""
 
     def score(*columns: pa.Array) -> pa.Array:  # Spark needs a function with annotations
         return task(*columns)
 
-    wrapped: Callable[..., Column] = F.arrow_udf(score, returns).asNondeterministic()  # type: ignore[attr-defined]
+    wrapped: Callable[..., Column] = F.arrow_udf(score, returns)  # type: ignore[attr-defined]
     return wrapped

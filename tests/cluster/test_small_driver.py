@@ -16,3 +16,10 @@ def test_a_driver_of_1_gb_takes_100_components_in_100_dimensions_over_200_partit
     assert outcome["rows"] == 20_000
     assert outcome["resp_sum"] == pytest.approx(20_000)
     assert outcome["difference"] < 1e-9  # from the same pass over the rows in memory
+
+
+def test_fits_work_if_a_job_may_bring_16_mb_and_a_worker_may_have_2_gb() -> None:
+    outcome = outcome_of("fit_under_limits.py")
+    assert sorted(outcome) == ["alone", "grid", "oversampled"]
+    for weights in outcome.values():  # a sample alone is 26 MB
+        assert weights == pytest.approx([0.2, 0.3, 0.5], abs=0.01)

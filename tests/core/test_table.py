@@ -125,3 +125,19 @@ def test_a_part_of_more_rows_than_there_are_is_all_of_them(rng):
     part = ArrayTable(rows).part(31, rng)
     np.testing.assert_array_equal(part.rows, rows)
     assert part.sample_weight is None
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_row_too_far_off_for_a_density_makes_the_likelihood_minus_infinity_and_not_nan(
+    covariance_type, precision, rng
+):
+    parameters = random_mixture(covariance_type, 2, 3, rng)
+    near = draw_rows(parameters, 50, rng)[0]
+    far = np.full((3, 1), 1e200)
+    with np.errstate(over="ignore", invalid="ignore"):
+        table = ArrayTable(np.concatenate([near, far], axis=1), moments=Moments.of(near), precision=precision)
+        found = table.evaluate(parameters.shifted(-table.moments.mean))
+    assert found.log_likelihood == -np.inf
+    assert np.isfinite(found.entropy)
+    assert found.cluster_sizes.sum() == 51
+    assert found.log_densities.quantile(0.5) > -100

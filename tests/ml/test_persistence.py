@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
-from gmm_spark.errors import ModelFileError, ParameterError
+from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
+from gmm_spark.ml import persistence
 from tests.tables import array_table, mixture, rough_start, three_blobs
 
 KINDS = ("full", "tied", "diag", "spherical")
@@ -377,6 +378,17 @@ def a_log_density_in_no_bin(path: Path) -> None:
 
 def log_densities_without_a_ceiling(path: Path) -> None:
     edit_metadata(path, lambda m: m["logDensities"].pop("ceiling"))
+
+
+def test_a_model_that_the_driver_may_not_receive_is_not_called_damaged(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(rows: object) -> None:
+        raise ResourceError("raise spark.driver.maxResultSize")
+
+    monkeypatch.setattr(persistence, "collect", refuse)
+    with pytest.raises(ResourceError, match=r"^raise spark"):
+        GaussianMixtureModel.load(str(copied))
 
 
 @pytest.mark.parametrize(

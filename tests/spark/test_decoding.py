@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from gmm_spark.spark import columns
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.decoding import BAD_WEIGHT, INFINITE, NEGATIVE_WEIGHT, NOT_A_NUMBER, NULL, WIDTH
 from tests.tables import three_blobs
@@ -83,6 +85,33 @@ def test_a_sparse_vector_with_as_many_values_as_the_width_but_another_size_is_of
     decoded = Features(("x",), "vector", 3, False).decode([vector_array(vectors)])
     np.testing.assert_array_equal(decoded.usable()[0].T, [[0, 0, 0], [1, 2, 3]])
     assert decoded.bad == {WIDTH: 2}
+
+
+@pytest.mark.parametrize("form", ["array", "vector"])
+def test_a_batch_that_is_decoded_in_parts_gives_the_same_rows_and_counts(
+    form: Literal["array", "vector"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists: list[list[float] | None] = ROWS.tolist()
+    lists[3], lists[40] = None, [1.0]
+    column = pa.array(lists)
+    if form == "vector":
+        vectors = [row and {"type": 1, "size": None, "indices": None, "values": row} for row in lists]
+        vectors[5] = {"type": 0, "size": 3, "indices": [0, 2], "values": [8.0, 9.0]}
+        column = vector_array(vectors)
+    weight = pa.array(np.arange(len(lists), dtype=float))
+    features = Features(("x",), form, 3, False, "w")
+    whole = features.decode([column, weight])
+    monkeypatch.setattr(columns, "DECODED_BYTES", 8 * 3 * 7)
+    parts = list(features.decode_in_parts([column, weight]))
+    assert [part.rows.shape[1] for part in parts] == [7] * 8 + [4]
+    for found, expected in zip(zip(*(part.usable() for part in parts), strict=True), whole.usable(), strict=True):
+        np.testing.assert_array_equal(np.concatenate(found, axis=-1), expected)
+    assert sum((part.bad for part in parts), Counter()) == whole.bad == {NULL: 1, WIDTH: 1}
+
+
+def test_an_empty_batch_is_one_empty_part() -> None:
+    (part,) = Features(("x",), "array", 3, False).decode_in_parts([pa.array([], pa.list_(pa.float64()))])
+    assert part.rows.shape == (3, 0)
 
 
 def test_an_empty_batch_decodes_to_no_rows() -> None:

@@ -159,6 +159,27 @@ def test_one_selected_output_still_costs_one_python_evaluation(
     assert operators(plan) == ["ArrowEvalPython"], plan
 
 
+@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("handle", ["error", "skip", "keep"])
+def test_a_filter_after_transform_reads_only_the_partitions_it_asks_for(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str], handle: str, vectors: bool
+) -> None:
+    table = array_table(spark, ROWS, 1).withColumn("dt", F.col("id") % 3)
+    if vectors:
+        table = table.withColumn("features", array_to_vector(F.col("features")))
+    table.write.partitionBy("dt").parquet(str(tmp_path / "rows"))
+    stored = spark.read.parquet(str(tmp_path / "rows"))
+    model = model_of(mixture(), handleInvalid=handle, logDensityCol="l")
+    common = model.predict(ROWS[1])
+    afterwards = model.transform(stored).where(f"dt = 1 and prediction = {common}")
+    plan = plan_of(afterwards, capsys)
+    assert re.search(r"PartitionFilters: \[.*dt#\d+ = 1", plan), plan
+    assert operators(plan) == ["ArrowEvalPython"], plan  # and the filter on an output scores no row twice
+    expected = model.transform(stored.where("dt = 1")).where(f"prediction = {common}")
+    assert sorted(afterwards.select("id", "l").collect()) == sorted(expected.select("id", "l").collect())
+    assert afterwards.count() > 0
+
+
 def stored_with_vectors(spark: SparkSession, path: Path) -> DataFrame:
     """Rows with a Vector and an array of the same features, in a file that Spark reads by columns."""
     table = array_table(spark, ROWS, 1).withColumn("array", F.col("features"))
@@ -269,6 +290,16 @@ def test_a_name_in_another_case_is_another_if_case_matters(spark: SparkSession) 
     assert row["prediction"] in range(3)
 
 
+def test_outputs_whose_names_differ_in_case_are_two_if_case_matters(spark: SparkSession) -> None:
+    model = model_of(mixture(), predictionCol="p", probabilityCol="P")
+    spark.conf.set("spark.sql.caseSensitive", "true")
+    try:
+        assert model.transform(array_table(spark, ROWS)).columns == ["id", "features", "P", "p"]
+        assert model.sample(spark, 2, outputCols=["x", "X"]).columns == ["component", "x", "X"]
+    finally:
+        spark.conf.set("spark.sql.caseSensitive", "false")
+
+
 def test_outputs_of_one_name_are_refused(spark: SparkSession) -> None:
     with pytest.raises(ParameterError, match="repeat"):
         model_of(mixture(), predictionCol="p", probabilityCol="P").transform(array_table(spark, ROWS))
@@ -369,6 +400,20 @@ def test_a_row_too_far_off_for_a_density_belongs_to_the_nearest_component(
     found = np.stack([vector.toArray() for vector in scored["probability"]])
     np.testing.assert_allclose(found, expected.T, atol=1e-5)
     assert [model.predict(row) for row in rows] == scored["prediction"].tolist()
+
+
+def test_far_rows_that_float64_can_score_have_their_densities_in_float32_too(
+    spark: SparkSession, covariance_type: str
+) -> None:
+    parameters = random_mixture(covariance_type, 3, 3, np.random.default_rng(2))
+    rows = np.concatenate([1e30 * np.random.default_rng(3).uniform(-1, 1, (20, 3)), parameters.means])
+    model = GaussianMixtureModel(parameters).setPrecision("float32").setLogDensityCol("l")
+    scored = model.transform(array_table(spark, rows)).orderBy("id").toPandas()
+    np.testing.assert_allclose(scored["l"], density.log_density(parameters, rows.T), rtol=1e-3)
+    expected = density.responsibilities(parameters, rows.T)
+    np.testing.assert_array_equal(scored["prediction"], expected.argmax(axis=0))
+    found = np.stack([vector.toArray() for vector in scored["probability"]])
+    np.testing.assert_allclose(found, expected.T, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["__gmm_spark_scores", "__GMM_spark_features"])

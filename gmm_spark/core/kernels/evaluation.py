@@ -154,6 +154,9 @@ class EvaluationAccumulator:
             for i, segment in enumerate(self.plan.segments):
                 terms = self.kernel.weighted_log_prob(features, i)
                 largest = subtract_largest(terms)
+                far = np.flatnonzero(~np.isfinite(largest))
+                if len(far):  # too far off for a density: minus infinity, and not NaN
+                    terms[:, far], largest[far] = 0.0, -np.inf
                 self._cluster_sizes[segment.components] += count_leaders(terms)
                 shares = self._shares[: terms.size].reshape(terms.shape)
                 # A share of 0 comes from a finite term: shares times terms is never 0 times infinity.

@@ -82,9 +82,12 @@ def feature_parameters(rows: DataFrame, columns: Sequence[str]) -> dict[str, Any
     """
     from pyspark.sql.types import NumericType
 
+    from gmm_spark.spark.columns import name_folding
+
     require_columns(rows, "features.columns", columns)
     if len(columns) == 1:
-        (field,) = [field for field in rows.schema if field.name.lower() == columns[0].lower()][:1]
+        fold = name_folding(rows.sparkSession)
+        (field,) = [field for field in rows.schema if fold(field.name) == fold(columns[0])][:1]
         if not isinstance(field.dataType, NumericType):
             return {"featuresCol": columns[0]}
     return {"inputCols": list(columns)}

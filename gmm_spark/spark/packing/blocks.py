@@ -2,11 +2,14 @@
 
 A packed partition is one file in a local directory of its executor. It holds the rows as blocks of shape (d, m), one
 after the other, each followed by its weights (m,) if the table has any. A *handle* describes the file. If the file is
-missing, or its size is not the handle's, that is a *miss*: see :mod:`gmm_spark.spark.packing.table`.
+missing or may not be read, or its size is not the handle's, that is a *miss*: see :mod:`.recovery`. A lack of memory is
+an error.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import tempfile
@@ -19,11 +22,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features
+from gmm_spark.spark.results import lack_of_memory
 
 # Bytes of a block on disk: enough for sequential reads, and a task's memory stays flat.
 BLOCK_BYTES = 1 << 20
 _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 256, 1 << 16
+# Bytes of a file that are mapped at a time.
+MAPPED_BYTES = 1 << 26
+# A file that cannot be opened for one of these reasons is not lost.
+_LACKING = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+# Bytes of a block at most: blocks of very many features have fewer rows.
+MAX_BLOCK_BYTES = 1 << 25
 
 Blocks: TypeAlias = Iterator[tuple[Block, Array | None]]
 """Features (d, m) and weights (m,) of block after block; a block may be valid only until the next is asked for."""
@@ -48,6 +59,8 @@ class Handle:
     weighted : bool
     bad : dict
         Bad rows by reason.
+    rounded : dict
+        Values that float64 may have rounded, by feature.
     failure : str
         Why the task gave up; empty if it did not.
     first, of_rows : int
@@ -62,6 +75,7 @@ class Handle:
     dtype: str
     weighted: bool
     bad: dict[str, int] = field(default_factory=dict)
+    rounded: dict[str, int] = field(default_factory=dict)
     failure: str = ""
     first: int = 0
     of_rows: int | None = None
@@ -75,12 +89,13 @@ class Handle:
         *,
         path: str = "",
         bad: Mapping[str, int] | None = None,
+        rounded: Mapping[str, int] | None = None,
         failure: str = "",
     ) -> Handle:
         """Describe rows of a table's features, in blocks of :func:`rows_per_block`."""
         dtype, weighted = np.dtype(features.dtype).name, features.weight is not None
-        per_block = rows_per_block(features)
-        return cls(partition, path, rows, per_block, features.width, dtype, weighted, dict(bad or {}), failure)
+        counts = dict(bad or {}), dict(rounded or {})
+        return cls(partition, path, rows, rows_per_block(features), features.width, dtype, weighted, *counts, failure)
 
     @property
     def row_bytes(self) -> int:
@@ -111,30 +126,61 @@ class Handle:
 
 
 def rows_per_block(features: Features) -> int:
-    """Rows of a block: as many as :data:`BLOCK_BYTES` holds, a multiple of 64."""
+    """Rows of a block: as many as :data:`BLOCK_BYTES` holds, a multiple of 64.
+
+    Of very many features, as many as :data:`MAX_BLOCK_BYTES` holds, an even number, so that weights stay aligned.
+    """
     per_row = features.width * np.dtype(features.dtype).itemsize
-    return int(np.clip(BLOCK_BYTES // per_row, _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS)) // 64 * 64
+    rows = int(np.clip(BLOCK_BYTES // per_row, _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS)) // 64 * 64
+    return min(rows, max(MAX_BLOCK_BYTES // per_row // 2 * 2, 2))
 
 
 def read_file(handle: Handle) -> Blocks | None:
-    """Memory-map the file of a handle and yield its blocks; None if that is a miss."""
+    """Yield the blocks of a handle from memory maps of a part of its file each; None if the file is a miss.
+
+    Raises
+    ------
+    ResourceError
+        If the file is there but cannot be opened, or later mapped, for lack of memory or of open files.
+    """
     if handle.rows == 0:
         return iter(())
     try:
-        if os.path.getsize(handle.path) != handle.file_bytes:
-            return None
-        mapped = np.memmap(handle.path, dtype=np.uint8, mode="r")
-    except (OSError, ValueError):
+        file = open(handle.path, "rb", buffering=0)  # noqa: SIM115 - the iterator closes it
+    except OSError as error:
+        if error.errno in _LACKING:
+            raise _lack(handle, error) from error
         return None
-    return _split_file(handle, mapped)
+    if os.fstat(file.fileno()).st_size != handle.file_bytes:
+        file.close()
+        return None
+    return _map_blocks(handle, file)
 
 
-def _split_file(handle: Handle, mapped: NDArray[np.uint8]) -> Blocks:
+def _map_blocks(handle: Handle, file: io.FileIO) -> Blocks:
+    """Map some blocks at a time: workers may have less address space than the file is long."""
+    step = handle.block_rows * max(MAPPED_BYTES // (handle.block_rows * handle.row_bytes), 1)
     end = handle.first + handle.rows
-    for start in range(handle.first, end, handle.block_rows):
-        rows = min(handle.block_rows, end - start)
+    with file:
+        for start in range(handle.first, end, step):
+            last = min(start + step, end)
+            begin, size = start * handle.row_bytes, (last - start) * handle.row_bytes
+            try:
+                mapped = np.memmap(file, np.uint8, mode="r", offset=begin, shape=size)
+            except OSError as error:
+                raise _lack(handle, error) from error
+            yield from _split_blocks(handle, mapped, last - start)
+
+
+def _split_blocks(handle: Handle, mapped: NDArray[np.uint8], rows: int) -> Blocks:
+    for start in range(0, rows, handle.block_rows):
+        taken = min(handle.block_rows, rows - start)
         begin = start * handle.row_bytes
-        yield handle.split(mapped[begin : begin + rows * handle.row_bytes], rows)
+        yield handle.split(mapped[begin : begin + taken * handle.row_bytes], taken)
+
+
+def _lack(handle: Handle, error: OSError) -> ResourceError:
+    return ResourceError(lack_of_memory(f"{handle.path} is there but cannot be read: {error.strerror}"))
 
 
 def local_directories() -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from gmm_spark.spark.results import collect
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import task_number
 
@@ -33,7 +34,7 @@ class Cluster:
 
 def survey_cluster(spark: SparkSession) -> Cluster:
     """Count the cores, as Spark's default number of partitions of a range, and the hosts of their tasks."""
-    found = spark.range(1 << 12).mapInArrow(name_host, HOSTS.spark).collect()
+    found = collect(spark.range(1 << 12).mapInArrow(name_host, HOSTS.spark))
     return Cluster(cores=len(found), hosts=len({row["host"] for row in found}))
 
 

@@ -27,6 +27,8 @@ from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
+from gmm_spark.spark.ranges import count_rounded
+from gmm_spark.spark.results import collect, count_parts
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import freeze_loaded_objects, task_number
 
@@ -108,8 +110,7 @@ class Packer:
             task = WriteBlocks(self._features, self._run, self._strict, self._by_task)
             blocks = rows.mapInArrow(task, HANDLES.spark)
         self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
-        found = blocks.where("moments is not null").select("handle", "moments").collect()
-        packed = sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
+        packed = self._collect_handles(blocks.where("moments is not null"), cores)
         handles = [handle for handle, _ in packed]
         failures = [handle.failure for handle in handles if handle.failure]
         if failures:
@@ -124,6 +125,19 @@ class Packer:
             moments += Moments.from_vector(np.frombuffer(vector))
         return Packing(blocks, handles, moments)
 
+    def _collect_handles(self, rows: DataFrame, cores: int) -> list[tuple[Handle, bytes]]:
+        """Collect the handles and moments, in the order of the partitions; moments of many features in several jobs."""
+        spark, most = rows.sparkSession, PACK_TASKS + PACK_TASKS_PER_CORE * cores
+        length = len(Moments.zero(self._features.width).vector())
+        parts = count_parts(spark, 8 * length * most)
+        if parts > 1:  # the first job packs, and tells how many there are
+            parts = count_parts(spark, 8 * length * len(collect(rows.select("partition"))))
+        found = []
+        for part in range(parts):
+            own = rows if parts == 1 else rows.where(F.pmod(F.hash("partition"), F.lit(parts)) == part)
+            found += collect(own.select("handle", "moments"))
+        return sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
+
     def repartition(self, partitions: int) -> None:
         """Spread the table's rows over so many partitions for the packings to come."""
         self.remove_files()
@@ -133,7 +147,7 @@ class Packer:
         """Remove the files of all packings so far."""
         if self._has_files:
             numbers = self._columns.sparkSession.range(1 << 10)
-            numbers.mapInArrow(RemoveFiles(self._run), numbers.schema).collect()
+            collect(numbers.mapInArrow(RemoveFiles(self._run), numbers.schema))
 
     def close(self) -> None:
         """Free all that was packed."""
@@ -164,11 +178,13 @@ class WriteBlocks:
         # A random name: one task may pack two partitions if Spark had lost both their handles.
         path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
         bad: Counter[str] = Counter()
+        rounded: Counter[str] = Counter()
         moments, rows, failure = Moments.zero(self.features.width), 0, ""
         try:
             with _new_private_file(path + ".writing") as file:
                 for block, weight in gather_blocks(stream, self.features, bad, self.strict):
                     moments += Moments.of(block, weight)
+                    rounded += count_rounded(self.features, block)
                     rows += block.shape[1]
                     file.write(block.data)
                     if weight is not None:
@@ -187,7 +203,15 @@ class WriteBlocks:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path + ".writing")
-        handle = Handle.of(self.features, partition, rows, path=path if rows else "", bad=bad, failure=failure)
+        handle = Handle.of(
+            self.features,
+            partition,
+            rows,
+            path=path if rows else "",
+            bad=bad,
+            rounded=rounded,
+            failure=failure,
+        )
         yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes())
 
 
@@ -204,14 +228,16 @@ class StreamBlocks:
         freeze_loaded_objects()
         partition, stream = identify(stream, self.by_task)
         bad: Counter[str] = Counter()
+        rounded: Counter[str] = Counter()
         moments, rows = Moments.zero(self.features.width), 0
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):
             moments += Moments.of(block, weight)
+            rounded += count_rounded(self.features, block)
             rows += block.shape[1]
             packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
             head = Handle.of(self.features, partition, block.shape[1])
             yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, block=packed)
-        handle = Handle.of(self.features, partition, rows, bad=bad)
+        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded)
         yield STREAM.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes(), block=b"")
 
 

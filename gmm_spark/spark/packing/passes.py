@@ -3,35 +3,39 @@
 Each piece has a vector of float64. Vectors are added in the order of the pieces' numbers, so the same partitions give
 the same bits, whichever task had which piece. The driver adds small vectors itself. Larger ones are cut into slices,
 shuffled by slice and added by tasks, so that the driver receives one vector and not one for each piece. A vector that
-no driver could hold is refused before the pass.
+no driver could hold is refused before the pass. Samples and draws come in several jobs if one would bring more than
+Spark lets it bring.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import Row
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.accumulators import Sums
 from gmm_spark.core.kernels.distance_draw import DrawAccumulator, DrawRequest, DrawResult, merge_draws
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.randomness import Purpose, draw_quotas, random_stream
-from gmm_spark.errors import ResourceError
+from gmm_spark.spark.packing.limits import require_vector
 from gmm_spark.spark.packing.pieces import Piece
-from gmm_spark.spark.packing.sources import Source
+from gmm_spark.spark.packing.sources import PieceTask, Source
+from gmm_spark.spark.results import bytes_per_job, collect, count_parts
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread
 
 # Bytes of all pieces' vectors together that the driver adds up itself.
 DRIVER_SUM_BYTES = 16 << 20
+# Rows of a cell that a draw by cells is taken to bring: k-means|| asks for 100.
+CELL_ROWS = 128
 # Numbers in a slice of a larger vector: 1 MiB.
 SLICE_LENGTH = 1 << 17
-# Bytes of one vector that a driver is trusted to hold a few times over.
-MAX_VECTOR_BYTES = 2 << 30
 
 SUMS = Schema(piece=pa.int32(), slice=pa.int32(), sums=pa.binary())
 SAMPLES = Schema(piece=pa.int32(), rows=pa.binary(), weights=pa.binary())
@@ -167,22 +171,18 @@ def collect_sums(source: Source, sums: Sums[Answer]) -> Answer | None:
     Raises
     ------
     ResourceError
-        If the vector is larger than a driver can be trusted to hold.
+        If the vector is larger than the driver can be trusted to hold, or than Spark lets it receive.
     """
     length, pieces = sums.length, len(source.pieces)
-    if 8 * length > MAX_VECTOR_BYTES:
-        raise ResourceError(
-            f"one pass would bring {8 * length:,} bytes of sums to the driver (limit {MAX_VECTOR_BYTES:,}); "
-            "lower k, or use covarianceType diag or tied"
-        )
-    on_driver = 8 * length * pieces <= DRIVER_SUM_BYTES
+    require_vector(source.spark, length)
+    on_driver = 8 * length * pieces <= min(DRIVER_SUM_BYTES, bytes_per_job(source.spark))
     slice_length = length if on_driver else SLICE_LENGTH
     vectors = source.map_pieces(FoldPieces(sums, slice_length), SUMS, sums.plan.n_products)
     if not on_driver:
         slices = -(-length // SLICE_LENGTH)
         by_slice = vectors.repartition(slices, "slice").sortWithinPartitions("slice", "piece")
         vectors = by_slice.mapInArrow(add_slices, SUMS.spark)
-    rows = sorted(vectors.collect(), key=lambda r: (r["slice"], r["piece"]))
+    rows = sorted(collect(vectors), key=lambda r: (r["slice"], r["piece"]))
     if any(r["slice"] == _MISS for r in rows):
         return None
     if on_driver and [r["piece"] for r in rows] != _numbers(source):
@@ -223,8 +223,8 @@ def collect_sample(source: Source, n: int, seed: int, width: int) -> tuple[Block
     sizes = [piece.rows for piece in source.pieces]
     quotas = draw_quotas(sizes, n, random_stream(seed, Purpose.TABLE_SAMPLE)).tolist()
     shares = {p.partition: (quota, p.rows) for p, quota in zip(source.pieces, quotas, strict=True)}
-    vectors = source.map_pieces(SamplePieces(shares, seed), SAMPLES, width)
-    found = sorted(vectors.collect(), key=lambda r: r["piece"])
+    n_bytes = 8 * sum(quotas) * (width + source.pieces[0].weighted)
+    found = collect_in_parts(source, SamplePieces(shares, seed), SAMPLES, width, n_bytes)
     if any(r["rows"] is None for r in found):
         return None
     rows = np.concatenate([np.frombuffer(r["rows"]).reshape(width, -1) for r in found], axis=1)
@@ -239,8 +239,8 @@ def collect_weighted_sample(source: Source, draw: WeightedDraw, seed: int, width
 
     The tasks send up to about twice as many rows. None as in :func:`collect_sums`.
     """
-    found = source.map_pieces(SampleWeightedPieces(draw, seed), WEIGHTED_SAMPLES, width).collect()
-    found = sorted(found, key=lambda r: r["piece"])
+    n_bytes = 8 * int(draw.bound) * (width + 2)
+    found = collect_in_parts(source, SampleWeightedPieces(draw, seed), WEIGHTED_SAMPLES, width, n_bytes)
     if any(r["rows"] is None for r in found) or [r["piece"] for r in found] != _numbers(source):
         return None
     keys, weight = (np.concatenate([np.frombuffer(r[name]) for r in found]) for name in ("keys", "weights"))
@@ -251,8 +251,12 @@ def collect_weighted_sample(source: Source, draw: WeightedDraw, seed: int, width
 
 def collect_draw(source: Source, draw: DrawRequest) -> DrawResult | None:
     """Run a drawing pass and merge what the pieces give, in order; None as in :func:`collect_sums`."""
-    rows = source.map_pieces(DrawFromPieces(draw), DRAWS, draw.sites.size)
-    found = sorted(rows.collect(), key=lambda r: r["piece"])
+    if draw.shares is None:  # each piece draws as if it were the table
+        n_rows = int(draw.expected + 4 * np.sqrt(draw.expected)) * len(source.pieces)
+    else:
+        n_rows = CELL_ROWS * int(np.count_nonzero(draw.shares))
+    n_bytes = 8 * n_rows * (len(draw.sites) + 2)
+    found = collect_in_parts(source, DrawFromPieces(draw), DRAWS, draw.sites.size, n_bytes)
     if any(r["rows"] is None for r in found) or [r["piece"] for r in found] != _numbers(source):
         return None
     d, c = draw.sites.shape
@@ -267,6 +271,46 @@ def collect_draw(source: Source, draw: DrawRequest) -> DrawResult | None:
         for r in found
     ]
     return merge_draws(draw, parts)
+
+
+def collect_in_parts(source: Source, task: PieceTask, schema: Schema, products: int, n_bytes: int) -> list[Row]:
+    """Collect what a task gives for each piece, in the order of the pieces, in as many jobs as so many bytes need.
+
+    The jobs do the same work, and each returns its share of the rows.
+    """
+    parts = count_parts(source.spark, n_bytes)
+    found: list[tuple[tuple[int, int], Row]] = []
+    for part in range(parts):
+        own = task if parts == 1 else TakePart(task, part, parts)
+        taken: Counter[int] = Counter()
+        for row in collect(source.map_pieces(own, schema, products)):
+            piece = row["piece"]
+            found.append(((piece, taken[piece] * parts + (part - spread(piece)) % parts), row))
+            taken[piece] += 1
+    return [row for _, row in sorted(found, key=lambda one: one[0])]
+
+
+@dataclass(frozen=True)
+class TakePart:
+    """Task that runs another, and returns some of its rows: each ``parts``-th of a piece."""
+
+    task: PieceTask
+    part: int
+    parts: int
+
+    def __call__(self, pieces: Iterator[Piece]) -> Iterator[pa.RecordBatch]:
+        """Run the task on the pieces of one task."""
+        made: Counter[int] = Counter()
+        for batch in self.task(pieces):
+            piece = batch.column("piece")[0].as_py()
+            if (made[piece] + spread(piece)) % self.parts == self.part:
+                yield batch
+            made[piece] += 1
+
+
+def spread(piece: int) -> int:
+    """Return a number by which pieces are spread over parts evenly, whatever gaps there are among their numbers."""
+    return piece * 2_654_435_761 % (1 << 32) >> 16  # Knuth's multiplicative hash
 
 
 def _numbers(source: Source) -> list[int]:

@@ -48,6 +48,8 @@ class RecoverableBlocks:
         Of the usable rows, when they were first packed.
     bad : Counter
         Bad rows by reason.
+    rounded : Counter
+        Values that float64 may have rounded, by feature.
     source : Source or None
         Where passes find the blocks; None once they are removed.
     misses : int
@@ -78,9 +80,10 @@ class RecoverableBlocks:
             self._unit = self.moments.weights.unit if features.weight and weight_kind == IMPORTANCE else 1.0
             self.weights = self.moments.weights.in_units(self._unit) if features.weight else None
             self.bad = sum((Counter(handle.bad) for handle in self.packing.handles), Counter[str]())
+            self.rounded = sum((Counter(handle.rounded) for handle in self.packing.handles), Counter[str]())
             require_usable(self.bad, features, strict)
             require_rows(self.packing.rows, self.bad, features)
-            warn_of_rounding(features, self.moments.mean, self.moments.low, self.moments.high)
+            warn_of_rounding(self.rounded)
             self.source = self._choose_source()
         except BaseException:
             self.remove()
@@ -128,8 +131,8 @@ class RecoverableBlocks:
             if was_streaming:
                 raise ResourceError("a pass gave no answer although its blocks came through Spark: please report this")
             warnings.warn(
-                f"blocks were not found where they were written after packing {self.misses} times; "
-                "streaming them through Spark from here on, which is slower (see spark.locality.wait)",
+                f"blocks were not found, or could not be read, where they were written after packing {self.misses} "
+                "times; streaming them through Spark from here on, which is slower (see spark.locality.wait)",
                 RuntimeWarning,
                 stacklevel=2,
             )

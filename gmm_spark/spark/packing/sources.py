@@ -49,6 +49,11 @@ class Source(Protocol):
     """Blocks of a packed table, piece by piece."""
 
     @property
+    def spark(self) -> SparkSession:
+        """The session that runs the tasks."""
+        ...
+
+    @property
     def pieces(self) -> Sequence[Handle]:
         """All pieces of the table, in the order of their numbers."""
         ...
@@ -83,7 +88,7 @@ class Listed:
     def __init__(self, spark: SparkSession, packing: Packing, cores: int, unit: float = 1.0) -> None:
         self._unit = unit
         self.pieces = Cut.of(packing.handles).split_all(packing.handles)
-        self._spark, self._rows, self._cores = spark, packing.rows, cores
+        self.spark, self._rows, self._cores = spark, packing.rows, cores
         # Kept from pass to pass: every step of a query is a call to the driver's JVM.
         self._by_tasks: dict[int, tuple[DataFrame, ReadListed]] = {}
 
@@ -92,7 +97,7 @@ class Listed:
         tasks = self.n_tasks(products)
         if tasks not in self._by_tasks:
             texts = tuple("\n".join(piece.to_json() for piece in own) for own in share_out(self.pieces, tasks))
-            self._by_tasks[tasks] = self._spark.range(0, tasks, 1, tasks), ReadListed(texts)
+            self._by_tasks[tasks] = self.spark.range(0, tasks, 1, tasks), ReadListed(texts)
         numbers, reader = self._by_tasks[tasks]
         return numbers.mapInArrow(OverPieces(reader, task, self._unit), schema.spark)
 
@@ -119,6 +124,7 @@ class Cached:
         cut = Cut.of(packing.handles)
         self.pieces = cut.split_all(packing.handles)
         self._reader = ReadCached(cut)
+        self.spark = packing.blocks.sparkSession
         self._handles = packing.blocks.select("handle")
         waves = min(max(packing.rows // (MIN_TASK_ROWS * cores), 1), CACHED_TASKS_PER_CORE)
         enough = max(waves * cores, sum(h.rows * h.row_bytes for h in packing.handles) // TASK_BYTES)
@@ -148,6 +154,7 @@ class Streamed:
         cut = Cut.of(packing.handles)
         self.pieces = cut.split_all(packing.handles)
         self._reader = ReadStreamed(cut)
+        self.spark = packing.blocks.sparkSession
         self._blocks = packing.blocks.drop("moments")
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> DataFrame:

@@ -19,8 +19,10 @@ from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
+from gmm_spark.spark.packing.limits import limit_sample
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums, collect_weighted_sample
 from gmm_spark.spark.packing.recovery import RecoverableBlocks
+from gmm_spark.spark.results import bytes_per_job
 from gmm_spark.spark.sample_tasks import SPREAD_BYTES, run_on_sample
 
 Answer = TypeVar("Answer")
@@ -50,12 +52,15 @@ class PackedTable:
 
     Attributes
     ----------
+    spark : SparkSession
     blocks : RecoverableBlocks
         What passes run over.
     moments : Moments
         Of the usable rows.
     bad : Counter
         Bad rows by reason.
+    rounded : Counter
+        Values of long and decimal columns that are 2**53 or more away from 0, where float64 rounds, by feature.
 
     Raises
     ------
@@ -78,10 +83,11 @@ class PackedTable:
         require_batch(table)
         self.features = features
         self.precision = precision
+        self.spark = table.sparkSession
         self.weight_kind = weight_kind
-        self._spark = table.sparkSession
         self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind)
         self.bad = self.blocks.bad
+        self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments
 
     def __enter__(self) -> PackedTable:
@@ -110,10 +116,11 @@ class PackedTable:
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
         """Make one pass: the sufficient statistics of each candidate, in centred coordinates.
 
-        Candidates take several passes if their sums together would be too large for an executor.
+        Candidates take several passes if their sums together would be too large for an executor, or for the driver.
         """
         sums = StatisticsSums(self._plan(candidates))
-        if 8 * sums.n_held > SHARED_SUM_BYTES and len(candidates) > 1:
+        too_large = 8 * sums.n_held > SHARED_SUM_BYTES or 8 * sums.length > bytes_per_job(self.spark)
+        if too_large and len(candidates) > 1:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
         return self._sum(sums)
@@ -134,8 +141,10 @@ class PackedTable:
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,).
 
-        Rows that have weights are drawn as :class:`.WeightedDraw` says, and weigh what they stand for.
+        Rows that have weights are drawn as :class:`.WeightedDraw` says, and weigh what they stand for. They are fewer,
+        with a warning, if the driver lacks the memory.
         """
+        n = limit_sample(min(n, self.rows), self.features.width)
         weights = self.blocks.weights
         if weights is None or self.rows <= n:
             return self.blocks.run(lambda source: collect_sample(source, n, seed, self.features.width))
@@ -144,8 +153,8 @@ class PackedTable:
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of the table, each as a Spark task; on the driver if one task or a large sample."""
-        if len(tasks) > 1 and sample[0].size * 8 <= SPREAD_BYTES:
-            return run_on_sample(self._spark, sample, tasks)
+        if len(tasks) > 1 and sample[0].size * 8 <= min(SPREAD_BYTES, bytes_per_job(self.spark)):
+            return run_on_sample(self.spark, sample, tasks)
         return [task(sample) for task in tasks]
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ from gmm_spark.core.kernels.weight_sums import WeightSums
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import ResourceError
-from gmm_spark.spark.packing import passes
+from gmm_spark.spark import results
+from gmm_spark.spark.packing import limits, passes
 from gmm_spark.spark.packing.blocks import Handle
 from gmm_spark.spark.packing.pieces import Piece
 from gmm_spark.spark.packing.sources import PieceTask
@@ -156,10 +157,10 @@ def test_a_lost_file_is_noticed_if_sums_are_added_by_slices(
 def test_sums_that_no_driver_could_hold_are_refused_before_the_pass(
     packed: PackedTable, candidates: list[MixtureParameters], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "MAX_VECTOR_BYTES", 500)
+    monkeypatch.setattr(limits, "MAX_VECTOR_BYTES", 500)
     touched: list[str] = []
     monkeypatch.setattr(type(packed.blocks.source), "map_pieces", lambda *_: touched.append("a job"))
-    with pytest.raises(ResourceError, match=r"[\d,]+ bytes of sums .*limit 500.*lower k.*diag or tied"):
+    with pytest.raises(ResourceError, match=r"[\d,]+ bytes of sums .*limit 500.*lower k.*diag or spherical"):
         packed.expect(candidates)
     assert not touched
 
@@ -203,3 +204,78 @@ def test_a_pass_whose_pieces_are_missing_or_duplicated_has_no_answer(read: list[
     if complete:
         assert summed[0].rows == 12
         assert sampled[0].shape == (3, 5)
+
+
+# Results that one job may not bring
+
+
+@pytest.fixture
+def little_per_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job may bring 2,000 bytes: some sixty rows of three features and their weight."""
+    monkeypatch.setattr(results, "bytes_per_job", lambda spark: 2_000)
+
+
+def count_jobs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    jobs: list[object] = []
+    monkeypatch.setattr(passes, "collect", lambda rows: jobs.append(rows) or results.collect(rows))
+    return jobs
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_sample_that_comes_in_several_jobs_is_the_same_sample(
+    spark: SparkSession,
+    streaming: bool,
+    weighted: bool,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = array_table(spark, ROWS, partitions=5, weight=WEIGHT)
+    features = found_features(table, weight_col="w" if weighted else None)
+    with PackedTable(table, features, streaming=streaming) as blocks:
+        rows, weight = blocks.sample(300, 4)
+        request.getfixturevalue("little_per_job")
+        jobs = count_jobs(monkeypatch)
+        again, weight_again = blocks.sample(300, 4)
+        assert len(jobs) == -(-8 * 300 * (3 + weighted) // 2_000)
+    np.testing.assert_array_equal(again, rows)
+    np.testing.assert_array_equal(weight_again, weight)
+
+
+def test_draws_that_come_in_several_jobs_are_the_same_draws(
+    packed: PackedTable, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = DrawRequest(packed.moments.mean, np.sqrt(packed.moments.variance), np.zeros((3, 1)), 3, 0, 40.0)
+    expected = packed.draw(draw)
+    request.getfixturevalue("little_per_job")
+    jobs = count_jobs(monkeypatch)
+    found = packed.draw(draw)
+    assert len(jobs) > 1
+    for name in ("rows", "weight", "keys", "cells", "cost"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+
+
+@pytest.mark.usefixtures("little_per_job")
+def test_moments_that_come_in_several_jobs_are_the_same_moments(spark: SparkSession, packed: PackedTable) -> None:
+    table = array_table(spark, ROWS, partitions=5, weight=WEIGHT)
+    with PackedTable(table, found_features(table, weight_col="w")) as again:
+        np.testing.assert_array_equal(again.moments.vector(), packed.moments.vector())
+
+
+def test_a_vector_that_spark_does_not_let_through_is_refused_with_the_setting(
+    packed: PackedTable, candidates: list[MixtureParameters], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "max_result_bytes", lambda spark: 500)
+    with pytest.raises(ResourceError, match=r"[\d,]+ bytes of sums .*maxResultSize allows 500.*raise .*maxResultSize"):
+        packed.expect(candidates)
+
+
+def test_a_sample_is_cut_to_the_drivers_memory_with_a_warning(
+    packed: PackedTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "available_bytes", lambda: 8 * 3 * limits.SAMPLE_COPIES * 100)
+    with pytest.warns(RuntimeWarning, match=r"64 rows and not sampleRows=300: the driver can get 19,200 bytes"):
+        rows, _ = packed.sample(300, 4)
+    assert rows.shape == (3, 64)
+    monkeypatch.setattr(limits, "available_bytes", lambda: None)
+    assert packed.sample(300, 4)[0].shape == (3, 300)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gmm_spark.spark.columns import Features
 from gmm_spark.spark.packing import pieces as pieces_module
-from gmm_spark.spark.packing.blocks import Handle
-from gmm_spark.spark.packing.pieces import PIECES, Cut, share_out
+from gmm_spark.spark.packing.blocks import MAX_BLOCK_BYTES, Handle, rows_per_block
+from gmm_spark.spark.packing.pieces import PIECE_BYTES, PIECES, Cut, share_out
 
 
 @pytest.mark.usefixtures("several_pieces")
@@ -35,6 +36,24 @@ def test_a_table_is_cut_into_few_pieces_and_none_is_small(monkeypatch: pytest.Mo
     assert [piece.rows for piece in Cut.of(small).split(small[0])] == [1 << 16, 100_000 - (1 << 16)]
     many = [Handle(p, "x", 10**6, 8192, 16, "float64", False) for p in range(200)]
     assert Cut.of(many).most == 1
+
+
+def test_pieces_of_long_rows_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces_module, "PIECE_ROWS", 1 << 16)
+    wide = Features(("x",), "vector", 50_000, False)
+    handle = Handle.of(wide, 0, 6_000, path="x")
+    assert handle.block_rows * handle.row_bytes <= MAX_BLOCK_BYTES
+    pieces = Cut.of([handle]).split(handle)
+    assert len(pieces) > 5  # of 2.4 GB: several cores have some
+    assert all(piece.rows * piece.row_bytes < 1.2 * PIECE_BYTES for piece in pieces)
+
+
+@pytest.mark.parametrize("width", [1, 30, 5_000, 100_000, 10_000_000])
+@pytest.mark.parametrize("single", [False, True])
+def test_weights_after_a_block_stay_aligned_whatever_the_width(width: int, single: bool) -> None:
+    rows = rows_per_block(Features(("x",), "array", width, single, "w"))
+    assert rows >= 2
+    assert rows * width * (4 if single else 8) % 8 == 0
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 5, 9])
