@@ -1,0 +1,44 @@
+"""The registry of checks: each code, its severity, and the function that finds it."""
+
+from __future__ import annotations
+
+from gmm_spark.core.checks.check import SEVERITIES, Check, Rule
+from gmm_spark.core.checks.columns import find_atoms, find_collinear, find_constant, find_missing_codes, find_skewed
+from gmm_spark.core.checks.components import find_at_floor, find_overlapping, find_starved, find_weightless
+from gmm_spark.core.checks.convergence import find_unconverged
+from gmm_spark.core.checks.evidence import Evidence
+from gmm_spark.core.checks.numbers import find_float32_risk, find_rounded
+from gmm_spark.core.checks.rows import find_skipped
+from gmm_spark.core.checks.selection import find_edge, find_uneven_split, find_unexplained_rows
+
+RULES: tuple[Rule, ...] = (
+    Rule("component-weightless", "serious", find_weightless),
+    Rule("missing-value-code", "serious", find_missing_codes),
+    Rule("column-rounded", "serious", find_rounded),
+    Rule("float32-risk", "serious", find_float32_risk),
+    Rule("not-converged", "warning", find_unconverged),
+    Rule("component-at-floor", "warning", find_at_floor),
+    Rule("component-starved", "warning", find_starved),
+    Rule("components-overlap", "warning", find_overlapping),
+    Rule("rows-skipped", "warning", find_skipped),
+    Rule("column-constant", "warning", find_constant),
+    Rule("column-atom", "warning", find_atoms),
+    Rule("columns-collinear", "warning", find_collinear),
+    Rule("held-out-share", "warning", find_uneven_split),
+    Rule("held-out-unlikely", "warning", find_unexplained_rows),
+    Rule("k-at-edge", "warning", find_edge),
+    Rule("column-skewed", "info", find_skewed),
+)
+"""All checks, worst first."""
+
+
+def run_checks(evidence: Evidence) -> list[Check]:
+    """Run all checks on what a fit knows.
+
+    Returns
+    -------
+    list of Check
+        Worst first: by severity, then in the order of :data:`RULES`.
+    """
+    rules = sorted(RULES, key=lambda rule: SEVERITIES.index(rule.severity))
+    return [check for rule in rules for check in rule.apply(evidence)]
