@@ -95,8 +95,8 @@ also warns of each that is serious (Python's `RuntimeWarning`).
 | warning | the mixture may be worse than it could be |
 | info | something may improve it |
 
-The jobs fit and select print a line for each check, and put all of them into the report, under `checks`. There, remedies
-name the jobs' keys. A scheduler can look for a code:
+The jobs fit and select print a line for each check, and put all of them into the report, under `checks`. There,
+remedies name the jobs' keys. A scheduler can look for a code:
 
 ```text
 check serious missing-value-code: column 'income' is exactly -999 in 20 of 2,000 sample rows, ...
@@ -115,7 +115,9 @@ def pages() -> dict[Path, str]:
         contributing: MAP.sub(lambda _: package_map(), contributing.read_text(encoding="utf-8")),
         DOCS / "parameters.md": PARAMETERS + "\n".join(map(parameter_table, estimators)),
         DOCS / "job-keys.md": JOB_KEYS + "\n".join(map(key_table, JOBS)),
-        DOCS / "checks.md": CHECKS + table(("code", "severity", "what is found"), [*map(check_row, RULES)]) + check_texts(),
+        DOCS / "checks.md": CHECKS
+        + table(("code", "severity", "what is found"), [*map(check_row, RULES)])
+        + check_texts(),
     }
 
 

@@ -240,7 +240,7 @@ class GaussianMixture(
             profile = ColumnProfile.of(sample[0])
             result = self._search(table, sample, profile, settings)
             floor = find_floor(profile, table.moments.variance, settings.reg_covar, settings.variance_floor)
-            fitted = Fitted(result, table.evaluate(result.parameters), profile, floor)
+            fitted = Fitted(result, table.evaluate(result.parameters), profile, floor, sample)
             return self._build_model(dataset, table, fitted)
 
     def _check(self) -> None:

@@ -60,7 +60,8 @@ def fit_together(
         evaluations = table.evaluate_all([result.parameters for result in results.values()], log_densities)
         for (i, result), evaluation in zip(results.items(), evaluations, strict=True):
             floor = find_floor(profile, table.moments.variance, settings[i].reg_covar, settings[i].variance_floor)
-            outcomes[i] = Fitted(result, evaluation, profile, floor)
+            sample = draw(settings[i].rows_to_draw, settings[i].seed)
+            outcomes[i] = Fitted(result, evaluation, profile, floor, sample)
     return [outcomes[i] for i in range(len(settings))]
 
 

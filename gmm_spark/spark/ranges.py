@@ -37,13 +37,18 @@ def require_float32_range(names: Sequence[str], deviations: Array, rows: float =
         )
 
 
-def warn_of_rounding(features: Features, mean: Array, low: Array, high: Array) -> None:
-    """Warn if long or decimal columns hold numbers that float64 must round, as far as some values (d,) tell."""
+def name_rounded(features: Features, mean: Array, low: Array, high: Array) -> list[str]:
+    """Name the long or decimal columns with numbers that float64 must round, as far as some values (d,) tell."""
     if not features.exact:
-        return
+        return []
     largest = np.max(np.abs([mean, low, high]), axis=0)
     beyond = [name for name, size in zip(features.names, largest, strict=True) if size > _LARGEST_EXACT]
-    named = [name for name in beyond if features.form == "array" or name in features.exact]
+    return [name for name in beyond if features.form == "array" or name in features.exact]
+
+
+def warn_of_rounding(features: Features, mean: Array, low: Array, high: Array) -> None:
+    """Warn of the columns that :func:`name_rounded` names."""
+    named = name_rounded(features, mean, low, high)
     if named:
         warnings.warn(
             f"column(s) {', '.join(map(repr, named[:5]))}{', ...' if len(named) > 5 else ''} hold whole numbers or "

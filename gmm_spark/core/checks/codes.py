@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gmm_spark.core.arrays import Array
 
 # A gap of so many robust deviations sets values apart, and a group beyond it is far if so many from the median.
-_GAP, _FAR = 5.0, 10.0
+_GAP, _FAR = 5.0, 8.0
 # A code is in so many rows, and in this share of them.
 _ROWS, _SHARE = 4, 1e-4
 # More distinct values than this, far from the rest, are a cluster.
@@ -45,7 +45,8 @@ def find_codes(values: Array) -> list[Code]:
     """Find the values of a column (m,) that may stand for missing ones, the most frequent first.
 
     Sort the distinct values, and cut where the gap between neighbours is wide. A group of one or two values, each
-    repeated, that is far from the median is taken for codes. A group that holds most of the rows is the column itself.
+    repeated, is taken for codes if it is far from the median, and twice as far as the nearest value outside: a tail
+    that ends in a cap, however sparse, does not look like that.
 
     Examples
     --------
@@ -63,17 +64,13 @@ def find_codes(values: Array) -> list[Code]:
     least = max(_ROWS, _SHARE * len(values))
     found = []
     for group in np.split(np.arange(len(distinct)), edges):
-        far = np.abs(distinct[group] - center).min() > _FAR * spread
-        if len(edges) and len(group) <= _DISTINCT and far and counts[group].min() >= least:
-            found += [
-                Code(
-                    float(distinct[i]),
-                    int(counts[i]),
-                    float(abs(distinct[i] - center) / spread),
-                    _nearest(distinct, group, i),
-                )
-                for i in group
-            ]
+        if not len(edges) or len(group) > _DISTINCT or counts[group].min() < least:
+            continue
+        for value, rows in zip(distinct[group].tolist(), counts[group].tolist(), strict=True):
+            nearest = _nearest(np.delete(distinct, group), value)
+            distance = abs(value - center)
+            if distance > max(_FAR * spread, 2 * abs(nearest - center)):
+                found.append(Code(value, rows, distance / spread, nearest))
     return sorted(found, key=lambda code: -code.rows)
 
 
@@ -88,7 +85,6 @@ def _locate(distinct: Array, counts: NDArray[np.intp]) -> tuple[float, float]:
     return float(center), float((high - low) / _NORMAL_RANGE)
 
 
-def _nearest(distinct: Array, group: NDArray[np.intp], i: int) -> float:
-    """Find the value outside a group that is nearest to its member i."""
-    others = np.delete(distinct, group)
-    return float(others[np.argmin(np.abs(others - distinct[i]))])
+def _nearest(others: Array, value: float) -> float:
+    """Find the nearest of some other values."""
+    return float(others[np.argmin(np.abs(others - value))])

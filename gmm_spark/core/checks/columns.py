@@ -24,9 +24,9 @@ _SKEWED, _STRAIGHT = 0.6, 0.25
 def find_missing_codes(evidence: Evidence) -> Iterator[Finding]:
     """A column has a value that probably stands for a missing one, such as -999, 9999 or 0.
 
-    In the sample the value is far from the rest (more than 10 robust standard deviations from the median), exact
-    (repeated in 4 rows and 0.01 % of them), and apart (a gap of 5 such deviations). Rows with the code form a component
-    of their own or stretch another, and the other clusters suffer.
+    In the sample the value is exact (in 4 rows and 0.01 % of them), far from the rest (more than 8 robust standard
+    deviations from the median), and apart (a gap of 5 such deviations, and twice as far from the median as the nearest
+    other value). Rows with the code form a component of their own or stretch another, and the other clusters suffer.
     """
     m = evidence.columns.shape[1]
     found = [(code, name) for codes, name in zip(evidence.codes, evidence.names, strict=True) for code in codes]
@@ -151,8 +151,10 @@ def _correlate_within(evidence: Evidence) -> Array | None:
     Rows with a code for a missing value are left out: they would make any two columns with codes alike.
     """
     rows = evidence.columns
-    coded = [np.isin(column, [code.value for code in codes]) for column, codes in zip(rows, evidence.codes, strict=True)]
-    rows = rows[:, ~np.any(coded, axis=0)] - evidence.moments.mean[:, None]
+    coded = np.zeros(rows.shape[1], dtype=bool)
+    for column, codes in zip(rows, evidence.codes, strict=True):
+        coded |= np.isin(column, [code.value for code in codes])
+    rows = rows[:, ~coded] - evidence.moments.mean[:, None]
     d, m = rows.shape
     if m < _ROWS_PER_COLUMN * d:
         return None

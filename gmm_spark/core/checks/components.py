@@ -51,8 +51,8 @@ def find_starved(evidence: Evidence) -> Iterator[Finding]:
     for j in few[np.argsort(held[few], kind="stable")].tolist():
         yield Finding(
             f"component {j} holds {held[j]:.3g} row(s); its covariance needs {needed}.",
-            f"To change that, {evidence.fewer_components}, {evidence.fewer_parameters}, or filter out the rows if they are "
-            "errors.",
+            f"To change that, {evidence.fewer_components}, {evidence.fewer_parameters}, or filter out the rows if they "
+            "are errors.",
             component=j,
             figures={"rows": held[j], "needed": needed},
         )
@@ -76,7 +76,8 @@ def find_at_floor(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             f"component {j} is at the floor along {evidence.names[i]!r}{more}: its standard deviation is "
             f"{np.sqrt(evidence.floor[i]):.3g}{alike}.",
-            f"To change that, {evidence.fewer_components}, raise `regCovar`, or fit without the rows that share that value.",
+            f"To change that, {evidence.fewer_components}, raise `regCovar`, or fit without the rows that share that "
+            "value.",
             component=j,
             column=evidence.names[i],
             figures={

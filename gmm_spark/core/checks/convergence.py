@@ -1,4 +1,4 @@
-"""Checks of the search: did EM converge, and did more than one start end where the best did?"""
+"""Checks of the search: whether EM has converged, and whether other starts have ended where the best did."""
 
 from __future__ import annotations
 

@@ -15,11 +15,10 @@ _MATTERS = 0.01
 
 
 def find_float32_risk(evidence: Evidence) -> Iterator[Finding]:
-    """`precision` is "float32", and a component is so narrow, for its distance from the table's mean, that rounding
-    moves its rows by more than 1 % of its own deviation.
+    """`precision` is "float32", which moves rows of a component by more than 1 % of its own deviation.
 
-    The bound is the one by which the kernels choose how to compute a component's densities: half a unit in the last
-    place of a row, in the component's own metric.
+    The component is narrow for its distance from the table's mean. The bound is the one by which the kernels choose how
+    to compute a component's densities: half a unit in the last place of a row, in the component's own metric.
     """
     if evidence.precision != "float32":
         return

@@ -35,17 +35,18 @@ def find_uneven_split(evidence: Evidence) -> Iterator[Finding]:
 def find_unexplained_rows(evidence: Evidence) -> Iterator[Finding]:
     """The rows held out are less likely than the training rows, by more than fitting and chance explain.
 
-    A fit of p free parameters to n rows makes training rows likelier than others by about p / n nats a row (half of it
-    is theirs: Akaike 1974). The rest is compared with 4 standard errors of the difference of the means, from the spread
-    of the log-densities of the training rows. The mixture describes its training rows rather than the table they come
-    from, or a few rows held out are far off.
+    A fit of p free parameters to n rows makes training rows likelier than others by about p / n nats a row: half of it
+    training rows gain, half the others lose (Akaike 1974). The rest is compared with 4 standard errors of the
+    difference of the means, from the spread of the log-densities of the training rows. The mixture describes its
+    training rows rather than the table they come from, or a few rows held out are far off.
     """
-    if evidence.held_out is None or evidence.evaluation.log_densities is None:
+    log_densities = evidence.evaluation.log_densities
+    if evidence.held_out is None or log_densities is None:
         return
     inside, outside = evidence.evaluation, evidence.held_out.evaluation
     gap = inside.log_likelihood / inside.weight_sum - outside.log_likelihood / outside.weight_sum
     expected = evidence.parameters.n_parameters / inside.rows
-    error = inside.log_densities.deviation * sqrt(1 / inside.rows + 1 / outside.rows)
+    error = log_densities.deviation * sqrt(1 / inside.rows + 1 / outside.rows)
     if gap > expected + _ERRORS * error:
         yield Finding(
             f"rows held out are less likely than training rows by {gap:.3g} nats a row; fitting explains "
@@ -60,7 +61,7 @@ def find_edge(evidence: Evidence) -> Iterator[Finding]:
 
     A value beyond the grid may be better.
     """
-    if evidence.grid is None:
+    if evidence.grid is None or len(evidence.grid.ks) < 2:
         return
     ks, k = evidence.grid.ks, evidence.parameters.n_components
     largest, smallest = max(ks), min(ks)

@@ -182,9 +182,9 @@ def plan_pass(
 def bound_rounding(candidate: MixtureParameters, scale: Array, precision: str) -> Array:
     """Bound how far rounding to a precision moves rows, in the metric of each component, (k,).
 
-    Rows are rounded after the centre is subtracted, so no kernel can avoid it. The rows are those at about one deviation
-    from a component's mean, as in the gate's bound, and the error is half a unit in the last place of each feature. A
-    result of 0.1 is a tenth of the component's own standard deviation. Parameters are those of :func:`plan_pass`.
+    Rows are rounded after the centre is subtracted, so no kernel can avoid it. The rows are those at about one
+    deviation from a component's mean, as in the gate's bound, and each feature is off by half a unit in its last place.
+    A result of 0.1 is a tenth of the component's own standard deviation. Parameters are those of :func:`plan_pass`.
     """
     factors = candidate.component_cholesky * (scale if candidate.structure.axis_aligned else scale[:, None])
     form = candidate.structure.quadratic_form(candidate.means / scale, factors, candidate.deviations / scale)
