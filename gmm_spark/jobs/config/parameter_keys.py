@@ -12,6 +12,7 @@ FITTING_KEYS = {
     "nInit": "n_init",
     "initMode": "init_mode",
     "regCovar": "reg_covar",
+    "varianceFloor": "variance_floor",
     "sampleRows": "sample_rows",
     "accelerate": "accelerate",
     "precision": "precision",

@@ -39,7 +39,7 @@ def examine(
         record = PassRecord(1, 0.0, 0.0, 0.0)
         result = EMResult(known.shifted(-table.moments.mean), 0.0, True, (record,))
     names = names or [f"x{i}" for i in range(len(rows))]
-    floor = find_floor(profile, table.moments.variance, settings.reg_covar)
+    floor = find_floor(profile, table.moments.variance, table.moments.rows, settings.reg_covar)
     evaluation = table.evaluate(result.parameters)
     sample = (rows, weight)
     return Evidence(names, settings, result, evaluation, table.moments, sample, profile, floor, precision, **facts)
