@@ -34,3 +34,20 @@ def find_unconverged(evidence: Evidence) -> Iterator[Finding]:
         "Raise `maxIter`, or raise `tol` if that change is negligible to you.",
         figures=figures,
     )
+
+
+def find_rare_optimum(evidence: Evidence) -> Iterator[Finding]:
+    """The best start was reached by few: of 5 starts or more, a fifth at most ended where the best did.
+
+    Starts are compared on the sample. They ended alike if their mean log-likelihoods differ by no more than chance
+    explains, half a nat for each free parameter, in all rows together, or by less than 20 `tol`. If few find the best
+    optimum, there may be a better one that none has found. The fit may be right all the same: after the starts it also
+    tries components elsewhere.
+    """
+    starts, alike = evidence.result.starts, evidence.result.starts_alike
+    if starts >= _STARTS and alike <= _FEW * starts:
+        yield Finding(
+            f"{alike} of {starts} starts ended where the best did, on the sample.",
+            "Raise `nInit`, or try another `initMode`, and see whether the likelihood rises.",
+            figures={"starts": starts, "alike": alike},
+        )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from gmm_spark.core.checks.check import SEVERITIES, Check, Rule
 from gmm_spark.core.checks.columns import find_atoms, find_collinear, find_constant, find_missing_codes, find_skewed
 from gmm_spark.core.checks.components import find_at_floor, find_overlapping, find_starved, find_weightless
-from gmm_spark.core.checks.convergence import find_unconverged
+from gmm_spark.core.checks.convergence import find_rare_optimum, find_unconverged
 from gmm_spark.core.checks.evidence import Evidence
 from gmm_spark.core.checks.numbers import find_float32_risk, find_rounded
-from gmm_spark.core.checks.rows import find_skipped
+from gmm_spark.core.checks.rows import find_few_effective_rows, find_skipped, find_wrong_kind
 from gmm_spark.core.checks.selection import find_edge, find_uneven_split, find_unexplained_rows
 
 RULES: tuple[Rule, ...] = (
@@ -21,12 +21,15 @@ RULES: tuple[Rule, ...] = (
     Rule("component-starved", "warning", find_starved),
     Rule("components-overlap", "warning", find_overlapping),
     Rule("rows-skipped", "warning", find_skipped),
+    Rule("weights-against-kind", "warning", find_wrong_kind),
+    Rule("weights-on-few-rows", "warning", find_few_effective_rows),
     Rule("column-constant", "warning", find_constant),
     Rule("column-atom", "warning", find_atoms),
     Rule("columns-collinear", "warning", find_collinear),
     Rule("held-out-share", "warning", find_uneven_split),
     Rule("held-out-unlikely", "warning", find_unexplained_rows),
     Rule("k-at-edge", "warning", find_edge),
+    Rule("starts-disagree", "info", find_rare_optimum),
     Rule("column-skewed", "info", find_skewed),
 )
 """All checks, worst first."""

@@ -20,6 +20,7 @@ FITTING_KEYS = {
 KEYS = {
     "inputCols": "features.columns",
     "weightCol": "features.weight",
+    "weightKind": "features.weight_kind",
     "handleInvalid": "features.handle_invalid",
     "k": "model.k",
     "covarianceType": "model.covariance_type",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,11 @@ def in_far_clusters() -> Evidence:
     return examine(clusters(apart=1e4))
 
 
+def with_starts(n: int, alike: int) -> Evidence:
+    evidence = examine(clusters())
+    return replace(evidence, result=replace(evidence.result, starts=n, starts_alike=alike))
+
+
 def skewed(sigma: float) -> Evidence:
     rows = np.exp(sigma * np.random.default_rng(3).normal(size=(1, 1000)))
     return examine(rows, names=["amount"])
@@ -136,6 +142,12 @@ FIRING: dict[str, list[Table]] = {
     "component-starved": [lambda: with_row_at(100.0)],
     "components-overlap": [lambda: examine(clusters(apart=0.0), known=one_gaussian(2, 0.6))],
     "rows-skipped": [lambda: examine(clusters(), skipped={"null": 40})],
+    "weights-against-kind": [
+        lambda: examine(clusters(), np.full(600, 1 / 600)),
+        lambda: examine(clusters(), np.full(600, 1000.0)),
+        lambda: examine(clusters(), np.random.default_rng(6).uniform(1.0, 9.0, 600)),
+    ],
+    "weights-on-few-rows": [lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5), weight_kind="importance")],
     "column-constant": [lambda: examine(with_zeros(0.995), settings=Settings(k=1))],
     "column-atom": [lambda: examine(with_zeros(0.4))],
     "columns-collinear": [lambda: related(0.0), lambda: related(0.02)],
@@ -145,6 +157,7 @@ FIRING: dict[str, list[Table]] = {
         lambda: examine(clusters(), grid=Grid((1, 2), "bic")),
         lambda: examine(clusters(), grid=Grid((2, 3), "bic")),
     ],
+    "starts-disagree": [lambda: with_starts(10, 2)],
     "column-skewed": [lambda: skewed(1.0)],
 }
 
@@ -165,6 +178,16 @@ SILENT: dict[str, list[Table]] = {
     "component-starved": [lambda: with_row_at(2.0)],
     "components-overlap": [lambda: examine(clusters(apart=0.0), known=one_gaussian(2, 0.7))],
     "rows-skipped": [lambda: examine(clusters(), skipped={"null": 20})],
+    "weights-against-kind": [
+        lambda: examine(clusters()),
+        lambda: examine(clusters(), np.ones(600)),
+        lambda: examine(clusters(), 1.0 + np.arange(600) % 4),
+        lambda: examine(clusters(), np.full(600, 1 / 600), weight_kind="importance"),
+    ],
+    "weights-on-few-rows": [
+        lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5)),  # counts
+        lambda: examine(clusters(), np.full(600, 1 / 600), weight_kind="importance"),
+    ],
     "column-constant": [lambda: examine(with_zeros(0.9))],
     "column-atom": [lambda: examine(with_zeros(0.25))],
     "columns-collinear": [lambda: related(0.2), in_far_clusters],
@@ -174,5 +197,6 @@ SILENT: dict[str, list[Table]] = {
         lambda: examine(clusters(), grid=Grid((1, 2, 3), "bic")),
         lambda: examine(clusters(), settings=Settings(k=1), grid=Grid((1, 2), "bic")),
     ],
+    "starts-disagree": [lambda: with_starts(10, 3), lambda: with_starts(1, 1), lambda: examine(clusters())],
     "column-skewed": [lambda: skewed(0.3), lambda: examine(clusters(apart=50.0)), lambda: examine(-np.exp(clusters()))],
 }
