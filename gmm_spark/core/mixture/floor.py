@@ -15,7 +15,8 @@ Two figures of the data make it, feature by feature, and the larger counts:
   together, less than any criterion asks for a component. The variance of the rounding itself, step^2 / 12, is too
   little for any table, and step^2 / 4 for a large one: at a million rows BIC then buys a component for every value of a
   rounded Gaussian. On a scale of few steps so large a floor would blur what there is to see: it is then a quarter of
-  the feature's variance, or step^2 / 4 if that is more, but never more than the variance.
+  the feature's variance. But it is never less than step^2 / 6, with which two values of one column are still two groups
+  (from step^2 / 5 on one Gaussian explains them better), and a flag that few rows have is no proof of a group.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def find_floor(
     if not reg_covar > 0:
         return np.zeros_like(variance)
     smooth = profile.step**2 * math.log(max(n, 1.0)) / (2 * math.pi**2)
-    rounding = np.minimum(np.maximum(profile.step**2 / 4, np.minimum(smooth, variance / 4)), variance)
+    rounding = np.maximum(profile.step**2 / 6, np.minimum(smooth, variance / 4))
     return np.maximum(np.maximum(reg_covar * robust_variance(profile, variance), rounding), _RESOLVED * variance)
 
 
