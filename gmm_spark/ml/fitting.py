@@ -27,7 +27,7 @@ from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, resolve_features
 from gmm_spark.spark.packing.table import PackedTable
-from gmm_spark.spark.ranges import name_rounded, require_float32_range
+from gmm_spark.spark.ranges import require_float32_range
 from gmm_spark.spark.worker import one_blas_thread
 
 E = TypeVar("E", bound="MixtureFitting")
@@ -168,7 +168,7 @@ class MixtureFitting(MixtureParams, MLWritable):
             floor=fitted.floor,
             precision=table.precision,
             skipped=skipped,
-            rounded=name_rounded(table.features, table.moments.mean, table.moments.low, table.moments.high),
+            rounded=table.rounded,
             grid=grid,
             held_out=held_out,
         )

@@ -33,6 +33,7 @@ from gmm_spark.spark.columns import (
     require_rows,
     require_usable,
 )
+from gmm_spark.spark.decoding import Decoded
 from gmm_spark.spark.ranges import require_float32_range
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread, task_number
@@ -59,7 +60,10 @@ class Score:
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
-        decoded = self.features.decode(columns)
+        parts = [self._score_part(decoded) for decoded in self.features.decode_in_parts(columns)]
+        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+    def _score_part(self, decoded: Decoded) -> pa.Array:
         require_usable(decoded.bad, self.features, self.strict)
         rows, _ = decoded.usable()
         with one_blas_thread():

@@ -83,8 +83,8 @@ class Evidence:
         What the rows' weights mean, if they have weights.
     skipped : mapping of str to int
         Rows left out, by reason.
-    rounded : sequence of str
-        Columns with numbers that float64 had to round.
+    rounded : mapping of str to int
+        Values that float64 may have rounded, by column.
     grid : Grid or None
     held_out : HeldOut or None
     """
@@ -100,7 +100,7 @@ class Evidence:
     precision: str = "float64"
     weight_kind: str = FREQUENCY
     skipped: Mapping[str, int] = field(default_factory=dict)
-    rounded: Sequence[str] = ()
+    rounded: Mapping[str, int] = field(default_factory=dict)
     grid: Grid | None = None
     held_out: HeldOut | None = None
 

@@ -38,14 +38,15 @@ def find_float32_risk(evidence: Evidence) -> Iterator[Finding]:
 
 
 def find_rounded(evidence: Evidence) -> Iterator[Finding]:
-    """A bigint or decimal column has values beyond 2^53, which float64 rounds.
+    """A bigint or decimal column has values at 2^53 or beyond, which float64 rounds.
 
     Values that differ little become one. Such columns are often identifiers.
     """
-    for name in evidence.rounded:
+    for name, values in sorted(evidence.rounded.items(), key=lambda one: -one[1]):
         yield Finding(
-            f"column {name!r} has whole numbers or decimals beyond 2^53, which are rounded to float64.",
+            f"{values:,} value(s) of column {name!r} are whole numbers or decimals at 2^53 or beyond, which are rounded "
+            "to float64.",
             "Subtract an offset in SQL first, or drop the column from `inputCols` if it is an identifier.",
             column=name,
-            figures={"limit": 2.0**53},
+            figures={"values": values},
         )

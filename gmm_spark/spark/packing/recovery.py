@@ -47,6 +47,8 @@ class RecoverableBlocks:
         Of the usable rows, when they were first packed.
     bad : Counter
         Bad rows by reason.
+    rounded : Counter
+        Values that float64 may have rounded, by feature.
     source : Source or None
         Where passes find the blocks; None once they are removed.
     misses : int
@@ -65,9 +67,10 @@ class RecoverableBlocks:
             self.packing = self._packer.pack(self._cluster.cores, self.streaming)
             self.moments = self.packing.moments
             self.bad = sum((Counter(handle.bad) for handle in self.packing.handles), Counter[str]())
+            self.rounded = sum((Counter(handle.rounded) for handle in self.packing.handles), Counter[str]())
             require_usable(self.bad, features, strict)
             require_rows(self.packing.rows, self.bad, features)
-            warn_of_rounding(features, self.moments.mean, self.moments.low, self.moments.high)
+            warn_of_rounding(self.rounded)
             self.source = self._choose_source()
         except BaseException:
             self.remove()

@@ -51,6 +51,8 @@ class PackedTable:
         Of the usable rows.
     bad : Counter
         Bad rows by reason.
+    rounded : Counter
+        Values of long and decimal columns that are 2**53 or more away from 0, where float64 rounds, by feature.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class PackedTable:
         self._spark = table.sparkSession
         self.blocks = RecoverableBlocks(table, features, strict, streaming)
         self.bad = self.blocks.bad
+        self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments
 
     def __enter__(self) -> PackedTable:

@@ -135,7 +135,7 @@ FIRING: dict[str, list[Table]] = {
         lambda: examine(np.round(10 * with_code(999.9, 4))),  # 9999 among whole numbers
         lambda: examine(np.vstack([with_code(-99.0, 3)[:1] + 90, with_code(-99.0, 50)[1:]])),
     ],
-    "column-rounded": [lambda: examine(clusters(), names=["x", "account"], rounded=["account"])],
+    "column-rounded": [lambda: examine(clusters(), names=["x", "account"], rounded={"account": 600})],
     "float32-risk": [lambda: far_narrow("float32", 1e-4)],
     "not-converged": [lambda: examine(clusters(apart=1.0), settings=Settings(max_iter=1, tol=1e-9))],
     "component-at-floor": [lambda: examine(np.where(np.arange(600) % 3, clusters(apart=0.0)[:1], 0.0))],
