@@ -95,12 +95,8 @@ also warns of each that is serious (Python's `RuntimeWarning`).
 | warning | the mixture may be worse than it could be |
 | info | something may improve it |
 
-The jobs fit and select print a line for each check, and put all of them into the report, under `checks`. There,
-remedies name the jobs' keys. A scheduler can look for a code:
-
-```text
-check serious missing-value-code: column 'income' is exactly -999 in 20 of 2,000 sample rows, ...
-```
+The jobs fit and select [print a line for each check](jobs.md#what-speaks-against-a-fit), and put all of them into the
+report. There, remedies name the jobs' keys.
 
 A summary is not saved with a model, and neither are its checks.
 

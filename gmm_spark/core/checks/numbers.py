@@ -44,8 +44,8 @@ def find_rounded(evidence: Evidence) -> Iterator[Finding]:
     """
     for name, values in sorted(evidence.rounded.items(), key=lambda one: -one[1]):
         yield Finding(
-            f"{values:,} value(s) of column {name!r} are whole numbers or decimals at 2^53 or beyond, which are rounded "
-            "to float64.",
+            f"{values:,} value(s) of column {name!r} are whole numbers or decimals at 2^53 or beyond, where float64 "
+            "rounds.",
             "Subtract an offset in SQL first, or drop the column from `inputCols` if it is an identifier.",
             column=name,
             figures={"values": values},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from gmm_spark.core.checks.check import SEVERITIES, Check, Rule
 from gmm_spark.core.checks.columns import find_atoms, find_collinear, find_constant, find_missing_codes, find_skewed
 from gmm_spark.core.checks.components import find_at_floor, find_overlapping, find_starved, find_weightless
@@ -38,10 +40,17 @@ RULES: tuple[Rule, ...] = (
 def run_checks(evidence: Evidence) -> list[Check]:
     """Run all checks on what a fit knows.
 
+    A check that fails is warned of and left out: it must not cost a fit that took hours.
+
     Returns
     -------
     list of Check
         Worst first: by severity, then in the order of :data:`RULES`.
     """
-    rules = sorted(RULES, key=lambda rule: SEVERITIES.index(rule.severity))
-    return [check for rule in rules for check in rule.apply(evidence)]
+    checks: list[Check] = []
+    for rule in sorted(RULES, key=lambda rule: SEVERITIES.index(rule.severity)):
+        try:
+            checks += rule.apply(evidence)
+        except Exception as error:
+            warnings.warn(f"the check {rule.code} failed ({error!r}); the fit stands", RuntimeWarning, stacklevel=2)
+    return checks

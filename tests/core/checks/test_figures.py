@@ -32,8 +32,8 @@ def test_the_coefficient_is_the_integral_in_two_dimensions_for_every_structure(
     covariance_type: str, rng: np.random.Generator
 ) -> None:
     parameters = random_mixture(covariance_type, 2, 2, rng, spread=0.5)
-    p, q = (multivariate_normal(m, c).pdf for m, c in zip(parameters.means, parameters.dense_covariances, strict=True))
-    expected, _ = dblquad(lambda y, x: float(np.sqrt(p([x, y]) * q([x, y]))), -8, 8, -8, 8, epsabs=1e-6)
+    p, q = map(multivariate_normal, parameters.means, parameters.dense_covariances)
+    expected, _ = dblquad(lambda y, x: float(np.sqrt(p.pdf([x, y]) * q.pdf([x, y]))), -8, 8, -8, 8, epsabs=1e-6)
     assert bhattacharyya(parameters, 0, 1) == pytest.approx(expected, abs=1e-5)
 
 
