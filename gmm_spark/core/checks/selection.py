@@ -27,7 +27,7 @@ def find_uneven_split(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             f"{share:.1%} of the rows were held out, not {asked:.1%}: rows of equal features stay together, and some "
             "features repeat very often.",
-            "Change `seed` or `validationFraction`, or add a column that tells such rows apart to `inputCols`.",
+            "Change `seed` or `validationFraction`, or fit one of equal rows, with their number in `weightCol`.",
             figures={"share": share, "asked": asked, "rows": rows},
         )
 
