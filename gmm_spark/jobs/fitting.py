@@ -33,6 +33,7 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
     return {
         **feature_parameters(rows, features.columns),
         "weightCol": features.weight,
+        "weightKind": features.weight_kind,
         "handleInvalid": features.handle_invalid,
         **{parameter: getattr(fitting, key) for parameter, key in FITTING_KEYS.items()},
     }

@@ -110,6 +110,7 @@ class MixtureFitting(MixtureParams, MLWritable):
             variance_floor=tuple(self.getVarianceFloor()) if self.isDefined(self.varianceFloor) else None,
             accelerate=self.getAccelerate(),
             sample_rows=self.getSampleRows(),
+            weight_kind=self.getWeightKind(),
         )
 
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
@@ -123,7 +124,9 @@ class MixtureFitting(MixtureParams, MLWritable):
     def _pack(self, dataset: DataFrame, features: Features) -> PackedTable:
         """Read the table once, into blocks on the executors' disks."""
         strict = self.getHandleInvalid() == "error"
-        return PackedTable(dataset, features, strict=strict, precision=self.getPrecision())
+        return PackedTable(
+            dataset, features, strict=strict, precision=self.getPrecision(), weight_kind=self.getWeightKind()
+        )
 
     def _build_model(
         self,

@@ -55,8 +55,9 @@ class GaussianMixtureSelector(
         Share of the rows to hold out, in [0, 1). Which rows these are follows from their feature values and the seed,
         not from the partitions. No mixture is fitted to them, and neither is the one returned. To fit that one to all
         rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
-    featuresCol, inputCols, weightCol, predictionCol, probabilityCol, logDensityCol, anomalyCol, anomalyFraction, \
-maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, handleInvalid, precision
+    featuresCol, inputCols, weightCol, weightKind, predictionCol, probabilityCol, logDensityCol, anomalyCol, \
+anomalyFraction, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, handleInvalid, \
+precision
         As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
@@ -100,6 +101,7 @@ maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accele
         featuresCol: str = Defaults.featuresCol,
         inputCols: Sequence[str] | None = None,
         weightCol: str | None = None,
+        weightKind: str = Settings.weight_kind,
         predictionCol: str = Defaults.predictionCol,
         probabilityCol: str = Defaults.probabilityCol,
         logDensityCol: str = Defaults.logDensityCol,

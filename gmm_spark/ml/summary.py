@@ -59,9 +59,12 @@ class GaussianMixtureSummary:
     Attributes
     ----------
     logLikelihood : float
-        Of the training rows under the returned parameters, weighted sum, nats.
+        Of the training rows under the returned parameters, weighted sum, nats: ``lowerBound`` times ``effectiveRows``.
     lowerBound : float
-        The same per unit of row weight.
+        The weighted mean of the rows' log-likelihoods, nats.
+    effectiveRows : float
+        Rows that criteria count. Without weights their number; with frequency weights the weights' sum; with importance
+        weights (sum w)^2 / sum w^2 (Kish 1965), which is the number of rows if all weights are equal.
     numIter : int
         Passes that EM made.
     converged : bool
@@ -105,6 +108,7 @@ class GaussianMixtureSummary:
         self._score = score
         self.logLikelihood = log_likelihood
         self.lowerBound = log_likelihood / weight_sum
+        self.effectiveRows = weight_sum
         self.numIter = len(result.history)
         self.converged = result.converged
         self.degenerateComponents: list[int] = list(degenerate_components(parameters))

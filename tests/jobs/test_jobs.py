@@ -37,6 +37,7 @@ def test_a_fit_reports_what_it_read_and_found(model: Path, tmp_path: Path, table
     assert report["rows"] == {
         "read": N_ROWS,
         "used": N_ROWS - N_NULLS,
+        "effective": N_ROWS - N_NULLS,
         "skipped": report["rows"]["skipped"],
     }
     assert sum(report["rows"]["skipped"].values()) == N_NULLS

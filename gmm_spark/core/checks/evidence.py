@@ -13,7 +13,6 @@ from gmm_spark.core.checks.codes import Code, find_codes
 from gmm_spark.core.em.ascent import EMResult
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.moments import Moments
-from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.settings import Settings
@@ -79,8 +78,6 @@ class Evidence:
         Least variance of a component along each feature.
     precision : {"float64", "float32"}
         Type of the matrix products over rows.
-    weight_kind : {"frequency", "importance"}
-        What the rows' weights mean, if they have weights.
     skipped : mapping of str to int
         Rows left out, by reason.
     rounded : mapping of str to int
@@ -98,7 +95,6 @@ class Evidence:
     profile: ColumnProfile
     floor: Array
     precision: str = "float64"
-    weight_kind: str = FREQUENCY
     skipped: Mapping[str, int] = field(default_factory=dict)
     rounded: Mapping[str, int] = field(default_factory=dict)
     grid: Grid | None = None

@@ -71,5 +71,5 @@ def _doubts(evidence: Evidence) -> list[tuple[str, dict[str, float]]]:
     if evidence.sample[1] is None:
         return []
     k, d = evidence.parameters.means.shape
-    doubts = find_doubts(evidence.moments.weights, evidence.weight_kind, k, d)
+    doubts = find_doubts(evidence.moments.weights, evidence.settings.weight_kind, k, d)
     return [(doubt.code, dict(doubt.figures)) for doubt in doubts]

@@ -37,16 +37,17 @@ def find_unexplained_rows(evidence: Evidence) -> Iterator[Finding]:
 
     A fit of p free parameters to n rows makes training rows likelier than others by about p / n nats a row: half of it
     training rows gain, half the others lose (Akaike 1974). The rest is compared with 4 standard errors of the
-    difference of the means, from the spread of the log-densities of the training rows. The mixture describes its
-    training rows rather than the table they come from, or a few rows held out are far off.
+    difference of the means, from the spread of the log-densities of the training rows. Rows are counted as criteria
+    count them. The mixture describes its training rows rather than the table they come from, or a few rows held out
+    are far off.
     """
     log_densities = evidence.evaluation.log_densities
     if evidence.held_out is None or log_densities is None:
         return
     inside, outside = evidence.evaluation, evidence.held_out.evaluation
     gap = inside.log_likelihood / inside.weight_sum - outside.log_likelihood / outside.weight_sum
-    expected = evidence.parameters.n_parameters / inside.rows
-    error = log_densities.deviation * sqrt(1 / inside.rows + 1 / outside.rows)
+    expected = evidence.parameters.n_parameters / inside.weight_sum
+    error = log_densities.deviation * sqrt(1 / inside.weight_sum + 1 / outside.weight_sum)
     if gap > expected + _ERRORS * error:
         yield Finding(
             f"rows held out are less likely than training rows by {gap:.3g} nats a row; fitting explains "

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gmm_spark.core.kernels.weight_sums import WeightSums
-from gmm_spark.core.mixture.criteria import count_effective_rows
 
 FREQUENCY, IMPORTANCE = WEIGHT_KINDS = ("frequency", "importance")
 
@@ -47,17 +46,6 @@ class WeightDoubt:
 
     code: str
     figures: Mapping[str, float]
-
-
-def count_rows(kind: str, weight_sum: float, weight_squares: float) -> float:
-    """Count the rows that weights of a kind make up: n of BIC, from the sum of the weights and of their squares.
-
-    Examples
-    --------
-    >>> count_rows("frequency", 6.0, 12.0), count_rows("importance", 6.0, 12.0)
-    (6.0, 3.0)
-    """
-    return count_effective_rows(weight_sum, weight_squares) if kind == IMPORTANCE else weight_sum
 
 
 def find_doubts(weights: WeightSums, kind: str, k: int, d: int) -> list[WeightDoubt]:

@@ -7,7 +7,7 @@ of two near the largest weight: then nothing overflows, what underflows is negli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,10 @@ class WeightSums:
             max(self.largest, other.largest),
             self.fractional + other.fractional,
         )
+
+    def in_units(self, unit: float) -> WeightSums:
+        """Return the sums of the same weights divided by a power of two."""
+        return replace(self, unit=self.unit / unit, least=self.least / unit, largest=self.largest / unit)
 
     @property
     def weight_sum(self) -> float:

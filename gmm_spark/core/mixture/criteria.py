@@ -43,4 +43,4 @@ def count_effective_rows(weight_sum: float, weight_squares: float) -> float:
     >>> count_effective_rows(4 * 0.5, 4 * 0.25)
     4.0
     """
-    return weight_sum**2 / weight_squares if weight_squares > 0 else 0.0
+    return weight_sum * (weight_sum / weight_squares) if weight_squares > 0 else 0.0

@@ -165,7 +165,7 @@ def choose_finalists(
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return list(starts[:_FINALISTS])
     if len(starts) > 1:
-        moved = _relocate_best(part, whole, results[0], rule, len(starts) // 2)
+        moved = _relocate_best(part, whole, results[0], rule, len(starts) // 2, settings.weight_kind)
         results = rank_judged([*results, *moved], whole, rule.floor)
     return [result.parameters for result in results[:most]]
 
@@ -191,11 +191,14 @@ def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -
     return [*ranking, *cut_after(_SAMPLE_CUT_AFTER * (2 if ranked else 1), on_sample)]
 
 
-def _relocate_best(part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: Rule, rounds: int) -> list[EMResult]:
+def _relocate_best(
+    part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: Rule, rounds: int, weight_kind: str
+) -> list[EMResult]:
     """Relocate components on a part of the sample, and run the result on all of it; an empty list if nothing gains."""
     rng = random_stream(rule.seed, Purpose.RELOCATION)
     try:
-        moved = relocate(part, leader.parameters, replace(rule, max_iter=_RANKING_ITERATIONS), rounds, rng)
+        quick = replace(rule, max_iter=_RANKING_ITERATIONS)
+        moved = relocate(part, leader.parameters, quick, rounds, rng, weight_kind)
         return [] if moved is None else race([moved], [Stage(whole, _SAMPLE_ITERATIONS, keep=1, sample=whole)], rule)
     except DegenerateComponentError:
         return []

@@ -67,7 +67,7 @@ class RunReport:
         skipped = sum(summary.skipped.values())
         held_out = summary.selection.heldOutRows if summary.selection else 0
         read = summary.numRows + skipped + held_out
-        self.add("rows", read=read, used=summary.numRows, skipped=summary.skipped)
+        self.add("rows", read=read, used=summary.numRows, effective=summary.effectiveRows, skipped=summary.skipped)
         self.add(
             "fit",
             converged=summary.converged,

@@ -147,7 +147,9 @@ FIRING: dict[str, list[Table]] = {
         lambda: examine(clusters(), np.full(600, 1000.0)),
         lambda: examine(clusters(), np.random.default_rng(6).uniform(1.0, 9.0, 600)),
     ],
-    "weights-on-few-rows": [lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5), weight_kind="importance")],
+    "weights-on-few-rows": [
+        lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5), settings=Settings(weight_kind="importance"))
+    ],
     "column-constant": [lambda: examine(with_zeros(0.995), settings=Settings(k=1))],
     "column-atom": [lambda: examine(with_zeros(0.4))],
     "columns-collinear": [lambda: related(0.0), lambda: related(0.02)],
@@ -182,11 +184,11 @@ SILENT: dict[str, list[Table]] = {
         lambda: examine(clusters()),
         lambda: examine(clusters(), np.ones(600)),
         lambda: examine(clusters(), 1.0 + np.arange(600) % 4),
-        lambda: examine(clusters(), np.full(600, 1 / 600), weight_kind="importance"),
+        lambda: examine(clusters(), np.full(600, 1 / 600), settings=Settings(weight_kind="importance")),
     ],
     "weights-on-few-rows": [
         lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5)),  # counts
-        lambda: examine(clusters(), np.full(600, 1 / 600), weight_kind="importance"),
+        lambda: examine(clusters(), np.full(600, 1 / 600), settings=Settings(weight_kind="importance")),
     ],
     "column-constant": [lambda: examine(with_zeros(0.9))],
     "column-atom": [lambda: examine(with_zeros(0.25))],

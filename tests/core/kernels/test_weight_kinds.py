@@ -3,20 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmm_spark.core.kernels.weight_kinds import count_rows, find_doubts
+from gmm_spark.core.kernels.weight_kinds import find_doubts
 from gmm_spark.core.kernels.weight_sums import WeightSums
 
 
 def doubts(weight, kind, k=2, d=2):
     return [doubt.code for doubt in find_doubts(WeightSums.of(np.asarray(weight, float)), kind, k, d)]
-
-
-def test_frequencies_are_counted_by_their_sum_and_importances_by_kish(rng):
-    weight = rng.gamma(1.0, size=200)
-    sums = WeightSums.of(weight)
-    arguments = sums.total * sums.unit, sums.squares * sums.unit**2
-    assert count_rows("frequency", *arguments) == pytest.approx(weight.sum())
-    assert count_rows("importance", *arguments) == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
 
 
 COUNTS = np.random.default_rng(0).geometric(0.3, 500)

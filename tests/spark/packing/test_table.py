@@ -237,6 +237,25 @@ def test_a_sample_of_more_than_there_is_takes_every_row_once(table: DataFrame) -
     np.testing.assert_array_equal(weight[order], WEIGHT[expected])
 
 
+def test_a_sample_of_weighted_rows_stands_for_the_weight_and_for_the_rows(spark: SparkSession) -> None:
+    heavy = F.col("id") % 2500 == 7
+    weighted = spark.range(0, 20_000, 1, 3).select(
+        F.col("id").cast("double").alias("x"), F.when(heavy, F.lit(1e6)).otherwise(1.0).alias("w")
+    )
+    with PackedTable(weighted, found_features(weighted, input_cols=["x"], weight_col="w")) as blocks:
+        (first, weight), again, other = (blocks.sample(2000, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again[0])
+    np.testing.assert_array_equal(weight, again[1])
+    assert not np.array_equal(first, other[0])
+    assert first.shape == (1, 2000)
+    assert (np.diff(first[0]) > 0).all()  # in table order, none twice
+    of_heavy = first[0] % 2500 == 7
+    np.testing.assert_array_equal(weight[of_heavy], np.full(8, 1e6))
+    assert weight[~of_heavy].sum() == pytest.approx(20_000 - 8, rel=0.1)
+    counts, _ = np.histogram(first, bins=10, range=(0, 20_000))
+    assert np.abs(counts - 200).max() < 5 * np.sqrt(200 * 0.9)
+
+
 # Numbers that float64 rounds
 
 
