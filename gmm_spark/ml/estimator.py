@@ -256,7 +256,7 @@ class GaussianMixture(
             profile = ColumnProfile.of(sample[0])
             result = self._search(table, sample, profile, settings)
             floor = choose_floor(table, profile, settings)
-            fitted = Fitted(result, table.evaluate(result.parameters), profile, floor)
+            fitted = Fitted(result, table.evaluate(result.parameters), profile, floor, sample)
             return self._build_model(dataset, table, fitted)
 
     def _check(self) -> None:

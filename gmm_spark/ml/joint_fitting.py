@@ -63,7 +63,8 @@ def fit_together(
         evaluations = table.evaluate_all([result.parameters for result in results.values()], log_densities)
         for (i, result), evaluation in zip(results.items(), evaluations, strict=True):
             floor = choose_floor(table, profile, settings[i])
-            outcomes[i] = Fitted(result, evaluation, profile, floor)
+            sample = draw(settings[i].rows_to_draw, settings[i].seed)
+            outcomes[i] = Fitted(result, evaluation, profile, floor, sample)
     return [outcomes[i] for i in range(len(settings))]
 
 

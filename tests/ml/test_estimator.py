@@ -522,6 +522,6 @@ def test_a_component_that_stays_without_weight_is_named_in_the_summary_and_a_war
     means[2] = 1e5
     starving = MixtureParameters(start.weights, means, start.covariances, start.covariance_type)
     estimator = GaussianMixture(maxIter=2, tol=0.0).setInitialModel(starving)
-    with pytest.warns(RuntimeWarning, match=r"component\(s\) 2 of k=3 have no weight.*lower k"):
+    with pytest.warns(RuntimeWarning, match=r"component\(s\) 2 of k=3 have no weight.*lower `k`"):
         model = estimator.fit(array_table(spark, ROWS))
     assert model.summary.degenerateComponents == [2]

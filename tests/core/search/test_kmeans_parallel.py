@@ -131,9 +131,9 @@ def test_a_row_that_has_most_of_its_cells_weight_is_among_those_that_complete_th
     rows, weight = rng.standard_normal((1, 40_000)), np.ones(40_000)
     rows[0, 20_000:] = np.abs(rows[0, 20_000:]) + 50.0  # the sample has none of these
     weight[30_000] = 1e6
-    found, found_weight = complete_sample(
-        ArrayTable(rows, weight), (rows[:, :1000], weight[:1000]), rows.var(axis=1), 2, seed
-    )
+    table = ArrayTable(rows, weight)
+    sample = rows[:, :1000], weight[:1000]
+    found, found_weight = complete_sample(table, sample, table.moments.variance, 2, seed)
     heavy = found[0] == rows[0, 30_000]
     assert heavy.sum() == 1
     assert found_weight[heavy] == pytest.approx(1e6, rel=0.1)
