@@ -82,10 +82,12 @@ def run_em(
     *,
     sample: ArrayTable | None = None,
     lookahead: ArrayTable | None = None,
+    reg_covar: float = 0.0,
     **rule: Any,
 ) -> EMResult:
-    """One run of EM; raises the error of one that degenerates."""
-    return best(fit(table, [Run(start, Rule(max_iter, tol, **rule))], sample=sample, lookahead=lookahead))
+    """One run of EM, with a share of the table's variances as its floor; raises the error of one that degenerates."""
+    of_run = Rule(max_iter, tol, reg_covar * table.moments.variance, **rule)
+    return best(fit(table, [Run(start, of_run)], sample=sample, lookahead=lookahead))
 
 
 def result_of(outcome: EMResult | Failure) -> EMResult:

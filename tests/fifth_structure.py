@@ -28,8 +28,11 @@ class TiedDiag(AxisAligned):
     def project(self, second: np.ndarray) -> np.ndarray:
         return second.sum(axis=0)
 
-    def estimate(self, second: np.ndarray, resp_sum: np.ndarray, offsets: np.ndarray, floor: np.ndarray) -> np.ndarray:
-        return (second - resp_sum @ offsets**2) / resp_sum.sum() + floor
+    def estimate(self, second: np.ndarray, resp_sum: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        return (second - resp_sum @ offsets**2) / resp_sum.sum()
+
+    def bound(self, covariances: np.ndarray, floor: np.ndarray) -> np.ndarray:
+        return np.maximum(covariances, floor)
 
     def initial_covariances(self, variance: np.ndarray, k: int) -> np.ndarray:
         return variance

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gmm_spark.core.arrays import Array
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Rule:
-    """How one run of EM steps and stops; ``Rule(max_iter, tol)`` is plain EM without regularisation.
+    """How one run of EM steps and stops; ``Rule(max_iter, tol)`` is plain EM without a floor under variances.
 
-    The attributes mean what those of :class:`Settings` mean. The seed decides where degenerate components are reseeded.
+    The attributes mean what those of :class:`Settings` mean. The floor (d,) is the least variance along each feature,
+    from :func:`gmm_spark.core.mixture.floor.find_floor`. The seed decides where degenerate components are reseeded.
     """
 
     max_iter: int
     tol: float
-    reg_covar: float = 0.0
+    floor: Array | None = None
     accelerate: bool = False
     seed: int = 0
 
@@ -41,7 +44,10 @@ class Settings:
         Starts, of which the best is kept.
     init_mode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}
     reg_covar : float
-        Variance added to each feature, as a share of the feature's variance in the table.
+        Least variance of a component along each feature, as a share of the feature's variance in the table. It is
+        raised to what the rounding of the values asks for. 0 for no floor at all.
+    variance_floor : tuple of float, optional
+        Least variance along each feature, in place of what ``reg_covar`` and the rounding of the values give.
     accelerate : bool
         Try extrapolated steps, and look ahead on the sample.
     sample_rows : int
@@ -56,6 +62,7 @@ class Settings:
     n_init: int = 10
     init_mode: str = "k-means++"
     reg_covar: float = 1e-6
+    variance_floor: tuple[float, ...] | None = None
     accelerate: bool = True
     sample_rows: int = 100_000
 
@@ -64,9 +71,9 @@ class Settings:
         """Rows of the sample to draw. If ``sample_rows`` is 0, starts are still drawn from a sample."""
         return self.sample_rows or DEFAULTS.sample_rows
 
-    def rule(self) -> Rule:
-        """Return the rule of a run of EM over the table."""
-        return Rule(self.max_iter, self.tol, self.reg_covar, self.accelerate, self.seed)
+    def rule(self, floor: Array) -> Rule:
+        """Return the rule of a run of EM over the table, with a floor (d,) under the variances."""
+        return Rule(self.max_iter, self.tol, floor, self.accelerate, self.seed)
 
 
 DEFAULTS = Settings()

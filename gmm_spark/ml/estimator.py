@@ -12,11 +12,15 @@ from pyspark.ml.param import Param
 from pyspark.ml.util import DefaultParamsReadable
 from pyspark.sql import DataFrame
 
+from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.mixture.floor import find_floor, robust_variance
 from gmm_spark.core.mixture.parameters import InitialMeans, MixtureParameters
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.single import polish, search
 from gmm_spark.core.search.starts import under_table_variance
 from gmm_spark.core.settings import Settings
+from gmm_spark.core.table import Sample
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.fitting import MixtureFitting, require_fittable
@@ -232,8 +236,11 @@ class GaussianMixture(
         features = self._resolve(dataset, None if self._initial is None else self._initial.n_features)
         with one_blas_thread(), self._pack(dataset, features) as table:
             require_fittable(table, settings)
-            result = self._search(table, settings)
-            fitted = Fitted(result, table.evaluate(result.parameters))
+            sample = table.sample(settings.rows_to_draw, settings.seed)
+            profile = ColumnProfile.of(sample[0])
+            result = self._search(table, sample, profile, settings)
+            floor = find_floor(profile, table.moments.variance, settings.reg_covar, settings.variance_floor)
+            fitted = Fitted(result, table.evaluate(result.parameters), profile, floor)
             return self._build_model(dataset, table, fitted)
 
     def _check(self) -> None:
@@ -248,20 +255,22 @@ class GaussianMixture(
                 f"{initial.n_components} {initial.covariance_type} components; set them alike"
             )
 
-    def _search(self, table: PackedTable, settings: Settings) -> EMResult:
+    def _search(self, table: PackedTable, sample: Sample, profile: ColumnProfile, settings: Settings) -> EMResult:
         """Run EM from the initial model or means if there are any, else from starts drawn from a sample."""
-        sample = table.sample(settings.rows_to_draw, settings.seed)
         if self._initial is None:
-            return search(table, sample, settings, self._callback)
-        start = _centred(self._initial, table, settings.covariance_type)
-        return polish(table, sample, start, settings, self._callback)
+            return search(table, sample, settings, self._callback, profile)
+        variance = robust_variance(profile, table.moments.variance)
+        start = _centred(self._initial, table.moments.mean, variance, settings.covariance_type)
+        return polish(table, sample, start, settings, self._callback, profile)
 
 
-def _centred(initial: MixtureParameters | InitialMeans, table: PackedTable, covariance_type: str) -> MixtureParameters:
+def _centred(
+    initial: MixtureParameters | InitialMeans, mean: Array, variance: Array, covariance_type: str
+) -> MixtureParameters:
     """Return a user's start in the coordinates of EM, which are centred on the table's mean.
 
-    Initial means take the variances of the table.
+    Initial means take these variances (d,), those of the table.
     """
     if isinstance(initial, InitialMeans):
-        initial = under_table_variance(initial.means, table.moments.variance, covariance_type, initial.weights)
-    return initial.shifted(-table.moments.mean)
+        initial = under_table_variance(initial.means, variance, covariance_type, initial.weights)
+    return initial.shifted(-mean)

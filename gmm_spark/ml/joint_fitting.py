@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.mixture.floor import find_floor
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, GmmSparkError, ParameterError
@@ -47,14 +50,17 @@ def fit_together(
         except DataError as error:
             outcomes[i] = error
     able = [i for i in range(len(settings)) if i not in outcomes]
+    draw = cache(table.sample)
     with one_blas_thread():
-        found = sweep(table, table.sample, [settings[i] for i in able], callback)
+        profile = ColumnProfile.of(draw(settings[0].rows_to_draw, settings[0].seed)[0])
+        found = sweep(table, draw, [settings[i] for i in able], callback, profile)
     results = {i: one for i, one in zip(able, found, strict=True) if isinstance(one, EMResult)}
     outcomes.update({i: one for i, one in zip(able, found, strict=True) if not isinstance(one, EMResult)})
     if results:
         evaluations = table.evaluate_all([result.parameters for result in results.values()], log_densities)
         for (i, result), evaluation in zip(results.items(), evaluations, strict=True):
-            outcomes[i] = Fitted(result, evaluation)
+            floor = find_floor(profile, table.moments.variance, settings[i].reg_covar, settings[i].variance_floor)
+            outcomes[i] = Fitted(result, evaluation, profile, floor)
     return [outcomes[i] for i in range(len(settings))]
 
 

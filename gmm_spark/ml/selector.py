@@ -243,7 +243,7 @@ def _best(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError], tabl
     assert isinstance(best, Fitted)
     # A pass for the best alone: the histograms of a whole grid would be most of what a pass sends.
     log_densities = table.evaluate(best.result.parameters).log_densities
-    return Fitted(best.result, replace(best.evaluation, log_densities=log_densities))
+    return replace(best, evaluation=replace(best.evaluation, log_densities=log_densities))
 
 
 def _none_left(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError]) -> GmmSparkError:

@@ -7,20 +7,34 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 
+from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.ml.comparison import Selection
 from gmm_spark.ml.params import GaussianMixtureParams
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What EM found for one setting, and how well it explains the table."""
+    """What EM found for one setting, and how well it explains the table.
+
+    Attributes
+    ----------
+    result : EMResult
+    evaluation : Evaluation
+    profile : ColumnProfile
+        Of the table's columns.
+    floor : array (d,)
+        Least variance along each feature; 0 for none.
+    """
 
     result: EMResult
     evaluation: Evaluation
+    profile: ColumnProfile
+    floor: Array
 
 
 class GaussianMixtureSummary:

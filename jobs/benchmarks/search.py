@@ -26,6 +26,7 @@ from gmm_spark.core.em.ascent import EMResult
 from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.covariance import STRUCTURES
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.single import choose_finalists, draw_starts, make_sample_table, search
 from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.spark.columns import resolve_features
@@ -123,9 +124,12 @@ class SearchBench:
             for seed in range(self.seeds):
                 settings = Settings(k=problem.k, seed=seed, n_init=1)
                 sample = table.sample(settings.rows_to_draw, seed)
-                (drawn,) = draw_starts(table, sample, settings, [settings.covariance_type])
+                (drawn,) = draw_starts(table, sample, ColumnProfile.of(sample[0]), settings, [settings.covariance_type])
                 whole = make_sample_table(table, sample)
-                begun = {"as drawn": drawn, "from the sample": choose_finalists(table, sample, settings, drawn)}
+                begun = {
+                    "as drawn": drawn,
+                    "from the sample": choose_finalists(table, sample, ColumnProfile.of(sample[0]), settings, drawn),
+                }
                 for where, (start,) in begun.items():
                     runs = [Run(start, Rule(most, 1e-10, accelerate=accelerate)) for accelerate in (False, True)]
                     plain, fast = (best(fit(table, [run], sample=whole, lookahead=whole)) for run in runs)

@@ -10,6 +10,7 @@ from pyspark.errors import PythonException
 from threadpoolctl import threadpool_info
 
 from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.start_task import StartTask, read_starts
 from gmm_spark.core.settings import Settings
 from gmm_spark.spark.columns import resolve_features
@@ -50,7 +51,9 @@ def test_starts_found_by_tasks_are_those_found_on_the_driver(spark, weighted):
     weight = np.random.default_rng(0).choice([0.5, 1.0, 3.0], rows.shape[1]) if weighted else None
     tasks = [
         StartTask(
-            Moments.of(rows, weight), tuple(Settings(k=k, covariance_type=kind, n_init=5) for kind in COVARIANCE_TYPES)
+            Moments.of(rows, weight),
+            ColumnProfile.of(rows),
+            tuple(Settings(k=k, covariance_type=kind, n_init=5) for kind in COVARIANCE_TYPES),
         )
         for k in (1, 2, 3, 500)
     ]

@@ -87,7 +87,7 @@ class Ascent:
     start : MixtureParameters
         In the table's centred coordinates.
     floor : array (d,)
-        Variance that the M step adds to each feature.
+        Least variance along each feature. The start and all proposals are raised to it, so that likelihoods compare.
     accelerate : bool
         Propose extrapolated steps.
     lookahead : ArrayTable, optional
@@ -113,7 +113,7 @@ class Ascent:
         lookahead: ArrayTable | None = None,
         spare_collapsed: bool = False,
     ) -> None:
-        self.reached = start
+        self.reached = start = start.bounded(floor)
         self.candidates = [start]
         self.history: list[PassRecord] = []
         self._floor = floor
@@ -158,7 +158,7 @@ class Ascent:
 
     def restart(self, start: MixtureParameters) -> None:
         """Continue from other parameters; keep the history and the trust in proposals, forget past steps."""
-        self.reached = start
+        self.reached = start = start.bounded(self._floor)
         self.candidates = [start]
         self._memory = None if self._memory is None else Anderson()
         self._comparable = False
@@ -195,7 +195,7 @@ class Ascent:
             ahead = look_ahead(self._lookahead, point, self.reached, self._floor, self._lookahead_steps)
         self._memory.add(point, ahead)
         proposal = self._memory.propose(ahead) or ahead
-        return None if proposal is self.reached else proposal
+        return None if proposal is self.reached else proposal.bounded(self._floor)
 
     def _trust(self) -> None:
         self._trusted = True

@@ -42,7 +42,7 @@ def look_ahead(
     point, image : MixtureParameters
         A point, and where one step of EM on the table led from it.
     floor : array (d,)
-        Variance that the M step adds to each feature.
+        Least variance along each feature.
     steps : int
         Steps on the sample at most.
 
@@ -60,7 +60,7 @@ def look_ahead(
         first = np.linalg.norm((to_free(image) - to_free(point)) * units)
         for _ in range(steps):
             here = to_free(ahead)
-            ahead = _from_moments(_moments(_step(sample, ahead, floor), point.means) + correction, point)
+            ahead = _from_moments(_moments(_step(sample, ahead, floor), point.means) + correction, point, floor)
             if not np.linalg.norm((to_free(ahead) - here) * units) > _SMALL * first:
                 break
     except GmmSparkError:  # a component starved or collapsed on the sample: keep the steps made so far
@@ -76,7 +76,7 @@ def _step(sample: Table, point: MixtureParameters, floor: Array) -> MixtureParam
 
 
 def _moments(parameters: MixtureParameters, about: Array) -> Array:
-    """Moments of a mixture about points (k, d), as one vector: those that its M step used, and the floor."""
+    """Moments of a mixture about points (k, d), as one vector: those that its M step used, raised to the floor."""
     offsets = parameters.means - about
     if parameters.structure.axis_aligned:
         spread = parameters.component_cholesky**-2.0 + offsets**2  # (k, d)
@@ -86,7 +86,7 @@ def _moments(parameters: MixtureParameters, about: Array) -> Array:
     return np.concatenate([parameters.weights, (offsets.T * parameters.weights).T.ravel(), second.ravel()])
 
 
-def _from_moments(moments: Array, about: MixtureParameters) -> MixtureParameters:
+def _from_moments(moments: Array, about: MixtureParameters, floor: Array) -> MixtureParameters:
     """Invert :func:`_moments` about a mixture's means; raises GmmSparkError if no mixture has these moments."""
     k, d = about.means.shape
     weights = moments[:k]
@@ -94,5 +94,5 @@ def _from_moments(moments: Array, about: MixtureParameters) -> MixtureParameters
         raise DegenerateComponentError("the correction leaves a component without weight")
     offsets = moments[k : k + k * d].reshape(k, d) / weights[:, None]
     second = moments[k + k * d :].reshape(about.covariances.shape)
-    covariances = about.structure.estimate(second, weights, offsets, np.zeros(d))
+    covariances = about.structure.bound(about.structure.estimate(second, weights, offsets), floor)
     return MixtureParameters(weights / weights.sum(), about.means + offsets, covariances, about.covariance_type)

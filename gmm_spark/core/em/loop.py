@@ -49,19 +49,17 @@ def fit(
     ParameterError
         If there is no run, or a rule's ``max_iter`` is below 1.
     """
-    active = activate(table, runs, sample, lookahead)
+    active = activate(runs, sample, lookahead)
     make_passes(table, active, max(run.rule.max_iter for run in runs), callback)
     return [run.outcome for run in active]
 
 
-def activate(
-    table: Table, runs: Sequence[Run], sample: ArrayTable | None, lookahead: ArrayTable | None
-) -> list[ActiveRun]:
-    """Make runs ready for their first pass over a table; arguments and errors as of :func:`fit`."""
+def activate(runs: Sequence[Run], sample: ArrayTable | None, lookahead: ArrayTable | None) -> list[ActiveRun]:
+    """Make runs ready for their first pass; arguments and errors as of :func:`fit`."""
     least = min((run.rule.max_iter for run in runs), default=0)
     if least < 1:
         raise ParameterError(f"got {len(runs)} start(s) and maxIter={least}; need at least one of each")
-    return [ActiveRun(run, table.moments.variance, sample, lookahead) for run in runs]
+    return [ActiveRun(run, sample, lookahead) for run in runs]
 
 
 def make_passes(

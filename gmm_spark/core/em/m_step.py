@@ -1,7 +1,7 @@
 """The M step: from sufficient statistics to the parameters that maximize the expected likelihood.
 
-Regularisation adds a share of each feature's variance to the diagonal of every covariance, so a change of units changes
-nothing. A component whose responsibilities become negligible has starved: it keeps its last mean and covariance,
+Covariances are bounded from below by a floor (:mod:`gmm_spark.core.mixture.floor`), and maximize under that bound. A
+component whose responsibilities become negligible has starved: it keeps its last mean and covariance,
 without weight. A component whose covariance is no longer positive definite has collapsed: :func:`maximize` raises an
 error that names it, :func:`maximize_survivors` treats it like a starved one.
 """
@@ -25,7 +25,7 @@ def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floo
     previous : MixtureParameters
         The parameters that the statistics were made with; a starved component keeps its mean and covariance.
     floor : array (d,)
-        Variance to add to each feature, 0 for none.
+        Least variance along each feature, all positive, or all 0 for none.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _estimate(
     offsets = np.where(starved[:, None], 0.0, statistics.first / resp_sum[:, None])
     means = np.where(starved[:, None], previous.means, statistics.reference + offsets)
     effective = np.where(starved, 0.0, resp_sum) if structure.pooled else resp_sum
-    covariances = structure.estimate(statistics.second, effective, offsets, floor)
+    covariances = structure.bound(structure.estimate(statistics.second, effective, offsets), floor)
     if not structure.pooled and starved.any():
         covariances = covariances.copy()
         covariances[starved] = previous.covariances[starved]

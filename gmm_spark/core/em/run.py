@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from gmm_spark.core.arrays import Array
+import numpy as np
+
 from gmm_spark.core.em.ascent import Ascent, EMResult, PassRecord
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.em.rounds import Round
@@ -44,8 +45,6 @@ class ActiveRun:
     Parameters
     ----------
     run : Run
-    variance : array (d,)
-        The table's variances, of which regularisation adds a share.
     sample : ArrayTable, optional
         Sample of the table, in which degenerate components are reseeded. Without one a component that collapses ends
         the run.
@@ -53,12 +52,12 @@ class ActiveRun:
         Sample on which an accelerated run looks ahead.
     """
 
-    def __init__(self, run: Run, variance: Array, sample: ArrayTable | None, lookahead: ArrayTable | None) -> None:
+    def __init__(self, run: Run, sample: ArrayTable | None, lookahead: ArrayTable | None) -> None:
         self.run = run
         self._sample = sample
         self._ascent = Ascent(
             run.start,
-            run.rule.reg_covar * variance,
+            np.zeros(run.start.n_features) if run.rule.floor is None else run.rule.floor,
             accelerate=run.rule.accelerate,
             lookahead=lookahead,
             spare_collapsed=sample is not None,

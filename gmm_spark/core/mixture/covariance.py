@@ -100,7 +100,7 @@ class CovarianceStructure(Protocol):
         """
         ...
 
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
+    def estimate(self, second: Array, resp_sum: Array, offsets: Array) -> Array:
         """M step of the covariances.
 
         Parameters
@@ -111,8 +111,21 @@ class CovarianceStructure(Protocol):
             Summed responsibilities, all positive; if ``pooled``, 0 for a starved component.
         offsets : array (k, d)
             New means minus the reference points.
+        """
+        ...
+
+    def bound(self, covariances: Array, floor: Array) -> Array:
+        """Raise covariances to a floor: of all that are at least ``diag(floor)``, those of the largest likelihood.
+
+        Covariances that exceed the floor already are returned unchanged.
+
+        Parameters
+        ----------
+        covariances : array of ``shape(k, d)``
+            From :meth:`estimate`.
         floor : array (d,)
-            Variance that regularisation adds to each feature.
+            Least variance along each feature; all positive, or all 0 for no floor. If covariances have no axis of
+            features, their least variance is the largest of these.
         """
         ...
 

@@ -129,6 +129,13 @@ class MixtureParameters:
         """Return the mixture with every mean moved by ``offset`` (d,)."""
         return MixtureParameters(self.weights, self.means + offset, self.covariances, self.covariance_type)
 
+    def bounded(self, floor: Array) -> MixtureParameters:
+        """Return the mixture with covariances raised to a floor (d,) if they are below it, else the mixture itself."""
+        covariances = self.structure.bound(self.covariances, floor)
+        if np.array_equal(covariances, self.covariances):
+            return self
+        return MixtureParameters(self.weights, self.means, covariances, self.covariance_type)
+
     def to_dict(self) -> dict[str, Any]:
         """Write as plain lists and strings, ready for JSON; floats survive the round trip exactly."""
         return {

@@ -17,13 +17,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Outcome, Run
+from gmm_spark.core.mixture.floor import robust_variance
 from gmm_spark.core.mixture.parameters import MixtureParameters, count_parameters
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.single import make_sample_table
+from gmm_spark.core.search.single import make_rule, make_sample_table
 from gmm_spark.core.search.start_task import Failure, StartTask, read_starts
 from gmm_spark.core.search.starts import OVERSAMPLED
-from gmm_spark.core.settings import Settings
+from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DegenerateComponentError
 
@@ -37,6 +39,7 @@ def sweep(
     draw: Callable[[int, int], Sample],
     settings: Sequence[Settings],
     callback: Callable[[PassRecord], None] | None = None,
+    profile: ColumnProfile | None = None,
 ) -> list[EMResult | Failure]:
     """Fit a mixture for each of several settings.
 
@@ -51,6 +54,8 @@ def sweep(
         Each with its own k, structure, starts and stopping rule.
     callback : callable, optional
         Called after each pass over the table with the record of the member that leads.
+    profile : ColumnProfile, optional
+        Of the table's columns; by default of the first sample's.
 
     Returns
     -------
@@ -59,6 +64,7 @@ def sweep(
     """
     starts: dict[int, list[MixtureParameters]] = {}
     failures: dict[int, Failure] = {}
+    rules: dict[int, Rule] = {}
     whole: ArrayTable | None = None
     lookahead: ArrayTable | None = None
     for n_rows, seed in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
@@ -66,10 +72,13 @@ def sweep(
         plain = {i: member for i, member in members.items() if member.init_mode != OVERSAMPLED}
         oversampled = {i: member for i, member in members.items() if member.init_mode == OVERSAMPLED}
         sample = completed = draw(n_rows, seed)
+        profile = profile or ColumnProfile.of(sample[0])
+        rules |= {i: make_rule(table, profile, member) for i, member in members.items()}
         if oversampled:
-            completed = complete_sample(table, sample, max(member.k for member in oversampled.values()), seed)
+            units = robust_variance(profile, table.moments.variance)
+            completed = complete_sample(table, sample, units, max(member.k for member in oversampled.values()), seed)
         for of_members, rows in ((plain, sample), (oversampled, completed)):
-            found, failed = _choose_starts(table, rows, of_members)
+            found, failed = _choose_starts(table, rows, profile, of_members)
             starts |= found
             failures |= failed
         if whole is None:
@@ -77,7 +86,7 @@ def sweep(
             # All of a completed sample: it has few of the rare rows.
             lookahead = whole if oversampled else _draw_lookahead_rows(whole, settings)
     owners = [i for i, own in starts.items() for _ in own]
-    runs = [Run(start, settings[i].rule()) for i, own in starts.items() for start in own]
+    runs = [Run(start, rules[i]) for i, own in starts.items() for start in own]
     fitted = fit(table, runs, sample=whole, lookahead=lookahead, callback=callback) if runs else []
     outcomes: dict[int, list[Outcome]] = {i: [] for i in starts}
     for i, outcome in zip(owners, fitted, strict=True):
@@ -86,11 +95,11 @@ def sweep(
 
 
 def _choose_starts(
-    table: Table, sample: Sample, members: Mapping[int, Settings]
+    table: Table, sample: Sample, profile: ColumnProfile, members: Mapping[int, Settings]
 ) -> tuple[dict[int, list[MixtureParameters]], dict[int, Failure]]:
     """Find the best starts of each member on the sample, or why it has none."""
     groups = _group_by_draw(members)
-    tasks = [StartTask(table.moments, tuple(members[i] for i in group)) for group in groups]
+    tasks = [StartTask(table.moments, profile, tuple(members[i] for i in group)) for group in groups]
     starts: dict[int, list[MixtureParameters]] = {}
     failures: dict[int, Failure] = {}
     for group, answer in zip(groups, table.run_on_sample(sample, tasks) if tasks else [], strict=True):

@@ -27,7 +27,9 @@ _DRAWN_PER_COMPONENT, _LEAST_DRAWN = 2, 20
 _FEW_ROWS, _ENOUGH_ROWS = 16, 100
 
 
-def complete_sample(table: Table, sample: tuple[Block, Array | None], k: int, seed: int) -> tuple[Array, Array]:
+def complete_sample(
+    table: Table, sample: tuple[Block, Array | None], variance: Array, k: int, seed: int
+) -> tuple[Array, Array]:
     """Complete a sample by the rare rows of its table.
 
     Parameters
@@ -36,6 +38,8 @@ def complete_sample(table: Table, sample: tuple[Block, Array | None], k: int, se
         Read in five passes that draw, one that weighs, and one more unless the sample has enough rows of each cell.
     sample : rows (d, m) and weights (m,) or None
         Drawn from the table, in its own coordinates.
+    variance : array (d,)
+        The squared units that distances are measured in; 0 if a feature is constant.
     k : int
         Components of the mixture to start; of the largest if there are several.
     seed : int
@@ -47,7 +51,7 @@ def complete_sample(table: Table, sample: tuple[Block, Array | None], k: int, se
     weight : array (n,)
         The weight of the table that each row stands for.
     """
-    mean, variance = table.moments.mean, table.moments.variance
+    mean = table.moments.mean
     deviation = np.where(variance > 0, np.sqrt(variance), 1.0)
     sites = np.zeros((len(mean), 1))
     expected = float(max(_DRAWN_PER_COMPONENT * k, _LEAST_DRAWN))

@@ -86,7 +86,7 @@ def race(
         on_table = list(group)
         first, last = on_table[0], on_table[-1]
         limited = replace(rule, max_iter=sum(stage.iterations for stage in on_table))
-        runs = activate(first.table, [Run(start, limited) for start in starts], first.sample, first.lookahead)
+        runs = activate([Run(start, limited) for start in starts], first.sample, first.lookahead)
         for stage in on_table:
             make_passes(stage.table, runs, stage.iterations, callback)
             runs, results = _keep_best(runs, stage.keep)

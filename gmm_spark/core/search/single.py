@@ -12,13 +12,15 @@ from dataclasses import replace
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit, rank
 from gmm_spark.core.em.run import Run
+from gmm_spark.core.mixture.floor import find_floor, robust_variance
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.kmeans_parallel import complete_sample
 from gmm_spark.core.search.racing import Stage, cut_after, race
 from gmm_spark.core.search.relocation import relocate
 from gmm_spark.core.search.starts import OVERSAMPLED, draw_start
-from gmm_spark.core.settings import Settings
+from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DegenerateComponentError
 
@@ -42,6 +44,7 @@ def search(
     sample: Sample,
     settings: Settings,
     callback: Callable[[PassRecord], None] | None = None,
+    profile: ColumnProfile | None = None,
 ) -> EMResult:
     """Fit a mixture.
 
@@ -54,6 +57,8 @@ def search(
         If ``sample_rows`` is 0, no start is run on the sample: all are run on the table together, to their ends.
     callback : callable, optional
         Called after each pass over the table.
+    profile : ColumnProfile, optional
+        Of the table's columns; by default of the sample's.
 
     Raises
     ------
@@ -62,15 +67,17 @@ def search(
     DataError
         If the sample has fewer distinct rows than k.
     """
+    profile = profile or ColumnProfile.of(sample[0])
     if settings.init_mode == OVERSAMPLED:
-        sample = complete_sample(table, sample, settings.k, settings.seed)
-    (starts,) = draw_starts(table, sample, settings, [settings.covariance_type])
-    finalists = choose_finalists(table, sample, settings, starts)
+        units = robust_variance(profile, table.moments.variance)
+        sample = complete_sample(table, sample, units, settings.k, settings.seed)
+    (starts,) = draw_starts(table, sample, profile, settings, [settings.covariance_type])
+    finalists = choose_finalists(table, sample, profile, settings, starts)
     whole = make_sample_table(table, sample)
     stages = [Stage(table, settings.max_iter, keep=1, sample=whole, lookahead=whole)]
     if settings.sample_rows:  # else starts have made no iteration yet, and are compared at their ends
         stages = cut_after(_SHARED_PASSES, *stages)
-    return race(finalists, stages, settings.rule(), callback)[0]
+    return race(finalists, stages, make_rule(table, profile, settings), callback)[0]
 
 
 def polish(
@@ -79,10 +86,18 @@ def polish(
     start: MixtureParameters,
     settings: Settings,
     callback: Callable[[PassRecord], None] | None = None,
+    profile: ColumnProfile | None = None,
 ) -> EMResult:
     """Run one given start to the table's fixed point; arguments and errors as of :func:`search`."""
     whole = make_sample_table(table, sample)
-    return best(fit(table, [Run(start, settings.rule())], sample=whole, lookahead=whole, callback=callback))
+    rule = make_rule(table, profile or ColumnProfile.of(sample[0]), settings)
+    return best(fit(table, [Run(start, rule)], sample=whole, lookahead=whole, callback=callback))
+
+
+def make_rule(table: Table, profile: ColumnProfile, settings: Settings) -> Rule:
+    """Make the rule of the runs of EM that some settings ask for, with the floor that the table's columns ask for."""
+    floor = find_floor(profile, table.moments.variance, settings.reg_covar, settings.variance_floor)
+    return settings.rule(floor)
 
 
 def make_sample_table(table: Table, sample: Sample) -> ArrayTable:
@@ -91,7 +106,7 @@ def make_sample_table(table: Table, sample: Sample) -> ArrayTable:
 
 
 def draw_starts(
-    table: Table, sample: Sample, settings: Settings, covariance_types: Sequence[str]
+    table: Table, sample: Sample, profile: ColumnProfile, settings: Settings, covariance_types: Sequence[str]
 ) -> list[list[MixtureParameters]]:
     """Draw ``n_init`` starts from the sample for each of several structures; these differ in their covariances alone.
 
@@ -104,18 +119,22 @@ def draw_starts(
     """
     rows, weight = sample
     centred = rows - table.moments.mean[:, None]
+    variance = robust_variance(profile, table.moments.variance)
 
     def draw(i: int) -> list[MixtureParameters]:
         rng = random_stream(settings.seed, Purpose.START, i)
-        return draw_start(
-            centred, weight, table.moments.variance, settings.k, covariance_types, settings.init_mode, rng
-        )
+        return draw_start(centred, weight, variance, settings.k, covariance_types, settings.init_mode, rng)
 
     return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
 
 
 def choose_finalists(
-    table: Table, sample: Sample, settings: Settings, starts: Sequence[MixtureParameters], most: int = _FINALISTS
+    table: Table,
+    sample: Sample,
+    profile: ColumnProfile,
+    settings: Settings,
+    starts: Sequence[MixtureParameters],
+    most: int = _FINALISTS,
 ) -> list[MixtureParameters]:
     """Run starts on the sample, and return the parameters of the most likely, best first.
 
@@ -128,14 +147,15 @@ def choose_finalists(
     whole = make_sample_table(table, sample)
     ranking_rows = max(_RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER * starts[0].n_parameters)
     part = whole.part(ranking_rows, random_stream(settings.seed, Purpose.RANKING)) if len(starts) > 1 else whole
+    rule = make_rule(table, profile, settings)
     ranked = len(starts) > _FINALISTS and sample[0].shape[1] > ranking_rows
     try:
-        results = race(starts, _plan_stages(part, whole, ranked, most), settings.rule())
+        results = race(starts, _plan_stages(part, whole, ranked, most), rule)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return list(starts[:_FINALISTS])
     if len(starts) > 1:
-        results = rank([*results, *_relocate_best(part, whole, results[0], settings, len(starts) // 2)])
+        results = rank([*results, *_relocate_best(part, whole, results[0], rule, len(starts) // 2)])
     return [result.parameters for result in results[:most]]
 
 
@@ -149,12 +169,9 @@ def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -
     return [*ranking, *cut_after(_SAMPLE_CUT_AFTER * (2 if ranked else 1), on_sample)]
 
 
-def _relocate_best(
-    part: ArrayTable, whole: ArrayTable, leader: EMResult, settings: Settings, rounds: int
-) -> list[EMResult]:
+def _relocate_best(part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: Rule, rounds: int) -> list[EMResult]:
     """Relocate components on a part of the sample, and run the result on all of it; an empty list if nothing gains."""
-    rng = random_stream(settings.seed, Purpose.RELOCATION)
-    rule = settings.rule()
+    rng = random_stream(rule.seed, Purpose.RELOCATION)
     try:
         moved = relocate(part, leader.parameters, replace(rule, max_iter=_RANKING_ITERATIONS), rounds, rng)
         return [] if moved is None else race([moved], [Stage(whole, _SAMPLE_ITERATIONS, keep=1, sample=whole)], rule)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.single import choose_finalists, draw_starts
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable, Sample
@@ -35,24 +36,28 @@ class StartTask:
     ----------
     moments : Moments
         Of the table that the sample was drawn from.
+    profile : ColumnProfile
+        Of the table's columns.
     members : tuple of Settings
     """
 
     moments: Moments
+    profile: ColumnProfile
     members: tuple[Settings, ...]
 
     def __call__(self, sample: Sample) -> bytes:
         """Return starts in the table's centred coordinates, or the error met in drawing them, as an npz file."""
         table = ArrayTable(*sample, moments=self.moments)
         try:
-            drawn = draw_starts(table, sample, self.members[0], [member.covariance_type for member in self.members])
+            kinds = [member.covariance_type for member in self.members]
+            drawn = draw_starts(table, sample, self.profile, self.members[0], kinds)
         except (DataError, DegenerateComponentError) as error:
             return _to_npz({type(error).__name__: np.array(str(error))})
         return _to_npz(
             {
                 f"{i} {j} {start.covariance_type} {part}": getattr(start, part)
                 for i, (member, own) in enumerate(zip(self.members, drawn, strict=True))
-                for j, start in enumerate(choose_finalists(table, sample, member, own, most=1))
+                for j, start in enumerate(choose_finalists(table, sample, self.profile, member, own, most=1))
                 for part in _PARTS
             }
         )

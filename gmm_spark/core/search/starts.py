@@ -50,7 +50,7 @@ def draw_start(
         Centred at the table's mean.
     sample_weight : array (m,), optional
     variance : array (d,)
-        Of the table's features; zero if a feature is constant.
+        Of the table's features, robust against far values; zero if a feature is constant.
     k : int
     covariance_types : sequence of {"full", "tied", "diag", "spherical"}
     mode : {"k-means++", "k-means||", "kmeans", "random_from_data", "random"}

@@ -232,7 +232,7 @@ def test_a_run_in_a_round_of_reseeding_counts_as_the_better_of_before_and_now(cl
     start = with_means(truth, {1: [FAR, FAR]})
     without = run(table, start, None)
     misleading = ArrayTable(np.full((2, 50), 500.0) + blobs(2, 50), moments=table.moments)
-    (active,) = activate(table, [Run(start, Rule(400, 1e-7))], misleading, None)
+    (active,) = activate([Run(start, Rule(400, 1e-7))], misleading, None)
     make_passes(table, [active], len(without.history) + 1)
     assert not active.ended
     assert active.latest.lower_bound < without.lower_bound

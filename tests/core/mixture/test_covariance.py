@@ -67,22 +67,51 @@ def test_the_estimate_does_not_depend_on_the_reference_points(covariance_type, r
     for reference in (np.zeros((K, D)), rng.standard_normal((K, D))):
         first, second = moments_about(reference, rows, resp, kind.axis_aligned)
         offsets = first / resp_sum[:, None]
-        estimates.append(kind.estimate(kind.project(second), resp_sum, offsets, np.zeros(D)))
+        estimates.append(kind.estimate(kind.project(second), resp_sum, offsets))
     assert estimates[0].shape == kind.shape(K, D)
     np.testing.assert_allclose(estimates[0], estimates[1], rtol=1e-12, atol=1e-13)
 
 
-def test_the_floor_is_added_to_every_features_variance(covariance_type, rng):
+def log_likelihood_term(covariance: np.ndarray, scatter: np.ndarray) -> float:
+    """Expected log-likelihood of rows with this scatter, but for constants."""
+    return float(-np.linalg.slogdet(covariance)[1] - np.trace(np.linalg.solve(covariance, scatter)))
+
+
+def test_the_bounded_covariance_is_the_likeliest_above_the_floor(covariance_type, rng):
     kind = structure(covariance_type)
-    rows, resp = rng.standard_normal((D, 50)), rng.dirichlet(np.ones(K), 50).T
-    first, second = moments_about(np.zeros((K, D)), rows, resp, kind.axis_aligned)
-    resp_sum = resp.sum(axis=1)
-    arguments = kind.project(second), resp_sum, first / resp_sum[:, None]
-    floor = np.arange(1.0, D + 1)
-    added = kind.estimate(*arguments, floor) - kind.estimate(*arguments, np.zeros(D))
-    # A spherical covariance has one variance for all features: it gets the floors' mean.
-    expected = np.eye(D) * (floor.mean() if covariance_type == "spherical" else floor)
-    np.testing.assert_allclose(kind.dense(added, K, D), np.broadcast_to(expected, (K, D, D)), atol=1e-13)
+    narrow = rng.standard_normal((K, D, D)) * np.geomspace(0.05, 3.0, D)[:, None]
+    scatters = narrow @ np.swapaxes(narrow, 1, 2) / D
+    floor = rng.uniform(0.1, 1.0, D)
+    if kind.axis_aligned:
+        scatters = scatters * np.eye(D)
+    moments = kind.project(np.diagonal(scatters, axis1=1, axis2=2) if kind.axis_aligned else scatters)
+    estimated = kind.estimate(np.asarray(moments), np.ones(K), np.zeros((K, D)))
+    bounded = kind.dense(kind.bound(estimated, floor), K, D)
+    assert np.linalg.eigvalsh(bounded - np.diag(floor)).min() >= -1e-12
+    scatters = kind.dense(estimated, K, D)
+    for j in range(K):
+        reached = log_likelihood_term(bounded[j], scatters[j])
+        for _ in range(200):  # others above the floor, near and far, are no likelier
+            factor = rng.standard_normal((D, D)) * 10.0 ** rng.uniform(-4, 0.5)
+            other = {
+                "full": bounded[j] + factor @ factor.T,
+                "tied": np.diag(floor) + factor @ factor.T,
+                "diag": np.diag(floor + rng.exponential(10.0 ** rng.uniform(-4, 1), D)),
+                "spherical": np.eye(D) * (floor.max() + rng.exponential(10.0 ** rng.uniform(-4, 1))),
+            }[covariance_type]
+            assert log_likelihood_term(other, scatters[j]) <= reached + 1e-9
+            inside = bounded[j] + rng.uniform() * (other - bounded[j])  # the set is convex
+            assert log_likelihood_term(inside, scatters[j]) <= reached + 1e-9
+
+
+def test_a_floor_that_does_not_bind_changes_no_bit(covariance_type, rng):
+    kind = structure(covariance_type)
+    parameters = random_mixture(covariance_type, K, D, rng)
+    least = np.linalg.eigvalsh(parameters.dense_covariances).min()
+    bounded = kind.bound(parameters.covariances, np.full(D, 0.99 * least))
+    np.testing.assert_array_equal(bounded, parameters.covariances)
+    assert parameters.bounded(np.full(D, 0.99 * least)) is parameters
+    np.testing.assert_array_equal(kind.bound(parameters.covariances, np.zeros(D)), parameters.covariances)
 
 
 @pytest.mark.parametrize(

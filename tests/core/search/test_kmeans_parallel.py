@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.search.kmeans_parallel import complete_sample
 from gmm_spark.core.search.single import choose_finalists, draw_starts, search
@@ -54,8 +55,8 @@ def test_a_component_that_a_sample_cannot_know_is_found(needle, seed):
     settings = Settings(k=3, init_mode="k-means||", sample_rows=2000, seed=seed, n_init=1)
     # Starts without a rare row find the component only by chance.
     plainly = replace(settings, init_mode="k-means++")
-    (drawn,) = draw_starts(needle, sample, plainly, ["full"])
-    (unaided,) = choose_finalists(needle, sample, plainly, drawn)
+    (drawn,) = draw_starts(needle, sample, ColumnProfile.of(sample[0]), plainly, ["full"])
+    (unaided,) = choose_finalists(needle, sample, ColumnProfile.of(sample[0]), plainly, drawn)
     assert unaided.shifted(needle.moments.mean).means.max() < 10
     result = search(needle, sample, settings)
     assert result.converged
@@ -82,7 +83,7 @@ def test_rare_components_are_found_by_every_structure_and_without_a_run_on_the_s
 
 
 def test_a_completed_sample_has_the_tables_weight_in_every_cell(needle):
-    rows, weight = complete_sample(needle, (common_rows(needle), None), 3, seed=1)
+    rows, weight = complete_sample(needle, (common_rows(needle), None), needle.moments.variance, 3, seed=1)
     assert weight.sum() == pytest.approx(COMMON + RARE, rel=1e-12)
     rare = rows[0] > 100
     assert members(rows[:, rare]) == members(needle.rows[:, needle.rows[0] > 100])
@@ -96,7 +97,7 @@ def test_a_completed_sample_has_the_tables_weight_in_every_cell(needle):
 
 def test_a_sample_that_is_the_table_is_already_complete():
     table = DrawingTable(blobs())
-    rows, weight = complete_sample(table, (table.rows, None), 3, seed=1)
+    rows, weight = complete_sample(table, (table.rows, None), table.moments.variance, 3, seed=1)
     np.testing.assert_array_equal(rows, table.rows)
     np.testing.assert_array_equal(weight, np.ones(400))
     assert len(table.draws) == 6
@@ -104,7 +105,7 @@ def test_a_sample_that_is_the_table_is_already_complete():
 
 def test_completing_a_sample_takes_seven_passes(needle):
     needle.draws = []
-    complete_sample(needle, (common_rows(needle), None), 3, seed=2)
+    complete_sample(needle, (common_rows(needle), None), needle.moments.variance, 3, seed=2)
     assert len(needle.draws) == 7
     assert len({draw.number for draw in needle.draws}) == 7  # no pass repeats the random numbers of another
     grown = [draw.sites.shape[1] for draw in needle.draws]
@@ -116,7 +117,7 @@ def test_weights_are_kept_and_rows_without_weight_left_out(rng):
     rows = rng.standard_t(2.0, (2, 20_000))
     weight = rng.choice([0.0, 1.0, 5.0], 20_000)
     table = ArrayTable(rows, weight)
-    found, found_weight = complete_sample(table, (rows[:, :1000], weight[:1000]), 4, seed=0)
+    found, found_weight = complete_sample(table, (rows[:, :1000], weight[:1000]), table.moments.variance, 4, seed=0)
     assert found_weight.sum() == pytest.approx(weight.sum(), rel=1e-12)
     held = dict(zip(rows[0], weight, strict=True))
     assert all(held[value] > 0 for value, w in zip(found[0], found_weight, strict=True) if w > 0)
@@ -126,14 +127,16 @@ def test_weights_are_kept_and_rows_without_weight_left_out(rng):
 
 def test_a_sample_without_weight_is_replaced_by_rows_of_the_table(rng):
     rows, weight = rng.standard_normal((2, 5000)), np.repeat([0.0, 1.0], [1000, 4000])
-    found, found_weight = complete_sample(ArrayTable(rows, weight), (rows[:, :1000], weight[:1000]), 2, seed=0)
+    found, found_weight = complete_sample(
+        ArrayTable(rows, weight), (rows[:, :1000], weight[:1000]), ArrayTable(rows, weight).moments.variance, 2, seed=0
+    )
     assert found_weight.sum() == pytest.approx(4000, rel=1e-12)
     assert set(members(found[:, found_weight > 0])) <= set(members(rows[:, 1000:]))
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_other_rows(needle):
     sample = common_rows(needle), None
-    first, second, other = (complete_sample(needle, sample, 3, seed) for seed in (4, 4, 5))
+    first, second, other = (complete_sample(needle, sample, needle.moments.variance, 3, seed) for seed in (4, 4, 5))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
     assert members(first[0]) != members(other[0])
@@ -142,7 +145,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_other_rows(needle):
 def test_sample_and_answer_are_in_the_tables_own_coordinates(rng):
     rows = rng.standard_normal((2, 5000)) * np.array([[1.0], [1e3]]) + np.array([[1e3], [-1e6]])
     rows[:, :3] += 5e4
-    found, _ = complete_sample(ArrayTable(rows), (rows[:, 100:400], None), 2, seed=0)
+    found, _ = complete_sample(ArrayTable(rows), (rows[:, 100:400], None), ArrayTable(rows).moments.variance, 2, seed=0)
     assert set(members(found)) <= set(members(rows))
     assert set(members(rows[:, :3])) <= set(members(found))
 
@@ -151,7 +154,9 @@ def test_samples_with_repeated_rows_and_constant_features_can_be_completed():
     values = np.array([[0.0, 1.0, 5.0], [2.0, 2.0, 2.0]])
     rows = np.repeat(values, [3000, 2, 1], axis=1)
     table = DrawingTable(rows)
-    found, weight = complete_sample(table, (rows[:, :500], None), 3, seed=0)  # a sample of one value
+    found, weight = complete_sample(
+        table, (rows[:, :500], None), table.moments.variance, 3, seed=0
+    )  # a sample of one value
     for draw in table.draws:
         assert len(np.unique(draw.sites, axis=1).T) == draw.sites.shape[1]
     for value, expected in zip(values[0], [3000, 2, 1], strict=True):

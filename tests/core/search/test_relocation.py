@@ -10,6 +10,7 @@ import pytest
 from gmm_spark.core.em.ascent import EMResult
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search import relocation as relocation_module
 from gmm_spark.core.search import single as search_module
 from gmm_spark.core.search.racing import race
@@ -20,7 +21,7 @@ from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DegenerateComponentError
 from tests.examples import CountingTable, blobs, draw_rows, matched, random_mixture, run_em
 
-RULE = Rule(max_iter=60, tol=1e-6, reg_covar=1e-6)
+RULE = Rule(max_iter=60, tol=1e-6)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def astray(truth: MixtureParameters, twice: bool = False) -> MixtureParameters:
 
 
 def run(table: ArrayTable, start: MixtureParameters) -> EMResult:
-    return run_em(table, start, RULE.max_iter, RULE.tol, reg_covar=RULE.reg_covar, sample=table)
+    return run_em(table, start, RULE.max_iter, RULE.tol, reg_covar=1e-6, sample=table)
 
 
 def test_two_components_in_one_cluster_and_one_over_two_are_set_right(clear):
@@ -153,11 +154,11 @@ def test_if_all_of_several_starts_are_stuck_the_best_is_set_right_on_the_sample(
     settings = Settings(k=8, covariance_type=covariance_type, n_init=4, tol=1e-6)
     sample, right = (table.rows, None), run(table, truth).lower_bound
     for at_most in (1, 3):
-        found = choose_finalists(table, sample, settings, [astray(truth)] * 4, at_most)
+        found = choose_finalists(table, sample, ColumnProfile.of(sample[0]), settings, [astray(truth)] * 4, at_most)
         assert len(found) == at_most
         assert run(table, found[0]).lower_bound == pytest.approx(right, abs=1e-4)
     # A single start is run as it is: nothing is relocated.
-    (alone,) = choose_finalists(table, sample, settings, [astray(truth)])
+    (alone,) = choose_finalists(table, sample, ColumnProfile.of(sample[0]), settings, [astray(truth)])
     assert run(table, alone).lower_bound < right - 0.1
 
 
@@ -168,7 +169,7 @@ def test_if_relocation_degenerates_the_results_of_the_race_are_kept(clear, covar
     table, truth = clear
     settings = Settings(k=8, covariance_type=covariance_type, n_init=2, tol=1e-6)
     monkeypatch.setattr(search_module, "relocate", collapse)
-    found = choose_finalists(table, (table.rows, None), settings, [astray(truth), truth])
+    found = choose_finalists(table, (table.rows, None), ColumnProfile.of(table.rows), settings, [astray(truth), truth])
     assert len(found) == 2
     assert run(table, found[0]).lower_bound == pytest.approx(run(table, truth).lower_bound, abs=1e-4)
 
@@ -179,8 +180,10 @@ def test_the_best_start_is_relocated_and_run_to_its_end_on_the_sample(clear, cov
     monkeypatch.setattr(search_module, "_RANKING_ROWS_PER_PARAMETER", 0)
     settings = Settings(k=8, covariance_type=covariance_type, n_init=2, tol=1e-9, seed=1)
     starts = [astray(truth), astray(truth, twice=True)]
-    right = run_em(table, truth, RULE.max_iter, 1e-9, reg_covar=RULE.reg_covar)
-    first, again = (choose_finalists(table, (table.rows, None), settings, starts)[0] for _ in range(2))
+    right = run_em(table, truth, RULE.max_iter, 1e-9, reg_covar=1e-6)
+    first, again = (
+        choose_finalists(table, (table.rows, None), ColumnProfile.of(table.rows), settings, starts)[0] for _ in range(2)
+    )
     # Two starts give one round: enough to set the first start right, not the second.
     np.testing.assert_allclose(first.means[matched(first, right.parameters.means)], right.parameters.means, atol=1e-4)
     np.testing.assert_array_equal(first.means, again.means)

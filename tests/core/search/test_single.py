@@ -6,6 +6,7 @@ import pytest
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.em.loop import activate
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search import racing as racing_module
 from gmm_spark.core.search import single as search_module
 from gmm_spark.core.search.single import choose_finalists, draw_starts, search
@@ -155,9 +156,9 @@ def test_a_component_of_one_row_in_ten_thousand_survives_the_sample():
 
 def test_starts_of_several_structures_are_those_of_each_alone(table):
     settings, sample, kinds = Settings(k=3, n_init=2, seed=3), (table.rows, None), ["full", "tied", "diag", "spherical"]
-    together = draw_starts(table, sample, settings, kinds)
+    together = draw_starts(table, sample, ColumnProfile.of(sample[0]), settings, kinds)
     for kind, starts in zip(kinds, together, strict=True):
-        (alone,) = draw_starts(table, sample, settings, [kind])
+        (alone,) = draw_starts(table, sample, ColumnProfile.of(sample[0]), settings, [kind])
         assert len(starts) == 2
         for found, expected in zip(starts, alone, strict=True):
             assert found.covariance_type == kind
@@ -179,10 +180,10 @@ def test_starts_ranked_on_a_part_of_the_sample_begin_again_where_they_were_drawn
     rows = clear_clusters.rows
     weight = np.where(np.arange(rows.shape[1]) % 2, 1.0, 0.0) if weighted else None
     settings, sample = Settings(k=2, n_init=8), (rows, weight)
-    (starts,) = draw_starts(clear_clusters, sample, settings, ["spherical"])
+    (starts,) = draw_starts(clear_clusters, sample, ColumnProfile.of(sample[0]), settings, ["spherical"])
     # Two equal components: EM cannot tell them apart, so this start stays as poor as a single Gaussian.
     stuck = MixtureParameters([0.5, 0.5], np.zeros((2, 3)), [1e4, 1e4], "spherical")
-    found = choose_finalists(clear_clusters, sample, settings, [stuck] * 6 + starts[:2])
+    found = choose_finalists(clear_clusters, sample, ColumnProfile.of(sample[0]), settings, [stuck] * 6 + starts[:2])
     (part, all_starts), (whole, promising), *_ = raced
     assert part.rows.shape[1] == 60
     assert weight is None or part.sample_weight.min() == 1.0, "rows without weight say nothing"

@@ -88,7 +88,7 @@ def test_a_sample_is_completed_from_partitions_that_may_be_empty(table: DataFram
     with PackedTable(crowded, found_features(crowded), streaming=streaming) as packed:
         assert packed.n_partitions == 4  # of which two at most have rows
         few = np.ascontiguousarray(ROWS[:300].T)
-        rows, weight = complete_sample(packed, (few, None), 3, seed=1)
+        rows, weight = complete_sample(packed, (few, None), packed.moments.variance, 3, seed=1)
         assert weight.sum() == pytest.approx(packed.rows, rel=1e-12)
     rare = rows[:, rows[0] > 250].T
     np.testing.assert_array_equal(in_order(rare), in_order(ROWS[-RARE:]))

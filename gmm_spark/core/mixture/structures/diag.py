@@ -28,8 +28,11 @@ class Diag(AxisAligned):
     def project(self, second: Array) -> Array:
         return second
 
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
-        return second / resp_sum[:, None] - offsets**2 + floor
+    def estimate(self, second: Array, resp_sum: Array, offsets: Array) -> Array:
+        return second / resp_sum[:, None] - offsets**2
+
+    def bound(self, covariances: Array, floor: Array) -> Array:
+        return np.maximum(covariances, floor)
 
     def initial_covariances(self, variance: Array, k: int) -> Array:
         return np.broadcast_to(variance, self.shape(k, len(variance)))

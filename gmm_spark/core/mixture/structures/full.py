@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.mixture.structures.general import General, factor_precision
+from gmm_spark.core.mixture.structures.general import General, factor_precision, raise_to_floor
 
 
 class Full(General):
@@ -31,10 +31,14 @@ class Full(General):
     def project(self, second: Array) -> Array:
         return second
 
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
+    def estimate(self, second: Array, resp_sum: Array, offsets: Array) -> Array:
         # Bishop 2006, eq. 9.25.
-        covariances = second / resp_sum[:, None, None] - offsets[:, :, None] * offsets[:, None, :]
-        return covariances + np.diag(floor)
+        return second / resp_sum[:, None, None] - offsets[:, :, None] * offsets[:, None, :]
+
+    def bound(self, covariances: Array, floor: Array) -> Array:
+        if not floor.any():
+            return covariances
+        return np.stack([raise_to_floor(covariance, floor) for covariance in covariances])
 
     def initial_covariances(self, variance: Array, k: int) -> Array:
         return np.broadcast_to(np.diag(variance), self.shape(k, len(variance)))

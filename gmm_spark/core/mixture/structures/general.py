@@ -11,6 +11,9 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.quadratic import QuadraticForm, quadratic_order
 from gmm_spark.errors import DegenerateComponentError
 
+# Least axis of a covariance raised to its floor, as a share of the longest.
+_RESOLVED = 1e-14
+
 
 class General(ABC):
     """Covariances with correlations: log-densities need the cross products of the features."""
@@ -41,6 +44,29 @@ class General(ABC):
         i, j = quadratic_order(d)
         second[:, i, j] = second[:, j, i] = sums
         return self.project(second * np.outer(scale, scale))
+
+
+def raise_to_floor(covariance: Array, floor: Array) -> Array:
+    """Raise a covariance (d, d) to a floor (d,), all positive: of all that exceed ``diag(floor)``, the likeliest.
+
+    The maximum of ``-log|C| - trace(C^-1 S)`` over such C has S's eigenvectors, in the coordinates in which the floor
+    is the identity, and its eigenvalues, or 1 for those below 1 (Anderson, Anderson & Olkin 1986). If S exceeds the
+    floor, it is returned as it is.
+    """
+    # With a constant feature no covariance is definite, and one that is not finite has no axes: factoring says so.
+    if not floor.all() or not np.isfinite(covariance).all():
+        return covariance
+    root = np.sqrt(floor)
+    units = np.outer(root, root)
+    scaled = covariance / units
+    _, below = dpotrf(scaled - np.eye(len(floor)), lower=1)
+    if not below:
+        return covariance
+    lengths, axes = np.linalg.eigh(scaled)
+    # Shorter axes than that are rounding errors of the longest.
+    lengths = np.maximum(lengths, max(1.0, _RESOLVED * lengths[-1]))
+    raised = (axes * lengths) @ axes.T
+    return np.asarray((raised + raised.T) / 2 * units)
 
 
 def factor_precision(covariance: Array, owner: str) -> Array:

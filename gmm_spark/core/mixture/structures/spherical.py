@@ -29,9 +29,12 @@ class Spherical(AxisAligned):
     def project(self, second: Array) -> Array:
         return np.asarray(second.sum(axis=1))
 
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
+    def estimate(self, second: Array, resp_sum: Array, offsets: Array) -> Array:
         d = offsets.shape[1]
-        return np.asarray((second / resp_sum - (offsets**2).sum(axis=1)) / d + floor.mean())
+        return np.asarray((second / resp_sum - (offsets**2).sum(axis=1)) / d)
+
+    def bound(self, covariances: Array, floor: Array) -> Array:
+        return np.asarray(np.maximum(covariances, floor.max()))
 
     def initial_covariances(self, variance: Array, k: int) -> Array:
         return np.full(k, variance.mean())

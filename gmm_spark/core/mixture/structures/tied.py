@@ -6,7 +6,7 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.quadratic import QuadraticForm
-from gmm_spark.core.mixture.structures.general import General, factor_precision
+from gmm_spark.core.mixture.structures.general import General, factor_precision, raise_to_floor
 
 
 class Tied(General):
@@ -44,10 +44,13 @@ class Tied(General):
         """From the scatter of all rows, (d, d)."""
         return sums * np.outer(scale, scale)
 
-    def estimate(self, second: Array, resp_sum: Array, offsets: Array, floor: Array) -> Array:
+    def estimate(self, second: Array, resp_sum: Array, offsets: Array) -> Array:
         between = (offsets * resp_sum[:, None]).T @ offsets
         covariance = (second - between) / resp_sum.sum()
-        return np.asarray((covariance + covariance.T) / 2 + np.diag(floor))
+        return np.asarray((covariance + covariance.T) / 2)
+
+    def bound(self, covariances: Array, floor: Array) -> Array:
+        return raise_to_floor(covariances, floor) if floor.any() else covariances
 
     def initial_covariances(self, variance: Array, k: int) -> Array:
         return np.diag(variance)
