@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.cluster import KMeans
 
@@ -50,12 +51,11 @@ def log_terms(task: Task, found: Components) -> np.ndarray:
     n, d = task.rows.shape
     terms = np.empty((task.k, n))
     for j in range(task.k):
-        values, axes = np.linalg.eigh(found.covariances[j])
-        values = np.maximum(values, 1.0)  # of a clipped matrix; rounding may take a little
-        square = (((task.rows - found.means[j]) @ axes) ** 2 / values).sum(axis=1)
+        lower = np.linalg.cholesky(found.covariances[j])
+        square = (solve_triangular(lower, (task.rows - found.means[j]).T, lower=True) ** 2).sum(axis=0)
         with np.errstate(divide="ignore"):
             log_weight = np.log(found.weights[j])
-        terms[j] = log_weight - (d * np.log(2 * np.pi) + np.log(values).sum() + square) / 2 - task.log_scale
+        terms[j] = log_weight - d / 2 * np.log(2 * np.pi) - np.log(np.diag(lower)).sum() - square / 2 - task.log_scale
     return terms
 
 
@@ -84,7 +84,8 @@ def m_step(task: Task, resp: np.ndarray, before: Components | None = None) -> Co
         if task.covariance_type == "spherical":
             raw = (np.trace(raw, axis1=1, axis2=2) / d)[:, None, None] * np.eye(d)
     values, axes = np.linalg.eigh(raw)
-    covariances = (axes * np.maximum(values, 1.0)[:, None, :]) @ np.swapaxes(axes, 1, 2)
+    clipped = np.maximum(values, np.maximum(1.0, 1e-14 * values[:, -1:]))  # shorter axes are the longest's rounding
+    covariances = (axes * clipped[:, None, :]) @ np.swapaxes(axes, 1, 2)
     empty = size <= 0
     if before is not None and empty.any():
         means[empty] = before.means[empty]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.em.ascent import EMResult
-from gmm_spark.core.search.single import search
+from gmm_spark.core.profile import ColumnProfile
+from gmm_spark.core.search.single import make_rule, search
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError, GmmSparkError
@@ -59,9 +60,9 @@ def fit_table(seed: int) -> Fit:
     except GmmSparkError as error:
         return Fit(seed, drawn, error)
     evaluation = table.evaluate(result.parameters)
-    floor = settings.reg_covar * table.moments.variance
+    floor = np.array(make_rule(table, ColumnProfile.of(drawn.rows), settings).floor)
     if drawn.covariance_type == "spherical":
-        floor = np.full_like(floor, floor.mean())
+        floor[:] = floor.max()  # one variance for all features has to keep the widest bound
     parameters, unit = result.parameters, np.sqrt(floor)
     ours = Components(parameters.weights, parameters.means / unit, parameters.dense_covariances / np.outer(unit, unit))
     task = scaled_task(drawn.rows.T, drawn.weight, drawn.k, drawn.covariance_type, floor)
