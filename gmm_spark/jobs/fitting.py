@@ -35,6 +35,7 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
         "nInit": fitting.n_init,
         "initMode": fitting.init_mode,
         "regCovar": fitting.reg_covar,
+        "varianceFloor": fitting.variance_floor,
         "sampleRows": fitting.sample_rows,
         "accelerate": fitting.accelerate,
         "precision": fitting.precision,

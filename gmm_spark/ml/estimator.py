@@ -79,7 +79,14 @@ class GaussianMixture(
         How starts are drawn from the sample. Only "k-means||" also reads the table: up to seven passes, shared by all
         starts, add rows that are rare and far from the others.
     regCovar : float, default 1e-06
-        Variance added to each feature, as a share of the feature's variance in the table, >= 0.
+        Least variance of a component along each feature, as a share of the feature's variance in the table, >= 0. If
+        far values have inflated that variance, a robust one takes its place. If values are rounded, whole numbers say,
+        the least variance is raised to what keeps components from sitting on single values. It is a bound: a component
+        that is wider is not changed by it (scikit-learn adds its ``reg_covar`` to every variance, in squared units).
+        0: no least variance at all; a component that collapses is then an error, or is put elsewhere.
+    varianceFloor : list of float, optional
+        Least variance of a component along each feature, > 0 each, in the features' squared units, in place of what
+        ``regCovar`` and the rounding of the values give. ``summary.varianceFloor`` has the one that was used.
     sampleRows : int, default 100000
         Rows of the sample that starts are drawn from and first run on, >= 0. The best few starts go on over the full
         table. If 0, every start runs on the full table, all in the same passes.
@@ -126,6 +133,7 @@ class GaussianMixture(
         nInit: int = Settings.n_init,
         initMode: str = Settings.init_mode,
         regCovar: float = Settings.reg_covar,
+        varianceFloor: Sequence[float] | None = Settings.variance_floor,
         sampleRows: int = Settings.sample_rows,
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,
@@ -239,7 +247,9 @@ class GaussianMixture(
             sample = table.sample(settings.rows_to_draw, settings.seed)
             profile = ColumnProfile.of(sample[0])
             result = self._search(table, sample, profile, settings)
-            floor = find_floor(profile, table.moments.variance, settings.reg_covar, settings.variance_floor)
+            floor = find_floor(
+                profile, table.moments.variance, table.moments.rows, settings.reg_covar, settings.variance_floor
+            )
             fitted = Fitted(result, table.evaluate(result.parameters), profile, floor)
             return self._build_model(dataset, table, fitted)
 

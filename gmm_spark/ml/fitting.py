@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
-from gmm_spark.errors import DataError
+from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
@@ -60,8 +60,12 @@ class MixtureFitting(MixtureParams, MLWritable):
         return self._set(initMode=value)
 
     def setRegCovar(self: E, value: float) -> E:
-        """Set the variance added to each feature, as a share of the feature's variance."""
+        """Set the least variance along each feature, as a share of the feature's variance; 0 for none."""
         return self._set(regCovar=value)
+
+    def setVarianceFloor(self: E, value: Sequence[float]) -> E:
+        """Set the least variance along each feature, in the feature's squared units."""
+        return self._set(varianceFloor=value)
 
     def setSampleRows(self: E, value: int) -> E:
         """Set the number of rows that starts are drawn from and first run on; with 0 they run on the full table."""
@@ -96,6 +100,7 @@ class MixtureFitting(MixtureParams, MLWritable):
             n_init=self.getNInit(),
             init_mode=self.getInitMode(),
             reg_covar=self.getRegCovar(),
+            variance_floor=tuple(self.getVarianceFloor()) if self.isDefined(self.varianceFloor) else None,
             accelerate=self.getAccelerate(),
             sample_rows=self.getSampleRows(),
         )
@@ -136,10 +141,18 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
 
     Raises
     ------
+    ParameterError
+        If the floor under variances is not one number for each feature.
     DataError
         If there are fewer rows than components, a feature is constant, or a variance leaves the range of float64 or
         of the precision.
     """
+    floor = settings.variance_floor
+    if floor is not None and len(floor) != table.features.width:
+        raise ParameterError(
+            f"varianceFloor has {len(floor)} number(s) and the table {table.features.width} feature(s); "
+            "give one for each feature"
+        )
     if table.rows < settings.k:
         skipped = f" ({describe_bad(table.bad)})" if table.bad else ""
         raise DataError(

@@ -47,9 +47,11 @@ def fit_together(
     for i, member in enumerate(settings):
         try:
             require_fittable(table, member)
-        except DataError as error:
+        except (DataError, ParameterError) as error:
             outcomes[i] = error
     able = [i for i in range(len(settings)) if i not in outcomes]
+    if not able:
+        return list(outcomes.values())
     draw = cache(table.sample)
     with one_blas_thread():
         profile = ColumnProfile.of(draw(settings[0].rows_to_draw, settings[0].seed)[0])
@@ -59,7 +61,9 @@ def fit_together(
     if results:
         evaluations = table.evaluate_all([result.parameters for result in results.values()], log_densities)
         for (i, result), evaluation in zip(results.items(), evaluations, strict=True):
-            floor = find_floor(profile, table.moments.variance, settings[i].reg_covar, settings[i].variance_floor)
+            floor = find_floor(
+                profile, table.moments.variance, table.moments.rows, settings[i].reg_covar, settings[i].variance_floor
+            )
             outcomes[i] = Fitted(result, evaluation, profile, floor)
     return [outcomes[i] for i in range(len(settings))]
 

@@ -44,8 +44,16 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
     )
     regCovar: Param[float] = declare(
         "regCovar",
-        "Variance added to each feature, as a share of the feature's variance in the table, >= 0.",
+        "Least variance of a component along each feature, as a share of the feature's variance in the table (a robust "
+        "one, if far values have inflated it), >= 0. It is raised to what the rounding of the values asks for. 0: no "
+        "least variance at all.",
         TypeConverters.toFloat,
+    )
+    varianceFloor: Param[list[float]] = declare(
+        "varianceFloor",
+        "Least variance of a component along each feature, a positive number for each, in place of what regCovar and "
+        "the rounding of the values give.",
+        TypeConverters.toListFloat,
     )
     sampleRows: Param[int] = declare(
         "sampleRows",
@@ -82,8 +90,12 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
         return self.getOrDefault(self.initMode)
 
     def getRegCovar(self) -> float:
-        """Return the variance added, as a share of each feature's variance."""
+        """Return the least variance, as a share of each feature's variance."""
         return self.getOrDefault(self.regCovar)
+
+    def getVarianceFloor(self) -> list[float]:
+        """Return the least variance along each feature; raises KeyError if it is not set."""
+        return self.getOrDefault(self.varianceFloor)
 
     def getSampleRows(self) -> int:
         """Return the number of rows of the sample; 0 if every start runs on the full table."""
@@ -102,6 +114,10 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
             for number in (self.tol, self.regCovar)
             if not 0 <= self.getOrDefault(number) < float("inf")
         ]
+        if self.isDefined(self.varianceFloor):
+            given = self.getVarianceFloor()
+            if not given or not all(0 < one < float("inf") for one in given):
+                faults.append(f"varianceFloor={given}; need a finite number > 0 for each feature")
         return faults + self._unknown(self.initMode, START_MODES) + super()._faults()
 
     def _below_one(self, *counts: Param[int]) -> list[str]:

@@ -55,7 +55,7 @@ class GaussianMixtureSelector(
         not from the partitions. No mixture is fitted to them, and neither is the one returned. To fit that one to all
         rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
     featuresCol, inputCols, weightCol, predictionCol, probabilityCol, logDensityCol, anomalyCol, anomalyFraction, \
-maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInvalid, precision
+maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, handleInvalid, precision
         As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
@@ -110,6 +110,7 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
         nInit: int = Settings.n_init,
         initMode: str = Settings.init_mode,
         regCovar: float = Settings.reg_covar,
+        varianceFloor: Sequence[float] | None = Settings.variance_floor,
         sampleRows: int = Settings.sample_rows,
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,

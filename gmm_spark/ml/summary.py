@@ -72,6 +72,10 @@ class GaussianMixtureSummary:
         Rows left out, by reason.
     k : int
         Number of components.
+    varianceFloor : list of float
+        Least variance of a component along each feature; 0 if there was none.
+    roundingSteps : list of float
+        The step that the values of each feature are rounded to, as a sample shows; 0 if it is negligible.
     featuresCol, predictionCol, probabilityCol : str
         Columns of the fit.
     aic, bic, icl : float
@@ -97,6 +101,8 @@ class GaussianMixtureSummary:
         self.skipped = skipped
         self.selection: Selection | None = None
         self.k = parameters.n_components
+        self.varianceFloor: list[float] = fitted.floor.tolist()
+        self.roundingSteps: list[float] = fitted.profile.step.tolist()
         self.featuresCol = params.getFeaturesCol()
         self.predictionCol = params.getPredictionCol()
         self.probabilityCol = params.getProbabilityCol()

@@ -23,6 +23,7 @@ IN_SETTINGS = {
     "n_init": "nInit",
     "init_mode": "initMode",
     "reg_covar": "regCovar",
+    "variance_floor": "varianceFloor",
     "accelerate": "accelerate",
     "sample_rows": "sampleRows",
 }

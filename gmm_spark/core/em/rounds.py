@@ -27,13 +27,10 @@ class Round:
     before : EMResult
         The result that the candidates were made from.
     candidates : list of MixtureParameters
-    margin : float
-        A gain in the lower bound of less than this, nats per row, is not accepted.
     """
 
     before: EMResult
     candidates: list[MixtureParameters]
-    margin: float = 0.0
 
     @classmethod
     def place(
@@ -42,13 +39,12 @@ class Round:
         removals: Iterable[Sequence[int]],
         sample: ArrayTable,
         rng: np.random.Generator,
-        margin: float = 0.0,
     ) -> Round | None:
         """Make a candidate for each group of components to take away; None if no row of the sample has weight."""
         placed = [reseed(before.parameters, components, sample, rng) for components in removals]
         candidates = [candidate for candidate in placed if candidate is not None]
-        return cls(before, candidates, margin) if candidates else None
+        return cls(before, candidates) if candidates else None
 
     def keep_better(self, after: EMResult) -> EMResult:
-        """Return the result of EM from the best candidate if it gains enough, else the result from before."""
-        return after if after.lower_bound >= self.before.lower_bound + self.margin else self.before
+        """Return the result of EM from a candidate if it is at least as likely, else the result from before."""
+        return after if after.lower_bound >= self.before.lower_bound else self.before

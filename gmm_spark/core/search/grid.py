@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
-from gmm_spark.core.em.loop import best, fit
+from gmm_spark.core.em.loop import fit
 from gmm_spark.core.em.run import Outcome, Run
 from gmm_spark.core.mixture.floor import robust_variance
 from gmm_spark.core.mixture.parameters import MixtureParameters, count_parameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
+from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
 from gmm_spark.core.search.single import make_rule, make_sample_table
 from gmm_spark.core.search.start_task import Failure, StartTask, read_starts
@@ -66,7 +67,6 @@ def sweep(
     failures: dict[int, Failure] = {}
     rules: dict[int, Rule] = {}
     whole: ArrayTable | None = None
-    lookahead: ArrayTable | None = None
     for n_rows, seed in dict.fromkeys((member.rows_to_draw, member.seed) for member in settings):
         members = {i: one for i, one in enumerate(settings) if (one.rows_to_draw, one.seed) == (n_rows, seed)}
         plain = {i: member for i, member in members.items() if member.init_mode != OVERSAMPLED}
@@ -85,13 +85,15 @@ def sweep(
             whole = make_sample_table(table, completed)
             # All of a completed sample: it has few of the rare rows.
             lookahead = whole if oversampled else _draw_lookahead_rows(whole, settings)
+    if whole is None or not starts:
+        return [failures[i] for i in range(len(settings))]
     owners = [i for i, own in starts.items() for _ in own]
     runs = [Run(start, rules[i]) for i, own in starts.items() for start in own]
-    fitted = fit(table, runs, sample=whole, lookahead=lookahead, callback=callback) if runs else []
+    fitted = fit(table, runs, sample=whole, lookahead=lookahead, callback=callback)
     outcomes: dict[int, list[Outcome]] = {i: [] for i in starts}
     for i, outcome in zip(owners, fitted, strict=True):
         outcomes[i].append(outcome)
-    return [_pick_best(outcomes[i]) if i in outcomes else failures[i] for i in range(len(settings))]
+    return [_pick_best(outcomes[i], whole, rules[i]) if i in outcomes else failures[i] for i in range(len(settings))]
 
 
 def _choose_starts(
@@ -127,8 +129,8 @@ def _draw_lookahead_rows(whole: ArrayTable, settings: Sequence[Settings]) -> Arr
     return whole.part(rows, random_stream(settings[0].seed, Purpose.LOOKING_AHEAD))
 
 
-def _pick_best(outcomes: Sequence[Outcome]) -> EMResult | Failure:
+def _pick_best(outcomes: Sequence[Outcome], sample: ArrayTable, rule: Rule) -> EMResult | Failure:
     try:
-        return best(outcomes)
+        return rank_judged(outcomes, sample, rule.floor)[0]
     except DegenerateComponentError as error:
         return error

@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult, PassRecord
-from gmm_spark.core.em.loop import activate, make_passes, rank
+from gmm_spark.core.em.loop import activate, make_passes
 from gmm_spark.core.em.run import ActiveRun, Run
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable, Table
 
@@ -89,13 +91,15 @@ def race(
         runs = activate([Run(start, limited) for start in starts], first.sample, first.lookahead)
         for stage in on_table:
             make_passes(stage.table, runs, stage.iterations, callback)
-            runs, results = _keep_best(runs, stage.keep)
+            runs, results = _keep_best(runs, stage.keep, stage.sample, rule.floor)
         starts = [run.run.start for run in runs] if last.restart else [result.parameters for result in results]
     return results
 
 
-def _keep_best(runs: Sequence[ActiveRun], most: int) -> tuple[list[ActiveRun], list[EMResult]]:
+def _keep_best(
+    runs: Sequence[ActiveRun], most: int, sample: ArrayTable, floor: Array | None
+) -> tuple[list[ActiveRun], list[EMResult]]:
     """Keep the runs that lead, best first, with their results so far."""
     outcomes = [run.outcome for run in runs]
-    results = rank(outcomes)[:most]
+    results = rank_judged(outcomes, sample, floor)[:most]
     return [runs[outcomes.index(result)] for result in results], results

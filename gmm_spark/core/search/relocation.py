@@ -17,6 +17,7 @@ from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.density import weighted_log_prob
 from gmm_spark.core.mixture.log_space import normalise
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search.judging import judge
 from gmm_spark.core.search.racing import Stage, cut_after, race
 from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable
@@ -73,14 +74,14 @@ def relocate(
         if degenerate_components(kept.parameters):
             break  # EM has reseeded them already, as often as it may
         least_needed = np.argsort(removal_losses(kept.parameters, sample), kind="stable")[:_CANDIDATES]
-        begun = Round.place(kept, [[j] for j in least_needed.tolist()], placing_rows, rng, margin)
+        begun = Round.place(kept, [[j] for j in least_needed.tolist()], placing_rows, rng)
         if begun is None:
             break
         try:
             (leader,) = race(begun.candidates, stages, rule)
         except DegenerateComponentError:
             break
-        if begun.keep_better(leader) is not leader:
+        if not judge(leader, sample, rule.floor) >= judge(kept, sample, rule.floor) + margin:
             break
         kept = leader
     return None if kept is unmoved else kept.parameters

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
-from gmm_spark.core.em.loop import best, fit, rank
+from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.floor import find_floor, robust_variance
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
+from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
 from gmm_spark.core.search.racing import Stage, cut_after, race
 from gmm_spark.core.search.relocation import relocate
@@ -96,7 +97,7 @@ def polish(
 
 def make_rule(table: Table, profile: ColumnProfile, settings: Settings) -> Rule:
     """Make the rule of the runs of EM that some settings ask for, with the floor that the table's columns ask for."""
-    floor = find_floor(profile, table.moments.variance, settings.reg_covar, settings.variance_floor)
+    floor = find_floor(profile, table.moments.variance, table.moments.rows, settings.reg_covar, settings.variance_floor)
     return settings.rule(floor)
 
 
@@ -155,7 +156,8 @@ def choose_finalists(
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return list(starts[:_FINALISTS])
     if len(starts) > 1:
-        results = rank([*results, *_relocate_best(part, whole, results[0], rule, len(starts) // 2)])
+        moved = _relocate_best(part, whole, results[0], rule, len(starts) // 2)
+        results = rank_judged([*results, *moved], whole, rule.floor)
     return [result.parameters for result in results[:most]]
 
 

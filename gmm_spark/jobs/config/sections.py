@@ -24,6 +24,7 @@ from gmm_spark.jobs.config.fields import (
     Seed,
     Text,
     Tolerance,
+    VarianceFloor,
     WriteMode,
 )
 from gmm_spark.ml.defaults import Defaults
@@ -107,7 +108,14 @@ class FittingSection(Section):
         description="How a start is drawn. k-means|| (quote it in a shell) adds rare rows of the table to the sample.",
     )
     reg_covar: Tolerance = Field(
-        Settings.reg_covar, description="Added to the variances, as a fraction of each feature's variance in the table."
+        Settings.reg_covar,
+        description="Least variance of a component along each feature, as a share of the feature's variance in the "
+        "table. Rounded values raise it. 0 for none.",
+    )
+    variance_floor: VarianceFloor = Field(
+        None,
+        description="Least variance of a component along each feature, one number above 0 for each, in place of what "
+        "model.reg_covar and the rounding of the values give.",
     )
     sample_rows: CountOrZero = Field(
         Settings.sample_rows,

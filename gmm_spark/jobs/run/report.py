@@ -76,6 +76,8 @@ class RunReport:
             aic=summary.aic,
             bic=summary.bic,
             degenerate_components=summary.degenerateComponents,
+            variance_floor=summary.varianceFloor,
+            rounding_steps=summary.roundingSteps,
             history=[asdict(one) for one in summary.history],
             log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES},
         )

@@ -172,9 +172,9 @@ def test_starts_ranked_on_a_part_of_the_sample_begin_again_where_they_were_drawn
     monkeypatch.setattr(search_module, "_RANKING_ROWS_PER_PARAMETER", 0)
     raced = []
 
-    def watched(table, runs, *samples):
-        raced.append((table, [run.start for run in runs]))
-        return activate(table, runs, *samples)
+    def watched(runs, sample, lookahead):
+        raced.append((sample, [run.start for run in runs]))
+        return activate(runs, sample, lookahead)
 
     monkeypatch.setattr(racing_module, "activate", watched)
     rows = clear_clusters.rows
