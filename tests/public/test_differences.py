@@ -170,6 +170,16 @@ def test_a_component_that_collapses_is_put_elsewhere(covariance_type):
             Mixture(2, covariance_type, reg_covar=0.0).fit(line)
 
 
+@pytest.mark.parametrize(("covariance_type", "n"), [("full", 40), ("diag", 50), ("spherical", 50)])
+def test_the_likeliest_start_is_not_taken_for_a_handful_of_rows(covariance_type, n):
+    rows = np.random.default_rng(0).normal(size=(n, 5))
+    single = [Mixture(2, covariance_type, n_init=1, random_state=seed).fit(rows) for seed in range(10)]
+    on_few = [one.score(rows) for one in single if one.weights_.min() * n < 6]
+    taken = Mixture(2, covariance_type).fit(rows)
+    assert taken.weights_.min() * n >= 6
+    assert max(on_few) > taken.score(rows)
+
+
 def test_initial_weights_and_precisions_need_means():
     with pytest.raises(ParameterError, match="weights or precisions without means"):
         GaussianMixture().setInitialMeans(None, [0.5, 0.5])
