@@ -16,6 +16,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MixtureParameters
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.table import ArrayTable
+from gmm_spark.errors import ParameterError
 from tests import examples
 from tests.tables import array_table, assert_same_mixture, rough_start, scalar_table, three_blobs
 
@@ -167,10 +168,32 @@ def test_one_component_is_the_tables_mean_and_covariance(spark: SparkSession) ->
     assert model.weights.tolist() == [1.0]
 
 
-def test_regularisation_is_a_share_of_each_features_variance(spark: SparkSession) -> None:
+def test_the_floor_is_a_share_of_each_features_variance_and_a_bound(spark: SparkSession) -> None:
     rows = ROWS * [1.0, 1000.0, 1e-3]
-    model = GaussianMixture(k=1, regCovar=0.1, covarianceType="diag").fit(array_table(spark, rows))
-    np.testing.assert_allclose(model.covariances[0], 1.1 * rows.var(axis=0), rtol=1e-9)
+    table = array_table(spark, rows)
+    for share in (1e-6, 0.1, 3.0):
+        model = GaussianMixture(k=1, regCovar=share, covarianceType="diag").fit(table)
+        np.testing.assert_allclose(model.covariances[0], max(share, 1.0) * rows.var(axis=0), rtol=1e-9)
+        np.testing.assert_allclose(model.summary.varianceFloor, share * rows.var(axis=0), rtol=1e-9)
+    given = [0.5, 4e6, 1e-9]
+    model = GaussianMixture(k=1, varianceFloor=given, covarianceType="diag").fit(table)
+    np.testing.assert_allclose(model.covariances[0], np.maximum(rows.var(axis=0), given), rtol=1e-9)
+    assert model.summary.varianceFloor == given
+
+
+def test_the_rounding_of_a_column_is_seen_and_raises_its_floor(spark: SparkSession) -> None:
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal(0, 3, 500).round(), rng.normal(0, 3, 500)])
+    summary = GaussianMixture(k=1).fit(array_table(spark, rows)).summary
+    assert summary.roundingSteps == [1.0, 0.0]
+    assert summary.varianceFloor[0] == pytest.approx(np.log(500) / (2 * np.pi**2))
+    assert summary.varianceFloor[1] == pytest.approx(1e-6 * rows[:, 1].var())
+
+
+@pytest.mark.parametrize("given", [[1.0], [1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 1.0], [1.0, float("nan"), 1.0], []])
+def test_a_floor_is_a_positive_number_for_each_feature(spark: SparkSession, given: list[float]) -> None:
+    with pytest.raises(ParameterError, match="varianceFloor"):
+        GaussianMixture(varianceFloor=given).fit(array_table(spark, ROWS))
 
 
 def test_float32_products_reach_the_same_mixture_within_their_precision(spark: SparkSession) -> None:
@@ -349,6 +372,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setNInit(2)
         .setInitMode("random")
         .setRegCovar(0.25)
+        .setVarianceFloor([1, 0.5])
         .setSampleRows(0)
         .setAccelerate(False)
         .setAggregationDepth(3)
@@ -373,6 +397,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "nInit": 2,
         "initMode": "random",
         "regCovar": 0.25,
+        "varianceFloor": [1.0, 0.5],
         "sampleRows": 0,
         "accelerate": False,
         "aggregationDepth": 3,

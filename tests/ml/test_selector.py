@@ -245,6 +245,7 @@ def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(spark: SparkS
         "nInit": 2,
         "initMode": "random",
         "regCovar": 0.25,
+        "varianceFloor": [1.0, 0.5],
         "sampleRows": 0,
         "accelerate": False,
         "handleInvalid": "keep",

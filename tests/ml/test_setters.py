@@ -30,6 +30,7 @@ OTHER = {
     "accelerate": False,
     "anomalyFraction": 0.5,
     "regCovar": 0.5,
+    "varianceFloor": [0.5],
     "tol": 0.5,
     "validationFraction": 0.5,
 }

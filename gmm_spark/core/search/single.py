@@ -120,11 +120,12 @@ def draw_starts(
     """
     rows, weight = sample
     centred = rows - table.moments.mean[:, None]
+    centre = profile.quartiles[1] - table.moments.mean
     variance = robust_variance(profile, table.moments.variance)
 
     def draw(i: int) -> list[MixtureParameters]:
         rng = random_stream(settings.seed, Purpose.START, i)
-        return draw_start(centred, weight, variance, settings.k, covariance_types, settings.init_mode, rng)
+        return draw_start(centred, weight, centre, variance, settings.k, covariance_types, settings.init_mode, rng)
 
     return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
 

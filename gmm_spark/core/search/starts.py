@@ -29,6 +29,8 @@ Cells: TypeAlias = list[tuple[NDArray[np.intp], Array]]
 _LLOYD_STEPS = 20
 # Squared distances below this share of the squared lengths lose too many digits in the subtraction.
 _CANCELLED = 1e-8
+# Deviations from the centre beyond which all rows are as far: else every seed would be a code for a missing value.
+_FARTHEST = 10.0
 # Variance added to a start's covariances, as a share of each feature's variance: a cluster may be a single row.
 _START_FLOOR = 1e-3
 
@@ -36,6 +38,7 @@ _START_FLOOR = 1e-3
 def draw_start(
     rows: Array,
     sample_weight: Array | None,
+    centre: Array,
     variance: Array,
     k: int,
     covariance_types: Sequence[str],
@@ -49,6 +52,8 @@ def draw_start(
     rows : array (d, m)
         Centred at the table's mean.
     sample_weight : array (m,), optional
+    centre : array (d,)
+        A typical value of each feature.
     variance : array (d,)
         Of the table's features, robust against far values; zero if a feature is constant.
     k : int
@@ -76,7 +81,8 @@ def draw_start(
     weight = np.ones(rows.shape[1]) if sample_weight is None else sample_weight
     if not weight.sum() > 0:
         raise DataError(f"the {rows.shape[1]} rows that starts are drawn from have no weight; give more rows a weight")
-    scaled = rows / np.where(variance > 0, np.sqrt(variance), 1.0)[:, None]
+    scaled = (rows - centre[:, None]) / np.where(variance > 0, np.sqrt(variance), 1.0)[:, None]
+    np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
     cells = START_MODES[mode](scaled, weight, k, rng)
     if mode == "random_from_data":
         means = np.concatenate([rows[:, own] for own, _ in cells], axis=1).T

@@ -33,7 +33,9 @@ REGULARISATION = 1e-6
 def start_of(table: ArrayTable, k: int, covariance_type: str, seed: int = 0, mode: str = "k-means++"):
     centred = table.rows - table.moments.mean[:, None]
     rng = np.random.default_rng(seed)
-    return draw_start(centred, table.sample_weight, table.moments.variance, k, [covariance_type], mode, rng)[0]
+    return draw_start(
+        centred, table.sample_weight, np.zeros(len(centred)), table.moments.variance, k, [covariance_type], mode, rng
+    )[0]
 
 
 def run(table: ArrayTable, start: MixtureParameters, max_iter: int = 10, tol: float = 0.0, **rule) -> EMResult:

@@ -189,7 +189,9 @@ def test_more_components_than_the_rows_support_end_without_weight_after_three_ro
     repeated = np.repeat(np.array([[30.0, -30.0], [30.0, 30.0]]), 200, axis=1)
     table = ArrayTable(np.concatenate([repeated, blobs(2, 60)], axis=1))
     centred = table.rows - table.moments.mean[:, None]
-    (start,) = draw_start(centred, None, table.moments.variance, 3, [name], "k-means++", np.random.default_rng(1))
+    (start,) = draw_start(
+        centred, None, np.zeros(len(centred)), table.moments.variance, 3, [name], "k-means++", np.random.default_rng(1)
+    )
     found = run(table, start, table, 5000)
     assert len(reseedings(found)) == RESEEDING_ROUNDS
     assert degenerate_components(found.parameters)

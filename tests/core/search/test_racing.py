@@ -26,7 +26,9 @@ def starts(table) -> list[MixtureParameters]:
     """Three starts, of which the second leads."""
     centred, variance = table.rows - table.moments.mean[:, None], table.moments.variance
     rng = np.random.default_rng(0)
-    return [draw_start(centred, None, variance, k, ["diag"], "k-means++", rng)[0] for k in (1, 3, 2)]
+    return [
+        draw_start(centred, None, np.zeros(len(centred)), variance, k, ["diag"], "k-means++", rng)[0] for k in (1, 3, 2)
+    ]
 
 
 def stage(table: ArrayTable, iterations: int, keep: int, **more) -> Stage:

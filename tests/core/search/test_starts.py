@@ -26,7 +26,9 @@ def rows():
 
 def start(rows, k=K, covariance_type="full", mode="k-means++", seed=0, weight=None, variance=None) -> MixtureParameters:
     variance = rows.var(axis=1) if variance is None else variance
-    return draw_start(rows, weight, variance, k, [covariance_type], mode, np.random.default_rng(seed))[0]
+    return draw_start(
+        rows, weight, np.zeros(len(rows)), variance, k, [covariance_type], mode, np.random.default_rng(seed)
+    )[0]
 
 
 @pytest.mark.parametrize("k", [1, 2, 7])
