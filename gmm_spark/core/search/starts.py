@@ -82,7 +82,8 @@ def draw_start(
     if not weight.sum() > 0:
         raise DataError(f"the {rows.shape[1]} rows that starts are drawn from have no weight; give more rows a weight")
     scaled = (rows - centre[:, None]) / np.where(variance > 0, np.sqrt(variance), 1.0)[:, None]
-    np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+    if mode != OVERSAMPLED:  # whose purpose are rows that are rare and far
+        np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
     cells = START_MODES[mode](scaled, weight, k, rng)
     if mode == "random_from_data":
         means = np.concatenate([rows[:, own] for own, _ in cells], axis=1).T

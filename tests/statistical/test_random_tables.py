@@ -1,0 +1,162 @@
+"""Laws that a fit keeps on any table: a sweep over hundreds of small ones, spoiled as tables in production are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.profile import ColumnProfile
+from gmm_spark.core.search.single import make_rule, search
+from gmm_spark.core.settings import Settings
+from gmm_spark.core.table import ArrayTable
+from gmm_spark.errors import DataError, DegenerateComponentError, GmmSparkError
+from tests.bounded_em import Components, Task, best_of_ten, mean_log_likelihood, scaled_task
+from tests.random_tables import RandomTable, draw_table
+
+TABLES = 400
+# Nats a row that a fit may end below its rival.
+SHORT = 0.01
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit:
+    """What became of a table."""
+
+    seed: int
+    table: RandomTable
+    outcome: EMResult | GmmSparkError
+    evaluated: float = float("nan")
+    task: Task | None = None
+    ours: Components | None = None
+
+    @property
+    def result(self) -> EMResult:
+        assert isinstance(self.outcome, EMResult)
+        return self.outcome
+
+    @property
+    def spans(self) -> np.ndarray:
+        """Longest squared axis of each component over its shortest, (k,): a covariance is rounded by eps times that."""
+        lengths = np.linalg.eigvalsh(self.ours.covariances)
+        return lengths[:, -1] / lengths[:, 0]
+
+    @property
+    def rounding(self) -> float:
+        """What the mean log-likelihood of two passes may differ by for rounding alone."""
+        of_covariances = len(self.table.rows) * np.finfo(float).eps * float(self.ours.weights @ self.spans)
+        return 1e-8 * (1 + abs(self.result.lower_bound)) + of_covariances
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}: {self.table}"
+
+
+def fit_table(seed: int) -> Fit:
+    """Fit a random table by the defaults; an error that is not one of this package's ends the test."""
+    drawn = draw_table(seed)
+    table = ArrayTable(drawn.rows, drawn.weight)
+    settings = Settings(k=drawn.k, covariance_type=drawn.covariance_type)
+    try:
+        result = search(table, (drawn.rows, drawn.weight), settings)
+    except GmmSparkError as error:
+        return Fit(seed, drawn, error)
+    evaluation = table.evaluate(result.parameters)
+    floor = np.array(make_rule(table, ColumnProfile.of(drawn.rows), settings).floor)
+    if drawn.covariance_type == "spherical":
+        floor[:] = floor.max()  # one variance for all features has to keep the widest bound
+    parameters, unit = result.parameters, np.sqrt(floor)
+    ours = Components(parameters.weights, parameters.means / unit, parameters.dense_covariances / np.outer(unit, unit))
+    task = scaled_task(drawn.rows.T, drawn.weight, drawn.k, drawn.covariance_type, floor)
+    return Fit(seed, drawn, result, evaluation.log_likelihood / evaluation.weight_sum, task, ours)
+
+
+@pytest.fixture(scope="module")
+def fits() -> list[Fit]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # overflow in a table's own arithmetic is caught by the laws below
+        return [fit_table(seed) for seed in range(TABLES)]
+
+
+@pytest.fixture(scope="module")
+def fitted(fits: list[Fit]) -> list[Fit]:
+    return [fit for fit in fits if isinstance(fit.outcome, EMResult)]
+
+
+def assert_law(fits: list[Fit], breach: Callable[[Fit], str]) -> None:
+    """Hold a law on all fits; ``breach`` says how one breaks it, or returns an empty text."""
+    broken = [f"{fit} | {words}" for fit in fits if (words := breach(fit))]
+    assert not broken, "\n".join([f"{len(broken)} of {len(fits)} fits break it:", *broken])
+
+
+def test_a_table_is_refused_for_the_true_reason_only(fits):
+    def breach(fit: Fit) -> str:
+        if isinstance(fit.outcome, EMResult):
+            return ""
+        constant = (
+            fit.table.constant and isinstance(fit.outcome, DegenerateComponentError) and "constant" in str(fit.outcome)
+        )
+        few = fit.table.k > fit.table.distinct_rows and isinstance(fit.outcome, DataError)
+        few = few and f"{fit.table.distinct_rows} distinct values" in str(fit.outcome)
+        return "" if constant or few else repr(fit.outcome)
+
+    assert_law(fits, breach)
+    assert sum(isinstance(fit.outcome, EMResult) for fit in fits) > 0.9 * len(fits)
+
+
+def test_every_number_of_a_fit_is_finite(fitted):
+    def breach(fit: Fit) -> str:
+        parameters = fit.result.parameters
+        numbers = [parameters.weights, parameters.means, parameters.covariances, fit.result.lower_bound, fit.evaluated]
+        return "" if all(np.isfinite(one).all() for one in numbers) else "not finite"
+
+    assert_law(fitted, breach)
+
+
+def test_the_likelihood_never_falls_from_an_accepted_step_to_the_next(fitted):
+    def breach(fit: Fit) -> str:
+        accepted = [record for record in fit.result.history if record.step != "lost"]
+        fall = max((-record.change for record in accepted if np.isfinite(record.change)), default=0.0)
+        return f"falls by {fall:.3g}" if fall > fit.rounding else ""
+
+    assert_law(fitted, breach)
+
+
+def test_the_mixture_returned_is_at_least_as_likely_as_every_accepted_step(fitted):
+    def breach(fit: Fit) -> str:
+        fall = max(record.lower_bound for record in fit.result.history if record.step != "lost") - fit.evaluated
+        return f"ends {fall:.3g} below a step" if fall > fit.rounding else ""
+
+    assert_law(fitted, breach)
+
+
+def test_the_likelihood_told_is_that_of_the_textbook(fitted):
+    def breach(fit: Fit) -> str:
+        textbook = mean_log_likelihood(fit.task, fit.ours)
+        return "" if fit.evaluated == pytest.approx(textbook, rel=1e-6, abs=1e-6) else f"{fit.evaluated} not {textbook}"
+
+    assert_law(fitted, breach)
+
+
+def test_no_variance_is_below_the_floor(fitted):
+    def breach(fit: Fit) -> str:
+        least = np.linalg.eigvalsh(fit.ours.covariances)[:, 0]
+        below = least < 1 - 1e-6 - 4 * np.finfo(float).eps * fit.spans
+        return f"{least[below]} of the floor" if below.any() else ""
+
+    assert_law(fitted, breach)
+
+
+def test_no_fit_ends_short_of_ten_starts_by_scikit_learns_rule(fitted):
+    def breach(fit: Fit) -> str:
+        spread = np.sqrt(np.average(fit.task.rows**2, axis=0, weights=fit.task.weight))
+        rival = best_of_ten(fit.task, np.where(spread > 0, spread, 1.0))
+        short = 0.0 if rival is None else rival.lower_bound - mean_log_likelihood(fit.task, fit.ours)
+        return f"short by {short:.3g} nats a row" if short > SHORT else ""
+
+    assert_law([fit for fit in fitted if fit.table.k <= fit.table.distinct_rows], breach)
