@@ -179,6 +179,7 @@ def test_moments_of_parts_are_the_moments_of_the_whole() -> None:
 class Here:
     """Source of pieces in memory: its tasks read some of those that the table has."""
 
+    spark: SparkSession
     pieces: list[Handle]
     read: list[int]
 
@@ -193,8 +194,10 @@ class Here:
 @pytest.mark.parametrize(
     ("read", "complete"), [([0, 1, 5], True), ([5, 0, 1], True), ([0, 1], False), ([0, 1, 1, 5], False), ([], False)]
 )
-def test_a_pass_whose_pieces_are_missing_or_duplicated_has_no_answer(read: list[int], complete: bool) -> None:
-    source = Here([Handle(number, "", 4, 4, 3, "float64", False) for number in (0, 1, 5)], read)
+def test_a_pass_whose_pieces_are_missing_or_duplicated_has_no_answer(
+    spark: SparkSession, read: list[int], complete: bool
+) -> None:
+    source = Here(spark, [Handle(number, "", 4, 4, 3, "float64", False) for number in (0, 1, 5)], read)
     sums = EvaluationSums(plan_pass([rough_start(ROWS, 2, "diag")], np.zeros(3), np.ones(3)))
     draw = DrawRequest(np.zeros(3), np.ones(3), np.zeros((3, 1)), 3, 0, 40.0)
     weighted = WeightedDraw(5, WeightSums.of(np.ones(12)))
