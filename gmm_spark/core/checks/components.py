@@ -71,7 +71,7 @@ def find_at_floor(evidence: Evidence) -> Iterator[Finding]:
         i = max(shared, key=lambda one: shared[one][1])
         value, rows = shared[i]
         m = evidence.columns.shape[1]
-        alike = f"; {rows:,} of {m:,} sample rows are exactly {value:g}" if rows > 1 else ""
+        alike = f"; {rows:,} of {m:,} sample rows are exactly {value:.15g}" if rows > 1 else ""
         more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
         yield Finding(
             f"component {j} is at the floor along {evidence.names[i]!r}{more}: its standard deviation is "
