@@ -87,7 +87,7 @@ assert "missing-value-code" in {{check.code for check in model.summary.checks}}
 
 A check has a `code`, a `severity`, a `meaning` with its `figures` in it, a `remedy`, and, if it is about one, a
 `component` or a `column`. A code keeps its name and its meaning in all later versions; new ones may be added. A fit
-also warns of each that is serious (Python's `RuntimeWarning`).
+also warns of what is serious (Python's `RuntimeWarning`).
 
 | severity | |
 |---|---|

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from pyspark import keyword_only
 from pyspark.ml.util import MLWritable
 from pyspark.sql import DataFrame, SparkSession
 
-from gmm_spark.core.checks.check import SEVERITIES
+from gmm_spark.core.checks.check import SEVERITIES, Check
 from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
 from gmm_spark.core.em.ascent import PassRecord
@@ -35,6 +36,8 @@ E = TypeVar("E", bound="MixtureFitting")
 
 # Checks that packing the table has warned of: that is before a long fit.
 _WARNED_BEFORE = ("column-rounded",)
+# Checks of one code that a warning tells of.
+_WARNED_OF = 3
 
 
 class MixtureFitting(MixtureParams, MLWritable):
@@ -180,9 +183,7 @@ class MixtureFitting(MixtureParams, MLWritable):
         with one_blas_thread():
             checks = run_checks(evidence)
         model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, partial(model.transform, dataset))
-        for check in checks:
-            if check.severity == SEVERITIES[0] and check.code not in _WARNED_BEFORE:
-                warnings.warn(f"{check.meaning} {check.remedy}", RuntimeWarning, stacklevel=2)
+        _warn_of(checks)
         return model
 
 
@@ -211,6 +212,16 @@ def require_holdable(spark: SparkSession, settings: Sequence[Settings], d: int, 
             refusals.append(error)
     if refusals and len(refusals) == len(settings):
         raise refusals[0]
+
+
+def _warn_of(checks: Sequence[Check]) -> None:
+    """Warn of serious checks, once for each code: a wide table may have hundreds of one."""
+    serious = [one for one in checks if one.severity == SEVERITIES[0] and one.code not in _WARNED_BEFORE]
+    for code, group in groupby(serious, key=lambda check: check.code):
+        of_code = list(group)
+        told = " ".join(check.meaning for check in of_code[:_WARNED_OF])
+        more = f" And {len(of_code) - _WARNED_OF} more of {code}." if len(of_code) > _WARNED_OF else ""
+        warnings.warn(f"{told}{more} {of_code[0].remedy}", RuntimeWarning, stacklevel=3)
 
 
 def require_fittable(table: PackedTable, settings: Settings) -> None:

@@ -33,6 +33,15 @@ def test_a_code_for_missing_values_is_named_in_the_summary_and_a_warning(spark: 
     assert (check.column, check.severity, check.figures["rows"]) == ("income", "serious", 12)
 
 
+def test_many_checks_of_one_code_make_one_warning(spark: SparkSession) -> None:
+    rows = clusters(d=5).T
+    rows[:12] = -999.0
+    with pytest.warns(RuntimeWarning, match=r"'features\[0\]'.*'features\[2\]'.*And 2 more") as caught:
+        model = GaussianMixture(k=2).fit(array_table(spark, rows))
+    assert len(caught) == 1
+    assert len(of_code(model, "missing-value-code")) == 5
+
+
 def test_a_good_fit_has_nothing_to_say(spark: SparkSession) -> None:
     table = array_table(spark, clusters().T)
     with warnings.catch_warnings():

@@ -32,7 +32,7 @@ def find_missing_codes(evidence: Evidence) -> Iterator[Finding]:
     found = [(code, name) for codes, name in zip(evidence.codes, evidence.names, strict=True) for code in codes]
     for code, name in sorted(found, key=lambda one: -one[0].rows):
         yield Finding(
-            f"column {name!r} is exactly {code.value:g} in {code.rows:,} of {m:,} sample rows, "
+            f"column {name!r} is exactly {code.value:.15g} in {code.rows:,} of {m:,} sample rows, "
             f"{code.distance:,.0f} robust standard deviations from the median; the nearest other value is "
             f"{code.nearest:g}.",
             'If it stands for a missing value, make it null and set `handleInvalid` to "skip", or replace it.',
@@ -50,7 +50,7 @@ def find_constant(evidence: Evidence) -> Iterator[Finding]:
     for i in np.argsort(-profile.mode_share, kind="stable").tolist():
         if profile.mode_share[i] >= _CONSTANT:
             yield Finding(
-                f"column {evidence.names[i]!r} is exactly {profile.mode[i]:g} in {profile.mode_share[i]:.2%} of "
+                f"column {evidence.names[i]!r} is exactly {profile.mode[i]:.15g} in {profile.mode_share[i]:.2%} of "
                 f"{profile.rows:,} sample rows.",
                 "Drop the column from `inputCols`.",
                 column=evidence.names[i],
@@ -68,7 +68,7 @@ def find_atoms(evidence: Evidence) -> Iterator[Finding]:
     for i in np.argsort(-profile.mode_share, kind="stable").tolist():
         if _ATOM <= profile.mode_share[i] < _CONSTANT:
             yield Finding(
-                f"column {evidence.names[i]!r} is exactly {profile.mode[i]:g} in {profile.mode_share[i]:.0%} of "
+                f"column {evidence.names[i]!r} is exactly {profile.mode[i]:.15g} in {profile.mode_share[i]:.0%} of "
                 f"{profile.rows:,} sample rows.",
                 "Fit the rows without that value alone, or drop the column from `inputCols`.",
                 column=evidence.names[i],

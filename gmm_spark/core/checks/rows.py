@@ -67,9 +67,7 @@ def find_few_effective_rows(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _doubts(evidence: Evidence) -> list[tuple[str, dict[str, float]]]:
-    """List what is odd about the weights, with its figures; nothing if rows have none."""
-    if evidence.sample[1] is None:
-        return []
+    """List what is odd about the weights, with its figures."""
     k, d = evidence.parameters.means.shape
     doubts = find_doubts(evidence.moments.weights, evidence.settings.weight_kind, k, d)
     return [(doubt.code, dict(doubt.figures)) for doubt in doubts]

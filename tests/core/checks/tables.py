@@ -20,6 +20,11 @@ from gmm_spark.core.table import ArrayTable
 Table = Callable[[], Evidence]
 
 
+def quickly(**settings: Any) -> Settings:
+    """Settings with few starts: these tables are easy."""
+    return Settings(**{"n_init": 2, **settings})
+
+
 def examine(
     rows: np.ndarray,
     weight: np.ndarray | None = None,
@@ -31,7 +36,7 @@ def examine(
     **facts: Any,
 ) -> Evidence:
     """Fit rows (d, m), or take a known mixture, in the table's own coordinates, for the result."""
-    settings = settings or Settings()
+    settings = settings or quickly()
     table = ArrayTable(rows, weight, precision=precision)
     profile = ColumnProfile.of(rows)
     if known is None:
@@ -78,19 +83,19 @@ def weightless(weight: float) -> Evidence:
 def far_narrow(precision: str, width: float) -> Evidence:
     rows = clusters() * width
     rows[:, ::2] -= 1000.0
-    return examine(rows, precision=precision, settings=Settings(reg_covar=0.0))
+    return examine(rows, precision=precision, settings=quickly(reg_covar=0.0))
 
 
 def with_row_at(distance: float) -> Evidence:
     rows = np.random.default_rng(1).normal(size=(2, 300))
     rows[:, 0] = distance
-    return examine(rows, settings=Settings(reg_covar=1e-4))
+    return examine(rows, settings=quickly(reg_covar=1e-4))
 
 
-def related(noise: float) -> Evidence:
+def related(noise: float, kind: str = "full") -> Evidence:
     rows = clusters(d=3)
     rows[2] = rows[0] - 2 * rows[1] + noise * np.random.default_rng(2).normal(size=rows.shape[1])
-    return examine(rows)
+    return examine(rows, settings=quickly(k=4 if kind == "diag" else 2, covariance_type=kind))
 
 
 def in_far_clusters() -> Evidence:
@@ -108,24 +113,27 @@ def skewed(sigma: float) -> Evidence:
     return examine(rows, names=["amount"])
 
 
+def rare_cluster() -> Evidence:
+    """A skewed column, as is its logarithm: a tenth of the rows are a cluster far above the others."""
+    rows = 9.0 + np.random.default_rng(3).normal(size=(1, 1000))
+    rows[0, ::10] += 500.0
+    return examine(rows)
+
+
 def held_out(m: int, k: int, unseen: int = 2000) -> Evidence:
     """A fit of k components to m rows of one Gaussian of 3 features, and more rows of it held out."""
     rows = np.random.default_rng(4).normal(size=(3, m + unseen))
-    fitted = examine(rows[:, :m], settings=Settings(k=k, reg_covar=1e-3))
+    fitted = examine(rows[:, :m], settings=quickly(k=k, reg_covar=1e-3))
     outside = ArrayTable(rows[:, m:], moments=fitted.moments).evaluate(fitted.parameters)
-    share = unseen / (m + unseen)
-    return examine(
-        rows[:, :m],
-        settings=Settings(k=k, reg_covar=1e-3),
-        held_out=HeldOut(share, unseen, outside),
-        grid=Grid((1, 2, k + 2), "bic"),
-    )
+    facts = HeldOut(unseen / (m + unseen), unseen, outside)
+    return replace(fitted, held_out=facts, grid=Grid((1, 2, k + 2), "bic"))
 
 
-def split(rows: int) -> Evidence:
-    """Of 600 rows to fit and so many held out, where 0.2 of all were to be held out."""
+def split(rows: int, of: int = 600) -> Evidence:
+    """So many rows held out and so many others to fit, where 0.2 of all were to be held out."""
     fitted = examine(clusters())
-    return examine(clusters(), held_out=HeldOut(0.2, rows, fitted.evaluation))
+    fitted = replace(fitted, evaluation=replace(fitted.evaluation, rows=of))
+    return replace(fitted, held_out=HeldOut(0.2, rows, fitted.evaluation))
 
 
 FIRING: dict[str, list[Table]] = {
@@ -137,7 +145,7 @@ FIRING: dict[str, list[Table]] = {
     ],
     "column-rounded": [lambda: examine(clusters(), names=["x", "account"], rounded={"account": 600})],
     "float32-risk": [lambda: far_narrow("float32", 1e-4)],
-    "not-converged": [lambda: examine(clusters(apart=1.0), settings=Settings(max_iter=1, tol=1e-9))],
+    "not-converged": [lambda: examine(clusters(apart=1.0), settings=quickly(max_iter=1, tol=1e-9))],
     "component-at-floor": [lambda: examine(np.where(np.arange(600) % 3, clusters(apart=0.0)[:1], 0.0))],
     "component-starved": [lambda: with_row_at(100.0)],
     "components-overlap": [lambda: examine(clusters(apart=0.0), known=one_gaussian(2, 0.6))],
@@ -148,11 +156,11 @@ FIRING: dict[str, list[Table]] = {
         lambda: examine(clusters(), np.random.default_rng(6).uniform(1.0, 9.0, 600)),
     ],
     "weights-on-few-rows": [
-        lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5), settings=Settings(weight_kind="importance"))
+        lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5), settings=quickly(weight_kind="importance"))
     ],
-    "column-constant": [lambda: examine(with_zeros(0.995), settings=Settings(k=1))],
+    "column-constant": [lambda: examine(with_zeros(0.995), settings=quickly(k=1))],
     "column-atom": [lambda: examine(with_zeros(0.4))],
-    "columns-collinear": [lambda: related(0.0), lambda: related(0.02)],
+    "columns-collinear": [lambda: related(0.0), lambda: related(0.02), lambda: related(0.01, "diag")],
     "held-out-share": [lambda: split(32), lambda: split(600)],
     "held-out-unlikely": [lambda: held_out(60, k=5)],
     "k-at-edge": [
@@ -171,7 +179,7 @@ SILENT: dict[str, list[Table]] = {
         lambda: examine(with_zeros(0.4)),  # inside
         lambda: examine(clusters(apart=1e3)),  # far, but not one value
         lambda: examine(np.minimum(np.exp(2 * clusters(apart=0.0)), 60.0)),  # capped: not apart from the rest
-        lambda: examine((clusters(d=1) > 4).astype(float), settings=Settings(k=1)),  # two values
+        lambda: examine((clusters(d=1) > 4).astype(float), settings=quickly(k=1)),  # two values
     ],
     "column-rounded": [lambda: examine(clusters())],
     "float32-risk": [lambda: far_narrow("float32", 1.0), lambda: far_narrow("float64", 1e-4)],
@@ -184,21 +192,26 @@ SILENT: dict[str, list[Table]] = {
         lambda: examine(clusters()),
         lambda: examine(clusters(), np.ones(600)),
         lambda: examine(clusters(), 1.0 + np.arange(600) % 4),
-        lambda: examine(clusters(), np.full(600, 1 / 600), settings=Settings(weight_kind="importance")),
+        lambda: examine(clusters(), np.full(600, 1 / 600), settings=quickly(weight_kind="importance")),
     ],
     "weights-on-few-rows": [
         lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5)),  # counts
-        lambda: examine(clusters(), np.full(600, 1 / 600), settings=Settings(weight_kind="importance")),
+        lambda: examine(clusters(), np.full(600, 1 / 600), settings=quickly(weight_kind="importance")),
     ],
     "column-constant": [lambda: examine(with_zeros(0.9))],
     "column-atom": [lambda: examine(with_zeros(0.25))],
     "columns-collinear": [lambda: related(0.2), in_far_clusters],
-    "held-out-share": [lambda: split(150), lambda: split(170)],
+    "held-out-share": [lambda: split(150), lambda: split(170), lambda: split(20_500, of=79_500)],
     "held-out-unlikely": [lambda: held_out(600, k=2)],
     "k-at-edge": [
         lambda: examine(clusters(), grid=Grid((1, 2, 3), "bic")),
-        lambda: examine(clusters(), settings=Settings(k=1), grid=Grid((1, 2), "bic")),
+        lambda: examine(clusters(), settings=quickly(k=1), grid=Grid((1, 2), "bic")),
     ],
     "starts-disagree": [lambda: with_starts(10, 3), lambda: with_starts(1, 1), lambda: examine(clusters())],
-    "column-skewed": [lambda: skewed(0.3), lambda: examine(clusters(apart=50.0)), lambda: examine(-np.exp(clusters()))],
+    "column-skewed": [
+        lambda: skewed(0.3),
+        lambda: examine(clusters(apart=50.0)),
+        lambda: examine(-np.exp(clusters())),
+        rare_cluster,
+    ],
 }

@@ -80,6 +80,22 @@ def test_a_code_is_told_with_its_rows_and_the_nearest_other_value() -> None:
     assert f"the nearest other value is {rows[1][rows[1] < 9999].max():g}." in check.meaning
 
 
+def test_a_shared_covariance_at_the_floor_is_told_once() -> None:
+    rows = np.where(np.arange(600) % 3, clusters(apart=0.0), np.array([[0.0], [7.0]]))
+    rows[1] = rows[0]  # along one direction there is no variance at all
+    evidence = examine(rows, settings=Settings(k=3, covariance_type="tied"))
+    (check,) = found(evidence, "component-at-floor")
+    assert check.component is None
+    assert check.meaning.startswith("the shared covariance is at the floor along")
+
+
+def test_a_value_is_told_with_all_its_digits() -> None:
+    rows = clusters()
+    rows[1, :300] = 1234567.25
+    (check,) = found(examine(rows), "column-atom")
+    assert "exactly 1234567.25 in 50% of 600 sample rows" in check.meaning
+
+
 def test_a_component_at_the_floor_is_told_with_the_rows_that_share_its_value() -> None:
     rows = np.random.default_rng(5).normal(size=(1, 1000))
     rows[0, :312] = 0.0
