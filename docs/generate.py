@@ -1,8 +1,9 @@
 """Write the pages that are made from the code: ``python docs/generate.py``, or ``make docs``.
 
 ``docs/parameters.md`` comes from the estimators' Params and docstrings, ``docs/job-keys.md`` from the jobs'
-configurations, and the map of the code in ``CONTRIBUTING.md`` from the first lines of the modules' docstrings. A test
-fails if what is in the repository differs from what this script would write.
+configurations, ``docs/checks.md`` from the registry of checks, and the map of the code in ``CONTRIBUTING.md`` from the
+first lines of the modules' docstrings. A test fails if what is in the repository differs from what this script would
+write.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pydantic.fields import FieldInfo
 from pyspark.ml.param import Params
 
 from gmm_spark import GaussianMixture, GaussianMixtureSelector
+from gmm_spark.core.checks.check import Rule
+from gmm_spark.core.checks.registry import RULES
 from gmm_spark.jobs.config.fields import OneOf
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
@@ -56,6 +59,49 @@ Each key can stand in a TOML file or be given as a flag: `--model.k 8`. [Jobs](j
 
 """
 
+CHECKS = f"""{NOTE}
+# Checks
+
+A fit that ends well can still be wrong: a code for missing values makes a cluster of its own, a component sits on one
+row, the chosen k is the largest that was tried. So every fit checks itself. `model.summary.checks` lists what it found,
+worst first. The checks read what the fit knows anyway, and take no pass over the table. Those of columns look at up to
+20,000 rows of the sample.
+
+```python
+import numpy as np
+import pandas as pd
+from pyspark.sql import SparkSession
+
+from gmm_spark import GaussianMixture
+
+spark = SparkSession.builder.getOrCreate()
+rng = np.random.default_rng(3)
+rows = pd.DataFrame({{"age": rng.normal(40, 9, 2000).round(), "income": rng.normal(50, 5, 2000)}})
+rows.loc[::100, "income"] = -999
+
+model = GaussianMixture(inputCols=["age", "income"], k=2).fit(spark.createDataFrame(rows))
+for check in model.summary.checks:
+    print(check)
+assert "missing-value-code" in {{check.code for check in model.summary.checks}}
+```
+
+A check has a `code`, a `severity`, a `meaning` with its `figures` in it, a `remedy`, and, if it is about one, a
+`component` or a `column`. A code keeps its name and its meaning in all later versions; new ones may be added. A fit
+also warns of what is serious (Python's `RuntimeWarning`).
+
+| severity | |
+|---|---|
+| serious | the mixture, or the data it was fitted to, is probably not what was meant |
+| warning | the mixture may be worse than it could be |
+| info | something may improve it |
+
+The jobs fit and select [print a line for each check](jobs.md#what-speaks-against-a-fit), and put all of them into the
+report. There, remedies name the jobs' keys.
+
+A summary is not saved with a model, and neither are its checks.
+
+"""
+
 
 def pages() -> dict[Path, str]:
     """Return the text of every generated page."""
@@ -65,6 +111,9 @@ def pages() -> dict[Path, str]:
         contributing: MAP.sub(lambda _: package_map(), contributing.read_text(encoding="utf-8")),
         DOCS / "parameters.md": PARAMETERS + "\n".join(map(parameter_table, estimators)),
         DOCS / "job-keys.md": JOB_KEYS + "\n".join(map(key_table, JOBS)),
+        DOCS / "checks.md": CHECKS
+        + table(("code", "severity", "what is found"), [*map(check_row, RULES)])
+        + check_texts(),
     }
 
 
@@ -116,6 +165,24 @@ def plain(text: str) -> str:
     """Turn reStructuredText's marks into Markdown's."""
     text = re.sub(r":\w+:`~?([\w.]+)`", lambda role: f"`{role[1].rpartition('.')[2]}`", text)
     return text.replace("``", "`")
+
+
+def check_row(rule: Rule) -> tuple[str, str, str]:
+    """Describe a check in one row: its code, which links to its section, its severity, and what it finds."""
+    return f"[`{rule.code}`](#{rule.code})", rule.severity, paragraphs(rule)[0]
+
+
+def check_texts() -> str:
+    """Describe every check in a section of its own."""
+    return "".join("\n\n".join([f"\n## {rule.code}", *paragraphs(rule)]) + "\n" for rule in RULES)
+
+
+def paragraphs(rule: Rule) -> list[str]:
+    """Return the paragraphs of a check's docstring; raises ValueError if it has none."""
+    text = inspect.getdoc(rule.find)
+    if not text:
+        raise ValueError(f"{rule.code}: no docstring, needs one that says what is found")
+    return [plain(" ".join(one.split())) for one in text.split("\n\n")]
 
 
 def key_table(configuration: type[JobConfiguration]) -> str:

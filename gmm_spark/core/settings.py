@@ -52,6 +52,8 @@ class Settings:
         Try extrapolated steps, and look ahead on the sample.
     sample_rows : int
         Rows of the sample that starts are drawn from and first run on; 0 runs every start on the table.
+    weight_kind : {"frequency", "importance"}
+        Whether a row's weight counts rows, or says how much the row matters beside the others.
     """
 
     k: int = 2
@@ -65,6 +67,7 @@ class Settings:
     variance_floor: tuple[float, ...] | None = None
     accelerate: bool = True
     sample_rows: int = 100_000
+    weight_kind: str = "frequency"
 
     @property
     def rows_to_draw(self) -> int:

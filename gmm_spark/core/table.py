@@ -17,6 +17,8 @@ from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.kernels.weight_sums import WeightSums
+from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.mixture.parameters import MixtureParameters
 
 Answer = TypeVar("Answer")
@@ -82,13 +84,22 @@ class ArrayTable:
         self.precision = precision
 
     def part(self, most: int, rng: np.random.Generator) -> ArrayTable:
-        """Draw up to ``most`` of the rows that have weight, without replacement; the moments stay those of all rows."""
-        weight = self.sample_weight
-        present = np.arange(self.rows.shape[1]) if weight is None else np.flatnonzero(weight > 0)
-        if len(present) > most:
-            present = np.sort(rng.choice(present, most, replace=False))
-        rows = np.ascontiguousarray(self.rows[:, present])
-        return ArrayTable(rows, None if weight is None else weight[present], self.moments, self.precision)
+        """Draw up to ``most`` of the rows that have weight, without replacement; the moments stay those of all rows.
+
+        Rows of different weights are drawn as :class:`.WeightedDraw` says, and weigh what they stand for.
+        """
+        if self.sample_weight is None:
+            drawn, weight = np.arange(self.rows.shape[1]), None
+            if len(drawn) > most:
+                drawn = np.sort(rng.choice(drawn, most, replace=False))
+        else:
+            drawn = np.flatnonzero(self.sample_weight > 0)
+            weight = self.sample_weight[drawn]
+            if len(drawn) > most:
+                draw = WeightedDraw(most, WeightSums.of(weight))
+                chosen, weight = draw.choose(draw.keys(weight, rng), weight)
+                drawn = drawn[chosen]
+        return ArrayTable(np.ascontiguousarray(self.rows[:, drawn]), weight, self.moments, self.precision)
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
         """Make one pass: the sufficient statistics of each candidate."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import FitConfiguration
-from gmm_spark.jobs.fitting import estimator_parameters, fit_model, require_convergence
+from gmm_spark.jobs.fitting import describe_checks, estimator_parameters, fit_model, require_convergence
 from gmm_spark.jobs.io.parameter_files import read_parameters
 from gmm_spark.jobs.io.publishing import publish, require_publishable
 from gmm_spark.jobs.io.tables import read_table
@@ -36,7 +36,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
     with report.timed("write"), publish(spark, output.model) as staging:
         model.save(staging)
     report.write(spark, output.report)
-    print(describe(model, output.model))
+    print(describe_checks(model) + describe(model, output.model))
 
 
 def build_estimator(spark: SparkSession, rows: DataFrame, configuration: FitConfiguration) -> gmm_spark.GaussianMixture:

@@ -1,11 +1,13 @@
-"""The steps that fit and select share: parameters of the estimators, the fit itself, the check of convergence."""
+"""The steps that fit and select share: parameters of the estimators, the fit itself, what speaks against it."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import NotConvergedError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
+from gmm_spark.jobs.config.parameter_keys import FITTING_KEYS, name_keys
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
 from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.progress import draw_bar
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
+
+# Checks of one code that are written out.
+_LINES = 5
 
 
 def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: FittingSection) -> dict[str, Any]:
@@ -28,17 +33,9 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
     return {
         **feature_parameters(rows, features.columns),
         "weightCol": features.weight,
+        "weightKind": features.weight_kind,
         "handleInvalid": features.handle_invalid,
-        "maxIter": fitting.max_iter,
-        "tol": fitting.tol,
-        "seed": fitting.seed,
-        "nInit": fitting.n_init,
-        "initMode": fitting.init_mode,
-        "regCovar": fitting.reg_covar,
-        "varianceFloor": fitting.variance_floor,
-        "sampleRows": fitting.sample_rows,
-        "accelerate": fitting.accelerate,
-        "precision": fitting.precision,
+        **{parameter: getattr(fitting, key) for parameter, key in FITTING_KEYS.items()},
     }
 
 
@@ -50,6 +47,20 @@ def fit_model(
         model = estimator.setCallback(show).fit(rows)
     report.add_fit(model)
     return model
+
+
+def describe_checks(model: GaussianMixtureModel) -> str:
+    """Describe the checks of a fit, worst first, a line each; an empty text if there are none.
+
+    Of one code only the first few are written out: a wide table may have hundreds. The report has them all.
+    """
+    lines = []
+    for _, group in groupby(model.summary.checks, key=lambda check: check.code):
+        of_code = list(group)
+        lines += [f"check {one.severity} {one.code}: {one.meaning} {name_keys(one.remedy)}" for one in of_code[:_LINES]]
+        if len(of_code) > _LINES:
+            lines.append(f"check {of_code[0].severity} {of_code[0].code}: and {len(of_code) - _LINES} more")
+    return "".join(line + "\n" for line in lines)
 
 
 def require_convergence(
@@ -78,5 +89,6 @@ def require_convergence(
     """
     if configuration.run.require_convergence and not model.summary.converged:
         report.write(spark, configuration.output.report)
+        print(describe_checks(model), end="")
         fitting = configuration.model
         raise NotConvergedError(f"{failure} to model.tol={fitting.tol:g} in model.max_iter={fitting.max_iter}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import SelectConfiguration, SelectOutputSection
-from gmm_spark.jobs.fitting import estimator_parameters, fit_model, require_convergence
+from gmm_spark.jobs.fitting import describe_checks, estimator_parameters, fit_model, require_convergence
 from gmm_spark.jobs.io.files import files_of
 from gmm_spark.jobs.io.publishing import publish, require_publishable
 from gmm_spark.jobs.io.tables import read_table, write_table
@@ -45,7 +45,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
         with publish(spark, output.model) as staging:
             model.save(staging)
     report.write(spark, output.report)
-    print(describe(model, selection, output.model))
+    print(describe_checks(model) + describe(model, selection, output.model))
 
 
 def require_outputs(spark: SparkSession, output: SelectOutputSection) -> None:

@@ -34,7 +34,8 @@ class SelectionRow:
     nParameters : int
         Number of free parameters.
     logLikelihood : float
-        Of the training rows, weighted sum, nats. NaN if the fit failed, as are all criteria.
+        Of the training rows, as :class:`.GaussianMixtureSummary` defines it, nats. NaN if the fit failed, as are all
+        criteria.
     bic, aic, icl : float
         On the training rows; smaller is better.
     heldout : float

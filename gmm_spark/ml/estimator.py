@@ -49,6 +49,10 @@ class GaussianMixture(
         Numeric columns of any type, one for each feature, in place of ``featuresCol``. No name may come twice.
     weightCol : str, optional
         Column of row weights, >= 0. A row of weight 0 is left out. By default every row weighs 1.
+    weightKind : {"frequency", "importance"}, default "frequency"
+        What a row's weight means. "frequency": it counts, and weight 2 is the row twice. "importance": it says how much
+        the row matters beside the others, and only ratios count: a constant factor changes nothing. Criteria then take
+        the effective number of rows, (sum w)^2 / sum w^2 (Kish 1965), in place of the sum of the weights.
     predictionCol : str, default "prediction"
         Column that ``transform`` appends: the most probable component, an int from 0. Empty leaves it out.
     probabilityCol : str, default "probability"
@@ -120,6 +124,7 @@ class GaussianMixture(
         featuresCol: str = Defaults.featuresCol,
         inputCols: Sequence[str] | None = None,
         weightCol: str | None = None,
+        weightKind: str = Settings.weight_kind,
         predictionCol: str = Defaults.predictionCol,
         probabilityCol: str = Defaults.probabilityCol,
         logDensityCol: str = Defaults.logDensityCol,
@@ -216,10 +221,11 @@ class GaussianMixture(
     ) -> Iterator[tuple[int, GaussianMixtureModel]]:
         """Fit a model for each of several param maps, as pyspark.ml's tuning does.
 
-        Maps that agree on the columns, ``handleInvalid`` and ``precision`` share the passes over one packed table. They
-        are fitted when the first model is asked for, and the callback is called after each shared pass. If ``nInit`` is
-        above 1, each goes on from the start that is best on the sample, while a fit of its own may try several on the
-        table. Other maps are fitted one after another, as are those of an estimator with an initial model.
+        Maps that agree on the columns, ``weightKind``, ``handleInvalid`` and ``precision`` share the passes over one
+        packed table. They are fitted when the first model is asked for, and the callback is called after each shared
+        pass. If ``nInit`` is above 1, each goes on from the start that is best on the sample, while a fit of its own
+        may try several on the table. Other maps are fitted one after another, as are those of an estimator with an
+        initial model.
         """
         members = [self.copy(one) for one in paramMaps]
         if len(members) < 2 or len({one._source for one in members}) > 1 or self._initial is not None:
@@ -234,6 +240,7 @@ class GaussianMixture(
         return (
             self.getFeaturesCol() if columns is None else tuple(columns),
             self.weight_column,
+            self.getWeightKind(),
             self.getHandleInvalid() == "error",
             self.getPrecision(),
         )
@@ -250,7 +257,7 @@ class GaussianMixture(
             floor = find_floor(
                 profile, table.moments.variance, table.moments.rows, settings.reg_covar, settings.variance_floor
             )
-            fitted = Fitted(result, table.evaluate(result.parameters), profile, floor)
+            fitted = Fitted(result, table.evaluate(result.parameters), profile, floor, sample)
             return self._build_model(dataset, table, fitted)
 
     def _check(self) -> None:

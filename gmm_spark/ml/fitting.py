@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,9 @@ from pyspark import keyword_only
 from pyspark.ml.util import MLWritable
 from pyspark.sql import DataFrame
 
+from gmm_spark.core.checks.check import SEVERITIES, Check
+from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
+from gmm_spark.core.checks.registry import run_checks
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
@@ -25,8 +29,14 @@ from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, resolve_features
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.ranges import require_float32_range
+from gmm_spark.spark.worker import one_blas_thread
 
 E = TypeVar("E", bound="MixtureFitting")
+
+# Checks that packing the table has warned of: that is before a long fit.
+_WARNED_BEFORE = ("column-rounded",)
+# Checks of one code that a warning tells of.
+_WARNED_OF = 3
 
 
 class MixtureFitting(MixtureParams, MLWritable):
@@ -103,6 +113,7 @@ class MixtureFitting(MixtureParams, MLWritable):
             variance_floor=tuple(self.getVarianceFloor()) if self.isDefined(self.varianceFloor) else None,
             accelerate=self.getAccelerate(),
             sample_rows=self.getSampleRows(),
+            weight_kind=self.getWeightKind(),
         )
 
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
@@ -116,24 +127,72 @@ class MixtureFitting(MixtureParams, MLWritable):
     def _pack(self, dataset: DataFrame, features: Features) -> PackedTable:
         """Read the table once, into blocks on the executors' disks."""
         strict = self.getHandleInvalid() == "error"
-        return PackedTable(dataset, features, strict=strict, precision=self.getPrecision())
+        return PackedTable(
+            dataset, features, strict=strict, precision=self.getPrecision(), weight_kind=self.getWeightKind()
+        )
 
-    def _build_model(self, dataset: DataFrame, table: PackedTable, fitted: Fitted) -> GaussianMixtureModel:
-        """Return what EM found as a model, in the table's own coordinates, with this estimator's parameters."""
-        parameters = fitted.result.parameters.shifted(table.moments.mean)
-        model = GaussianMixtureModel(parameters, list(table.features.names), fitted.evaluation.log_densities)
+    def _build_model(
+        self,
+        dataset: DataFrame,
+        table: PackedTable,
+        fitted: Fitted,
+        skipped: Mapping[str, int] | None = None,
+        grid: Grid | None = None,
+        held_out: HeldOut | None = None,
+    ) -> GaussianMixtureModel:
+        """Return what EM found as a model, in the table's own coordinates, with this estimator's parameters.
+
+        It checks itself; what is serious becomes a warning.
+
+        Parameters
+        ----------
+        dataset : DataFrame
+            What was fitted, for the summary.
+        table : PackedTable
+            The same, packed.
+        fitted : Fitted
+        skipped : mapping of str to int, optional
+            Rows left out, by reason; by default those of the table.
+        grid : Grid, optional
+            What a selector has chosen from.
+        held_out : HeldOut, optional
+        """
+        parameters = fitted.result.parameters
+        moved = parameters.shifted(table.moments.mean)
+        model = GaussianMixtureModel(moved, list(table.features.names), fitted.evaluation.log_densities)
         self._copyValues(model)
         model._resetUid(self.uid)
-        score = partial(model.transform, dataset)
-        model._summary = GaussianMixtureSummary(fitted, dict(table.bad), model, score)
-        if degenerate := model._summary.degenerateComponents:
-            warnings.warn(
-                f"component(s) {', '.join(map(str, degenerate))} of k={parameters.n_components} have no weight: they "
-                "starved or collapsed; lower k, or raise regCovar or nInit",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        skipped = dict(table.bad if skipped is None else skipped)
+        evidence = Evidence(
+            names=table.features.names,
+            settings=self._settings(parameters.n_components, parameters.covariance_type),
+            result=fitted.result,
+            evaluation=fitted.evaluation,
+            moments=table.moments,
+            sample=fitted.sample,
+            profile=fitted.profile,
+            floor=fitted.floor,
+            precision=table.precision,
+            skipped=skipped,
+            rounded=table.rounded,
+            grid=grid,
+            held_out=held_out,
+        )
+        with one_blas_thread():
+            checks = run_checks(evidence)
+        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, partial(model.transform, dataset))
+        _warn_of(checks)
         return model
+
+
+def _warn_of(checks: Sequence[Check]) -> None:
+    """Warn of serious checks, once for each code: a wide table may have hundreds of one."""
+    serious = [one for one in checks if one.severity == SEVERITIES[0] and one.code not in _WARNED_BEFORE]
+    for code, group in groupby(serious, key=lambda check: check.code):
+        of_code = list(group)
+        told = " ".join(check.meaning for check in of_code[:_WARNED_OF])
+        more = f" And {len(of_code) - _WARNED_OF} more of {code}." if len(of_code) > _WARNED_OF else ""
+        warnings.warn(f"{told}{more} {of_code[0].remedy}", RuntimeWarning, stacklevel=3)
 
 
 def require_fittable(table: PackedTable, settings: Settings) -> None:

@@ -64,7 +64,8 @@ def fit_together(
             floor = find_floor(
                 profile, table.moments.variance, table.moments.rows, settings[i].reg_covar, settings[i].variance_floor
             )
-            outcomes[i] = Fitted(result, evaluation, profile, floor)
+            sample = draw(settings[i].rows_to_draw, settings[i].seed)
+            outcomes[i] = Fitted(result, evaluation, profile, floor, sample)
     return [outcomes[i] for i in range(len(settings))]
 
 

@@ -180,7 +180,10 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         return self.logDensities.quantile(q)
 
     def logLikelihood(self, dataset: DataFrame) -> float:
-        """Return the weighted sum of log p(row) over a table, nats."""
+        """Return the weighted sum of log p(row) over a table, nats.
+
+        Importance weights count for the effective number of rows: it is their weighted mean times that number.
+        """
         return self._evaluate(dataset).log_likelihood
 
     def aic(self, dataset: DataFrame) -> float:
@@ -287,7 +290,8 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
     def _evaluate(self, dataset: DataFrame) -> Evaluation:
         self.check_params()
         features = self._features(dataset, self.weight_column)
-        return evaluate(dataset, self.parameters, features, self.getHandleInvalid() == "error", self.getPrecision())
+        strict = self.getHandleInvalid() == "error"
+        return evaluate(dataset, self.parameters, features, strict, self.getPrecision(), self.getWeightKind())
 
     def _features(self, dataset: DataFrame, weight: str | None) -> Features:
         require_table(dataset)

@@ -9,6 +9,8 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasFeaturesCol, HasInputCols, HasPredictionCol, HasProbabilityCol, HasWeightCol
 
 from gmm_spark.core.kernels.plan import PRECISIONS
+from gmm_spark.core.kernels.weight_kinds import WEIGHT_KINDS
+from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.spark.columns import HANDLE_INVALID
@@ -66,6 +68,13 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         "Column of row weights, >= 0. A row of weight 0 is left out. If not set, every row weighs 1.",
         TypeConverters.toString,
     )
+    weightKind: Param[str] = declare(
+        "weightKind",
+        f"What a row's weight means: {' or '.join(WEIGHT_KINDS)}. frequency: it counts, and weight 2 is the row twice. "
+        "importance: it says how much the row matters beside the others, and only ratios count; criteria take the "
+        "effective number of rows, (sum w)^2 / sum w^2.",
+        TypeConverters.toString,
+    )
     predictionCol: Param[str] = declare(
         "predictionCol",
         "Output column for the most probable component, an int from 0. Not written if empty.",
@@ -109,6 +118,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         super().__init__(*args)
         self._setDefault(
             featuresCol=Defaults.featuresCol,
+            weightKind=Settings.weight_kind,
             predictionCol=Defaults.predictionCol,
             probabilityCol=Defaults.probabilityCol,
             logDensityCol=Defaults.logDensityCol,
@@ -143,6 +153,10 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         self._shouldOwn(param)
         self._set(**{param.name: value})
 
+    def getWeightKind(self) -> str:
+        """Return what a row's weight means."""
+        return self.getOrDefault(self.weightKind)
+
     def getHandleInvalid(self) -> str:
         """Return what happens to a bad row."""
         return self.getOrDefault(self.handleInvalid)
@@ -174,6 +188,10 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
     def setWeightCol(self: P, value: str) -> P:
         """Set the column of row weights."""
         return self._set(weightCol=value)
+
+    def setWeightKind(self: P, value: str) -> P:
+        """Set what a row's weight means: "frequency" or "importance"."""
+        return self._set(weightKind=value)
 
     def setPredictionCol(self: P, value: str) -> P:
         """Set the column for the most probable component; empty leaves it out."""
@@ -242,6 +260,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         if not 0 < self.getAnomalyFraction() < 1:
             faults.append(f"anomalyFraction={self.getAnomalyFraction()}; need a number > 0 and < 1")
         faults += self._unknown(self.handleInvalid, HANDLE_INVALID) + self._unknown(self.precision, PRECISIONS)
+        faults += self._unknown(self.weightKind, WEIGHT_KINDS)
         names = list(self.output_columns.values())
         if len({name.lower() for name in names}) < len(names):
             faults.append(f"output columns {names} repeat a name; each needs its own")

@@ -13,6 +13,7 @@ from pyspark.ml.param import Param, TypeConverters
 from pyspark.ml.util import DefaultParamsReadable
 from pyspark.sql import DataFrame
 
+from gmm_spark.core.checks.evidence import Grid, HeldOut
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.settings import Settings
@@ -54,8 +55,9 @@ class GaussianMixtureSelector(
         Share of the rows to hold out, in [0, 1). Which rows these are follows from their feature values and the seed,
         not from the partitions. No mixture is fitted to them, and neither is the one returned. To fit that one to all
         rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
-    featuresCol, inputCols, weightCol, predictionCol, probabilityCol, logDensityCol, anomalyCol, anomalyFraction, \
-maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, handleInvalid, precision
+    featuresCol, inputCols, weightCol, weightKind, predictionCol, probabilityCol, logDensityCol, anomalyCol, \
+anomalyFraction, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, handleInvalid, \
+precision
         As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
@@ -99,6 +101,7 @@ maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accele
         featuresCol: str = Defaults.featuresCol,
         inputCols: Sequence[str] | None = None,
         weightCol: str | None = None,
+        weightKind: str = Settings.weight_kind,
         predictionCol: str = Defaults.predictionCol,
         probabilityCol: str = Defaults.probabilityCol,
         logDensityCol: str = Defaults.logDensityCol,
@@ -166,11 +169,17 @@ maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accele
             table = stack.enter_context(self._pack(train, features))
             grid = [(k, kind) for kind in self.getCovarianceTypes() for k in self.getKs()]
             outcomes = fit_together(table, [self._settings(k, kind) for k, kind in grid], self._callback)
-            selection = self._compare(grid, outcomes, table, held_out)
-            model = self._build_model(train, table, _best(selection, outcomes, table))
+            unseen = _evaluate_held_out(held_out, table, outcomes)
+            selection = self._compare(grid, outcomes, unseen, table.features.width, held_out.rows if held_out else 0)
+            model = self._build_model(
+                train,
+                table,
+                _best(selection, outcomes, table),
+                table.bad + held_out.bad if held_out else table.bad,
+                _describe_grid(selection),
+                self._describe_held_out(selection, unseen),
+            )
             model.summary.selection = selection
-            if held_out is not None:
-                model.summary.skipped = dict(table.bad + held_out.bad)
         return model
 
     def _split(self, dataset: DataFrame, features: Features) -> tuple[DataFrame, DataFrame | None]:
@@ -190,18 +199,23 @@ maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accele
         self,
         grid: Sequence[tuple[int, str]],
         outcomes: Sequence[Fitted | GmmSparkError],
-        table: PackedTable,
-        held_out: PackedTable | None,
+        unseen: Sequence[Evaluation | None],
+        width: int,
+        held_out_rows: int,
     ) -> Selection:
         """List every mixture of the grid with its criteria, or with the reason why there is none."""
-        unseen = _evaluate_held_out(held_out, table, outcomes)
         rows = [
-            SelectionRow.of_failure(k, kind, table.features.width, outcome)
+            SelectionRow.of_failure(k, kind, width, outcome)
             if isinstance(outcome, GmmSparkError)
             else SelectionRow.of_fit(outcome.result, outcome.evaluation, evaluation)
             for (k, kind), outcome, evaluation in zip(grid, outcomes, unseen, strict=True)
         ]
-        return Selection(self.getCriterion(), tuple(rows), held_out.rows if held_out else 0)
+        return Selection(self.getCriterion(), tuple(rows), held_out_rows)
+
+    def _describe_held_out(self, selection: Selection, unseen: Sequence[Evaluation | None]) -> HeldOut | None:
+        """Describe the rows held out to the checks; None if none were."""
+        evaluation = None if selection.best is None else unseen[selection.best]
+        return None if evaluation is None else HeldOut(self.getValidationFraction(), selection.heldOutRows, evaluation)
 
     def _faults(self) -> list[str]:
         faults = super()._faults()
@@ -234,6 +248,15 @@ def _evaluate_held_out(
         for i, evaluation in zip(fitted, evaluations, strict=True):
             found[i] = evaluation
     return found
+
+
+def _describe_grid(selection: Selection) -> Grid | None:
+    """Describe to the checks the k that could be fitted with the structure that was chosen; None if none could."""
+    if selection.best is None:
+        return None
+    kind = selection.rows[selection.best].covarianceType
+    ks = tuple(row.k for row in selection.rows if row.covarianceType == kind and row.failure is None)
+    return Grid(ks, selection.criterion)
 
 
 def _best(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError], table: PackedTable) -> Fitted:

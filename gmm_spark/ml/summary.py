@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.checks.check import Check
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
 from gmm_spark.core.profile import ColumnProfile
+from gmm_spark.core.table import Sample
 from gmm_spark.ml.comparison import Selection
 from gmm_spark.ml.params import GaussianMixtureParams
 
@@ -29,12 +31,15 @@ class Fitted:
         Of the table's columns.
     floor : array (d,)
         Least variance along each feature; 0 for none.
+    sample : rows (d, m) and weights (m,) or None
+        Of the table, in its own coordinates.
     """
 
     result: EMResult
     evaluation: Evaluation
     profile: ColumnProfile
     floor: Array
+    sample: Sample
 
 
 class GaussianMixtureSummary:
@@ -45,6 +50,7 @@ class GaussianMixtureSummary:
     fitted : Fitted
     skipped : dict
         Rows left out, by reason.
+    checks : list of Check
     params : GaussianMixtureParams
         Names of the columns.
     score : callable
@@ -53,9 +59,12 @@ class GaussianMixtureSummary:
     Attributes
     ----------
     logLikelihood : float
-        Of the training rows under the returned parameters, weighted sum, nats.
+        Of the training rows under the returned parameters, weighted sum, nats: ``lowerBound`` times ``effectiveRows``.
     lowerBound : float
-        The same per unit of row weight.
+        The weighted mean of the rows' log-likelihoods, nats.
+    effectiveRows : float
+        Rows that criteria count. Without weights their number; with frequency weights the weights' sum; with importance
+        weights (sum w)^2 / sum w^2 (Kish 1965), which is the number of rows if all weights are equal.
     numIter : int
         Passes that EM made.
     converged : bool
@@ -64,6 +73,8 @@ class GaussianMixtureSummary:
         Training rows by most probable component.
     degenerateComponents : list of int
         Components without weight: they starved or collapsed, and reseeding did not help.
+    checks : list of Check
+        What speaks against the fit, worst first; see docs/checks.md.
     history : tuple of PassRecord
         One record for each pass.
     numRows : int
@@ -85,13 +96,19 @@ class GaussianMixtureSummary:
     """
 
     def __init__(
-        self, fitted: Fitted, skipped: dict[str, int], params: GaussianMixtureParams, score: Callable[[], DataFrame]
+        self,
+        fitted: Fitted,
+        skipped: dict[str, int],
+        checks: list[Check],
+        params: GaussianMixtureParams,
+        score: Callable[[], DataFrame],
     ) -> None:
         result, evaluation = fitted.result, fitted.evaluation
         parameters, log_likelihood, weight_sum = result.parameters, evaluation.log_likelihood, evaluation.weight_sum
         self._score = score
         self.logLikelihood = log_likelihood
         self.lowerBound = log_likelihood / weight_sum
+        self.effectiveRows = weight_sum
         self.numIter = len(result.history)
         self.converged = result.converged
         self.degenerateComponents: list[int] = list(degenerate_components(parameters))
@@ -99,6 +116,7 @@ class GaussianMixtureSummary:
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
         self.numRows = int(evaluation.rows)
         self.skipped = skipped
+        self.checks = checks
         self.selection: Selection | None = None
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()

@@ -33,6 +33,8 @@ HANDLE_INVALID = ("error", "skip", "keep")
 _EXACT_TYPES = (T.LongType, T.DecimalType)
 # Rows whose widths are looked at to find d.
 _WIDTH_ROWS = 1_000
+# Bytes of decoded rows at a time. Spark counts the rows of a batch, and sparse vectors grow when they are decoded.
+DECODED_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ class Features:
         """Project a table to :meth:`expressions`, under plain names that cannot clash."""
         return table.select(*(e.alias(f"c{i}") for i, e in enumerate(self.expressions())))
 
+    def decode_in_parts(self, columns: Sequence[pa.Array]) -> Iterator[Decoded]:
+        """Decode the Arrow columns of one batch, no more than :data:`DECODED_BYTES` of rows at a time."""
+        step, rows = max(DECODED_BYTES // (8 * self.width), 1), len(columns[0])
+        for start in range(0, max(rows, 1), step):
+            yield self.decode([column.slice(start, step) for column in columns] if rows > step else columns)
+
     def decode(self, columns: Sequence[pa.Array]) -> Decoded:
         """Decode the Arrow columns of one batch and find its bad rows."""
         if self.form == "vector":
@@ -115,11 +123,11 @@ class Features:
             Stop at the first batch with a bad row. A negative weight always stops.
         """
         for batch in stream:
-            decoded = self.decode(batch.columns)
-            bad.update(decoded.bad)
-            if must_refuse(bad, strict):
-                return
-            yield decoded.usable()
+            for decoded in self.decode_in_parts(batch.columns):
+                bad.update(decoded.bad)
+                if must_refuse(bad, strict):
+                    return
+                yield decoded.usable()
 
 
 def resolve_features(

@@ -131,7 +131,7 @@ def decode_vectors(column: pa.StructArray, width: int) -> tuple[Block, dict[str,
     kind = np.asarray(kinds.fill_null(1).to_numpy(zero_copy_only=False))
     sparse = ~missing & (kind == 0)
     dense_rows, reasons = decode_lists(values, width, np.float64)
-    rows = np.array(dense_rows)
+    rows = np.require(dense_rows, requirements="W")  # a copy if it is a view of Spark's memory
     size = np.asarray(sizes.fill_null(-1).to_numpy(zero_copy_only=False))
     wrong = reasons.get(WIDTH, np.zeros(len(column), bool)) & ~sparse | sparse & (size != width)
     fits = np.flatnonzero(sparse & (size == width))

@@ -19,12 +19,12 @@ from pyspark.sql import types as T
 from gmm_spark.core.arrays import Block
 from gmm_spark.core.kernels.plan import PRECISIONS
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.mixture.sampling import CHUNK_ROWS, component_counts, draw_chunk
+from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
 from gmm_spark.errors import ParameterError
 from gmm_spark.spark.worker import one_blas_thread
 
-# Rows of an Arrow batch that a task returns.
-_BATCH_ROWS = 1 << 14
+# Rows of an Arrow batch that a task returns, and bytes of their features at most.
+_BATCH_ROWS, _BATCH_BYTES = 1 << 14, 1 << 26
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class DrawRows:
                 with one_blas_thread():
                     drawn, components = draw_chunk(self.parameters, self.counts, self.seed, chunk)
                 rows = drawn.astype(np.float32) if self.single else drawn
-                for start in range(0, len(components), _BATCH_ROWS):
-                    part = slice(start, start + _BATCH_ROWS)
+                step = min(_BATCH_ROWS, max(_BATCH_BYTES // (8 * len(rows)), 1))
+                for start in range(0, len(components), step):
+                    part = slice(start, start + step)
                     columns = [pa.array(components[part]), *self._features(rows[:, part])]
                     yield pa.RecordBatch.from_arrays(columns, names=list(self.names))
 
@@ -123,7 +124,7 @@ def sample_rows(
     types = [T.StructField(component_col, T.IntegerType(), nullable=False)]
     types += [T.StructField(name, feature_type, nullable=False) for name in names[1:]]
     task = DrawRows(parameters, component_counts(parameters, n, seed), seed, names, as_array, precision == "float32")
-    chunks = -(-n // CHUNK_ROWS)
+    chunks = -(-n // rows_per_chunk(parameters))
     return spark.range(0, chunks, 1, partitions).mapInArrow(task, T.StructType(types))
 
 

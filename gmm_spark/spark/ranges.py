@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gmm_spark.core.arrays import Array
+from gmm_spark.core.arrays import Array, Block
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features
 
-# float64 holds every whole number up to here.
+# float64 holds every whole number up to here; the next one is rounded to this.
 _LARGEST_EXACT = 2.0**53
 
 
@@ -37,18 +38,31 @@ def require_float32_range(names: Sequence[str], deviations: Array, rows: float =
         )
 
 
-def warn_of_rounding(features: Features, mean: Array, low: Array, high: Array) -> None:
-    """Warn if long or decimal columns hold numbers that float64 must round, as far as some values (d,) tell."""
-    if not features.exact:
+def count_rounded(features: Features, rows: Block) -> Counter[str]:
+    """Count the values of rows (d, m) that float64 may have rounded, by the name of the feature.
+
+    These are the values of long and decimal columns that are 2**53 or more away from 0.
+    """
+    found: Counter[str] = Counter()
+    if not features.exact or not rows.shape[1]:
+        return found
+    names = features.names
+    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    for i in np.flatnonzero(largest >= _LARGEST_EXACT).tolist():
+        if features.form == "array" or names[i] in features.exact:
+            found[names[i]] = int(np.count_nonzero(np.abs(rows[i]) >= _LARGEST_EXACT))
+    return found
+
+
+def warn_of_rounding(rounded: Mapping[str, int]) -> None:
+    """Warn if values were rounded to float64; takes what :func:`count_rounded` has counted."""
+    if not rounded:
         return
-    largest = np.max(np.abs([mean, low, high]), axis=0)
-    beyond = [name for name, size in zip(features.names, largest, strict=True) if size > _LARGEST_EXACT]
-    named = [name for name in beyond if features.form == "array" or name in features.exact]
-    if named:
-        warnings.warn(
-            f"column(s) {', '.join(map(repr, named[:5]))}{', ...' if len(named) > 5 else ''} hold whole numbers or "
-            "decimals beyond 2**53, which are rounded to float64: values that differ little become one. Subtract an "
-            "offset in SQL first, or drop them if they are identifiers",
-            RuntimeWarning,
-            stacklevel=5,
-        )
+    named = [f"{name!r} ({count:,} value(s))" for name, count in list(rounded.items())[:5]]
+    warnings.warn(
+        f"column(s) {', '.join(named)}{', ...' if len(rounded) > 5 else ''} hold whole numbers or decimals at 2**53 or "
+        "beyond, which are rounded to float64: values that differ little become one. Subtract an offset in SQL first, "
+        "or drop them if they are identifiers",
+        RuntimeWarning,
+        stacklevel=5,
+    )

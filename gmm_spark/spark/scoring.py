@@ -22,6 +22,8 @@ from gmm_spark.core.arrays import Block
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan, plan_pass
+from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
+from gmm_spark.core.kernels.weight_sums import find_unit
 from gmm_spark.core.mixture.density import find_nearest
 from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -33,6 +35,7 @@ from gmm_spark.spark.columns import (
     require_rows,
     require_usable,
 )
+from gmm_spark.spark.decoding import Decoded
 from gmm_spark.spark.ranges import require_float32_range
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import one_blas_thread, task_number
@@ -43,7 +46,7 @@ _FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double
 # Name of the struct's column, until its fields become columns themselves, and of the features' if they need one.
 _STRUCT, _INPUT = "__gmm_spark_scores", "__gmm_spark_features"
 
-EVALUATIONS = Schema(task=pa.int32(), sums=pa.binary(), bad=pa.string())
+EVALUATIONS = Schema(task=pa.int32(), unit=pa.float64(), sums=pa.binary(), bad=pa.string())
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ class Score:
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
-        decoded = self.features.decode(columns)
+        parts = [self._score_part(decoded) for decoded in self.features.decode_in_parts(columns)]
+        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+    def _score_part(self, decoded: Decoded) -> pa.Array:
         require_usable(decoded.bad, self.features, self.strict)
         rows, _ = decoded.usable()
         with one_blas_thread():
@@ -197,7 +203,10 @@ def _ml_attributes(output: str, k: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class EvaluateRows:
-    """Task that folds its usable rows into one vector of sums and counts the bad ones."""
+    """Task that folds its usable rows into one vector of sums and counts the bad ones.
+
+    Its weights are in units of a power of two near the first, so that their sums neither overflow nor vanish.
+    """
 
     sums: EvaluationSums
     features: Features
@@ -207,16 +216,27 @@ class EvaluateRows:
         """Fold the rows of one task."""
         fold = self.sums.accumulator()
         bad: Counter[str] = Counter()
+        unit = 0.0
         for rows, weight in self.features.usable_rows(stream, bad, self.strict):
+            if weight is None:
+                unit = 1.0
+            elif len(weight):
+                unit = unit or find_unit(float(weight.max()))
+                weight = weight / unit
             with one_blas_thread():
                 fold.add(rows, weight)
-        yield EVALUATIONS.row(task=task_number(), sums=fold.vector().tobytes(), bad=json.dumps(bad))
+        yield EVALUATIONS.row(task=task_number(), unit=unit, sums=fold.vector().tobytes(), bad=json.dumps(bad))
 
 
 def evaluate(
-    table: DataFrame, parameters: MixtureParameters, features: Features, strict: bool, precision: str = "float64"
+    table: DataFrame,
+    parameters: MixtureParameters,
+    features: Features,
+    strict: bool,
+    precision: str = "float64",
+    weight_kind: str = FREQUENCY,
 ) -> Evaluation:
-    """Evaluate a mixture on a table: one read, nothing written.
+    """Evaluate a mixture on a table: one read, nothing written. Rows are counted as the kind of their weights says.
 
     Raises
     ------
@@ -229,12 +249,12 @@ def evaluate(
     found = features.select(table).mapInArrow(task, EVALUATIONS.spark).collect()
     bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
     require_usable(bad, features, strict)
-    total = np.zeros(sums.length)
+    total, unit = np.zeros(sums.length), max((row["unit"] for row in found), default=0.0) or 1.0
     for row in sorted(found, key=lambda r: r["task"]):
-        total += np.frombuffer(row["sums"])
-    (evaluation,) = sums.read(total)
+        total += sums.rescale(np.frombuffer(row["sums"]), row["unit"] / unit)
+    (evaluation,) = sums.read(total if weight_kind == IMPORTANCE else sums.rescale(total, unit))
     require_rows(int(evaluation.rows), bad, features)
-    return evaluation
+    return evaluation.counted(weight_kind)
 
 
 def _plan(parameters: MixtureParameters, precision: str, features: Features) -> Plan:

@@ -37,6 +37,7 @@ def test_a_fit_reports_what_it_read_and_found(model: Path, tmp_path: Path, table
     assert report["rows"] == {
         "read": N_ROWS,
         "used": N_ROWS - N_NULLS,
+        "effective": N_ROWS - N_NULLS,
         "skipped": report["rows"]["skipped"],
     }
     assert sum(report["rows"]["skipped"].values()) == N_NULLS
@@ -54,9 +55,33 @@ def test_a_fit_reports_what_it_read_and_found(model: Path, tmp_path: Path, table
         assert found == pytest.approx(np.quantile(logs, float(q), method="inverted_cdf"), abs=0.05), q
     assert list(fit["log_density_quantiles"]) == ["0.001", "0.01", "0.1", "0.5", "0.9"]
     assert fit["converged"] is True
+    assert report["checks"] == []
     assert [one["iteration"] for one in fit["history"]] == list(range(1, len(fit["history"]) + 1))
     assert fit["history"][0]["change"] is None
     assert report["seconds"].keys() >= {"read", "fit", "write", "total"}
+
+
+def test_what_speaks_against_a_fit_is_printed_and_reported_with_the_jobs_keys(run_job: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=400)
+    x[::50] = 9999.0
+    pq.write_table(pa.table({"x": x, "y": rng.normal(size=400)}), tmp_path / "t.parquet")
+    arguments = ("--input.path", tmp_path / "t.parquet", *FEATURES, "--output.model", tmp_path / "m", "--model.k", 2)
+    done = run_job("fit", *arguments, "--model.max_iter", 1, "--output.report", tmp_path / "r.json")
+    assert done.code == 0, done.err
+    checks = json.loads((tmp_path / "r.json").read_text())["checks"]
+    assert checks[0]["code"] == "missing-value-code"
+    assert {"missing-value-code", "not-converged"} <= {one["code"] for one in checks}
+    assert checks[0]["figures"]["rows"] == 8
+    assert "features.handle_invalid" in checks[0]["remedy"]
+    lines = done.out.splitlines()
+    assert lines[0].startswith("check serious missing-value-code: column 'x' is exactly 9999 in 8 of 400 sample rows")
+    assert any(line.startswith("check warning not-converged: ") and "model.max_iter" in line for line in lines)
+    assert lines[-1].startswith("fit: 400 rows used")
+    strict = ("--model.max_iter", 1, "--run.require_convergence", "--output.model", tmp_path / "n")
+    refused = run_job("fit", *arguments, *strict)
+    assert refused.code == 4
+    assert "check warning not-converged: " in refused.out
 
 
 def test_scoring_keeps_every_row_and_column_and_appends_the_outputs(

@@ -26,6 +26,7 @@ IN_SETTINGS = {
     "variance_floor": "varianceFloor",
     "accelerate": "accelerate",
     "sample_rows": "sampleRows",
+    "weight_kind": "weightKind",
 }
 
 

@@ -404,6 +404,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "featuresCol": "f",
         "inputCols": ["a", "b"],
         "weightCol": "w",
+        "weightKind": "importance",
         "predictionCol": "p",
         "probabilityCol": "q",
         "logDensityCol": "l",
@@ -432,6 +433,7 @@ def test_an_unset_estimator_has_the_published_defaults() -> None:
         "accelerate": True,
         "aggregationDepth": 2,
         "featuresCol": "features",
+        "weightKind": "frequency",
         "predictionCol": "prediction",
         "probabilityCol": "probability",
         "logDensityCol": "",
@@ -520,6 +522,6 @@ def test_a_component_that_stays_without_weight_is_named_in_the_summary_and_a_war
     means[2] = 1e5
     starving = MixtureParameters(start.weights, means, start.covariances, start.covariance_type)
     estimator = GaussianMixture(maxIter=2, tol=0.0).setInitialModel(starving)
-    with pytest.warns(RuntimeWarning, match=r"component\(s\) 2 of k=3 have no weight.*lower k"):
+    with pytest.warns(RuntimeWarning, match=r"component\(s\) 2 of k=3 have no weight.*lower `k`"):
         model = estimator.fit(array_table(spark, ROWS))
     assert model.summary.degenerateComponents == [2]

@@ -234,6 +234,7 @@ def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(spark: SparkS
         "featuresCol": "f",
         "inputCols": ["a", "b"],
         "weightCol": "w",
+        "weightKind": "importance",
         "predictionCol": "p",
         "probabilityCol": "q",
         "logDensityCol": "l",

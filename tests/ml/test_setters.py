@@ -34,7 +34,7 @@ OTHER = {
     "tol": 0.5,
     "validationFraction": 0.5,
 }
-TEXTS = ("Col", "Type", "Mode", "precision", "handleInvalid", "criterion")
+TEXTS = ("Col", "Type", "Kind", "Mode", "precision", "handleInvalid", "criterion")
 
 
 def other_value(name: str) -> object:

@@ -110,7 +110,6 @@ def metric(parameters: MixtureParameters) -> Array:
     """
     k, d = parameters.means.shape
     root = np.sqrt(parameters.weights)
-    deviations = np.sqrt(np.diagonal(parameters.dense_covariances, axis1=1, axis2=2))
     covariances = parameters.covariances
     if parameters.structure.axis_aligned and parameters.structure.pooled:
         shape = np.ones_like(covariances)
@@ -120,4 +119,4 @@ def metric(parameters: MixtureParameters) -> Array:
         rows = np.broadcast_to(1 / np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))[..., None], covariances.shape)
         shape = np.array(rows if parameters.structure.pooled else rows * root[:, None, None])
         shape[..., np.arange(d), np.arange(d)] = 1.0 if parameters.structure.pooled else root[:, None]
-    return np.concatenate([root, (root[:, None] / deviations).ravel(), shape.ravel()])
+    return np.concatenate([root, (root[:, None] / parameters.deviations).ravel(), shape.ravel()])

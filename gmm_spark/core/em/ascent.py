@@ -64,12 +64,17 @@ class EMResult:
 
     ``parameters`` are one M step beyond the last pass, so their likelihood is at least ``lower_bound``, which is that
     of the last pass. Evaluate them on the table for the exact figure.
+
+    If several starts were compared, ``starts`` is their number, and ``starts_alike`` counts those that ended where the
+    best of them did, but for chance.
     """
 
     parameters: MixtureParameters
     lower_bound: float
     converged: bool
     history: tuple[PassRecord, ...]
+    starts: int = 0
+    starts_alike: int = 0
 
 
 class Ascent:

@@ -222,7 +222,8 @@ class StatisticsAccumulator:
     def vector(self) -> Array:
         """Return all sums so far, in the layout of :class:`StatisticsSums`."""
         d = self.plan.n_features
-        i, j = quadratic_order(d)
+        crossed = any(segment.needs_cross_products for segment in self.plan.segments)
+        i, j = quadratic_order(d if crossed else 1)  # all pairs of many features would not fit into memory
         arrays: dict[Any, ArrayLike] = {
             "rows": self._rows,
             "weight_sum": self._weight_sum,

@@ -39,6 +39,8 @@ class DrawRequest:
         the nearest site.
     shares : array (c,), optional
         Draw each row that has weight with its cell's probability instead.
+    weight_shares : array (c,), optional
+        To be added to that probability, times the row's weight.
     """
 
     mean: Array
@@ -48,6 +50,13 @@ class DrawRequest:
     number: int
     expected: float = 0.0
     shares: Array | None = None
+    weight_shares: Array | None = None
+
+    def probabilities(self, cells: NDArray[np.intp], weight: Array) -> Array:
+        """Return the probabilities (m,) of rows of given cells and weights; a row is certain if it is above 1."""
+        assert self.shares is not None
+        found = self.shares[cells] * (weight > 0)
+        return found if self.weight_shares is None else found + self.weight_shares[cells] * weight
 
     def threshold(self, cost: float) -> float:
         """Return the key below which a row is drawn, given the cost of all rows."""
@@ -150,7 +159,7 @@ class DrawAccumulator:
         potential = weight * distance
         self._cost += float(potential.sum())
         if self._draw.shares is not None:
-            potential = self._draw.shares[nearest] * (weight > 0)
+            potential = self._draw.probabilities(nearest, weight)
         uniform = 1.0 - self._random.random(len(weight))  # above 0: no key is 0 / 0
         with np.errstate(divide="ignore", over="ignore"):
             keys = uniform / potential

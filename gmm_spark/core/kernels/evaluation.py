@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,8 @@ from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_we
 from gmm_spark.core.kernels.layout import VectorLayout
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan
+from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
+from gmm_spark.core.mixture.criteria import count_effective_rows
 from gmm_spark.core.mixture.log_space import count_leaders, exponentiate, subtract_largest
 
 
@@ -23,7 +25,8 @@ class Evaluation:
 
     Attributes
     ----------
-    rows, weight_sum : float
+    rows, weight_sum, weight_squares : float
+        Number of rows; sums of their weights and of the squares.
     log_likelihood : float
         Weighted sum of log p(row), nats.
     entropy : float
@@ -36,10 +39,29 @@ class Evaluation:
 
     rows: float
     weight_sum: float
+    weight_squares: float
     log_likelihood: float
     entropy: float
     cluster_sizes: NDArray[np.int64]
     log_densities: LogDensityHistogram | None = None
+
+    def counted(self, weight_kind: str) -> Evaluation:
+        """Return the sums as criteria read them: ``weight_sum`` is the number of rows, n, that the weights make up.
+
+        Frequency weights count rows already. Importance weights make up Kish's effective rows: their other sums become
+        those of so many rows, so that a constant factor of the weights changes nothing. The histogram stays. Weights
+        whose squares leave the range of floats have to be divided by a power of two before.
+        """
+        if weight_kind != IMPORTANCE or not self.weight_sum > 0:
+            return self
+        n = count_effective_rows(self.weight_sum, self.weight_squares)
+        return replace(
+            self,
+            weight_sum=n,
+            weight_squares=n,
+            log_likelihood=self.log_likelihood / self.weight_sum * n,
+            entropy=self.entropy / self.weight_sum * n,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +73,13 @@ class EvaluationSums:
 
     @cached_property
     def layout(self) -> VectorLayout:
-        """Rows, weight sum; log-likelihood and entropy of each segment; cluster sizes; histograms."""
+        """Rows, weights and their squares; log-likelihood and entropy of each segment; cluster sizes; histograms."""
         n = len(self.plan.segments)
         return VectorLayout(
             {
                 "rows": (),
                 "weight_sum": (),
+                "weight_squares": (),
                 "log_likelihood": (n,),
                 "entropy": (n,),
                 "cluster_sizes": (self.plan.n_components,),
@@ -73,6 +96,14 @@ class EvaluationSums:
         """Make an accumulator with all sums zero."""
         return EvaluationAccumulator(self)
 
+    def rescale(self, vector: Array, factor: float) -> Array:
+        """Return a vector of sums as it is if all weights are multiplied by a factor."""
+        scaled = self.layout.unpack(vector)
+        with np.errstate(over="ignore"):
+            for name in ("weight_sum", "weight_squares", "weight_squares", "log_likelihood", "entropy", "histograms"):
+                scaled[name] = scaled[name] * factor
+        return self.layout.pack(scaled)
+
     def read(self, vector: Array) -> list[Evaluation]:
         """Turn the summed vectors of all tasks into evaluations, in the order of the candidates."""
         found = self.layout.unpack(vector)
@@ -80,6 +111,7 @@ class EvaluationSums:
             Evaluation(
                 float(found["rows"]),
                 float(found["weight_sum"]),
+                float(found["weight_squares"]),
                 float(found["log_likelihood"][i]),
                 float(found["entropy"][i]),
                 found["cluster_sizes"][segment.components].astype(np.int64),
@@ -103,7 +135,7 @@ class EvaluationAccumulator:
 
     def clear(self) -> None:
         """Set all sums to zero; the work buffers stay."""
-        self._totals = np.zeros(2)  # rows, weight sum
+        self._totals = np.zeros(3)  # rows, weights, their squares
         self._log_likelihood = np.zeros(len(self.plan.segments))
         self._entropy = np.zeros(len(self.plan.segments))
         self._cluster_sizes = np.zeros(self.plan.n_components)
@@ -116,7 +148,8 @@ class EvaluationAccumulator:
             weight = np.ones(part.shape[1])
             if sample_weight is not None:
                 weight = sample_weight[start : start + self.kernel.chunk]
-            self._totals += [part.shape[1], weight.sum()]
+            with np.errstate(over="ignore"):  # of squares, which only importance weights need: those are near 1
+                self._totals += [part.shape[1], weight.sum(), weight @ weight]
             features = self.kernel.expand(part)
             for i, segment in enumerate(self.plan.segments):
                 terms = self.kernel.weighted_log_prob(features, i)
@@ -136,11 +169,12 @@ class EvaluationAccumulator:
 
     def vector(self) -> Array:
         """Return all sums so far, in the layout of :class:`EvaluationSums`."""
-        rows, weight_sum = self._totals
+        rows, weight_sum, weight_squares = self._totals
         return self.layout.pack(
             {
                 "rows": rows,
                 "weight_sum": weight_sum,
+                "weight_squares": weight_squares,
                 "log_likelihood": self._log_likelihood,
                 "entropy": self._entropy,
                 "cluster_sizes": self._cluster_sizes,

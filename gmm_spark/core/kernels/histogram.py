@@ -89,6 +89,13 @@ class LogDensityHistogram:
         deep, shallow = _KNEE * np.sinh((N_BINS - found - np.arange(2)) / _STEPS)
         return float(self.ceiling - deep + share * (deep - shallow))
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the log-densities, nats; exact but for the widths of the bins."""
+        bins = np.flatnonzero(self.weights)
+        depth, weight = _KNEE * np.sinh((bins + 0.5) / _STEPS), self.weights[bins] / self.weights.sum()
+        return float(np.sqrt(weight @ (depth - weight @ depth) ** 2))
+
     def to_dict(self) -> dict[str, Any]:
         """Write the bins that have weight as plain lists, ready for JSON; floats survive the round trip exactly."""
         bins = np.flatnonzero(self.weights)

@@ -21,6 +21,8 @@ from gmm_spark.core.kernels.sparse import find_significant
 # Bytes of work buffers that a chunk of rows fills. Smaller chunks cost calls, larger ones fall out of the L3 cache.
 WORK_BYTES = 1 << 22
 _MIN_CHUNK, _MAX_CHUNK = 2 * blas.SLICE, 24 * blas.SLICE
+# Bytes of work buffers at most: rows of very many features have smaller chunks.
+MAX_WORK_BYTES = 1 << 26
 
 # Share of a chunk's rows up to which the accurate kernel picks those whose responsibilities are not negligible.
 _WORTH_PICKING = 1 / 2
@@ -37,6 +39,7 @@ class Kernel:
         d, dtype = plan.n_features, np.dtype(plan.dtype)
         per_row = dtype.itemsize * (plan.n_expanded + 2 * plan.most_components + 2 * d)
         self.chunk = int(np.clip(WORK_BYTES // per_row, _MIN_CHUNK, _MAX_CHUNK)) // blas.SLICE * blas.SLICE
+        self.chunk = min(self.chunk, max(MAX_WORK_BYTES // per_row, 1))
         self._features = blas.allocate(plan.n_expanded * self.chunk, dtype)
         self._log_prob = blas.allocate(plan.most_components * self.chunk, dtype)
         self._work = blas.allocate(d * self.chunk, dtype)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.layout import VectorLayout
+from gmm_spark.core.kernels.weight_sums import WeightSums
 
 _FIRST_ROWS = 64
+# Attributes in a vector of moments, after the number of rows.
+_OF_WEIGHTS = tuple(one.name for one in fields(WeightSums))
+_OF_FEATURES = ("mean", "scatter", "low", "high")
 # Largest difference between moments of the same rows added in another order, as a share of the features' root mean
 # square: the roundings of a million blocks.
 _SAME_TOLERANCE = 1e-10
@@ -22,16 +26,18 @@ class Moments:
 
     Attributes
     ----------
-    rows, weight_sum : float
+    rows : float
+    weights : WeightSums
+        Of the row weights; of ones if the rows have none.
     mean : array (d,)
     scatter : array (d,)
-        Weighted sum of squared deviations from ``mean``, feature by feature.
+        Weighted sum of squared deviations from ``mean``, feature by feature, in units of ``weights.unit``.
     low, high : array (d,)
         Two values of each feature, weighted or not; equal only if all values are.
     """
 
     rows: float
-    weight_sum: float
+    weights: WeightSums
     mean: Array
     scatter: Array
     low: Array
@@ -40,7 +46,7 @@ class Moments:
     @classmethod
     def zero(cls, d: int) -> Moments:
         """Make the moments of no rows, the identity of ``+``."""
-        return cls(0.0, 0.0, np.zeros(d), np.zeros(d), np.full(d, np.inf), np.full(d, -np.inf))
+        return cls(0.0, WeightSums(), np.zeros(d), np.zeros(d), np.full(d, np.inf), np.full(d, -np.inf))
 
     @classmethod
     def of(cls, rows: Block, sample_weight: Array | None = None) -> Moments:
@@ -48,32 +54,38 @@ class Moments:
         d, m = rows.shape
         if m == 0:
             return cls.zero(d)
-        weight_sum = float(m) if sample_weight is None else float(sample_weight.sum())
+        weights = WeightSums.of_equal(float(m)) if sample_weight is None else WeightSums.of(sample_weight)
         mean, scatter = np.zeros(d), np.zeros(d)
         low, high = _find_two_values(rows)
-        if weight_sum > 0:
-            weight = np.ones(m) if sample_weight is None else sample_weight
+        if weights.total > 0:
+            weight = np.ones(m) if sample_weight is None else sample_weight / weights.unit  # exact
             wide = np.ascontiguousarray(rows, dtype=np.float64)  # BLAS adds in one order, however rows lie
             # The mean of equal values may round; centred at anything but that value, a constant feature would vary.
-            mean = np.where(low == high, low, wide @ weight / weight_sum)
+            mean = np.where(low == high, low, wide @ weight / weights.total)
             centred = wide - mean[:, None]
             if sample_weight is None:
                 scatter = np.einsum("ij,ij->i", centred, centred)
             else:
-                scatter = np.einsum("ij,ij,j->i", centred, centred, sample_weight)
-        return cls(float(m), weight_sum, mean, scatter, low, high)
+                scatter = np.einsum("ij,ij,j->i", centred, centred, weight)
+        return cls(float(m), weights, mean, scatter, low, high)
 
     def __add__(self, other: Moments) -> Moments:
         """Merge the moments of disjoint rows."""
-        weight_sum = self.weight_sum + other.weight_sum
+        weights = self.weights + other.weights
         mean, scatter = self.mean, self.scatter
-        if other.weight_sum > 0:
-            share = other.weight_sum / weight_sum
-            delta = other.mean - self.mean if self.weight_sum > 0 else other.mean
-            mean = self.mean + share * delta if self.weight_sum > 0 else other.mean
-            scatter = self.scatter + other.scatter + self.weight_sum * share * delta**2
+        if other.weights.total > 0:
+            mine, theirs = self.weights.unit / weights.unit, other.weights.unit / weights.unit
+            share = other.weights.total * theirs / weights.total
+            delta = other.mean - self.mean if self.weights.total > 0 else other.mean
+            mean = self.mean + share * delta if self.weights.total > 0 else other.mean
+            scatter = self.scatter * mine + other.scatter * theirs + self.weights.total * mine * share * delta**2
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        return Moments(self.rows + other.rows, weight_sum, mean, scatter, low, high)
+        return Moments(self.rows + other.rows, weights, mean, scatter, low, high)
+
+    @property
+    def weight_sum(self) -> float:
+        """Sum of the row weights; infinite if it overflows."""
+        return self.weights.weight_sum
 
     @property
     def constant(self) -> NDArray[np.bool_]:
@@ -83,7 +95,7 @@ class Moments:
     @property
     def variance(self) -> Array:
         """Weighted variance of each feature, (d,); exactly 0 if it is constant."""
-        variance = self.scatter / self.weight_sum if self.weight_sum > 0 else np.zeros_like(self.scatter)
+        variance = self.scatter / self.weights.total if self.weights.total > 0 else np.zeros_like(self.scatter)
         return np.where(self.constant, 0.0, variance)
 
     @property
@@ -93,14 +105,18 @@ class Moments:
         return np.exp2(np.round(0.5 * np.log2(np.where(variance > 0, variance, 1.0))))
 
     def vector(self) -> Array:
-        """Write the moments as one vector, (2 + 4 d,)."""
-        return _make_layout(len(self.mean)).pack(vars(self))
+        """Write the moments as one vector."""
+        return _make_layout(len(self.mean)).pack(
+            {"rows": self.rows} | vars(self.weights) | {name: getattr(self, name) for name in _OF_FEATURES}
+        )
 
     @classmethod
     def from_vector(cls, vector: Array) -> Moments:
         """Read what :meth:`vector` wrote."""
-        found = _make_layout((len(vector) - 2) // 4).unpack(vector)
-        return cls(float(found.pop("rows")), float(found.pop("weight_sum")), **found)
+        scalars = _make_layout(0).length
+        found = _make_layout((len(vector) - scalars) // len(_OF_FEATURES)).unpack(vector)
+        weights = WeightSums.from_values({name: found[name] for name in _OF_WEIGHTS})
+        return cls(float(found["rows"]), weights, *(found[name] for name in _OF_FEATURES))
 
 
 def same_rows(first: Moments, again: Moments) -> bool:
@@ -113,12 +129,14 @@ def same_rows(first: Moments, again: Moments) -> bool:
     size = np.hypot(first.mean, spread)
     mean = np.abs(again.mean - first.mean) <= _SAME_TOLERANCE * size
     variance = np.abs(again.variance - first.variance) <= _SAME_TOLERANCE * spread * (spread + size)
-    weight = abs(again.weight_sum - first.weight_sum) <= _SAME_TOLERANCE * first.weight_sum
+    weight_sum = again.weights.total * (again.weights.unit / first.weights.unit)
+    weight = abs(weight_sum - first.weights.total) <= _SAME_TOLERANCE * first.weights.total
     return first.rows == again.rows and weight and bool((mean & variance).all())
 
 
 def _make_layout(d: int) -> VectorLayout:
-    return VectorLayout({"rows": (), "weight_sum": ()} | dict.fromkeys(("mean", "scatter", "low", "high"), (d,)))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("rows", *_OF_WEIGHTS), ())
+    return VectorLayout(shapes | dict.fromkeys(_OF_FEATURES, (d,)))
 
 
 def _find_two_values(rows: Block) -> tuple[Array, Array]:

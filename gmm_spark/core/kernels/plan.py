@@ -179,6 +179,18 @@ def plan_pass(
     return Plan(center, scale, precision, segments)
 
 
+def bound_rounding(candidate: MixtureParameters, scale: Array, precision: str) -> Array:
+    """Bound how far rounding to a precision moves rows, in the metric of each component, (k,).
+
+    Rows are rounded after the centre is subtracted, so no kernel can avoid it. The rows are those at about one
+    deviation from a component's mean, as in the gate's bound, and each feature is off by half a unit in its last place.
+    A result of 0.1 is a tenth of the component's own standard deviation. Parameters are those of :func:`plan_pass`.
+    """
+    factors = candidate.component_cholesky * (scale if candidate.structure.axis_aligned else scale[:, None])
+    form = candidate.structure.quadratic_form(candidate.means / scale, factors, candidate.deviations / scale)
+    return np.asarray(0.5 * np.finfo(PRECISIONS[precision]).eps * np.sqrt(form.magnitude))
+
+
 def _make_segment(candidate: MixtureParameters, components: slice, scale: Array, precision: str) -> Segment:
     """Write one candidate in scaled coordinates, and choose each component's kernel."""
     structure = candidate.structure

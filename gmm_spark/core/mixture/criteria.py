@@ -30,3 +30,17 @@ def bic(log_likelihood: float, n_parameters: int, weight_sum: float) -> float:
 def icl(log_likelihood: float, n_parameters: int, weight_sum: float, entropy: float) -> float:
     """BIC plus twice the responsibilities' entropy, in nats (Biernacki, Celeux & Govaert 2000)."""
     return bic(log_likelihood, n_parameters, weight_sum) + 2.0 * entropy
+
+
+def count_effective_rows(weight_sum: float, weight_squares: float) -> float:
+    """Count the rows of equal weight that would say as much: (sum w)^2 / sum w^2 (Kish 1965); 0 if there is no weight.
+
+    The mean of independent values under these weights has the variance that it has over so many rows of equal weight.
+    It is the number of rows if all weights are equal, and does not change if all are multiplied by a constant.
+
+    Examples
+    --------
+    >>> count_effective_rows(4 * 0.5, 4 * 0.25)
+    4.0
+    """
+    return weight_sum * (weight_sum / weight_squares) if weight_squares > 0 else 0.0

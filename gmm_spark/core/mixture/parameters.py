@@ -116,14 +116,13 @@ class MixtureParameters:
 
     @property
     def dense_covariances(self) -> Array:
-        """Covariances written out as (k, d, d) matrices."""
+        """Covariances written out as (k, d, d) matrices; d may be too large for that if they are axis-aligned."""
         return self.structure.dense(self.covariances, *self.means.shape)
 
     def moments(self) -> tuple[Array, Array]:
         """Compute the mean (d,) and the variance of each feature, (d,), of the whole mixture."""
         mean = self.weights @ self.means
-        variances = np.diagonal(self.dense_covariances, axis1=1, axis2=2)
-        return mean, self.weights @ (variances + (self.means - mean) ** 2)
+        return mean, self.weights @ (self.deviations**2 + (self.means - mean) ** 2)
 
     def shifted(self, offset: Array) -> MixtureParameters:
         """Return the mixture with every mean moved by ``offset`` (d,)."""

@@ -14,8 +14,16 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.randomness import Purpose, random_stream
 
-# Rows that share one random stream. Another number would give other rows for the same seed.
-CHUNK_ROWS = 1 << 16
+# Rows that share one random stream, and numbers of a chunk at most. Others would give other rows for the same seed.
+CHUNK_ROWS, CHUNK_NUMBERS = 1 << 16, 1 << 25
+
+
+def rows_per_chunk(parameters: MixtureParameters) -> int:
+    """Rows of a chunk: :data:`CHUNK_ROWS`, or fewer, a power of two, if rows have more than 512 features."""
+    rows = CHUNK_ROWS
+    while rows > 1 and rows * parameters.n_features > CHUNK_NUMBERS:
+        rows //= 2
+    return rows
 
 
 def component_counts(parameters: MixtureParameters, n: int, seed: int) -> NDArray[np.int64]:
@@ -36,7 +44,7 @@ def draw_chunk(
         From :func:`component_counts`.
     seed : int
     chunk : int
-        Number of the chunk, from 0; its rows begin at ``chunk * CHUNK_ROWS``.
+        Number of the chunk, from 0; its rows begin at ``chunk`` times :func:`rows_per_chunk`.
 
     Returns
     -------
@@ -45,8 +53,9 @@ def draw_chunk(
         Component of each row, ascending.
     """
     ends = np.cumsum(counts)
-    first = min(chunk * CHUNK_ROWS, int(ends[-1]))
-    last = min(first + CHUNK_ROWS, int(ends[-1]))
+    size = rows_per_chunk(parameters)
+    first = min(chunk * size, int(ends[-1]))
+    last = min(first + size, int(ends[-1]))
     rows = random_stream(seed, Purpose.ROWS, chunk).standard_normal((parameters.n_features, last - first))
     bounds = np.concatenate([[0], np.clip(ends, first, last) - first])  # of each component, within the chunk
     sizes = np.diff(bounds)

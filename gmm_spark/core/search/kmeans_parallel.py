@@ -72,13 +72,20 @@ def complete_sample(
     lacking = np.bincount(cells, weight > 0, n_cells) < np.minimum(wanted, cell_rows)
     if lacking.any():
         shares = np.where(lacking, np.minimum(wanted / np.maximum(cell_rows, 1.0), 1.0), 0.0)
-        more = table.draw(DrawRequest(mean, deviation, sites, seed, _ROUNDS + 1, shares=shares))
-        more_cells = nearest.of_all(more.rows)
+        by_weight = None
+        if sample[1] is not None:
+            # Half in proportion to the weight: else a cell would lose the rows that have most of it.
+            shares, by_weight = 0.5 * shares, 0.5 * np.where(lacking, wanted / np.where(lacking, cell_weight, 1.0), 0.0)
+        request = DrawRequest(mean, deviation, sites, seed, _ROUNDS + 1, shares=shares, weight_shares=by_weight)
+        more = table.draw(request)
+        more_cells, more_weight = nearest.of_all(more.rows), more.weight
+        if by_weight is not None:
+            more_weight = more_weight / np.minimum(request.probabilities(more_cells, more_weight), 1.0)
         # These replace the sample's own rows of the cells, which were drawn with another probability.
         replaced = lacking & (np.bincount(more_cells, minlength=n_cells) > 0)
         old, new = ~replaced[cells], replaced[more_cells]
         rows = np.concatenate([rows[:, old], more.rows[:, new]], axis=1)
-        weight = np.concatenate([weight[old], more.weight[new]])
+        weight = np.concatenate([weight[old], more_weight[new]])
         cells = np.concatenate([cells[old], more_cells[new]])
     held = np.bincount(cells, weight, n_cells)
     return rows, weight * (cell_weight / np.where(held > 0, held, 1.0))[cells]

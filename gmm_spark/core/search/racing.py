@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import activate, make_passes
-from gmm_spark.core.em.run import ActiveRun, Run
+from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.settings import Rule
@@ -60,6 +59,7 @@ def race(
     stages: Sequence[Stage],
     rule: Rule,
     callback: Callable[[PassRecord], None] | None = None,
+    ends: list[float] | None = None,
 ) -> list[EMResult]:
     """Run EM from several starts in stages, each with the best runs of the stage before.
 
@@ -72,6 +72,8 @@ def race(
         For every run; the stages' iterations replace its ``max_iter``.
     callback : callable, optional
         Called after each pass with the record of the run that leads.
+    ends : list of float, optional
+        Empty; takes in the lower bounds of all runs of the first stage, best first.
 
     Returns
     -------
@@ -91,15 +93,11 @@ def race(
         runs = activate([Run(start, limited) for start in starts], first.sample, first.lookahead)
         for stage in on_table:
             make_passes(stage.table, runs, stage.iterations, callback)
-            runs, results = _keep_best(runs, stage.keep, stage.sample, rule.floor)
+            outcomes = [run.outcome for run in runs]
+            ranked = rank_judged(outcomes, stage.sample, rule.floor)
+            if ends is not None and not ends:
+                ends += [result.lower_bound for result in ranked]
+            results = ranked[: stage.keep]
+            runs = [runs[outcomes.index(result)] for result in results]
         starts = [run.run.start for run in runs] if last.restart else [result.parameters for result in results]
     return results
-
-
-def _keep_best(
-    runs: Sequence[ActiveRun], most: int, sample: ArrayTable, floor: Array | None
-) -> tuple[list[ActiveRun], list[EMResult]]:
-    """Keep the runs that lead, best first, with their results so far."""
-    outcomes = [run.outcome for run in runs]
-    results = rank_judged(outcomes, sample, floor)[:most]
-    return [runs[outcomes.index(result)] for result in results], results

@@ -14,6 +14,8 @@ from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.em.rounds import Round
 from gmm_spark.core.em.run import Run
+from gmm_spark.core.kernels.weight_kinds import FREQUENCY
+from gmm_spark.core.kernels.weight_sums import WeightSums
 from gmm_spark.core.mixture.density import weighted_log_prob
 from gmm_spark.core.mixture.log_space import normalise
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -39,6 +41,7 @@ def relocate(
     rule: Rule,
     rounds: int,
     rng: np.random.Generator,
+    weight_kind: str = FREQUENCY,
 ) -> MixtureParameters | None:
     """Move components, one in each round, as long as EM ends higher for it.
 
@@ -52,6 +55,7 @@ def relocate(
     rounds : int
         At most; each takes as long as three starts on the sample.
     rng : numpy Generator
+    weight_kind : {"frequency", "importance"}
 
     Returns
     -------
@@ -67,7 +71,7 @@ def relocate(
         return None
     stages = cut_after(_CUT_AFTER, Stage(sample, rule.max_iter, keep=1, sample=sample))
     # A component has to gain more than Akaike's criterion asks for its parameters: a nat each, in all rows together.
-    margin = parameters.n_parameters / parameters.n_components / _effective_rows(sample)
+    margin = parameters.n_parameters / parameters.n_components / _count_rows(sample, weight_kind)
     placing_rows = sample.part(_PLACING_ROWS, rng)
     unmoved = kept = best(fit(sample, [Run(parameters, rule)], sample=sample))
     for _ in range(rounds):
@@ -87,12 +91,16 @@ def relocate(
     return None if kept is unmoved else kept.parameters
 
 
-def _effective_rows(sample: ArrayTable) -> float:
-    """Count the rows of equal weight that would say as much (Kish 1965)."""
+def _count_rows(sample: ArrayTable, weight_kind: str) -> float:
+    """Count the rows that a sample is evidence of: Kish's, or the weights' sum if it has all rows of a table of counts.
+
+    Weights that were drawn, or that are no counts after all, say no more than Kish's effective rows.
+    """
     if sample.sample_weight is None:
         return float(sample.rows.shape[1])
-    weight = sample.sample_weight / sample.sample_weight.max()  # so that squares neither overflow nor vanish
-    return float(weight.sum() ** 2 / (weight @ weight))
+    weights = WeightSums.of(sample.sample_weight)
+    counts = weight_kind == FREQUENCY and weights.positive == sample.moments.weights.positive
+    return max(weights.weight_sum, weights.effective_rows) if counts else weights.effective_rows
 
 
 def removal_losses(parameters: MixtureParameters, sample: ArrayTable) -> Array:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
@@ -35,6 +37,8 @@ _SAMPLE_ITERATIONS = 100
 # Iterations on the sample before only the best start is kept, if there is to be one finalist. Ranked starts begin again
 # where they were drawn and need twice as many.
 _SAMPLE_CUT_AFTER = 10
+# Times the tolerance that starts may be from their fixed points when they are compared.
+_UNCONVERGED = 20.0
 # Starts that are run on the table, and the passes they share before only the best is kept.
 _FINALISTS = 3
 _SHARED_PASSES = 2
@@ -73,12 +77,15 @@ def search(
         units = robust_variance(profile, table.moments.variance)
         sample = complete_sample(table, sample, units, settings.k, settings.seed)
     (starts,) = draw_starts(table, sample, profile, settings, [settings.covariance_type])
-    finalists = choose_finalists(table, sample, profile, settings, starts)
+    ends: list[float] = []
+    finalists = choose_finalists(table, sample, profile, settings, starts, ends=ends)
     whole = make_sample_table(table, sample)
     stages = [Stage(table, settings.max_iter, keep=1, sample=whole, lookahead=whole)]
     if settings.sample_rows:  # else starts have made no iteration yet, and are compared at their ends
         stages = cut_after(_SHARED_PASSES, *stages)
-    return race(finalists, stages, make_rule(table, profile, settings), callback)[0]
+    result = race(finalists, stages, make_rule(table, profile, settings), callback, ends)[0]
+    alike = abs(np.array(ends) - ends[0]) <= _noise(result.parameters, sample, settings)
+    return replace(result, starts=len(starts), starts_alike=int(alike.sum()))
 
 
 def polish(
@@ -137,29 +144,41 @@ def choose_finalists(
     settings: Settings,
     starts: Sequence[MixtureParameters],
     most: int = _FINALISTS,
+    ends: list[float] | None = None,
 ) -> list[MixtureParameters]:
     """Run starts on the sample, and return the parameters of the most likely, best first.
 
     If there are several, components of the best are relocated, in one round for each two starts; the result is ranked
     with the others. If ``sample_rows`` is 0, all starts are returned as they are, and up to three of them if every
-    start degenerated on the sample.
+    start degenerated on the sample. ``ends`` is that of :func:`.racing.race`.
     """
     if settings.sample_rows == 0:
         return list(starts)
     whole = make_sample_table(table, sample)
-    ranking_rows = max(_RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER * starts[0].n_parameters)
+    ranking_rows = _rows_to_rank(starts[0])
     part = whole.part(ranking_rows, random_stream(settings.seed, Purpose.RANKING)) if len(starts) > 1 else whole
     rule = make_rule(table, profile, settings)
     ranked = len(starts) > _FINALISTS and sample[0].shape[1] > ranking_rows
     try:
-        results = race(starts, _plan_stages(part, whole, ranked, most), rule)
+        results = race(starts, _plan_stages(part, whole, ranked, most), rule, ends=ends)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         return list(starts[:_FINALISTS])
     if len(starts) > 1:
-        moved = _relocate_best(part, whole, results[0], rule, len(starts) // 2)
+        moved = _relocate_best(part, whole, results[0], rule, len(starts) // 2, settings.weight_kind)
         results = rank_judged([*results, *moved], whole, rule.floor)
     return [result.parameters for result in results[:most]]
+
+
+def _rows_to_rank(start: MixtureParameters) -> int:
+    """Rows of the part of the sample that starts are ranked on, if the sample has more."""
+    return max(_RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER * start.n_parameters)
+
+
+def _noise(parameters: MixtureParameters, sample: Sample, settings: Settings) -> float:
+    """Bound how much the lower bounds of starts in one optimum differ, by chance or for want of iterations, in nats."""
+    rows = int(min(sample[0].shape[1], _rows_to_rank(parameters)))
+    return max(0.5 * parameters.n_parameters / rows, _UNCONVERGED * settings.tol)
 
 
 def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -> list[Stage]:
@@ -172,11 +191,14 @@ def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -
     return [*ranking, *cut_after(_SAMPLE_CUT_AFTER * (2 if ranked else 1), on_sample)]
 
 
-def _relocate_best(part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: Rule, rounds: int) -> list[EMResult]:
+def _relocate_best(
+    part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: Rule, rounds: int, weight_kind: str
+) -> list[EMResult]:
     """Relocate components on a part of the sample, and run the result on all of it; an empty list if nothing gains."""
     rng = random_stream(rule.seed, Purpose.RELOCATION)
     try:
-        moved = relocate(part, leader.parameters, replace(rule, max_iter=_RANKING_ITERATIONS), rounds, rng)
+        quick = replace(rule, max_iter=_RANKING_ITERATIONS)
+        moved = relocate(part, leader.parameters, quick, rounds, rng, weight_kind)
         return [] if moved is None else race([moved], [Stage(whole, _SAMPLE_ITERATIONS, keep=1, sample=whole)], rule)
     except DegenerateComponentError:
         return []

@@ -203,8 +203,8 @@ def _estimate_from_cells(
     present = [(own[weight[own] > 0], responsibilities[weight[own] > 0]) for own, responsibilities in cells]
     shares = [responsibilities * weight[own] for own, responsibilities in present]
     resp_sum = np.array([share.sum() for share in shares])
-    means, squares, crossed = np.zeros((k, d)), np.zeros((k, d)), np.zeros((k, d, d))
     crosses = not all(structure(kind).axis_aligned for kind in covariance_types)
+    means, squares, crossed = np.zeros((k, d)), np.zeros((k, d)), np.zeros((k, d, d) if crosses else (0, 0, 0))
     for j, ((own, _), share) in enumerate(zip(present, shares, strict=True)):
         if resp_sum[j] > 0:
             centred = rows[:, own]

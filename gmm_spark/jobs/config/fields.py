@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from gmm_spark.core.kernels.plan import PRECISIONS
+from gmm_spark.core.kernels.weight_kinds import WEIGHT_KINDS
 from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.search.starts import START_MODES
 
@@ -76,6 +77,7 @@ InitMode = Annotated[str, OneOf(START_MODES)]
 Precision = Annotated[str, OneOf(PRECISIONS)]
 # The registries of these two import pyspark, which takes seconds; a test holds the names equal to theirs.
 Criterion = Annotated[str, OneOf(("bic", "aic", "icl", "heldout"))]
+WeightKind = Annotated[str, OneOf(WEIGHT_KINDS)]
 HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep"))]
 WriteMode = Annotated[str, OneOf(("error", "overwrite", "append"))]
 

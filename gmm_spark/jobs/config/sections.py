@@ -25,6 +25,7 @@ from gmm_spark.jobs.config.fields import (
     Text,
     Tolerance,
     VarianceFloor,
+    WeightKind,
     WriteMode,
 )
 from gmm_spark.ml.defaults import Defaults
@@ -84,6 +85,11 @@ class FeaturesSection(Section):
 
     columns: Columns = Field(description="Numeric columns, or the name of one Vector or array column.")
     weight: OptionalText = Field(None, description="Column of row weights, at least 0. Without it every row counts 1.")
+    weight_kind: WeightKind = Field(
+        Settings.weight_kind,
+        description="What weights mean: frequency (weight 2 is the row twice) or importance (only ratios count, and "
+        "criteria take the effective number of rows).",
+    )
     handle_invalid: HandleInvalid = Field(
         Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops; skip and keep leave "

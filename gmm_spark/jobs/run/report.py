@@ -17,6 +17,7 @@ import numpy as np
 
 from gmm_spark import __version__
 from gmm_spark.jobs.config.jobs import JobConfiguration
+from gmm_spark.jobs.config.parameter_keys import name_keys
 from gmm_spark.jobs.io.files import files_of
 
 if TYPE_CHECKING:
@@ -61,12 +62,12 @@ class RunReport:
         self._facts.setdefault(section, {}).update(facts)
 
     def add_fit(self, model: GaussianMixtureModel) -> None:
-        """Add the numbers of rows, the quality of the fit and the fitted mixture."""
+        """Add the numbers of rows, the quality of the fit, what its checks found, and the fitted mixture."""
         summary = model.summary
         skipped = sum(summary.skipped.values())
         held_out = summary.selection.heldOutRows if summary.selection else 0
         read = summary.numRows + skipped + held_out
-        self.add("rows", read=read, used=summary.numRows, skipped=summary.skipped)
+        self.add("rows", read=read, used=summary.numRows, effective=summary.effectiveRows, skipped=summary.skipped)
         self.add(
             "fit",
             converged=summary.converged,
@@ -81,6 +82,7 @@ class RunReport:
             history=[asdict(one) for one in summary.history],
             log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES},
         )
+        self._facts["checks"] = [asdict(one) | {"remedy": name_keys(one.remedy)} for one in summary.checks]
         self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
 
     def to_json(self) -> str:

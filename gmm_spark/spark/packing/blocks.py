@@ -24,6 +24,8 @@ from gmm_spark.spark.columns import Features
 # Bytes of a block on disk: enough for sequential reads, and a task's memory stays flat.
 BLOCK_BYTES = 1 << 20
 _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 256, 1 << 16
+# Bytes of a block at most: blocks of very many features have fewer rows.
+MAX_BLOCK_BYTES = 1 << 25
 
 Blocks: TypeAlias = Iterator[tuple[Block, Array | None]]
 """Features (d, m) and weights (m,) of block after block; a block may be valid only until the next is asked for."""
@@ -48,6 +50,8 @@ class Handle:
     weighted : bool
     bad : dict
         Bad rows by reason.
+    rounded : dict
+        Values that float64 may have rounded, by feature.
     failure : str
         Why the task gave up; empty if it did not.
     first, of_rows : int
@@ -62,6 +66,7 @@ class Handle:
     dtype: str
     weighted: bool
     bad: dict[str, int] = field(default_factory=dict)
+    rounded: dict[str, int] = field(default_factory=dict)
     failure: str = ""
     first: int = 0
     of_rows: int | None = None
@@ -75,12 +80,13 @@ class Handle:
         *,
         path: str = "",
         bad: Mapping[str, int] | None = None,
+        rounded: Mapping[str, int] | None = None,
         failure: str = "",
     ) -> Handle:
         """Describe rows of a table's features, in blocks of :func:`rows_per_block`."""
         dtype, weighted = np.dtype(features.dtype).name, features.weight is not None
-        per_block = rows_per_block(features)
-        return cls(partition, path, rows, per_block, features.width, dtype, weighted, dict(bad or {}), failure)
+        counts = dict(bad or {}), dict(rounded or {})
+        return cls(partition, path, rows, rows_per_block(features), features.width, dtype, weighted, *counts, failure)
 
     @property
     def row_bytes(self) -> int:
@@ -111,9 +117,13 @@ class Handle:
 
 
 def rows_per_block(features: Features) -> int:
-    """Rows of a block: as many as :data:`BLOCK_BYTES` holds, a multiple of 64."""
+    """Rows of a block: as many as :data:`BLOCK_BYTES` holds, a multiple of 64.
+
+    Of very many features, as many as :data:`MAX_BLOCK_BYTES` holds, an even number, so that weights stay aligned.
+    """
     per_row = features.width * np.dtype(features.dtype).itemsize
-    return int(np.clip(BLOCK_BYTES // per_row, _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS)) // 64 * 64
+    rows = int(np.clip(BLOCK_BYTES // per_row, _MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS)) // 64 * 64
+    return min(rows, max(MAX_BLOCK_BYTES // per_row // 2 * 2, 2))
 
 
 def read_file(handle: Handle) -> Blocks | None:

@@ -27,6 +27,7 @@ from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
+from gmm_spark.spark.ranges import count_rounded
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import freeze_loaded_objects, task_number
 
@@ -164,11 +165,13 @@ class WriteBlocks:
         # A random name: one task may pack two partitions if Spark had lost both their handles.
         path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
         bad: Counter[str] = Counter()
+        rounded: Counter[str] = Counter()
         moments, rows, failure = Moments.zero(self.features.width), 0, ""
         try:
             with _new_private_file(path + ".writing") as file:
                 for block, weight in gather_blocks(stream, self.features, bad, self.strict):
                     moments += Moments.of(block, weight)
+                    rounded += count_rounded(self.features, block)
                     rows += block.shape[1]
                     file.write(block.data)
                     if weight is not None:
@@ -187,7 +190,15 @@ class WriteBlocks:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path + ".writing")
-        handle = Handle.of(self.features, partition, rows, path=path if rows else "", bad=bad, failure=failure)
+        handle = Handle.of(
+            self.features,
+            partition,
+            rows,
+            path=path if rows else "",
+            bad=bad,
+            rounded=rounded,
+            failure=failure,
+        )
         yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes())
 
 
@@ -204,14 +215,16 @@ class StreamBlocks:
         freeze_loaded_objects()
         partition, stream = identify(stream, self.by_task)
         bad: Counter[str] = Counter()
+        rounded: Counter[str] = Counter()
         moments, rows = Moments.zero(self.features.width), 0
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):
             moments += Moments.of(block, weight)
+            rounded += count_rounded(self.features, block)
             rows += block.shape[1]
             packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
             head = Handle.of(self.features, partition, block.shape[1])
             yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, block=packed)
-        handle = Handle.of(self.features, partition, rows, bad=bad)
+        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded)
         yield STREAM.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes(), block=b"")
 
 

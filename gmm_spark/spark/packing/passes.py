@@ -18,6 +18,7 @@ import pyarrow as pa
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.accumulators import Sums
 from gmm_spark.core.kernels.distance_draw import DrawAccumulator, DrawRequest, DrawResult, merge_draws
+from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.randomness import Purpose, draw_quotas, random_stream
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.packing.pieces import Piece
@@ -34,6 +35,7 @@ MAX_VECTOR_BYTES = 2 << 30
 
 SUMS = Schema(piece=pa.int32(), slice=pa.int32(), sums=pa.binary())
 SAMPLES = Schema(piece=pa.int32(), rows=pa.binary(), weights=pa.binary())
+WEIGHTED_SAMPLES = Schema(piece=pa.int32(), rows=pa.binary(), weights=pa.binary(), keys=pa.binary())
 DRAWS = Schema(
     piece=pa.int32(), rows=pa.binary(), weights=pa.binary(), keys=pa.binary(), cells=pa.binary(), cost=pa.float64()
 )
@@ -100,6 +102,33 @@ class SamplePieces:
                     drawn = np.ascontiguousarray(rows[:, mine], dtype=np.float64)
                     weights = None if weight is None else weight[mine].tobytes()
                     yield SAMPLES.row(piece=piece, rows=drawn.tobytes(), weights=weights)
+
+
+@dataclass(frozen=True)
+class SampleWeightedPieces:
+    """Task that draws the rows that may be in a weighted sample: one row for each piece."""
+
+    draw: WeightedDraw
+    seed: int
+
+    def __call__(self, pieces: Iterator[Piece]) -> Iterator[pa.RecordBatch]:
+        """Draw from the pieces of one task."""
+        bound = self.draw.bound
+        for piece, blocks in pieces:
+            if blocks is None:
+                yield WEIGHTED_SAMPLES.row(piece=piece, rows=None, weights=None, keys=None)
+                continue
+            rng = random_stream(self.seed, Purpose.TABLE_SAMPLE, 1 + piece)
+            # A block's rows are copied as bytes, features in columns: bytes of blocks can be joined.
+            found: dict[str, list[bytes]] = {"rows": [], "weights": [], "keys": []}
+            for rows, weight in blocks:
+                assert weight is not None  # a table without weights is sampled by SamplePieces
+                keys = self.draw.keys(weight, rng)
+                drawn = np.flatnonzero(keys < bound)
+                found["rows"].append(rows[:, drawn].T.astype(np.float64).tobytes())
+                found["weights"].append(weight[drawn].tobytes())
+                found["keys"].append(keys[drawn].tobytes())
+            yield WEIGHTED_SAMPLES.row(piece=piece, **{name: b"".join(parts) for name, parts in found.items()})
 
 
 @dataclass(frozen=True)
@@ -203,6 +232,21 @@ def collect_sample(source: Source, n: int, seed: int, width: int) -> tuple[Block
     if rows.shape[1] != sum(quotas):
         return None
     return rows, np.concatenate(weights) if weights else None
+
+
+def collect_weighted_sample(source: Source, draw: WeightedDraw, seed: int, width: int) -> tuple[Block, Array] | None:
+    """Draw a weighted sample from a table of more rows: rows (width, m) and weights (m,) in table order.
+
+    The tasks send up to about twice as many rows. None as in :func:`collect_sums`.
+    """
+    found = source.map_pieces(SampleWeightedPieces(draw, seed), WEIGHTED_SAMPLES, width).collect()
+    found = sorted(found, key=lambda r: r["piece"])
+    if any(r["rows"] is None for r in found) or [r["piece"] for r in found] != _numbers(source):
+        return None
+    keys, weight = (np.concatenate([np.frombuffer(r[name]) for r in found]) for name in ("keys", "weights"))
+    chosen, weight = draw.choose(keys, weight)
+    rows = np.concatenate([np.frombuffer(r["rows"]).reshape(-1, width) for r in found])
+    return np.ascontiguousarray(rows[chosen].T), weight
 
 
 def collect_draw(source: Source, draw: DrawRequest) -> DrawResult | None:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from gmm_spark.spark.packing.blocks import Blocks, Handle
 
-# Pieces of a table with fewer files, and rows of a piece at least: more pieces share out more evenly, but each sends
-# its sums to the driver.
-PIECES, PIECE_ROWS = 128, 1 << 16
+# Pieces of a table with fewer files, and rows of a piece at least, or bytes if its rows are long: more pieces share out
+# more evenly, but each sends its sums to the driver.
+PIECES, PIECE_ROWS, PIECE_BYTES = 128, 1 << 16, 1 << 28
 
 
 class Piece(NamedTuple):
@@ -50,9 +50,13 @@ class Cut:
 
     @classmethod
     def of(cls, handles: Sequence[Handle]) -> Cut:
-        """Cut files into about :data:`PIECES`, and none into pieces of less than :data:`PIECE_ROWS`."""
+        """Cut files into about :data:`PIECES`, and none into pieces of less than :data:`PIECE_ROWS`.
+
+        Pieces of long rows have :data:`PIECE_BYTES` at least, which are fewer rows.
+        """
         sizes = [-(-h.rows // h.block_rows) for h in handles]
-        least = -(-PIECE_ROWS // handles[0].block_rows)
+        rows = min(PIECE_ROWS, max(PIECE_BYTES // handles[0].row_bytes, 1))
+        least = -(-rows // handles[0].block_rows)
         blocks = max(-(-sum(sizes) // PIECES), least)
         return cls(blocks, max(1, -(-max(sizes) // blocks)))
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.moments import same_rows
+from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.packing.cluster import survey_cluster
@@ -47,13 +48,24 @@ class RecoverableBlocks:
         Of the usable rows, when they were first packed.
     bad : Counter
         Bad rows by reason.
+    rounded : Counter
+        Values that float64 may have rounded, by feature.
     source : Source or None
         Where passes find the blocks; None once they are removed.
     misses : int
         Passes that missed a file.
+    weights : WeightSums or None
+        Of the weights as passes see them; None if rows have none.
     """
 
-    def __init__(self, table: DataFrame, features: Features, strict: bool, streaming: bool | None) -> None:
+    def __init__(
+        self,
+        table: DataFrame,
+        features: Features,
+        strict: bool,
+        streaming: bool | None,
+        weight_kind: str = FREQUENCY,
+    ) -> None:
         self._spark = table.sparkSession
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self._always_streamed = encrypted if streaming is None else streaming
@@ -64,10 +76,14 @@ class RecoverableBlocks:
         try:
             self.packing = self._packer.pack(self._cluster.cores, self.streaming)
             self.moments = self.packing.moments
+            # Of importance weights only the ratios matter. Near 1 their sums neither overflow nor vanish.
+            self._unit = self.moments.weights.unit if features.weight and weight_kind == IMPORTANCE else 1.0
+            self.weights = self.moments.weights.in_units(self._unit) if features.weight else None
             self.bad = sum((Counter(handle.bad) for handle in self.packing.handles), Counter[str]())
+            self.rounded = sum((Counter(handle.rounded) for handle in self.packing.handles), Counter[str]())
             require_usable(self.bad, features, strict)
             require_rows(self.packing.rows, self.bad, features)
-            warn_of_rounding(features, self.moments.mean, self.moments.low, self.moments.high)
+            warn_of_rounding(self.rounded)
             self.source = self._choose_source()
         except BaseException:
             self.remove()
@@ -141,9 +157,11 @@ class RecoverableBlocks:
             self._cluster = survey_cluster(self._spark)  # executors may have come while the table was read
         cores = self._cluster.cores
         if self._cluster.hosts == 1 and not self.misses and not self.streaming:
-            return Listed(self._spark, self.packing, cores)
+            return Listed(self._spark, self.packing, cores, self._unit)
         partitions = spread_over(self.packing.rows, cores)
         if len(self.packing.handles) < partitions:
             self._packer.repartition(partitions)
             self.packing = self._packer.pack(cores, self.streaming)
-        return Streamed(self.packing) if self.streaming else Cached(self.packing, cores)
+        if self.streaming:
+            return Streamed(self.packing, self._unit)
+        return Cached(self.packing, cores, self._unit)

@@ -76,9 +76,12 @@ class Listed:
     packing : Packing
         As files.
     cores : int
+    unit : float
+        Power of two; tasks see weights divided by it.
     """
 
-    def __init__(self, spark: SparkSession, packing: Packing, cores: int) -> None:
+    def __init__(self, spark: SparkSession, packing: Packing, cores: int, unit: float = 1.0) -> None:
+        self._unit = unit
         self.pieces = Cut.of(packing.handles).split_all(packing.handles)
         self._spark, self._rows, self._cores = spark, packing.rows, cores
         # Kept from pass to pass: every step of a query is a call to the driver's JVM.
@@ -91,7 +94,7 @@ class Listed:
             texts = tuple("\n".join(piece.to_json() for piece in own) for own in share_out(self.pieces, tasks))
             self._by_tasks[tasks] = self._spark.range(0, tasks, 1, tasks), ReadListed(texts)
         numbers, reader = self._by_tasks[tasks]
-        return numbers.mapInArrow(OverPieces(reader, task), schema.spark)
+        return numbers.mapInArrow(OverPieces(reader, task, self._unit), schema.spark)
 
     def n_tasks(self, products: int) -> int:
         """Return how many tasks a pass of so many multiplications a row has."""
@@ -107,9 +110,12 @@ class Cached:
     packing : Packing
         As files.
     cores : int
+    unit : float
+        As of :class:`Listed`.
     """
 
-    def __init__(self, packing: Packing, cores: int) -> None:
+    def __init__(self, packing: Packing, cores: int, unit: float = 1.0) -> None:
+        self._unit = unit
         cut = Cut.of(packing.handles)
         self.pieces = cut.split_all(packing.handles)
         self._reader = ReadCached(cut)
@@ -123,7 +129,7 @@ class Cached:
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> DataFrame:
         """Run a task over all pieces; their files, not the products, decide the number of Spark tasks."""
-        return self._handles.mapInArrow(OverPieces(self._reader, task), schema.spark)
+        return self._handles.mapInArrow(OverPieces(self._reader, task, self._unit), schema.spark)
 
 
 class Streamed:
@@ -133,9 +139,12 @@ class Streamed:
     ----------
     packing : Packing
         As a stream.
+    unit : float
+        As of :class:`Listed`.
     """
 
-    def __init__(self, packing: Packing) -> None:
+    def __init__(self, packing: Packing, unit: float = 1.0) -> None:
+        self._unit = unit
         cut = Cut.of(packing.handles)
         self.pieces = cut.split_all(packing.handles)
         self._reader = ReadStreamed(cut)
@@ -143,7 +152,7 @@ class Streamed:
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> DataFrame:
         """Run a task over all pieces, a Spark task for each partition."""
-        return self._blocks.mapInArrow(OverPieces(self._reader, task), schema.spark)
+        return self._blocks.mapInArrow(OverPieces(self._reader, task, self._unit), schema.spark)
 
 
 def spread_over(rows: int, cores: int) -> int:
@@ -157,11 +166,13 @@ class OverPieces:
 
     reader: Reader
     task: PieceTask
+    unit: float = 1.0
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Run the task on the pieces of one Spark task."""
         freeze_loaded_objects()
-        return self.task(self.reader(stream))
+        pieces = self.reader(stream)
+        return self.task(pieces if self.unit == 1.0 else _divide_weights(pieces, self.unit))
 
 
 @dataclass(frozen=True)
@@ -212,6 +223,16 @@ class ReadStreamed:
             yield Piece(self.cut.number(partition, i), (block for _, block in piece))
         if i < 0:
             yield Piece(self.cut.number(partition, 0), iter(()))
+
+
+def _divide_weights(pieces: Iterator[Piece], unit: float) -> Iterator[Piece]:
+    """Divide the weights of all blocks by a power of two, which is exact."""
+
+    def divide(blocks: Blocks) -> Blocks:
+        return ((rows, None if weight is None else weight / unit) for rows, weight in blocks)
+
+    for number, blocks in pieces:
+        yield Piece(number, None if blocks is None else divide(blocks))
 
 
 def _open(piece: Handle) -> Piece:

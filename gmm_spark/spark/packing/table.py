@@ -14,10 +14,12 @@ from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.kernels.weight_kinds import FREQUENCY
+from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
-from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums
+from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums, collect_weighted_sample
 from gmm_spark.spark.packing.recovery import RecoverableBlocks
 from gmm_spark.spark.sample_tasks import SPREAD_BYTES, run_on_sample
 
@@ -42,6 +44,9 @@ class PackedTable:
     streaming : bool, optional
         Keep blocks in Spark from the start. By default only if ``spark.io.encryption.enabled`` says that rows may not
         lie in clear on a local disk.
+    weight_kind : {"frequency", "importance"}
+        What weights mean: evaluations count rows accordingly. Sums and samples have importance weights divided by a
+        power of two.
 
     Attributes
     ----------
@@ -51,6 +56,8 @@ class PackedTable:
         Of the usable rows.
     bad : Counter
         Bad rows by reason.
+    rounded : Counter
+        Values of long and decimal columns that are 2**53 or more away from 0, where float64 rounds, by feature.
 
     Raises
     ------
@@ -68,13 +75,16 @@ class PackedTable:
         strict: bool = True,
         precision: str = "float64",
         streaming: bool | None = None,
+        weight_kind: str = FREQUENCY,
     ) -> None:
         require_batch(table)
         self.features = features
         self.precision = precision
+        self.weight_kind = weight_kind
         self._spark = table.sparkSession
-        self.blocks = RecoverableBlocks(table, features, strict, streaming)
+        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind)
         self.bad = self.blocks.bad
+        self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments
 
     def __enter__(self) -> PackedTable:
@@ -117,15 +127,23 @@ class PackedTable:
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
-        return self._sum(EvaluationSums(self._plan(candidates), log_densities))
+        found = self._sum(EvaluationSums(self._plan(candidates), log_densities))
+        return [evaluation.counted(self.weight_kind) for evaluation in found]
 
     def draw(self, draw: DrawRequest) -> DrawResult:
         """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
         return self.blocks.run(lambda source: collect_draw(source, draw))
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
-        """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,)."""
-        return self.blocks.run(lambda source: collect_sample(source, n, seed, self.features.width))
+        """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,).
+
+        Rows that have weights are drawn as :class:`.WeightedDraw` says, and weigh what they stand for.
+        """
+        weights = self.blocks.weights
+        if weights is None or self.rows <= n:
+            return self.blocks.run(lambda source: collect_sample(source, n, seed, self.features.width))
+        draw = WeightedDraw(n, weights)
+        return self.blocks.run(lambda source: collect_weighted_sample(source, draw, seed, self.features.width))
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of the table, each as a Spark task; on the driver if one task or a large sample."""

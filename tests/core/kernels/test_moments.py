@@ -134,7 +134,6 @@ def test_single_precision_rows_are_summed_in_double(rng):
 def test_a_round_trip_through_a_vector_keeps_every_bit(rows, weight):
     moments = Moments.of(rows, weight)
     vector = moments.vector()
-    assert vector.shape == (2 + 4 * D,)
     np.testing.assert_array_equal(Moments.from_vector(vector).vector(), vector)
 
 

@@ -125,6 +125,21 @@ def test_weights_are_kept_and_rows_without_weight_left_out(rng):
     np.testing.assert_allclose(found @ found_weight / weight.sum(), table.moments.mean, atol=0.15)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_that_has_most_of_its_cells_weight_is_among_those_that_complete_the_cell(seed):
+    rng = np.random.default_rng(seed)
+    rows, weight = rng.standard_normal((1, 40_000)), np.ones(40_000)
+    rows[0, 20_000:] = np.abs(rows[0, 20_000:]) + 50.0  # the sample has none of these
+    weight[30_000] = 1e6
+    table = ArrayTable(rows, weight)
+    sample = rows[:, :1000], weight[:1000]
+    found, found_weight = complete_sample(table, sample, table.moments.variance, 2, seed)
+    heavy = found[0] == rows[0, 30_000]
+    assert heavy.sum() == 1
+    assert found_weight[heavy] == pytest.approx(1e6, rel=0.1)
+    assert found_weight[found[0] > 25].sum() == pytest.approx(1e6 + 19_999, rel=1e-12)
+
+
 def test_a_sample_without_weight_is_replaced_by_rows_of_the_table(rng):
     rows, weight = rng.standard_normal((2, 5000)), np.repeat([0.0, 1.0], [1000, 4000])
     found, found_weight = complete_sample(

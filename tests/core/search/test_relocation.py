@@ -219,5 +219,15 @@ def test_if_all_candidates_of_a_round_degenerate_the_result_of_the_round_before_
 def test_uneven_weights_count_as_fewer_rows(clear, scale):
     table, _ = clear
     even, uneven = np.full(2000, scale), scale * np.where(np.arange(2000) < 20, 1.0, 1e-9)
-    counts = [relocation_module._effective_rows(ArrayTable(table.rows, weight)) for weight in (None, even, uneven)]
+    tables = [ArrayTable(table.rows, weight) for weight in (None, even, uneven)]
+    counts = [relocation_module._count_rows(one, "importance") for one in tables]
     np.testing.assert_allclose(counts, [2000, 2000, 20], rtol=1e-4)
+
+
+def test_frequencies_count_rows_if_no_row_of_the_table_is_left_out(clear, rng):
+    table, _ = clear
+    counts = ArrayTable(table.rows, rng.integers(1, 5, 2000).astype(float))
+    assert relocation_module._count_rows(counts, "frequency") == counts.sample_weight.sum()
+    assert relocation_module._count_rows(counts.part(500, rng), "frequency") <= 500
+    no_counts = ArrayTable(table.rows, np.full(2000, 1 / 2000))
+    np.testing.assert_allclose(relocation_module._count_rows(no_counts, "frequency"), 2000)

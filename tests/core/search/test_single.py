@@ -186,6 +186,6 @@ def test_starts_ranked_on_a_part_of_the_sample_begin_again_where_they_were_drawn
     found = choose_finalists(clear_clusters, sample, ColumnProfile.of(sample[0]), settings, [stuck] * 6 + starts[:2])
     (part, all_starts), (whole, promising), *_ = raced
     assert part.rows.shape[1] == 60
-    assert weight is None or part.sample_weight.min() == 1.0, "rows without weight say nothing"
+    assert weight is None or part.sample_weight.min() > 0.0, "rows without weight say nothing"
     assert (whole.rows.shape[1], len(all_starts), len(promising), len(found)) == (rows.shape[1], 8, 3, 3)
     assert {id(start) for start in promising[:2]} == {id(start) for start in starts[:2]}

@@ -257,12 +257,14 @@ def test_defaults_are_those_of_the_estimator() -> None:
     scored = ScoreConfiguration.model_fields["features"].annotation.model_fields
     for section in (features, scored):
         assert section["handle_invalid"].default == estimator.getHandleInvalid()
+    assert features["weight_kind"].default == estimator.getWeightKind()
     output = ScoreConfiguration.model_fields["output"].annotation.model_fields
     assert output["anomaly_fraction"].default == estimator.getAnomalyFraction()
 
 
 def test_choices_are_those_of_the_registries() -> None:
     from gmm_spark.core.kernels.plan import PRECISIONS
+    from gmm_spark.core.kernels.weight_kinds import WEIGHT_KINDS
     from gmm_spark.core.mixture.covariance import STRUCTURES
     from gmm_spark.core.search.starts import START_MODES
     from gmm_spark.ml.comparison import SIGNS
@@ -272,6 +274,7 @@ def test_choices_are_those_of_the_registries() -> None:
         (fields.CovarianceType, STRUCTURES),
         (fields.InitMode, START_MODES),
         (fields.Precision, PRECISIONS),
+        (fields.WeightKind, WEIGHT_KINDS),
         (fields.Criterion, SIGNS),
         (fields.HandleInvalid, HANDLE_INVALID),
     ):

@@ -17,6 +17,8 @@ from gmm_spark.core.kernels.evaluation import EvaluationSums
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
+from gmm_spark.core.kernels.weight_sums import WeightSums
+from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.packing import passes
@@ -165,7 +167,7 @@ def test_sums_that_no_driver_could_hold_are_refused_before_the_pass(
 def test_moments_of_parts_are_the_moments_of_the_whole() -> None:
     whole = Moments.of(ROWS.T, WEIGHT)
     parts = sum((Moments.of(ROWS[i::7].T, WEIGHT[i::7]) for i in range(7)), Moments.zero(3))
-    counts_means_and_scatter = slice(2 + 2 * 3)
+    counts_means_and_scatter = slice(-2 * 3)
     np.testing.assert_allclose(
         parts.vector()[counts_means_and_scatter], whole.vector()[counts_means_and_scatter], rtol=1e-12
     )
@@ -180,7 +182,7 @@ class Here:
     read: list[int]
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> Any:  # itself in place of a DataFrame
-        self._found = task(Piece(number, iter([(np.ones((3, 4)), None)])) for number in self.read)
+        self._found = task(Piece(number, iter([(np.ones((3, 4)), np.ones(4))])) for number in self.read)
         return self
 
     def collect(self) -> list[dict[str, object]]:
@@ -194,7 +196,10 @@ def test_a_pass_whose_pieces_are_missing_or_duplicated_has_no_answer(read: list[
     source = Here([Handle(number, "", 4, 4, 3, "float64", False) for number in (0, 1, 5)], read)
     sums = EvaluationSums(plan_pass([rough_start(ROWS, 2, "diag")], np.zeros(3), np.ones(3)))
     draw = DrawRequest(np.zeros(3), np.ones(3), np.zeros((3, 1)), 3, 0, 40.0)
+    weighted = WeightedDraw(5, WeightSums.of(np.ones(12)))
     summed, drawn = passes.collect_sums(source, sums), passes.collect_draw(source, draw)
-    assert [answer is not None for answer in (summed, drawn)] == [complete, complete]
+    sampled = passes.collect_weighted_sample(source, weighted, 0, 3)
+    assert [answer is not None for answer in (summed, drawn, sampled)] == [complete] * 3
     if complete:
         assert summed[0].rows == 12
+        assert sampled[0].shape == (3, 5)

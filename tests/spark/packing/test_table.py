@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.errors import DataError
+from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing import packer as packer_module
 from gmm_spark.spark.packing.packer import Packer, Packing
 from gmm_spark.spark.packing.recovery import MAX_REBUILDS
@@ -234,3 +235,52 @@ def test_a_sample_of_more_than_there_is_takes_every_row_once(table: DataFrame) -
     order, expected = np.lexsort(rows), np.lexsort(ROWS.T)
     np.testing.assert_array_equal(rows.T[order], ROWS[expected])
     np.testing.assert_array_equal(weight[order], WEIGHT[expected])
+
+
+def test_a_sample_of_weighted_rows_stands_for_the_weight_and_for_the_rows(spark: SparkSession) -> None:
+    heavy = F.col("id") % 2500 == 7
+    weighted = spark.range(0, 20_000, 1, 3).select(
+        F.col("id").cast("double").alias("x"), F.when(heavy, F.lit(1e6)).otherwise(1.0).alias("w")
+    )
+    with PackedTable(weighted, found_features(weighted, input_cols=["x"], weight_col="w")) as blocks:
+        (first, weight), again, other = (blocks.sample(2000, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again[0])
+    np.testing.assert_array_equal(weight, again[1])
+    assert not np.array_equal(first, other[0])
+    assert first.shape == (1, 2000)
+    assert (np.diff(first[0]) > 0).all()  # in table order, none twice
+    of_heavy = first[0] % 2500 == 7
+    np.testing.assert_array_equal(weight[of_heavy], np.full(8, 1e6))
+    assert weight[~of_heavy].sum() == pytest.approx(20_000 - 8, rel=0.1)
+    counts, _ = np.histogram(first, bins=10, range=(0, 20_000))
+    assert np.abs(counts - 200).max() < 5 * np.sqrt(200 * 0.9)
+
+
+# Numbers that float64 rounds
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (["few", "many", "small", "cast"], {"few": 1, "many": 898}),
+        (["features"], {"features[1]": 898}),
+    ],
+)
+def test_every_value_that_float64_may_round_is_counted_wherever_it_lies(
+    spark: SparkSession, columns: list[str], expected: dict[str, int], streaming: bool
+) -> None:
+    table = spark.range(0, 1_000, 1, 3).selectExpr(
+        f"if(id = 777, -{2**53 + 1}L, id) as few",
+        f"cast(if(id > 100, {2**53 - 1}L + if(id = 200, 0, 1), id) as decimal(20, 0)) as many",  # not the 200th
+        "id as small",
+        f"cast({2**60}L + id as double) as cast",  # rounded by whoever wrote the table
+        f"array(id, if(id > 100, {2**53 - 1}L + if(id = 200, 0, 1), 0L)) as features",
+    )
+    features = resolve_features(table, "features", columns if len(columns) > 1 else None, None, None)
+    assert features is not None
+    with (
+        pytest.warns(RuntimeWarning, match=r"2\*\*53"),
+        PackedTable(table, features, streaming=streaming) as packed,
+    ):
+        assert packed.rounded == expected
