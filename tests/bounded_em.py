@@ -125,12 +125,9 @@ def fewest_rows(task: Task, found: Components) -> float:
     return float(np.minimum(resp.sum(axis=1), kish).min())
 
 
-def best_of_ten(task: Task, spread: np.ndarray) -> Components | None:
-    """Best of ten starts by scikit-learn's rule, polished; None if all have a component on fewer than d + 1 rows."""
+def best_of_ten(task: Task, spread: np.ndarray, max_iter: int = 100, tol: float = 1e-4) -> Components | None:
+    """Best of ten starts by scikit-learn's rule; None if all have a component on fewer than d + 1 rows."""
     d = task.rows.shape[1]
-    found = [climb(task, kmeans_start(task, spread, seed), 100, 1e-3) for seed in range(10)]
+    found = [climb(task, kmeans_start(task, spread, seed), max_iter, tol) for seed in range(10)]
     sound = [one for one in found if fewest_rows(task, one) >= d + 1]
-    leaders = sorted(sound, key=lambda one: -one.lower_bound)[:2]
-    polished = [climb(task, one, 200, 1e-6) for one in leaders]
-    sound = [one for one in polished if fewest_rows(task, one) >= d + 1]
     return max(sound, key=lambda one: one.lower_bound, default=None)

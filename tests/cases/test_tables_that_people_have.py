@@ -14,6 +14,7 @@ from scipy.stats import norm
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.metrics import adjusted_rand_score
 
+from gmm_spark.core.checks.registry import run_checks
 from gmm_spark.core.mixture.criteria import bic
 from gmm_spark.core.mixture.density import responsibilities
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -24,6 +25,7 @@ from gmm_spark.core.search.starts import under_table_variance
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from tests.bounded_em import Components, climb, scaled_task
+from tests.core.checks.tables import examine
 from tests.examples import matched, result_of, run_em
 
 
@@ -71,6 +73,20 @@ def test_one_far_row_does_not_widen_the_clusters(covariance_type, rng, seed):
     start = Components(np.array([0.5, 0.4995, 0.0005]), (truth - rows.mean()) / deviations[2], np.ones((3, 1, 1)) * 4)
     expected = climb(task, start, 500, 1e-10)
     assert log_likelihood == pytest.approx(expected.lower_bound, abs=1e-3)
+
+
+def test_a_code_for_missing_values_that_takes_a_component_is_named(covariance_type, rng):
+    # A2: 200 rows of a code have a component of their own, so two of the three clusters share one; no word was said.
+    labels = rng.integers(0, 3, 20_000)
+    rows = 6.0 * np.eye(3, 4)[labels] + rng.normal(size=(20_000, 4))
+    rows[:200, 1] = -999.0
+    settings = Settings(k=3, covariance_type=covariance_type)
+    evidence = examine(np.ascontiguousarray(rows.T), names=["a", "b", "c", "d"], settings=settings)
+    told_apart = agreement(evidence.result.parameters.shifted(rows.mean(axis=0)), rows[200:], labels[200:]) > 0.99
+    named = [check for check in run_checks(evidence) if check.code == "missing-value-code"]
+    assert told_apart or [(check.column, check.figures["value"], check.figures["rows"]) for check in named] == [
+        ("b", -999.0, 200.0)
+    ]
 
 
 def test_bic_finds_three_irises_in_values_rounded_to_tenths():
