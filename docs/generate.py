@@ -31,7 +31,7 @@ from gmm_spark.jobs.config.jobs import (
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "gmm_spark"
-ROOMS = ("jobs", "ml", "spark", "core")  # from the top layer down
+ROOMS = ("jobs", "ml", "spark", "storage", "core")  # from the top layer down
 MAP = re.compile("(?<=<!-- map of the code -->\n).*?(?=<!-- end of the map -->)", re.DOTALL)
 JOBS: list[type[JobConfiguration]] = [
     FitConfiguration,

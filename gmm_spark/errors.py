@@ -62,3 +62,17 @@ class NotConvergedError(GmmSparkError, RuntimeError):
 
     Raised by the jobs if ``run.require_convergence`` is set; the estimators report it in ``summary.converged`` instead.
     """
+
+
+class RunHeldError(GmmSparkError, RuntimeError):
+    """Another process works on the run that a job was to do, or has taken it over.
+
+    Raised by the jobs; the exit code is 5.
+    """
+
+
+class CompletedRunError(GmmSparkError, RuntimeError):
+    """A job's run is complete, and what was to follow it failed: a copy of its report or picture, or an interruption.
+
+    Raised by the jobs; the exit code is 1.
+    """

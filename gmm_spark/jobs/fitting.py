@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark.errors import NotConvergedError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
+from gmm_spark.jobs.io.fingerprints import take_fingerprint
 from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.progress import draw_bar
 from gmm_spark.jobs.run.report import RunReport
@@ -49,6 +50,28 @@ def fit_model(
         model = estimator.setCallback(show).fit(rows)
     report.add_fit(model)
     return model
+
+
+def add_input(
+    spark: SparkSession, configuration: FitConfiguration | SelectConfiguration, rows: DataFrame, report: RunReport
+) -> None:
+    """Add the fingerprint of the table that was read to the report."""
+    report.add("input", **take_fingerprint(spark, configuration.input, rows))
+
+
+def outline(model: GaussianMixtureModel) -> dict[str, Any]:
+    """Return a fit in a few figures, for the manifest of its run."""
+    summary = model.summary
+    return {
+        "k": model.getK(),
+        "covariance_type": model.getCovarianceType(),
+        "rows": summary.numRows,
+        "lower_bound": summary.lowerBound,
+        "bic": summary.bic,
+        "converged": summary.converged,
+        "iterations": summary.numIter,
+        "features": model.featureNames,
+    }
 
 
 def require_convergence(

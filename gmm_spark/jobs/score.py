@@ -19,6 +19,8 @@ from gmm_spark.jobs.io.tables import (
 )
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
+from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.runs import find_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation, SparkSession
@@ -38,7 +40,9 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     require_writable(spark, output)
     require_static_overwrite(spark, output.mode, output.partition_by)
     with report.timed("read"):
-        model = gmm_spark.GaussianMixtureModel.load(configuration.model)
+        saved = find_model(files_of(spark), configuration.model)
+        model = gmm_spark.GaussianMixtureModel.load(saved.path)
+        report.add("model", path=saved.path, run_id=saved.run_id)
         rows = read_table(spark, configuration.input)
     require_columns(rows, "output.columns", output.columns)
     set_columns(model, rows, configuration)

@@ -15,6 +15,8 @@ Readers ignore keys that they do not know, and defaults of parameters that they 
 Estimators are saved by their parameters alone, in pyspark.ml's layout: :class:`ParamsWriter` writes them, and
 :class:`ParamsReader` reads them.
 
+The jobs write models into runs, ``<path>/run_id=.../``. Readers find them there: see :mod:`gmm_spark.storage.runs`.
+
 Spark's writers take a path as it is. Its readers take it as a pattern, so that ``run[1]`` would read ``run1``. Every
 path is escaped here before it is read.
 """
@@ -38,6 +40,8 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ModelFileError, ParameterError
+from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.runs import find_model, holds_runs
 
 M = TypeVar("M", bound=MLReadable[Any])
 
@@ -74,8 +78,12 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
     Raises
     ------
     ParameterError
-        If there is something at the path, unless ``overwrite``.
+        If there is something at the path, unless ``overwrite``; or if jobs have written runs there.
     """
+    if holds_runs(files_of(spark), str(path)):
+        raise ParameterError(
+            f"path={path!r} holds runs of a job, and load() would take the newest of them; save the model elsewhere"
+        )
     if not overwrite and _exists(spark, path):
         raise ParameterError(f"path={path!r} exists already; use write().overwrite().save(path) or another path")
     parameters, log_densities = model.parameters, model.log_densities
@@ -96,11 +104,20 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
 def read_model(spark: SparkSession, path: str) -> SavedModel:
     """Read what :func:`write_model` wrote.
 
+    Parameters
+    ----------
+    spark : SparkSession
+    path : str
+        The folder that :func:`write_model` wrote, a directory of runs, of which the newest complete one is read, or the
+        directory of one run. A run is checked against its manifest first.
+
     Raises
     ------
     ModelFileError
-        If there is no model at the path, its format version is unknown, or it is damaged.
+        If there is no model at the path, its format version is unknown, or it is damaged; or if there are runs, and
+        none is complete.
     """
+    path = find_model(files_of(spark), str(path)).path
     metadata = _read_metadata(spark, path)
     version = metadata.get("formatVersion")
     if version != FORMAT_VERSION:
@@ -174,7 +191,7 @@ class ModelReader(MLReader[M]):
         self._build = build
 
     def load(self, path: str) -> M:
-        """Read a model.
+        """Read a model that ``save`` wrote, or a job: of several runs of a job, the newest that is complete.
 
         Raises
         ------

@@ -238,7 +238,10 @@ def assert_failed(done: Outcome, code: int, message: str) -> None:
         (["--input.where", "y > 1e9"], 3, "no usable row"),
         (["--features.handle_invalid", "error"], 3, "5 with a null feature"),
         (["--features.weight", "w"], 3, "w"),
-        (["--output.model", "{table}"], 2, "which is there already; set output.overwrite = true or name another path"),
+        (["--output.model", "{table}"], 2, "which is or lies in input.path"),
+        (["--output.report", "{table}/r.json"], 2, "output.report: got"),
+        (["--output.report", "/proc/no/r.json"], 2, "output.report: got '/proc/no/r.json', which cannot be written"),
+        (["--output.model", "/proc/no/model"], 2, "output.model: got '/proc/no/model', which cannot be written"),
         (["--model.initial_model", "/no/such/model"], 3, "/no/such/model"),
         (["--model.initial_parameters", "/no/such/start.json"], 3, "/no/such/start.json: no such file"),
         (["--model.initial_parameters", str(Path(__file__))], 2, "model.initial_parameters: got"),
@@ -250,11 +253,11 @@ def test_how_a_fit_fails(
     done = run_job(
         "fit",
         *("--input.path", table, *FEATURES, "--features.handle_invalid", "skip", "--output.model", tmp_path / "m"),
-        *(str(table) if argument == "{table}" else argument for argument in arguments),
+        *(argument.replace("{table}", str(table)) for argument in arguments),
     )
     assert_failed(done, code, message)
     assert "Traceback" not in done.err
-    assert list(tmp_path.iterdir()) == [], "nothing was published"
+    assert published(tmp_path / "m") == [], "nothing was published"
 
 
 def test_a_fit_that_must_converge_and_does_not_writes_its_report_and_no_model(
@@ -267,8 +270,13 @@ def test_a_fit_that_must_converge_and_does_not_writes_its_report_and_no_model(
         *("--output.report", tmp_path / "report.json"),
     )
     assert_failed(done, 4, "no convergence to model.tol=0 in model.max_iter=1")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert published(tmp_path / "m") == []
     assert json.loads((tmp_path / "report.json").read_text())["fit"]["converged"] is False
+
+
+def published(output: Path) -> list[str]:
+    """Return the files of models, complete or not, that lie in a directory of runs."""
+    return [str(path) for path in output.rglob("*") if path.name == "_manifest.json" or "attempt-" in str(path)]
 
 
 def test_bad_rows_met_while_scoring_end_with_code_3_and_leave_the_old_table(
@@ -349,4 +357,4 @@ def test_an_interruption_ends_with_code_1_and_publishes_nothing(
     monkeypatch.setattr("gmm_spark.jobs.fit.read_table", interrupt)
     done = run_job("fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m")
     assert_failed(done, 1, "fit failed: interrupted")
-    assert list(tmp_path.iterdir()) == []
+    assert published(tmp_path / "m") == []

@@ -127,10 +127,27 @@ class GridSection(Section):
 class SelectOutputSection(ModelOutputSection):
     """Where the best model and the comparison go."""
 
-    results: OptionalText = Field(None, description="Directory to write the table of all mixtures to, in Parquet.")
-    plot: OptionalText = Field(
-        None, description="PNG, SVG or PDF file to plot the criterion in, against k for each shape; needs matplotlib."
+    results: OptionalText = Field(
+        None, description="Has gone: the table of all mixtures is in the run, in the folder mixtures. Take it out."
     )
+    plot: OptionalText = Field(
+        None,
+        description="PNG, SVG or PDF file to plot the criterion in, against k for each shape; needs matplotlib. The "
+        "run keeps its own.",
+    )
+
+    @field_validator("results")
+    @classmethod
+    def _refuse_results(cls, results: str | None) -> str | None:
+        # Refused, not passed over: whoever reads that directory would read old results from now on.
+        if results is not None:
+            raise PydanticCustomError(
+                "gone",
+                "got {got}, which is no longer written: each run keeps the table of its mixtures, in "
+                "<output.model>/run_id=.../attempt-.../mixtures; take the key out, and let readers look there",
+                {"got": repr(results)},
+            )
+        return results
 
     @field_validator("plot")
     @classmethod
@@ -265,3 +282,24 @@ class SampleConfiguration(JobConfiguration):
         if "parameters" in info.data and bool(model) == bool(info.data["parameters"]):
             raise both_or_neither("model", "parameters", both=bool(model))
         return model
+
+
+# runs, prune
+
+
+class RunsConfiguration(JobConfiguration):
+    """List the runs in a directory: gmm-spark runs PATH."""
+
+    job: ClassVar[str] = "runs"
+    path: Text = Field(description="Directory of runs: output.model of fit or select. May be given without its flag.")
+
+
+class PruneConfiguration(JobConfiguration):
+    """Remove old and broken runs from a directory: gmm-spark prune PATH --keep 5.
+
+    The newest complete run stays, and so do runs at work and whatever is no run.
+    """
+
+    job: ClassVar[str] = "prune"
+    path: Text = Field(description="Directory of runs: output.model of fit or select. May be given without its flag.")
+    keep: Count = Field(5, description="Number of complete runs to keep, the newest ones.")

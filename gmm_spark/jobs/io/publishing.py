@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gmm_spark.errors import ConfigurationError
-from gmm_spark.jobs.io.files import HadoopFiles, files_of
+from gmm_spark.storage.hadoop import HadoopFiles, files_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -11,7 +11,6 @@ import pytest
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.config.jobs import FitConfiguration
 from gmm_spark.jobs.config.sections import InputSection
-from gmm_spark.jobs.io.files import HadoopFiles
 from gmm_spark.jobs.io.publishing import publish, require_publishable
 from gmm_spark.jobs.io.tables import (
     feature_parameters,
@@ -22,6 +21,7 @@ from gmm_spark.jobs.io.tables import (
     write_table,
 )
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.storage.hadoop import HadoopFiles
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -132,7 +132,7 @@ def test_an_existing_target_is_refused_before_any_work(spark: SparkSession, old_
 def test_text_files_are_replaced_whole_and_read_back(spark: SparkSession, tmp_path: Path) -> None:
     files, path = HadoopFiles(spark), tmp_path / "a directory" / "réport%20.json"
     for text in ("first", "größer als ∅"):
-        files.write_text(str(path), text)
+        files.write_bytes(str(path), text.encode())
         assert files.read_text(str(path)) == path.read_text(encoding="utf-8") == text
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     with pytest.raises(DataError, match="no such file"):
