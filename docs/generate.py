@@ -24,6 +24,8 @@ from gmm_spark.jobs.config.fields import OneOf
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
+    PruneConfiguration,
+    RunsConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
@@ -38,6 +40,8 @@ JOBS: list[type[JobConfiguration]] = [
     SelectConfiguration,
     ScoreConfiguration,
     SampleConfiguration,
+    RunsConfiguration,
+    PruneConfiguration,
 ]
 NOTE = "<!-- Written by docs/generate.py: change the code, then run `make docs`. -->"
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, NoReturn
 import gmm_spark
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.io.tables import (
+    drop_replaced,
     feature_parameters,
+    quote,
     read_table,
+    require_appendable,
     require_columns,
     require_partitioning,
     require_static_overwrite,
@@ -46,12 +49,16 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
         rows = read_table(spark, configuration.input)
     require_columns(rows, "output.columns", output.columns)
     set_columns(model, rows, configuration)
+    features = model.input_columns or [model.getFeaturesCol()]
+    rows = drop_replaced(rows, output.columns, features, name_outputs(output))
     # Count the rows while they are written: counting them separately would read the table twice.
     read, written = Observation("read"), Observation("written")
     scored = select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
-    require_partitioning(scored, output.partition_by)
+    partition_by = require_partitioning(scored, output.partition_by)
+    if output.mode == "append":
+        require_appendable(scored, output.path, partition_by)
     with report.timed("score"):
-        write_table(count_outputs(scored, written, output), output.path, output.mode, output.partition_by)
+        write_table(count_outputs(scored, written, output), output.path, output.mode, partition_by)
     counts = compare_counts(read.get, written.get)
     report.add("rows", **counts)
     report.write(spark, output.report)
@@ -88,9 +95,9 @@ def count_outputs(scored: DataFrame, observation: Observation, output: ScoreOutp
     """Return the scored table. When it is written, its rows, those with a score and the anomalies will be counted."""
     from pyspark.sql.functions import col, count, count_if, lit
 
-    counts = [count(lit(1)).alias("rows"), count(col(name_outputs(output)[0])).alias("scored")]
+    counts = [count(lit(1)).alias("rows"), count(col(quote(name_outputs(output)[0]))).alias("scored")]
     if output.anomaly:
-        counts.append(count_if(col(output.anomaly)).alias("anomalies"))
+        counts.append(count_if(col(quote(output.anomaly))).alias("anomalies"))
     return scored.observe(observation, *counts)
 
 

@@ -126,7 +126,7 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
             "install the gmm_spark that wrote it, or a later one"
         )
     try:
-        rows = spark.read.parquet(f"{_literal(path)}/data").orderBy("component").collect()
+        rows = spark.read.parquet(f"{literal_path(path)}/data").orderBy("component").collect()
         histogram = metadata.get("logDensities")
         return SavedModel(
             _from_rows(rows, metadata["covarianceType"]),
@@ -235,7 +235,7 @@ class ParamsReader(DefaultParamsReader[Any]):
 
     def load(self, path: str) -> Any:
         """Read an estimator from the folder ``path``."""
-        return super().load(_literal(path))
+        return super().load(literal_path(path))
 
 
 def _damaged(path: str, error: Exception) -> ModelFileError:
@@ -269,7 +269,7 @@ def _write_metadata(spark: SparkSession, path: str, metadata: dict[str, Any], ov
 
 def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     try:
-        line = spark.read.text(f"{_literal(path)}/metadata").first()
+        line = spark.read.text(f"{literal_path(path)}/metadata").first()
         if line is None:
             raise ValueError("its metadata is empty")
         metadata = json.loads(line["value"])
@@ -280,7 +280,7 @@ def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     return metadata
 
 
-def _literal(path: str) -> str:
+def literal_path(path: str) -> str:
     """Escape the characters of a path that Spark's readers would take as a pattern."""
     return re.sub(r"([\\{}\[\]*?])", r"\\\1", str(path))  # a pathlib.Path works too
 
@@ -289,7 +289,7 @@ def _exists(spark: SparkSession, path: str) -> bool:
     """Whether there is anything at a path; files are listed, not read."""
     try:
         # Connect resolves the path only when the schema is asked for.
-        spark.read.format("binaryFile").load(_literal(path)).schema  # noqa: B018
+        spark.read.format("binaryFile").load(literal_path(path)).schema  # noqa: B018
     except AnalysisException:
         return False
     return True

@@ -29,6 +29,8 @@ from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
+    PruneConfiguration,
+    RunsConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
@@ -52,6 +54,8 @@ CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "select": SelectConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
+    "runs": RunsConfiguration,
+    "prune": PruneConfiguration,
 }
 JOB_SCRIPTS = {f"jobs/{job.script}": name for name, job in JOBS.items()}
 # Its jobs take minutes and gigabytes: their configuration is loaded, and they are not run.

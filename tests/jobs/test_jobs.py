@@ -358,3 +358,63 @@ def test_an_interruption_ends_with_code_1_and_publishes_nothing(
     done = run_job("fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m")
     assert_failed(done, 1, "fit failed: interrupted")
     assert published(tmp_path / "m") == []
+
+
+def test_outputs_may_have_dots_and_partition_columns_any_case(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    done = run_job(
+        "score",
+        *(
+            "--model",
+            model,
+            "--input.path",
+            table,
+            "--output.path",
+            tmp_path / "s",
+            "--features.handle_invalid",
+            "keep",
+        ),
+        *("--output.prediction", "gmm.cluster", "--output.anomaly", "gmm.odd", "--output.partition_by", "DAY"),
+    )
+    assert done.code == 0, done.err
+    assert {"gmm.cluster", "gmm.odd", "day"} <= set(read(tmp_path / "s").column_names)
+
+
+def test_a_scored_table_can_be_scored_again_if_its_old_scores_are_not_kept(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    score = ("score", "--model", model, "--features.handle_invalid", "keep")
+    assert run_job(*score, "--input.path", table, "--output.path", tmp_path / "once").code == 0
+    again = (*score, "--input.path", tmp_path / "once", "--output.path", tmp_path / "twice", "--output.columns", "id")
+    done = run_job(*again)
+    assert done.code == 0, done.err
+    assert read(tmp_path / "twice").column_names == ["id", "prediction", "log_density"]
+    assert read(tmp_path / "twice").sort_by("id") == read(tmp_path / "once").sort_by("id").select(
+        ["id", "prediction", "log_density"]
+    )
+    kept = run_job(*again, "prediction", "--output.mode", "overwrite")
+    assert kept.code == 3, "a column cannot be kept and appended"
+    assert "prediction" in kept.err
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["--output.columns", "id"], "which has other columns: x (there double, now no)"),
+        (["--output.prediction", "cluster"], "cluster (there no, now int)"),
+        (["--output.partition_by"], "output.partition_by: got nothing, but the table at"),
+        (["--output.partition_by", "day", "id"], "output.partition_by: got day, id, but the table at"),
+    ],
+)
+def test_rows_are_not_appended_to_a_table_of_another_kind(
+    run_job: Run, model: Path, table: Path, tmp_path: Path, changed: list[str], message: str
+) -> None:
+    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "skip")
+    one = ("--output.path", tmp_path / "s", "--output.mode", "append", "--output.partition_by", "day")
+    assert run_job(*score, *one).code == 0
+    if "--output.columns" in changed:
+        changed = [*changed, "day"]
+    assert_failed(run_job(*score, *one, *changed), 2, message)
+    assert run_job(*score, *one, "--output.partition_by", "Day").code == 0
+    assert read(tmp_path / "s").num_rows == 2 * (N_ROWS - N_NULLS)

@@ -211,6 +211,15 @@ class ScoreOutputSection(TableOutputSection):
         "", validate_default=True, description="Column of the k responsibilities; empty: not written."
     )
 
+    @field_validator("columns")
+    @classmethod
+    def _refuse_star_and_names(cls, columns: list[str]) -> list[str]:
+        if "*" in columns and len(columns) > 1:
+            raise PydanticCustomError(
+                "star_and_names", "got {got}, needs * alone, which keeps all columns, or names", {"got": repr(columns)}
+            )
+        return columns
+
     @field_validator("probability")
     @classmethod
     def _require_distinct_outputs(cls, probability: str, info: ValidationInfo) -> str:

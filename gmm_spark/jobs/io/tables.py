@@ -10,6 +10,8 @@ from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.config.secrets import reveal
 from gmm_spark.jobs.config.sections import InputSection, TableOutputSection
 from gmm_spark.jobs.io.publishing import publish, require_publishable
+from gmm_spark.storage.files import HIDDEN, Files
+from gmm_spark.storage.hadoop import files_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,8 +66,8 @@ def require_columns(rows: DataFrame, key: str, names: Sequence[str]) -> None:
     DataError
         Lists the missing columns and the existing ones.
     """
-    there = {name.lower() for name in rows.columns}  # Spark ignores the case of names
-    missing = [name for name in names if name != "*" and name.lower() not in there]
+    there = {fold(rows, name) for name in rows.columns}
+    missing = [name for name in names if name != "*" and fold(rows, name) not in there]
     if missing:
         raise DataError(f"{key}: got {', '.join(missing)}, which the table lacks; it has {', '.join(rows.columns)}")
 
@@ -94,25 +96,90 @@ def select_columns(rows: DataFrame, kept: Sequence[str], appended: Sequence[str]
     """Return the columns to keep (``*`` keeps all), followed by those that were appended."""
     if "*" in kept:
         return rows
-    # Without quotes, a dot in a column's name would ask for a field of a struct.
-    return rows.select(*(f"`{name.replace('`', '``')}`" for name in (*kept, *appended)))
+    return rows.select(*map(quote, (*kept, *appended)))
 
 
-def require_partitioning(rows: DataFrame, partition_by: Sequence[str]) -> None:
-    """Refuse to partition by columns that are not written, or by all columns.
+def quote(name: str) -> str:
+    """Return the name of a column for Spark's parser: without quotes, a dot would ask for a field of a struct."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def fold(rows: DataFrame, name: str) -> str:
+    """Return a name in the form in which the session compares names: their case counts only if it is set so."""
+    sensitive = str(rows.sparkSession.conf.get("spark.sql.caseSensitive", "false"))
+    return name if sensitive.lower() == "true" else name.lower()
+
+
+def drop_replaced(rows: DataFrame, kept: Sequence[str], features: Sequence[str], appended: Sequence[str]) -> DataFrame:
+    """Return the rows without the columns that will be appended anew, unless they are to be kept or are features."""
+    spared = {fold(rows, name) for name in (*kept, *features)}
+    replaced = {fold(rows, name) for name in appended} - spared
+    dropped = [] if "*" in kept else [name for name in rows.columns if fold(rows, name) in replaced]
+    return rows.drop(*dropped) if dropped else rows
+
+
+def require_partitioning(rows: DataFrame, partition_by: Sequence[str]) -> list[str]:
+    """Return the columns to partition by, as the table names them.
 
     Raises
     ------
     ConfigurationError
-        Lists the columns.
+        If any is not written, or all are.
     """
-    missing = [name for name in partition_by if name not in rows.columns]
+    columns = {fold(rows, name): name for name in rows.columns}
+    missing = [name for name in partition_by if fold(rows, name) not in columns]
     if missing:
         raise ConfigurationError(
             f"output.partition_by: got {', '.join(missing)}, needs columns of the output: {', '.join(rows.columns)}"
         )
-    if set(rows.columns) <= set(partition_by):
+    found = [columns[fold(rows, name)] for name in partition_by]
+    if set(rows.columns) <= set(found):
         raise ConfigurationError("output.partition_by: got every column, needs to leave one to write")
+    return found
+
+
+def require_appendable(rows: DataFrame, path: str, partition_by: Sequence[str]) -> None:
+    """Refuse to append rows to a table of other columns, types or partitions: few readers could read it afterwards.
+
+    Raises
+    ------
+    ConfigurationError
+        Says what differs.
+    """
+    from pyspark.errors import AnalysisException
+
+    from gmm_spark.ml.persistence import literal_path
+
+    try:
+        there = rows.sparkSession.read.parquet(literal_path(path)).schema
+    except AnalysisException:  # no table yet
+        return
+    # The types of partition columns are read from the names of directories: "1" written as text is an integer there.
+    inner = {fold(rows, name) for name in partition_by}
+    before = {fold(rows, field.name): field.dataType.simpleString() for field in there}
+    now = {fold(rows, field.name): field.dataType.simpleString() for field in rows.schema}
+    differing = [name for name in {**before, **now} if name not in inner and before.get(name) != now.get(name)]
+    differing += [name for name in partition_by if fold(rows, name) not in before]
+    if differing:
+        told = ", ".join(f"{name} (there {before.get(name, 'no')}, now {now.get(name, 'no')})" for name in differing)
+        raise ConfigurationError(f"output.path: got {path!r}, which has other columns: {told}; append to another path")
+    levels = _read_partitioning(files_of(rows.sparkSession), path)
+    if [fold(rows, name) for name in levels] != [fold(rows, name) for name in partition_by]:
+        raise ConfigurationError(
+            f"output.partition_by: got {', '.join(partition_by) or 'nothing'}, but the table at {path!r} is partitioned by "
+            f"{', '.join(levels) or 'nothing'}; name another path, or partition as it is"
+        )
+
+
+def _read_partitioning(files: Files, path: str) -> list[str]:
+    """Return the columns that a table is partitioned by, from the names of its directories, the outermost first."""
+    found: list[str] = []
+    while True:
+        inner = [one.name for one in files.list_folder(path) if one.is_directory and not one.name.startswith(HIDDEN)]
+        if not inner or "=" not in inner[0]:
+            return found
+        found.append(inner[0].partition("=")[0])
+        path = f"{path}/{inner[0]}"
 
 
 def require_writable(spark: SparkSession, output: TableOutputSection) -> None:
