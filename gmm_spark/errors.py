@@ -72,7 +72,10 @@ class RunHeldError(GmmSparkError, RuntimeError):
 
 
 class CompletedRunError(GmmSparkError, RuntimeError):
-    """A job's run is complete, and what was to follow it failed: a copy of its report or picture, or an interruption.
+    """A job's output is published in part: it stands, and what was to follow failed or was interrupted.
+
+    A run is complete, and its report or picture could not be copied; or the new files of a table are written, and were
+    not all put in place.
 
     Raised by the jobs; the exit code is 1.
     """

@@ -52,7 +52,9 @@ _MEANING_AND_REMEDY = {
     ),
 }
 
-_AFTER_COMPLETION = "The run is complete and readers take it. Run it again with the same --run-id to complete the rest."
+_AFTER_COMPLETION = (
+    "Part of it is published, as said above. Run it again, with the same --run-id, to complete the rest."
+)
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.ConfigurationError, ExitCode.CONFIGURATION),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import gmm_spark
 from gmm_spark.jobs.config.jobs import SampleConfiguration
 from gmm_spark.jobs.io.parameter_files import read_parameters
-from gmm_spark.jobs.io.tables import require_appendable, require_writable, write_table
+from gmm_spark.jobs.io.table_output import require_same_table, require_writable, write_table
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
@@ -30,10 +30,9 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
     require_writable(spark, output)
     model = load_model(spark, configuration, report)
     rows = draw_rows(spark, model, configuration)
-    if output.mode == "append":
-        require_appendable(rows, output.path, [])
+    require_same_table(rows, output.path, output.mode, [])
     with report.timed("sample"):
-        write_table(rows, output.path, output.mode)
+        write_table(rows, output.path, output.mode, job="sample")
     report.add("rows", written=n)
     report.add("mixture", **model.parameters.to_dict())
     report.write(spark, output.report)

@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
+from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, require_writable, write_table
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
     quote,
     read_table,
-    require_appendable,
     require_columns,
-    require_partitioning,
-    require_static_overwrite,
-    require_writable,
     select_columns,
-    write_table,
 )
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
@@ -40,8 +36,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 
     output = configuration.output
     report = RunReport(configuration)
-    require_writable(spark, output)
-    require_static_overwrite(spark, output.mode, output.partition_by)
+    require_writable(spark, output, configuration.input.path)
     with report.timed("read"):
         saved = find_model(files_of(spark), configuration.model)
         model = gmm_spark.GaussianMixtureModel.load(saved.path)
@@ -55,8 +50,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     read, written = Observation("read"), Observation("written")
     scored = select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
     partition_by = require_partitioning(scored, output.partition_by)
-    if output.mode == "append":
-        require_appendable(scored, output.path, partition_by)
+    require_same_table(scored, output.path, output.mode, partition_by)
     with report.timed("score"):
         write_table(count_outputs(scored, written, output), output.path, output.mode, partition_by)
     counts = compare_counts(read.get, written.get)

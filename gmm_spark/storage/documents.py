@@ -78,3 +78,13 @@ def describe_os_error(error: OSError) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def describe_error(error: BaseException) -> str:
+    """Return any error in one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    try:
+        return shorten(f"{type(error).__name__}: {error}")
+    except Exception:  # py4j asks the JVM for the text, which may have died
+        return type(error).__name__

@@ -14,7 +14,10 @@ from typing import NamedTuple, Protocol
 
 from gmm_spark.errors import ConfigurationError, DataError
 
-HIDDEN = ("_", ".")  # Spark's readers skip files and directories whose names begin so
+
+def is_hidden(name: str) -> bool:
+    """Return whether Spark's readers skip a file or a directory of this name."""
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
 class Entry(NamedTuple):
@@ -59,8 +62,14 @@ class Files(Protocol):
     def write_bytes(self, path: str, data: bytes) -> None:
         """Replace a file, atomically if the file system allows."""
 
+    def move(self, source: str, target: str) -> None:
+        """Give a file another name, whose folder is made if need be; raises FileExistsError if the name is taken."""
+
     def delete(self, path: str) -> None:
         """Remove a file, or a directory with its contents. Nothing happens if there is none."""
+
+    def delete_if_empty(self, path: str) -> None:
+        """Remove a directory if there is nothing in it."""
 
 
 class LocalFiles:
@@ -120,6 +129,18 @@ class LocalFiles:
         with _partial_file(target, data) as partial:
             partial.replace(target)
 
+    def move(self, source: str, target: str) -> None:
+        """Give a file another name, whose folder is made if need be; raises FileExistsError if the name is taken."""
+        place = _local(target)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.link(_local(source), place)
+        _local(source).unlink()
+
+    def delete_if_empty(self, path: str) -> None:
+        """Remove a directory if there is nothing in it."""
+        with suppress(OSError):
+            _local(path).rmdir()
+
     def delete(self, path: str) -> None:
         """Remove a file, or a directory with its contents. Nothing happens if there is none."""
         target = _local(path)
@@ -155,7 +176,7 @@ def _scan(folder: Path) -> Iterator[tuple[Path, Entry]]:
 
 def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
     for path, entry in _scan(folder):
-        if entry.name.startswith(HIDDEN):
+        if is_hidden(entry.name):
             continue
         if entry.is_directory:
             yield from _walk(path, f"{prefix}{entry.name}/")

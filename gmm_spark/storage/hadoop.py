@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import DataError
-from gmm_spark.storage.files import HIDDEN, Entry, Files, LocalFiles
+from gmm_spark.storage.files import Entry, Files, LocalFiles, is_hidden
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -148,18 +148,23 @@ class HadoopFiles:
             system, location = self._resolve(path)
             system.delete(location, True)
 
-    def rename(self, source: str, target: str) -> None:
-        """Move a file or a directory to a free name in the same file system.
+    def move(self, source: str, target: str) -> None:
+        """Give a file another name, whose folder is made if need be; raises FileExistsError if the name is taken."""
+        with _translated(source):
+            system, location = self._resolve(source)
+            goal = self._jvm.org.apache.hadoop.fs.Path(target)
+            if system.exists(goal):
+                raise FileExistsError(f"{target} is there already")
+            system.mkdirs(goal.getParent())
+            if not system.rename(location, goal):  # most failures are told by this alone
+                raise OSError(f"could not move {source} to {target}; check that nobody else writes there")
 
-        Raises
-        ------
-        OSError
-            If the name is taken or the move fails.
-        """
-        system, location = self._resolve(source)
-        # Hadoop moves *into* an existing directory, and reports most failures by returning false.
-        if self.exists(target) or not system.rename(location, self._jvm.org.apache.hadoop.fs.Path(target)):
-            raise OSError(f"could not move {source} to {target}; check that nobody else writes there")
+    def delete_if_empty(self, path: str) -> None:
+        """Remove a directory if there is nothing in it."""
+        with suppress(OSError), _translated(path):
+            system, location = self._resolve(path)
+            if not system.listStatus(location):
+                system.delete(location, False)
 
     def settle(self) -> None:
         """Cancel all Spark jobs and wait until their tasks have ended and write no more."""
@@ -225,7 +230,7 @@ def _describe(status: Any) -> Entry:
 def _walk(system: Any, folder: Any, prefix: str) -> Iterator[Entry]:
     for status in system.listStatus(folder):
         entry = _describe(status)
-        if entry.name.startswith(HIDDEN):
+        if is_hidden(entry.name):
             continue
         if entry.is_directory:
             yield from _walk(system, status.getPath(), f"{prefix}{entry.name}/")

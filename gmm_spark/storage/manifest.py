@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from gmm_spark.errors import ModelFileError
 from gmm_spark.storage.documents import read_document, shorten, show, write_document
-from gmm_spark.storage.files import HIDDEN, Files
+from gmm_spark.storage.files import Files, is_hidden
 
 MANIFEST = "_manifest.json"
 FORMAT = 1
@@ -175,7 +175,7 @@ def require_inner_path(path: str) -> str:
         If it is absolute, a URL, leads up, has hidden or empty parts, or signs that no name of ours has.
     """
     parts = path.split("/")
-    odd = any(not part or part.startswith(HIDDEN) or len(part) > 255 for part in parts)
+    odd = any(not part or is_hidden(part) or len(part) > 255 for part in parts)
     if odd or len(path) > 1024 or not path.isprintable() or set(path) & set("\\:"):
         raise ValueError(f"{shorten(path)} is not the name of a file in a run")
     return path

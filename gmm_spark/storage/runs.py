@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gmm_spark.errors import ConfigurationError, ModelFileError
 from gmm_spark.storage.claims import look_at
 from gmm_spark.storage.documents import describe_os_error, shorten
-from gmm_spark.storage.files import Entry, Files
+from gmm_spark.storage.files import Entry, Files, is_hidden
 from gmm_spark.storage.manifest import MANIFEST, Manifest, UnknownFormatError, find_damage, read_manifest
 
 PREFIX = "run_id="
@@ -103,7 +103,7 @@ def require_output(files: Files, key: str, output: str) -> None:
         raise ConfigurationError(
             f"{key}: got {output!r}, which is no directory of runs ({describe_os_error(error)}); name another path"
         ) from error
-    strange = [one.name for one in entries if not (_is_our_name(one) or one.name.startswith(("_", ".")))]
+    strange = [one.name for one in entries if not (_is_our_name(one) or is_hidden(one.name))]
     if strange and {*strange} != _PLAIN_MODEL:
         raise ConfigurationError(
             f"{key}: got {output!r}, which holds something other than runs ({shorten(', '.join(strange))}); name a new "

@@ -133,15 +133,13 @@ def test_scoring_can_keep_some_columns_and_drop_bad_rows(
     assert f"100 rows read, {100 - N_NULLS} scored, 0 kept without a score, {N_NULLS} dropped" in done.out
 
 
-def test_a_table_can_be_scored_in_place(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
+def test_a_table_is_not_scored_over_itself(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     pq.write_to_dataset(pq.read_table(table), place)
     arguments = ("--model", model, "--input.path", place, "--output.path", place, "--features.handle_invalid", "keep")
-    assert run_job("score", *arguments).code == 2, "mode error refuses what is there"
     done = run_job("score", *arguments, "--output.mode", "overwrite")
-    assert done.code == 0, done.err
-    assert read(place).column_names == ["id", "x", "y", "day", "prediction", "log_density"]
-    assert read(place).num_rows == N_ROWS
+    assert_failed(done, 2, "which is or lies in")
+    assert read(place).column_names == ["id", "x", "y", "day"]
 
 
 def test_scoring_other_columns_than_those_of_the_fit(run_job: Run, model: Path, tmp_path: Path) -> None:
@@ -313,24 +311,27 @@ def test_how_a_sample_fails(run_job: Run, tmp_path: Path, arguments: list[str], 
     assert not (tmp_path / "sampled").exists()
 
 
-def test_partitions_that_spark_is_set_to_keep_are_not_lost_by_an_overwrite(
-    run_job: Run, spark: SparkSession, model: Path, table: Path, tmp_path: Path
+@pytest.mark.parametrize("setting", [None, "DYNAMIC", "static"])
+def test_scoring_one_day_again_replaces_that_day_and_no_other(
+    run_job: Run, spark: SparkSession, model: Path, table: Path, tmp_path: Path, setting: str | None
 ) -> None:
-    path = tmp_path / "scored"
-    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "skip")
+    path, name = tmp_path / "scored", "spark.sql.sources.partitionOverwriteMode"
+    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "keep")
     partitioned = ("--output.path", path, "--output.partition_by", "day")
     assert run_job(*score, *partitioned).code == 0
-    setting = "spark.sql.sources.partitionOverwriteMode"
-    spark.conf.set(setting, "DYNAMIC")
+    one_day = ("--input.where", "day = 'mon' AND id < 100", "--output.mode", "overwrite")
+    if setting is not None:
+        spark.conf.set(name, setting)
     try:
-        one_day = ("--input.where", "day = 'mon'", "--output.mode", "overwrite")
-        refused = run_job(*score, *partitioned, *one_day)
-        unpartitioned = run_job(*score, "--output.path", tmp_path / "flat", "--output.mode", "overwrite")
+        done = run_job(*score, *partitioned, *one_day)
     finally:
-        spark.conf.unset(setting)
-    assert_failed(refused, 2, f'output.mode: got "overwrite" with {setting} = dynamic')
-    assert sorted(folder.name for folder in path.glob("day=*")) == ["day=mon", "day=tue"]
-    assert unpartitioned.code == 0
+        spark.conf.unset(name)
+    if setting == "static":
+        assert_failed(done, 2, f'output.mode: got "overwrite" with {name} = static')
+    else:
+        assert done.code == 0, done.err
+    days = read(path).to_pandas().groupby("day").size().to_dict()
+    assert days == {"mon": N_ROWS // 2 if setting == "static" else 50, "tue": N_ROWS // 2}
 
 
 def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
@@ -403,8 +404,8 @@ def test_a_scored_table_can_be_scored_again_if_its_old_scores_are_not_kept(
     [
         (["--output.columns", "id"], "which has other columns: x (there double, now no)"),
         (["--output.prediction", "cluster"], "cluster (there no, now int)"),
-        (["--output.partition_by"], "output.partition_by: got nothing, but the table at"),
-        (["--output.partition_by", "day", "id"], "output.partition_by: got day, id, but the table at"),
+        (["--output.partition_by"], "output.partition_by: got nothing, but '"),
+        (["--output.partition_by", "day", "id"], "output.partition_by: got day, id, but '"),
     ],
 )
 def test_rows_are_not_appended_to_a_table_of_another_kind(

@@ -141,7 +141,11 @@ class TableOutputSection(Section):
     """A table to write, in Parquet."""
 
     path: Text = Field(description="Directory to write to.")
-    mode: WriteMode = Field("error", description="What to do if output.path exists.")
+    mode: WriteMode = Field(
+        "error",
+        description="What to do if output.path exists: error stops; overwrite replaces the partitions that are "
+        "written, and no others, or all files if there are no partitions; append adds files.",
+    )
     report: OptionalText = Field(None, description="JSON file to write the run report to.")
 
 

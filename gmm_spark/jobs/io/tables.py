@@ -1,4 +1,4 @@
-"""Tables that jobs read and write, and checks of their columns."""
+"""Tables that jobs read, and checks of their columns."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.config.secrets import reveal
-from gmm_spark.jobs.config.sections import InputSection, TableOutputSection
-from gmm_spark.jobs.io.publishing import publish, require_publishable
-from gmm_spark.storage.files import HIDDEN, Files
-from gmm_spark.storage.hadoop import files_of
+from gmm_spark.jobs.config.sections import InputSection
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -116,121 +113,6 @@ def drop_replaced(rows: DataFrame, kept: Sequence[str], features: Sequence[str],
     replaced = {fold(rows, name) for name in appended} - spared
     dropped = [] if "*" in kept else [name for name in rows.columns if fold(rows, name) in replaced]
     return rows.drop(*dropped) if dropped else rows
-
-
-def require_partitioning(rows: DataFrame, partition_by: Sequence[str]) -> list[str]:
-    """Return the columns to partition by, as the table names them.
-
-    Raises
-    ------
-    ConfigurationError
-        If any is not written, or all are.
-    """
-    columns = {fold(rows, name): name for name in rows.columns}
-    missing = [name for name in partition_by if fold(rows, name) not in columns]
-    if missing:
-        raise ConfigurationError(
-            f"output.partition_by: got {', '.join(missing)}, needs columns of the output: {', '.join(rows.columns)}"
-        )
-    found = [columns[fold(rows, name)] for name in partition_by]
-    if set(rows.columns) <= set(found):
-        raise ConfigurationError("output.partition_by: got every column, needs to leave one to write")
-    return found
-
-
-def require_appendable(rows: DataFrame, path: str, partition_by: Sequence[str]) -> None:
-    """Refuse to append rows to a table of other columns, types or partitions: few readers could read it afterwards.
-
-    Raises
-    ------
-    ConfigurationError
-        Says what differs.
-    """
-    from pyspark.errors import AnalysisException
-
-    from gmm_spark.ml.persistence import literal_path
-
-    try:
-        there = rows.sparkSession.read.parquet(literal_path(path)).schema
-    except AnalysisException:  # no table yet
-        return
-    # The types of partition columns are read from the names of directories: "1" written as text is an integer there.
-    inner = {fold(rows, name) for name in partition_by}
-    before = {fold(rows, field.name): field.dataType.simpleString() for field in there}
-    now = {fold(rows, field.name): field.dataType.simpleString() for field in rows.schema}
-    differing = [name for name in {**before, **now} if name not in inner and before.get(name) != now.get(name)]
-    differing += [name for name in partition_by if fold(rows, name) not in before]
-    if differing:
-        told = ", ".join(f"{name} (there {before.get(name, 'no')}, now {now.get(name, 'no')})" for name in differing)
-        raise ConfigurationError(f"output.path: got {path!r}, which has other columns: {told}; append to another path")
-    levels = _read_partitioning(files_of(rows.sparkSession), path)
-    if [fold(rows, name) for name in levels] != [fold(rows, name) for name in partition_by]:
-        raise ConfigurationError(
-            f"output.partition_by: got {', '.join(partition_by) or 'nothing'}, but the table at {path!r} is partitioned by "
-            f"{', '.join(levels) or 'nothing'}; name another path, or partition as it is"
-        )
-
-
-def _read_partitioning(files: Files, path: str) -> list[str]:
-    """Return the columns that a table is partitioned by, from the names of its directories, the outermost first."""
-    found: list[str] = []
-    while True:
-        inner = [one.name for one in files.list_folder(path) if one.is_directory and not one.name.startswith(HIDDEN)]
-        if not inner or "=" not in inner[0]:
-            return found
-        found.append(inner[0].partition("=")[0])
-        path = f"{path}/{inner[0]}"
-
-
-def require_writable(spark: SparkSession, output: TableOutputSection) -> None:
-    """Refuse, before any work is done, a table that could not be written later.
-
-    Raises
-    ------
-    ConfigurationError
-        If the table exists and must not be replaced, or cannot be replaced safely.
-    """
-    if output.mode != "append":
-        overwrite = output.mode == "overwrite"
-        require_publishable(spark, "output.path", output.path, overwrite, 'output.mode = "overwrite"')
-
-
-def require_static_overwrite(spark: SparkSession, mode: str, partition_by: Sequence[str]) -> None:
-    """Refuse to overwrite a partitioned table if Spark is set to keep the partitions that are not written.
-
-    The jobs replace a table as a whole, so those partitions would be lost.
-
-    Raises
-    ------
-    ConfigurationError
-        If ``mode`` is "overwrite", there are columns to partition by, and the session's overwrite mode is dynamic.
-    """
-    setting = "spark.sql.sources.partitionOverwriteMode"
-    if mode == "overwrite" and partition_by and (spark.conf.get(setting) or "").lower() == "dynamic":
-        raise ConfigurationError(
-            f'output.mode: got "overwrite" with {setting} = dynamic, which asks to keep partitions that are not '
-            "written; the job replaces the whole table: write each part to a path of its own, or set it to static"
-        )
-
-
-def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = ()) -> None:
-    """Write a table as Parquet, complete or not at all. A table can be written over the one it was read from.
-
-    Parameters
-    ----------
-    rows : DataFrame
-    path : str
-    mode : str
-        ``append`` adds files to the table, which Spark shows once all are written. Any other mode replaces the table:
-        call :func:`require_writable` first.
-    partition_by : sequence of str
-        Columns to partition the files by.
-    """
-    if mode == "append":
-        rows.write.mode("append").partitionBy(*partition_by).parquet(path)
-        return
-    with publish(rows.sparkSession, path) as staging:
-        rows.write.partitionBy(*partition_by).parquet(staging)
 
 
 def shorten_error(error: Exception | str) -> str:

@@ -17,7 +17,7 @@ from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.storage import claims
-from gmm_spark.storage.documents import LARGEST, describe_os_error, shorten
+from gmm_spark.storage.documents import LARGEST, describe_error, describe_os_error
 from gmm_spark.storage.files import Files
 from gmm_spark.storage.hadoop import HadoopFiles, files_of, is_remote
 from gmm_spark.storage.manifest import MANIFEST, Manifest, list_files, read_manifest
@@ -103,13 +103,13 @@ def do_run(
         published = _is_published(files, run, claim)
         if published:
             raise CompletedRunError(
-                f"run {run_id} is complete, and the job was then stopped: {_name(error)}"
+                f"run {run_id} is complete, and the job was then stopped: {describe_error(error)}"
             ) from error
         with suppress(Exception):  # raise the first error: if the JVM has died, cleaning up fails too
             if isinstance(files, HadoopFiles):
                 files.settle()
             if published is False:
-                claim.give_up(redact(_name(error), find_secrets(configuration)))
+                claim.give_up(redact(describe_error(error), find_secrets(configuration)))
         raise
     _complete(files, f"{run}/{claim.folder}", run_id, claim, {**result.copies, **_copy_of_report(output.report)})
     print(f"{result.message}; run {run_id} in {output.model}")
@@ -234,16 +234,6 @@ def _complete(files: Files, folder: str, run_id: str, claim: claims.Claim, copie
         claim.remove_earlier()
     except BaseException as error:
         raise CompletedRunError(
-            f"run {run_id} is complete, but what follows it failed ({_name(error)}): files of {folder} were to be "
-            f"copied to {', '.join(copies.values()) or 'nowhere'}"
+            f"run {run_id} is complete, but what follows it failed ({describe_error(error)}): files of {folder} were "
+            f"to be copied to {', '.join(copies.values()) or 'nowhere'}"
         ) from error
-
-
-def _name(error: BaseException) -> str:
-    """Return an error in one line, for people who look at the run later."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    try:
-        return shorten(f"{type(error).__name__}: {error}")
-    except Exception:  # py4j asks the JVM for the text, which may have died
-        return type(error).__name__
