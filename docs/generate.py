@@ -24,12 +24,11 @@ from gmm_spark.jobs.config.fields import OneOf
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
-    PruneConfiguration,
-    RunsConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "gmm_spark"

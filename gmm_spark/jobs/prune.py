@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gmm_spark.errors import RunHeldError
 from gmm_spark.jobs.config.command_line import name_path
-from gmm_spark.jobs.config.jobs import PruneConfiguration
+from gmm_spark.jobs.config.upkeep import PruneConfiguration
 from gmm_spark.jobs.run.running import run
 from gmm_spark.jobs.runs import read_runs
 from gmm_spark.storage.hadoop import files_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gmm_spark.errors import DataError
 from gmm_spark.jobs.config.command_line import name_path
-from gmm_spark.jobs.config.jobs import RunsConfiguration
+from gmm_spark.jobs.config.upkeep import RunsConfiguration
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.documents import describe_os_error, shorten
 from gmm_spark.storage.files import Files

@@ -29,12 +29,11 @@ from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
-    PruneConfiguration,
-    RunsConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.exits import ExitCode
 
 if sys.version_info >= (3, 11):

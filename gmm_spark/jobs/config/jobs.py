@@ -291,24 +291,3 @@ class SampleConfiguration(JobConfiguration):
         if "parameters" in info.data and bool(model) == bool(info.data["parameters"]):
             raise both_or_neither("model", "parameters", both=bool(model))
         return model
-
-
-# runs, prune
-
-
-class RunsConfiguration(JobConfiguration):
-    """List the runs in a directory: gmm-spark runs PATH."""
-
-    job: ClassVar[str] = "runs"
-    path: Text = Field(description="Directory of runs: output.model of fit or select. May be given without its flag.")
-
-
-class PruneConfiguration(JobConfiguration):
-    """Remove old and broken runs from a directory: gmm-spark prune PATH --keep 5.
-
-    The newest complete run stays, and so do runs at work and whatever is no run.
-    """
-
-    job: ClassVar[str] = "prune"
-    path: Text = Field(description="Directory of runs: output.model of fit or select. May be given without its flag.")
-    keep: Count = Field(5, description="Number of complete runs to keep, the newest ones.")

@@ -18,13 +18,12 @@ from gmm_spark.jobs.config.command_line import load, name_path
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
-    PruneConfiguration,
-    RunsConfiguration,
     SampleConfiguration,
     ScoreConfiguration,
     SelectConfiguration,
 )
 from gmm_spark.jobs.config.secrets import find_secrets, redact
+from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.exits import ExitCode
 
 ROOT = Path(__file__).parents[3]
