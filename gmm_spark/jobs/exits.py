@@ -44,7 +44,7 @@ _MEANING_AND_REMEDY = {
     ),
     ExitCode.HELD: (
         "held by another run",
-        "Nothing was published. Wait until that run has ended, or give this one another --run-id.",
+        "Nothing was published. Run it again once that process has ended; a fit can also have another --run-id.",
     ),
     ExitCode.FAILURE: (
         "anything else",

@@ -49,6 +49,8 @@ class Journal:
 def name_workshop(table: str) -> str:
     """Return the folder beside a table in which a replacement is prepared. Spark's readers skip it."""
     parent, slash, name = (table.rstrip("/") or table).rpartition("/")
+    if parent.endswith("/"):  # a whole bucket, as s3a://name: there is nothing beside it
+        return f"{parent}{slash}{name}/_table.writing"
     return f"{parent}{slash}_{name.replace('=', '-')}.writing"
 
 

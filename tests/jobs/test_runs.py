@@ -95,8 +95,8 @@ def test_a_run_that_another_process_holds_is_refused(fit: Run, spark: SparkSessi
     failed, last = refused.err.splitlines()
     assert "run_id=a is held by a process that lives (fit on " in failed
     assert last == (
-        "fit ended with exit code 5. Nothing was published. Wait until that run has ended, or give this one another "
-        "--run-id."
+        "fit ended with exit code 5. Nothing was published. Run it again once that process has ended; a fit can also "
+        "have another --run-id."
     )
 
 

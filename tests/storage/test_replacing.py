@@ -110,6 +110,8 @@ def test_what_lies_beside_a_table_is_skipped_by_readers_of_the_folder(name: str,
     assert name_workshop(f"a/b/{name}/") == f"a/b/{beside}"
     assert name_workshop(name) == beside
     assert is_hidden(beside)
+    assert name_workshop(f"s3a://bucket/{name}") == f"s3a://bucket/{beside}"
+    assert name_workshop("s3a://bucket/") == "s3a://bucket/_table.writing"
 
 
 def test_wherever_a_process_dies_nothing_is_missing_and_the_next_completes_it(tmp_path: Path) -> None:

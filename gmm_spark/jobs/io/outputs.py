@@ -9,31 +9,33 @@ from gmm_spark.storage.documents import describe_os_error
 from gmm_spark.storage.files import Files
 
 
-def require_apart(files: Files, key: str, path: str, source: str | None) -> None:
-    """Refuse an output that is the input's directory or lies in it: the table would have other files from then on.
+def require_apart(files: Files, key: str, path: str, other: str, folder: str | None) -> None:
+    """Refuse a path that is another one's directory or lies in it, where it would be taken for a part of that.
 
     Parameters
     ----------
     files : Files
     key : str
-        The configuration key that names the output, for messages.
+        The configuration key that names the path, for messages.
     path : str
-    source : str or None
-        Path of the input, None if it is not given by a path.
+    other : str
+        The key that names the directory.
+    folder : str or None
+        The directory; None if there is none, as of an input that is not given by a path.
 
     Raises
     ------
     ConfigurationError
         If it does.
     """
-    if source is None:
+    if folder is None:
         return
     try:
-        inner, outer = (files.qualify(one).rstrip("/") for one in (path, source))
+        inner, outer = (files.qualify(one).rstrip("/") for one in (path, folder))
     except OSError:  # no path at all: whoever uses it says so
         return
     if inner == outer or inner.startswith(f"{outer}/"):
-        raise ConfigurationError(f"{key}: got {path!r}, which is or lies in input.path ({source!r}); name another path")
+        raise ConfigurationError(f"{key}: got {path!r}, which is or lies in {other} ({folder!r}); name another path")
 
 
 def require_writable_file(files: Files, key: str, path: str) -> None:

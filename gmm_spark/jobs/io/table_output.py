@@ -41,11 +41,11 @@ def require_writable(spark: SparkSession, output: TableOutputSection, source: st
     """
     files = files_of(spark)
     if source is not None:
-        require_apart(files, "output.path", output.path, source)
-        require_apart(files, "input.path", source, output.path)
+        require_apart(files, "output.path", output.path, "input.path", source)
+        require_apart(files, "input.path", source, "output.path", output.path)
     if output.report is not None:
-        require_apart(files, "output.report", output.report, source)
-        require_apart(files, "output.report", output.report, output.path)
+        require_apart(files, "output.report", output.report, "input.path", source)
+        require_apart(files, "output.report", output.report, "output.path", output.path)
         require_writable_file(files, "output.report", output.report)
     if not isinstance(files, HadoopFiles):
         if output.mode == "overwrite":

@@ -125,12 +125,12 @@ def require_outputs(files: Files, configuration: FitConfiguration | SelectConfig
     """Refuse outputs that could not be written later, before any work is done."""
     output = configuration.output
     targets = {"output.report": output.report, "output.plot": getattr(output, "plot", None)}
-    for key, path in {"output.model": output.model, **targets}.items():
-        if path is not None:
-            require_apart(files, key, path, configuration.input.path)
+    require_apart(files, "output.model", output.model, "input.path", configuration.input.path)
     require_output(files, "output.model", output.model)
     for key, path in targets.items():
         if path is not None:
+            require_apart(files, key, path, "input.path", configuration.input.path)
+            require_apart(files, key, path, "output.model", output.model)
             require_writable_file(files, key, path)
 
 
