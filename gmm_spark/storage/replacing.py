@@ -6,7 +6,7 @@ only be completed: by the process that wrote the journal or, if that ended half-
 
     scored.parquet/day=mon/part-...
     _scored.parquet.writing/_claim-1.json, _life-1.json   who writes to the table, as of runs
-    _scored.parquet.writing/attempt-1/day=mon/part-...    its new files
+    _scored.parquet.writing/attempt-1/.../day=mon/part-...    its new files
     _scored.parquet.writing/_journal-1.json
 
 New files arrive before old ones go: in between, a reader may see rows of both. No row is ever missing.
@@ -121,6 +121,7 @@ def complete(files: Files, table: str, workshop: str) -> bool:
 def leave(files: Files, workshop: str, claim: Claim) -> None:
     """Remove what is left beside a table. The claim goes last: until then nobody else begins."""
     claim.remove_earlier()
+    files.delete(f"{workshop}/{claim.folder}")
     for name in _find_names(files, workshop, claim.number):
         files.delete(f"{workshop}/{name}")
     files.delete_if_empty(workshop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -171,13 +172,14 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
         raise ConfigurationError(
             f"output.path: got {path!r}, which cannot be written: {describe_os_error(error)}"
         ) from error
-    begun = False
+    # Claims of a table are numbered anew after each job. A task that outlived an earlier job must not write here.
+    folder, begun = f"{claim.folder}/{uuid.uuid4().hex[:8]}", False
     try:
         with claim.kept_alive():
             complete(files, path, workshop)  # what an earlier run has begun
             _require_free(files, path, mode)
-            rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{claim.folder}")
-            journal = plan(files, path, workshop, claim.folder, replace=mode == "overwrite")
+            rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
+            journal = plan(files, path, workshop, folder, replace=mode == "overwrite")
             _require_free(files, path, mode)
             claim.require()
             begun = True
