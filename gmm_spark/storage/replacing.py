@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gmm_spark.errors import ModelFileError
+from gmm_spark.errors import ModelFileError, RunHeldError
 from gmm_spark.storage.claims import Claim
 from gmm_spark.storage.documents import read_document, write_document
 from gmm_spark.storage.files import Entry, Files, is_hidden
@@ -76,9 +76,22 @@ def plan(files: Files, table: str, workshop: str, folder: str, replace: bool) ->
 
 
 def begin(files: Files, workshop: str, claim: Claim, journal: Journal) -> None:
-    """Write a journal: from then on the replacement will be completed."""
+    """Write a journal: from then on the replacement will be completed.
+
+    Raises
+    ------
+    RunHeldError
+        If another process has taken over. There is no journal then.
+    """
+    path = f"{workshop}/_journal-{claim.number}.json"
+    claim.require()
     values = {"format": FORMAT, "folder": journal.folder, "added": journal.added, "removed": journal.removed}
-    files.create(f"{workshop}/_journal-{claim.number}.json", write_document(values))
+    files.create(path, write_document(values))
+    try:
+        claim.require()  # whoever took over before the journal was there has not seen it
+    except RunHeldError:
+        files.delete(path)
+        raise
 
 
 def complete(files: Files, table: str, workshop: str) -> bool:
@@ -119,7 +132,12 @@ def complete(files: Files, table: str, workshop: str) -> bool:
 
 
 def leave(files: Files, workshop: str, claim: Claim) -> None:
-    """Remove what is left beside a table. The claim goes last: until then nobody else begins."""
+    """Remove what is left beside a table. The claim goes last: until then nobody else begins.
+
+    If a journal is there still, because it could not be completed, everything stays: its files are needed.
+    """
+    if any(_JOURNAL.fullmatch(one.name) for one in files.list_folder(workshop)):
+        return
     claim.remove_earlier()
     files.delete(f"{workshop}/{claim.folder}")
     for name in _find_names(files, workshop, claim.number):

@@ -164,6 +164,28 @@ def test_a_new_file_that_is_nowhere_is_told_and_no_old_one_goes(tmp_path: Path) 
     assert read(table) == OLD
 
 
+def test_what_a_journal_needs_stays_if_the_next_process_cannot_complete_it_either(tmp_path: Path) -> None:
+    class Full(LocalFiles):
+        def move(self, source: str, target: str) -> None:
+            raise OSError(28, "No space left on device")
+
+    table = tmp_path / "table"
+    write(table, OLD)
+    with pytest.raises(Killed):
+        replace(Dying(3), table, NEW)
+    workshop = name_workshop(str(table))
+    for _ in range(2):
+        give_up(table)
+        claim = take(FILES, workshop, "score")
+        with pytest.raises(OSError, match="No space left"):
+            complete(Full(), str(table), workshop)
+        claim.give_up("failed")
+        leave(FILES, workshop, claim)
+    replace(FILES, table, {"day=tue/next": "n"})
+    assert read(table) == {**NEW, "day=tue/next": "n"}
+    assert [path.name for path in tmp_path.iterdir()] == ["table"]
+
+
 def test_leaving_does_not_touch_a_process_that_followed(tmp_path: Path) -> None:
     workshop = name_workshop(str(tmp_path / "table"))
     slow = take(FILES, workshop, "score")

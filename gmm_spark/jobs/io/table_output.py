@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gmm_spark.errors import CompletedRunError, ConfigurationError
+from gmm_spark.errors import CompletedRunError, ConfigurationError, RunHeldError
 from gmm_spark.jobs.config.sections import TableOutputSection
 from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
 from gmm_spark.jobs.io.tables import fold
@@ -181,13 +181,12 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
             journal = plan(files, path, workshop, folder, replace=mode == "overwrite")
             _require_free(files, path, mode)
-            claim.require()
             begun = True
             begin(files, workshop, claim, journal)
             complete(files, path, workshop)
             files.write_bytes(f"{path}/_SUCCESS", b"")
     except BaseException as error:
-        if begun:
+        if begun and not isinstance(error, RunHeldError):  # the latter only if there is no journal
             raise CompletedRunError(
                 f"the new rows of {path} are written, but perhaps not all are in place ({describe_error(error)}); "
                 "until the next run that writes there, readers may see old rows beside new ones"
