@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from gmm_spark import GaussianMixtureModel
 from gmm_spark.errors import ModelFileError, ParameterError
 from gmm_spark.storage import claims
-from gmm_spark.storage.hadoop import HadoopFiles, _create_by_put, files_of
+from gmm_spark.storage.hadoop import HadoopFiles, files_of
 from tests.jobs.conftest import ROOT, Outcome
 from tests.jobs.test_spark_submit import PYTHON, environment
 
@@ -176,24 +176,6 @@ def test_a_model_is_not_saved_where_a_run_would_be_loaded(fit: Run, tmp_path: Pa
     for path in (tmp_path / "m", tmp_path / "m" / "run_id=a"):
         with pytest.raises(ParameterError, match="holds runs of a job, and load\\(\\) would take the newest of them"):
             model.write().overwrite().save(str(path))
-
-
-def test_files_of_the_session_are_created_exclusively_by_either_way(spark: SparkSession, tmp_path: Path) -> None:
-    files = HadoopFiles(spark)
-
-    def put(path: str, data: bytes) -> None:
-        _create_by_put(*files._resolve(path), data)
-
-    def rename(path: str, data: bytes) -> None:
-        files._create_by_rename(*files._resolve(path), data)
-
-    for number, create in enumerate((files.create, put, rename)):
-        path = tmp_path / f"folder {number}" / "file"
-        create(str(path), b"first")
-        with pytest.raises(Exception, match=r"(?i)exist"):
-            create(str(path), b"second")
-        assert path.read_bytes() == b"first"
-        assert [one.name for one in path.parent.iterdir() if not one.name.endswith(".crc")] == ["file"]
 
 
 SLOW_WRITE = """
