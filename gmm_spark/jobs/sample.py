@@ -9,6 +9,7 @@ import gmm_spark
 from gmm_spark.jobs.config.jobs import SampleConfiguration
 from gmm_spark.jobs.io.parameter_files import read_parameters
 from gmm_spark.jobs.io.table_output import require_same_table, require_writable, write_table
+from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
@@ -35,7 +36,8 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
         write_table(rows, output.path, output.mode, job="sample")
     report.add("rows", written=n)
     report.add("mixture", **model.parameters.to_dict())
-    report.write(spark, output.report)
+    with published(f"the table in {output.path} is written"):
+        report.write(spark, output.report)
     print(f"sample: {n:,} rows drawn from {len(model.weights)} components; table in {output.path}")
 
 

@@ -16,6 +16,7 @@ from gmm_spark.jobs.io.tables import (
     require_columns,
     select_columns,
 )
+from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
@@ -53,9 +54,10 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     require_same_table(scored, output.path, output.mode, partition_by)
     with report.timed("score"):
         write_table(count_outputs(scored, written, output), output.path, output.mode, partition_by)
-    counts = compare_counts(read.get, written.get)
-    report.add("rows", **counts)
-    report.write(spark, output.report)
+    with published(f"the table in {output.path} is written"):
+        counts = compare_counts(read.get, written.get)
+        report.add("rows", **counts)
+        report.write(spark, output.report)
     print(describe(counts, output.path))
 
 

@@ -335,6 +335,20 @@ def test_scoring_one_day_again_replaces_that_day_and_no_other(
     assert days == {"mon": N_ROWS // 2 if setting == "static" else 50, "tue": N_ROWS // 2}
 
 
+def test_a_report_that_fails_after_the_table_was_written_does_not_say_that_nothing_was(
+    run_job: Run, model: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gmm_spark.jobs.run.report.RunReport.write", fail)
+    arguments = ("--model", model, "--input.path", table, "--output.path", tmp_path / "scored")
+    done = run_job("score", *arguments, "--features.handle_invalid", "skip")
+    assert_failed(done, 1, f"the table in {tmp_path / 'scored'} is written, but what follows it failed: ")
+    assert "Nothing was published" not in done.err
+    assert read(tmp_path / "scored").num_rows == N_ROWS - N_NULLS
+
+
 def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
     run_job: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

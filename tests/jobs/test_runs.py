@@ -144,7 +144,7 @@ def test_a_report_that_cannot_be_copied_after_all_does_not_hide_that_the_run_is_
     done = fit("--run-id", "a", "--output.report", target)
     assert done.code == 1
     failed, last = done.err.splitlines()
-    assert "run a is complete, but what follows it failed" in failed
+    assert "run a is complete, but what follows it failed: " in failed
     assert "No space left on device" in failed
     assert last.startswith("fit ended with exit code 1. Part of it is published, as said above. Run it again, with")
     monkeypatch.undo()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -111,8 +111,24 @@ def do_run(
             if published is False:
                 claim.give_up(redact(describe_error(error), find_secrets(configuration)))
         raise
-    _complete(files, f"{run}/{claim.folder}", run_id, claim, {**result.copies, **_copy_of_report(output.report)})
+    with published(f"run {run_id} is complete"):
+        _complete(files, f"{run}/{claim.folder}", claim, {**result.copies, **_copy_of_report(output.report)})
     print(f"{result.message}; run {run_id} in {output.model}")
+
+
+@contextmanager
+def published(what: str) -> Iterator[None]:
+    """Let an error that follows the publishing of something say that it stands.
+
+    Raises
+    ------
+    CompletedRunError
+        If the block fails or is interrupted.
+    """
+    try:
+        yield
+    except BaseException as error:
+        raise CompletedRunError(f"{what}, but what follows it failed: {describe_error(error)}") from error
 
 
 def new_run_id() -> str:
@@ -226,14 +242,13 @@ def _copy_of_report(path: str | None) -> dict[str, str]:
     return {} if path is None else {REPORT: path}
 
 
-def _complete(files: Files, folder: str, run_id: str, claim: claims.Claim, copies: Mapping[str, str]) -> None:
-    """Do what follows the manifest: tidy up and copy files. From here on the run stands."""
-    try:
-        for name, path in copies.items():
+def _complete(files: Files, folder: str, claim: claims.Claim, copies: Mapping[str, str]) -> None:
+    """Do what follows the manifest: copy files and tidy up."""
+    for name, path in copies.items():
+        try:
             files.write_bytes(path, files.read_bytes(f"{folder}/{name}", LARGEST))
-        claim.remove_earlier()
-    except BaseException as error:
-        raise CompletedRunError(
-            f"run {run_id} is complete, but what follows it failed ({describe_error(error)}): files of {folder} were "
-            f"to be copied to {', '.join(copies.values()) or 'nowhere'}"
-        ) from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder}/{name} cannot be copied to {path!r} ({describe_os_error(error)})"
+            ) from error
+    claim.remove_earlier()
