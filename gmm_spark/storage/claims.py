@@ -187,7 +187,7 @@ def look_at(files: Files, run: str, now: float | None = None) -> Holding:
         f"{shorten(str(owner.get('pid', '?')))}, last sign of life {time.strftime('%F %T', time.gmtime(last))} UTC"
     )
     if isinstance(signs.get("failure"), str):
-        return Holding(number, False, began, shorten(signs["failure"]), failed=True)
+        return Holding(number, False, began, shorten(signs["failure"], 300), failed=True)
     # A sign of life from far in the future, by a clock that is wrong, must not hold the run for ever.
     recent = abs((time.time() if now is None else now) - last) < GONE_SECONDS
     return Holding(number, recent and not _is_gone(owner), began, about)

@@ -64,11 +64,11 @@ def show(value: Any) -> str:
     return f"a {type(value).__name__}" if isinstance(value, (dict, list)) else shorten(repr(value))
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, limit: int = SHOWN) -> str:
     """Return a foreign text as a message may repeat it: one line, and not a long one."""
-    line = " ".join(text[: 4 * SHOWN].split())
+    line = " ".join(text[: 4 * limit].split())
     line = "".join(sign if sign.isprintable() else "?" for sign in line)
-    return line if len(line) <= SHOWN else line[:SHOWN] + "..."
+    return line if len(line) <= limit else line[:limit] + "..."
 
 
 def describe_os_error(error: OSError) -> str:
@@ -85,6 +85,6 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     try:
-        return shorten(f"{type(error).__name__}: {error}")
+        return shorten(f"{type(error).__name__}: {error}", 4 * SHOWN)
     except Exception:  # py4j asks the JVM for the text, which may have died
         return type(error).__name__

@@ -100,15 +100,15 @@ def do_run(
             files.write_bytes(f"{run}/{claim.folder}/{REPORT}", report.to_bytes())
             _publish(files, run, run_id, claim, report, result)
     except BaseException as error:
-        published = _is_published(files, run, claim)
-        if published:
+        stands = _is_published(files, run, claim)
+        if stands:
             raise CompletedRunError(
                 f"run {run_id} is complete, and the job was then stopped: {describe_error(error)}"
             ) from error
         with suppress(Exception):  # raise the first error: if the JVM has died, cleaning up fails too
             if isinstance(files, HadoopFiles):
                 files.settle()
-            if published is False:
+            if stands is False:
                 claim.give_up(redact(describe_error(error), find_secrets(configuration)))
         raise
     with published(f"run {run_id} is complete"):
@@ -248,7 +248,5 @@ def _complete(files: Files, folder: str, claim: claims.Claim, copies: Mapping[st
         try:
             files.write_bytes(path, files.read_bytes(f"{folder}/{name}", LARGEST))
         except OSError as error:
-            raise ConfigurationError(
-                f"{folder}/{name} cannot be copied to {path!r} ({describe_os_error(error)})"
-            ) from error
+            raise OSError(f"{folder}/{name} could not be copied to {path}: {describe_os_error(error)}") from error
     claim.remove_earlier()
