@@ -285,3 +285,11 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
 def test_the_page_of_the_jobs_has_every_exit_code() -> None:
     page = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == sorted(ExitCode)
+
+
+def test_every_test_that_the_page_of_faults_names_is_there() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert len(named) == page.count("\n| ") - 1
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), test
