@@ -74,13 +74,13 @@ def add_selection(report: RunReport, selection: Selection) -> None:
 
 def write_comparison(
     spark: SparkSession, selection: Selection, output: SelectOutputSection, folder: str
-) -> dict[str, str]:
+) -> dict[str, bytes]:
     """Write the table of all mixtures, and the picture if it was asked for, to the run's folder.
 
     Returns
     -------
     dict
-        Where to copy the picture once the run is complete: its name in the folder, and the path.
+        What to write once the run is complete: the picture, under its path.
     """
     selection.toDF().coalesce(1).write.parquet(f"{folder}/{MIXTURES}")
     if output.plot is None:
@@ -88,8 +88,9 @@ def write_comparison(
     from gmm_spark.plots import criterion_plot
 
     name = f"criterion{PurePath(output.plot).suffix.lower()}"
-    files_of(spark).write_bytes(f"{folder}/{name}", criterion_plot(selection, output.plot))
-    return {name: output.plot}
+    picture = criterion_plot(selection, output.plot)
+    files_of(spark).write_bytes(f"{folder}/{name}", picture)
+    return {output.plot: picture}
 
 
 def describe(model: gmm_spark.GaussianMixtureModel, selection: Selection) -> str:

@@ -17,7 +17,7 @@ from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.storage import claims
-from gmm_spark.storage.documents import LARGEST, describe_error, describe_os_error
+from gmm_spark.storage.documents import describe_error, describe_os_error
 from gmm_spark.storage.files import Files
 from gmm_spark.storage.hadoop import HadoopFiles, files_of, is_remote
 from gmm_spark.storage.manifest import MANIFEST, Manifest, list_files, read_manifest
@@ -41,12 +41,12 @@ class Result:
     message : str
         The job's last line, without the run.
     copies : dict
-        Files to copy once the run is complete: name in the folder to path.
+        Files to write once the run is complete: path to contents.
     """
 
     facts: dict[str, Any]
     message: str
-    copies: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def do_run(
@@ -97,7 +97,8 @@ def do_run(
     try:
         with claim.kept_alive():
             result = work(f"{run}/{claim.folder}", report)
-            files.write_bytes(f"{run}/{claim.folder}/{REPORT}", report.to_bytes())
+            told = report.to_bytes()
+            files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
             _publish(files, run, run_id, claim, report, result)
     except BaseException as error:
         stands = _is_published(files, run, claim)
@@ -112,7 +113,7 @@ def do_run(
                 claim.give_up(redact(describe_error(error), find_secrets(configuration)))
         raise
     with published(f"run {run_id} is complete"):
-        _complete(files, f"{run}/{claim.folder}", claim, {**result.copies, **_copy_of_report(output.report)})
+        _complete(files, claim, {**result.copies, **({} if output.report is None else {output.report: told})})
     print(f"{result.message}; run {run_id} in {output.model}")
 
 
@@ -173,8 +174,10 @@ def _is_complete(files: Files, configuration: FitConfiguration | SelectConfigura
 
 def _restore_report(files: Files, run: Run, target: str | None) -> None:
     """Copy a complete run's report, if a copy was asked for and is not there."""
-    if target is not None and run.manifest is not None and run.manifest.report and not files.exists(target):
-        files.write_bytes(target, files.read_bytes(f"{run.path}/{run.manifest.report}", LARGEST))
+    if target is None or run.manifest is None or run.manifest.report is None or files.exists(target):
+        return
+    size = next(one.size for one in run.manifest.files if one.path == run.manifest.report)
+    files.write_bytes(target, files.read_bytes(f"{run.path}/{run.manifest.report}", size))
 
 
 def _find_changes(before: Any, configuration: FitConfiguration | SelectConfiguration) -> list[str]:
@@ -238,15 +241,11 @@ def _is_published(files: Files, run: str, claim: claims.Claim) -> bool | None:
         return None
 
 
-def _copy_of_report(path: str | None) -> dict[str, str]:
-    return {} if path is None else {REPORT: path}
-
-
-def _complete(files: Files, folder: str, claim: claims.Claim, copies: Mapping[str, str]) -> None:
-    """Do what follows the manifest: copy files and tidy up."""
-    for name, path in copies.items():
+def _complete(files: Files, claim: claims.Claim, copies: Mapping[str, bytes]) -> None:
+    """Do what follows the manifest: write copies of files, and tidy up."""
+    for path, data in copies.items():
         try:
-            files.write_bytes(path, files.read_bytes(f"{folder}/{name}", LARGEST))
+            files.write_bytes(path, data)
         except OSError as error:
-            raise OSError(f"{folder}/{name} could not be copied to {path}: {describe_os_error(error)}") from error
+            raise OSError(f"{path} could not be written: {describe_os_error(error)}") from error
     claim.remove_earlier()
