@@ -16,8 +16,8 @@ LARGEST = 16 * 2**20  # bytes; a manifest of 100,000 files has about as many
 SHOWN = 80  # characters of a foreign value that a message repeats
 
 
-def read_document(files: Files, path: str) -> dict[str, Any]:
-    """Read a JSON object.
+def read_document(files: Files, path: str, limit: int = LARGEST) -> dict[str, Any]:
+    """Read a JSON object of at most ``limit`` bytes.
 
     Raises
     ------
@@ -26,9 +26,9 @@ def read_document(files: Files, path: str) -> dict[str, Any]:
     ModelFileError
         If the file does not hold one JSON object.
     """
-    data = files.read_bytes(path, LARGEST)
-    if len(data) > LARGEST:
-        raise ModelFileError(f"{path} has more than {LARGEST:,} bytes; it is not one of ours")
+    data = files.read_bytes(path, limit)
+    if len(data) > limit:
+        raise ModelFileError(f"{path} has more than {limit:,} bytes; it is not one of ours")
     try:
         value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # the former also if the text is not UTF-8 or a number is endless

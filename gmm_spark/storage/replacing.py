@@ -19,13 +19,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gmm_spark.errors import ModelFileError, RunHeldError
+from gmm_spark.errors import ModelFileError, ResourceError, RunHeldError
 from gmm_spark.storage.claims import Claim
 from gmm_spark.storage.documents import read_document, write_document
 from gmm_spark.storage.files import Entry, Files, is_hidden
 from gmm_spark.storage.manifest import require_inner_path
 
 FORMAT = 1
+LARGEST = 2**28  # bytes of a journal: about a million files
 _JOURNAL = re.compile(r"_journal-([1-9][0-9]{0,8})\.json")
 
 
@@ -82,11 +83,19 @@ def begin(files: Files, workshop: str, claim: Claim, journal: Journal) -> None:
     ------
     RunHeldError
         If another process has taken over. There is no journal then.
+    ResourceError
+        If there are too many files for a journal.
     """
     path = f"{workshop}/_journal-{claim.number}.json"
-    claim.require()
     values = {"format": FORMAT, "folder": journal.folder, "added": journal.added, "removed": journal.removed}
-    files.create(path, write_document(values))
+    data = write_document(values)
+    if len(data) > LARGEST:
+        raise ResourceError(
+            f"{len(journal.added):,} new files and {len(journal.removed):,} old ones are too many to replace at once; "
+            "write fewer and larger files, or fewer partitions at a time"
+        )
+    claim.require()
+    files.create(path, data)
     try:
         claim.require()  # whoever took over before the journal was there has not seen it
     except RunHeldError:
@@ -154,7 +163,7 @@ def _find_names(files: Files, workshop: str, number: int) -> Sequence[str]:
 
 
 def _read(files: Files, path: str) -> Journal:
-    found = read_document(files, path)
+    found = read_document(files, path, LARGEST)
     try:
         folder, added, removed = found.get("folder"), found.get("added"), found.get("removed")
         if found.get("format") != FORMAT or not isinstance(folder, str):

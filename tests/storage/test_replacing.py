@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmm_spark.errors import GmmSparkError, ModelFileError
+from gmm_spark.errors import GmmSparkError, ModelFileError, ResourceError
 from gmm_spark.storage.claims import Claim, take
 from gmm_spark.storage.files import LocalFiles, is_hidden
 from gmm_spark.storage.replacing import begin, complete, leave, name_workshop, plan
@@ -149,6 +149,17 @@ def test_the_next_run_completes_an_earlier_one_before_its_own(tmp_path: Path) ->
         give_up(table)
     replace(FILES, table, NEW)
     assert read(table) == {"day=mon/new-0": "A", "day=tue/half": "h", "day=wed/new-0": "D"}
+
+
+def test_more_files_than_a_journal_can_be_read_back_with_are_refused_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "table", OLD)
+    monkeypatch.setattr("gmm_spark.storage.replacing.LARGEST", 100)
+    with pytest.raises(ResourceError, match="2 new files and 2 old ones are too many to replace at once"):
+        replace(FILES, tmp_path / "table", NEW)
+    assert read(tmp_path / "table") == OLD
+    assert list(tmp_path.glob("_table.writing/_journal*")) == []
 
 
 def test_a_new_file_that_is_nowhere_is_told_and_no_old_one_goes(tmp_path: Path) -> None:

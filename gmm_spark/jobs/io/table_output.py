@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gmm_spark.errors import CompletedRunError, ConfigurationError, RunHeldError
+from gmm_spark.errors import CompletedRunError, ConfigurationError, ResourceError, RunHeldError
 from gmm_spark.jobs.config.sections import TableOutputSection
 from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
 from gmm_spark.jobs.io.tables import fold
@@ -186,7 +186,7 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
             complete(files, path, workshop)
             files.write_bytes(f"{path}/_SUCCESS", b"")
     except BaseException as error:
-        if begun and not isinstance(error, RunHeldError):  # the latter only if there is no journal
+        if begun and not isinstance(error, (ResourceError, RunHeldError)):  # these only if there is no journal
             raise CompletedRunError(
                 f"the new rows of {path} are written, but perhaps not all are in place ({describe_error(error)}); "
                 "until the next run that writes there, readers may see old rows beside new ones"
