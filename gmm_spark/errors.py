@@ -62,3 +62,20 @@ class NotConvergedError(GmmSparkError, RuntimeError):
 
     Raised by the jobs if ``run.require_convergence`` is set; the estimators report it in ``summary.converged`` instead.
     """
+
+
+class RunHeldError(GmmSparkError, RuntimeError):
+    """Another process works on the run that a job was to do, or has taken it over.
+
+    Raised by the jobs; the exit code is 5.
+    """
+
+
+class CompletedRunError(GmmSparkError, RuntimeError):
+    """A job's output is published in part: it stands, and what was to follow failed or was interrupted.
+
+    A run is complete, and its report or picture could not be copied; or the new files of a table are written, and were
+    not all put in place.
+
+    Raised by the jobs; the exit code is 1.
+    """

@@ -108,7 +108,7 @@ def print_files() -> None:
     print("\nfiles")
     for name, what in {
         "flights.parquet": "the table",
-        "model": "the fitted model",
+        "model": "the fitted model, a directory for each run",
         "scored.parquet": "the table with prediction, log_density and is_anomaly",
         "sampled.parquet": "rows drawn from the model",
         "fit.json, score.json, sample.json": "run reports",

@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     CONFIGURATION = 2
     DATA = 3
     NOT_CONVERGED = 4
+    HELD = 5
 
     @classmethod
     def legend(cls) -> str:
@@ -41,11 +42,19 @@ _MEANING_AND_REMEDY = {
         "not converged, which run.require_convergence makes an error",
         "No model was published. Raise model.max_iter or model.tol, or drop run.require_convergence.",
     ),
+    ExitCode.HELD: (
+        "held by another run",
+        "Nothing was published. Run it again once that process has ended; a fit can also have another --run-id.",
+    ),
     ExitCode.FAILURE: (
         "anything else",
         "Nothing was published. If the message above does not tell the cause, Spark's log may; then run it again.",
     ),
 }
+
+_AFTER_COMPLETION = (
+    "Part of it is published, as said above. Run it again, with the same --run-id, to complete the rest."
+)
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.ConfigurationError, ExitCode.CONFIGURATION),
@@ -54,6 +63,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.ModelFileError, ExitCode.DATA),
     (errors.DegenerateComponentError, ExitCode.DATA),
     (errors.NotConvergedError, ExitCode.NOT_CONVERGED),
+    (errors.RunHeldError, ExitCode.HELD),
 )
 
 
@@ -63,3 +73,8 @@ def exit_code(error: BaseException) -> ExitCode:
         if isinstance(error, kind):
             return code
     return ExitCode.FAILURE
+
+
+def remedy(error: BaseException) -> str:
+    """Return what the reader can do about an error that ends a job."""
+    return _AFTER_COMPLETION if isinstance(error, errors.CompletedRunError) else exit_code(error).remedy

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import FitConfiguration
-from gmm_spark.jobs.fitting import describe_checks, estimator_parameters, fit_model, require_convergence
+from gmm_spark.jobs.fitting import (
+    add_input,
+    describe_checks,
+    estimator_parameters,
+    fit_model,
+    outline,
+    require_convergence,
+)
 from gmm_spark.jobs.io.parameter_files import read_parameters
-from gmm_spark.jobs.io.publishing import publish, require_publishable
 from gmm_spark.jobs.io.tables import read_table
+from gmm_spark.jobs.run.publishing import MODEL, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 
@@ -25,18 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
     """Read the table, fit, publish the model and the report."""
-    output = configuration.output
-    report = RunReport(configuration)
-    require_publishable(spark, "output.model", output.model, output.overwrite, "output.overwrite = true")
-    with report.timed("read"):
-        rows = read_table(spark, configuration.input)
-    estimator = build_estimator(spark, rows, configuration)
-    model = fit_model(estimator, rows, report)
-    require_convergence(spark, configuration, model, report, "no convergence")
-    with report.timed("write"), publish(spark, output.model) as staging:
-        model.save(staging)
-    report.write(spark, output.report)
-    print(describe_checks(model) + describe(model, output.model))
+
+    def work(folder: str, report: RunReport) -> Result:
+        with report.timed("read"):
+            rows = read_table(spark, configuration.input)
+        estimator = build_estimator(spark, rows, configuration)
+        model = fit_model(estimator, rows, report)
+        require_convergence(spark, configuration, model, report, "no convergence")
+        add_input(spark, configuration, rows, report)
+        with report.timed("write"):
+            model.save(f"{folder}/{MODEL}")
+        return Result(outline(model), describe_checks(model) + describe(model))
+
+    do_run(spark, configuration, work)
 
 
 def build_estimator(spark: SparkSession, rows: DataFrame, configuration: FitConfiguration) -> gmm_spark.GaussianMixture:
@@ -51,12 +59,11 @@ def build_estimator(spark: SparkSession, rows: DataFrame, configuration: FitConf
     return estimator
 
 
-def describe(model: gmm_spark.GaussianMixtureModel, path: str) -> str:
+def describe(model: gmm_spark.GaussianMixtureModel) -> str:
     """Return the job's last line: how many rows it used, and whether EM has converged."""
     summary = model.summary
-    degenerate = "".join(f"component {j} without weight; " for j in summary.degenerateComponents)
+    degenerate = "".join(f"; component {j} without weight" for j in summary.degenerateComponents)
     return (
         f"fit: {summary.numRows:,} rows used, {sum(summary.skipped.values()):,} skipped; "
-        f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations; {degenerate}"
-        f"model in {path}"
+        f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations{degenerate}"
     )

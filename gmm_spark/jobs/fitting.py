@@ -9,6 +9,7 @@ from gmm_spark.errors import NotConvergedError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.parameter_keys import FITTING_KEYS, name_keys
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
+from gmm_spark.jobs.io.fingerprints import take_fingerprint
 from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.progress import draw_bar
 from gmm_spark.jobs.run.report import RunReport
@@ -61,6 +62,28 @@ def describe_checks(model: GaussianMixtureModel) -> str:
         if len(of_code) > _LINES:
             lines.append(f"check {of_code[0].severity} {of_code[0].code}: and {len(of_code) - _LINES} more")
     return "".join(line + "\n" for line in lines)
+
+
+def add_input(
+    spark: SparkSession, configuration: FitConfiguration | SelectConfiguration, rows: DataFrame, report: RunReport
+) -> None:
+    """Add the fingerprint of the table that was read to the report."""
+    report.add("input", **take_fingerprint(spark, configuration.input, rows))
+
+
+def outline(model: GaussianMixtureModel) -> dict[str, Any]:
+    """Return a fit in a few figures, for the manifest of its run."""
+    summary = model.summary
+    return {
+        "k": model.getK(),
+        "covariance_type": model.getCovarianceType(),
+        "rows": summary.numRows,
+        "lower_bound": summary.lowerBound,
+        "bic": summary.bic,
+        "converged": summary.converged,
+        "iterations": summary.numIter,
+        "features": model.featureNames,
+    }
 
 
 def require_convergence(

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 import gmm_spark
 from gmm_spark.jobs.config.jobs import SampleConfiguration
 from gmm_spark.jobs.io.parameter_files import read_parameters
-from gmm_spark.jobs.io.tables import require_writable, write_table
+from gmm_spark.jobs.io.table_output import require_same_table, require_writable, write_table
+from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
+from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.runs import find_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -26,20 +29,26 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
     n, output = configuration.n, configuration.output
     report = RunReport(configuration)
     require_writable(spark, output)
-    model = load_model(spark, configuration)
+    model = load_model(spark, configuration, report)
     rows = draw_rows(spark, model, configuration)
+    require_same_table(rows, output.path, output.mode, [])
     with report.timed("sample"):
-        write_table(rows, output.path, output.mode)
+        write_table(rows, output.path, output.mode, job="sample")
     report.add("rows", written=n)
     report.add("mixture", **model.parameters.to_dict())
-    report.write(spark, output.report)
+    with published(f"the table in {output.path} is written"):
+        report.write(spark, output.report)
     print(f"sample: {n:,} rows drawn from {len(model.weights)} components; table in {output.path}")
 
 
-def load_model(spark: SparkSession, configuration: SampleConfiguration) -> gmm_spark.GaussianMixtureModel:
+def load_model(
+    spark: SparkSession, configuration: SampleConfiguration, report: RunReport
+) -> gmm_spark.GaussianMixtureModel:
     """Load the saved model, or build one of the parameters in the JSON file."""
     if configuration.model is not None:
-        return gmm_spark.GaussianMixtureModel.load(configuration.model)
+        saved = find_model(files_of(spark), configuration.model)
+        report.add("model", path=saved.path, run_id=saved.run_id)
+        return gmm_spark.GaussianMixtureModel.load(saved.path)
     return gmm_spark.GaussianMixtureModel(read_parameters(spark, "parameters", str(configuration.parameters)))
 
 

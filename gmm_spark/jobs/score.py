@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
+from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, require_writable, write_table
 from gmm_spark.jobs.io.tables import (
+    drop_replaced,
     feature_parameters,
+    quote,
     read_table,
     require_columns,
-    require_partitioning,
-    require_static_overwrite,
-    require_writable,
     select_columns,
-    write_table,
 )
+from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
+from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.runs import find_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation, SparkSession
@@ -35,22 +37,27 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 
     output = configuration.output
     report = RunReport(configuration)
-    require_writable(spark, output)
-    require_static_overwrite(spark, output.mode, output.partition_by)
+    require_writable(spark, output, configuration.input.path)
     with report.timed("read"):
-        model = gmm_spark.GaussianMixtureModel.load(configuration.model)
+        saved = find_model(files_of(spark), configuration.model)
+        model = gmm_spark.GaussianMixtureModel.load(saved.path)
+        report.add("model", path=saved.path, run_id=saved.run_id)
         rows = read_table(spark, configuration.input)
     require_columns(rows, "output.columns", output.columns)
     set_columns(model, rows, configuration)
+    features = model.input_columns or [model.getFeaturesCol()]
+    rows = drop_replaced(rows, output.columns, features, name_outputs(output))
     # Count the rows while they are written: counting them separately would read the table twice.
     read, written = Observation("read"), Observation("written")
     scored = select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
-    require_partitioning(scored, output.partition_by)
+    partition_by = require_partitioning(scored, output.partition_by)
+    require_same_table(scored, output.path, output.mode, partition_by)
     with report.timed("score"):
-        write_table(count_outputs(scored, written, output), output.path, output.mode, output.partition_by)
-    counts = compare_counts(read.get, written.get)
-    report.add("rows", **counts)
-    report.write(spark, output.report)
+        write_table(count_outputs(scored, written, output), output.path, output.mode, partition_by)
+    with published(f"the table in {output.path} is written"):
+        counts = compare_counts(read.get, written.get)
+        report.add("rows", **counts)
+        report.write(spark, output.report)
     print(describe(counts, output.path))
 
 
@@ -84,9 +91,9 @@ def count_outputs(scored: DataFrame, observation: Observation, output: ScoreOutp
     """Return the scored table. When it is written, its rows, those with a score and the anomalies will be counted."""
     from pyspark.sql.functions import col, count, count_if, lit
 
-    counts = [count(lit(1)).alias("rows"), count(col(name_outputs(output)[0])).alias("scored")]
+    counts = [count(lit(1)).alias("rows"), count(col(quote(name_outputs(output)[0]))).alias("scored")]
     if output.anomaly:
-        counts.append(count_if(col(output.anomaly)).alias("anomalies"))
+        counts.append(count_if(col(quote(output.anomaly))).alias("anomalies"))
     return scored.observe(observation, *counts)
 
 

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import SelectConfiguration, SelectOutputSection
-from gmm_spark.jobs.fitting import describe_checks, estimator_parameters, fit_model, require_convergence
-from gmm_spark.jobs.io.files import files_of
-from gmm_spark.jobs.io.publishing import publish, require_publishable
-from gmm_spark.jobs.io.tables import read_table, write_table
+from gmm_spark.jobs.fitting import (
+    add_input,
+    describe_checks,
+    estimator_parameters,
+    fit_model,
+    outline,
+    require_convergence,
+)
+from gmm_spark.jobs.io.tables import read_table
+from gmm_spark.jobs.run.publishing import MODEL, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
+from gmm_spark.storage.hadoop import files_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark.ml.comparison import Selection
+
+MIXTURES = "mixtures"  # folder of the table of all mixtures, in a run
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -28,33 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
     """Read the table, fit the mixtures, publish the best, the table of all, the picture and the report."""
-    output = configuration.output
-    report = RunReport(configuration)
-    require_outputs(spark, output)
-    with report.timed("read"):
-        rows = read_table(spark, configuration.input)
-    selector = build_selector(rows, configuration)
-    model = fit_model(selector, rows, report)
-    selection = model.summary.selection
-    assert selection is not None  # a selector's model has one
-    add_selection(report, selection)
-    best = f"k={model.getK()} {model.getCovarianceType()}"
-    require_convergence(spark, configuration, model, report, f"the best mixture, {best}, did not converge")
-    with report.timed("write"):
-        write_comparison(spark, selection, output)
-        with publish(spark, output.model) as staging:
-            model.save(staging)
-    report.write(spark, output.report)
-    print(describe_checks(model) + describe(model, selection, output.model))
-
-
-def require_outputs(spark: SparkSession, output: SelectOutputSection) -> None:
-    """Refuse, before any mixture is fitted, outputs that could not be written later."""
-    if output.plot is not None:
+    if configuration.output.plot is not None:
         import gmm_spark.plots  # noqa: F401 - fails if matplotlib is installed and cannot be loaded
-    for key, target in (("output.model", output.model), ("output.results", output.results)):
-        if target is not None:
-            require_publishable(spark, key, target, output.overwrite, "output.overwrite = true")
+
+    def work(folder: str, report: RunReport) -> Result:
+        with report.timed("read"):
+            rows = read_table(spark, configuration.input)
+        selector = build_selector(rows, configuration)
+        model = fit_model(selector, rows, report)
+        selection = model.summary.selection
+        assert selection is not None  # a selector's model has one
+        add_selection(report, selection)
+        best = f"k={model.getK()} {model.getCovarianceType()}"
+        require_convergence(spark, configuration, model, report, f"the best mixture, {best}, did not converge")
+        add_input(spark, configuration, rows, report)
+        with report.timed("write"):
+            copies = write_comparison(spark, selection, configuration.output, folder)
+            model.save(f"{folder}/{MODEL}")
+        return Result(outline(model), describe_checks(model) + describe(model, selection), copies)
+
+    do_run(spark, configuration, work)
 
 
 def build_selector(rows: DataFrame, configuration: SelectConfiguration) -> gmm_spark.GaussianMixtureSelector:
@@ -76,17 +79,28 @@ def add_selection(report: RunReport, selection: Selection) -> None:
     report.add("selection", criterion=selection.criterion, chosen=selection.best, mixtures=mixtures)
 
 
-def write_comparison(spark: SparkSession, selection: Selection, output: SelectOutputSection) -> None:
-    """Write the table of all mixtures and the picture, as far as they were asked for."""
-    if output.results is not None:
-        write_table(selection.toDF().coalesce(1), output.results, "overwrite" if output.overwrite else "error")
-    if output.plot is not None:
-        from gmm_spark.plots import criterion_plot
+def write_comparison(
+    spark: SparkSession, selection: Selection, output: SelectOutputSection, folder: str
+) -> dict[str, bytes]:
+    """Write the table of all mixtures, and the picture if it was asked for, to the run's folder.
 
-        files_of(spark).write_bytes(output.plot, criterion_plot(selection, output.plot))
+    Returns
+    -------
+    dict
+        What to write once the run is complete: the picture, under its path.
+    """
+    selection.toDF().coalesce(1).write.parquet(f"{folder}/{MIXTURES}")
+    if output.plot is None:
+        return {}
+    from gmm_spark.plots import criterion_plot
+
+    name = f"criterion{PurePath(output.plot).suffix.lower()}"
+    picture = criterion_plot(selection, output.plot)
+    files_of(spark).write_bytes(f"{folder}/{name}", picture)
+    return {output.plot: picture}
 
 
-def describe(model: gmm_spark.GaussianMixtureModel, selection: Selection, path: str) -> str:
+def describe(model: gmm_spark.GaussianMixtureModel, selection: Selection) -> str:
     """Return the job's last line: the best mixture, and how many rows it was fitted to."""
     summary = model.summary
     failed = sum(row.failure is not None for row in selection.rows)
@@ -94,5 +108,5 @@ def describe(model: gmm_spark.GaussianMixtureModel, selection: Selection, path: 
         f"select: k={model.getK()} {model.getCovarianceType()} has the best {selection.criterion} of "
         f"{len(selection.rows)} mixtures, {failed} of which could not be fitted; "
         f"{summary.numRows:,} rows used, {selection.heldOutRows:,} held out, "
-        f"{sum(summary.skipped.values()):,} skipped; model in {path}"
+        f"{sum(summary.skipped.values()):,} skipped"
     )

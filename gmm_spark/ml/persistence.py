@@ -15,6 +15,8 @@ Readers ignore keys that they do not know, and defaults of parameters that they 
 Estimators are saved by their parameters alone, in pyspark.ml's layout: :class:`ParamsWriter` writes them, and
 :class:`ParamsReader` reads them.
 
+The jobs write models into runs, ``<path>/run_id=.../``. Readers find them there: see :mod:`gmm_spark.storage.runs`.
+
 Spark's writers take a path as it is. Its readers take it as a pattern, so that ``run[1]`` would read ``run1``. Every
 path is escaped here before it is read.
 """
@@ -40,6 +42,8 @@ from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
 from gmm_spark.spark.results import collect
+from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.runs import find_model, holds_runs
 
 M = TypeVar("M", bound=MLReadable[Any])
 
@@ -76,8 +80,12 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
     Raises
     ------
     ParameterError
-        If there is something at the path, unless ``overwrite``.
+        If there is something at the path, unless ``overwrite``; or if jobs have written runs there.
     """
+    if holds_runs(files_of(spark), str(path)):
+        raise ParameterError(
+            f"path={path!r} holds runs of a job, and load() would take the newest of them; save the model elsewhere"
+        )
     if not overwrite and _exists(spark, path):
         raise ParameterError(f"path={path!r} exists already; use write().overwrite().save(path) or another path")
     parameters, log_densities = model.parameters, model.log_densities
@@ -98,13 +106,22 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
 def read_model(spark: SparkSession, path: str) -> SavedModel:
     """Read what :func:`write_model` wrote.
 
+    Parameters
+    ----------
+    spark : SparkSession
+    path : str
+        The folder that :func:`write_model` wrote, a directory of runs, of which the newest complete one is read, or the
+        directory of one run. A run is checked against its manifest first.
+
     Raises
     ------
     ModelFileError
-        If there is no model at the path, its format version is unknown, or it is damaged.
+        If there is no model at the path, its format version is unknown, or it is damaged; or if there are runs, and
+        none is complete.
     ResourceError
         If the driver may not receive so much.
     """
+    path = find_model(files_of(spark), str(path)).path
     metadata = _read_metadata(spark, path)
     version = metadata.get("formatVersion")
     if version != FORMAT_VERSION:
@@ -113,7 +130,7 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
             "install the gmm_spark that wrote it, or a later one"
         )
     try:
-        rows = spark.read.parquet(f"{_literal(path)}/data").orderBy("component")
+        rows = spark.read.parquet(f"{literal_path(path)}/data").orderBy("component")
         if structure(metadata["covarianceType"]).pooled:  # all rows repeat it: one will do
             rows = rows.withColumn("covariance", F.when(F.col("component") == 0, F.col("covariance")))
         histogram = metadata.get("logDensities")
@@ -182,7 +199,7 @@ class ModelReader(MLReader[M]):
         self._build = build
 
     def load(self, path: str) -> M:
-        """Read a model.
+        """Read a model that ``save`` wrote, or a job: of several runs of a job, the newest that is complete.
 
         Raises
         ------
@@ -226,7 +243,7 @@ class ParamsReader(DefaultParamsReader[Any]):
 
     def load(self, path: str) -> Any:
         """Read an estimator from the folder ``path``."""
-        return super().load(_literal(path))
+        return super().load(literal_path(path))
 
 
 def _damaged(path: str, error: Exception) -> ModelFileError:
@@ -260,7 +277,7 @@ def _write_metadata(spark: SparkSession, path: str, metadata: dict[str, Any], ov
 
 def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     try:
-        line = spark.read.text(f"{_literal(path)}/metadata").first()
+        line = spark.read.text(f"{literal_path(path)}/metadata").first()
         if line is None:
             raise ValueError("its metadata is empty")
         metadata = json.loads(line["value"])
@@ -271,7 +288,7 @@ def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     return metadata
 
 
-def _literal(path: str) -> str:
+def literal_path(path: str) -> str:
     """Escape the characters of a path that Spark's readers would take as a pattern."""
     return re.sub(r"([\\{}\[\]*?])", r"\\\1", str(path))  # a pathlib.Path works too
 
@@ -280,7 +297,7 @@ def _exists(spark: SparkSession, path: str) -> bool:
     """Whether there is anything at a path; files are listed, not read."""
     try:
         # Connect resolves the path only when the schema is asked for.
-        spark.read.format("binaryFile").load(_literal(path)).schema  # noqa: B018
+        spark.read.format("binaryFile").load(literal_path(path)).schema  # noqa: B018
     except AnalysisException:
         return False
     return True

@@ -33,6 +33,7 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.exits import ExitCode
 
 if sys.version_info >= (3, 11):
@@ -52,6 +53,8 @@ CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "select": SelectConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
+    "runs": RunsConfiguration,
+    "prune": PruneConfiguration,
 }
 JOB_SCRIPTS = {f"jobs/{job.script}": name for name, job in JOBS.items()}
 # Its jobs take minutes and gigabytes: their configuration is loaded, and they are not run.
@@ -282,3 +285,11 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
 def test_the_page_of_the_jobs_has_every_exit_code() -> None:
     page = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == sorted(ExitCode)
+
+
+def test_every_test_that_the_page_of_faults_names_is_there() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert len(named) == page.count("\n| ") - 1
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), test

@@ -158,15 +158,13 @@ def test_scoring_can_keep_some_columns_and_drop_bad_rows(
     assert f"100 rows read, {100 - N_NULLS} scored, 0 kept without a score, {N_NULLS} dropped" in done.out
 
 
-def test_a_table_can_be_scored_in_place(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
+def test_a_table_is_not_scored_over_itself(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     pq.write_to_dataset(pq.read_table(table), place)
     arguments = ("--model", model, "--input.path", place, "--output.path", place, "--features.handle_invalid", "keep")
-    assert run_job("score", *arguments).code == 2, "mode error refuses what is there"
     done = run_job("score", *arguments, "--output.mode", "overwrite")
-    assert done.code == 0, done.err
-    assert read(place).column_names == ["id", "x", "y", "day", "prediction", "log_density"]
-    assert read(place).num_rows == N_ROWS
+    assert_failed(done, 2, "which is or lies in")
+    assert read(place).column_names == ["id", "x", "y", "day"]
 
 
 def test_scoring_other_columns_than_those_of_the_fit(run_job: Run, model: Path, tmp_path: Path) -> None:
@@ -263,7 +261,11 @@ def assert_failed(done: Outcome, code: int, message: str) -> None:
         (["--input.where", "y > 1e9"], 3, "no usable row"),
         (["--features.handle_invalid", "error"], 3, "5 with a null feature"),
         (["--features.weight", "w"], 3, "w"),
-        (["--output.model", "{table}"], 2, "which is there already; set output.overwrite = true or name another path"),
+        (["--output.model", "{table}"], 2, "which is or lies in input.path"),
+        (["--output.report", "{table}/r.json"], 2, "which is or lies in input.path"),
+        (["--output.model", "m", "--output.report", "m/r.json"], 2, "which is or lies in output.model"),
+        (["--output.report", "/proc/no/r.json"], 2, "output.report: got '/proc/no/r.json', which cannot be written"),
+        (["--output.model", "/proc/no/model"], 2, "output.model: got '/proc/no/model', which cannot be written"),
         (["--model.initial_model", "/no/such/model"], 3, "/no/such/model"),
         (["--model.initial_parameters", "/no/such/start.json"], 3, "/no/such/start.json: no such file"),
         (["--model.initial_parameters", str(Path(__file__))], 2, "model.initial_parameters: got"),
@@ -275,11 +277,11 @@ def test_how_a_fit_fails(
     done = run_job(
         "fit",
         *("--input.path", table, *FEATURES, "--features.handle_invalid", "skip", "--output.model", tmp_path / "m"),
-        *(str(table) if argument == "{table}" else argument for argument in arguments),
+        *(argument.replace("{table}", str(table)) for argument in arguments),
     )
     assert_failed(done, code, message)
     assert "Traceback" not in done.err
-    assert list(tmp_path.iterdir()) == [], "nothing was published"
+    assert published(tmp_path / "m") == [], "nothing was published"
 
 
 def test_a_fit_that_must_converge_and_does_not_writes_its_report_and_no_model(
@@ -292,8 +294,13 @@ def test_a_fit_that_must_converge_and_does_not_writes_its_report_and_no_model(
         *("--output.report", tmp_path / "report.json"),
     )
     assert_failed(done, 4, "no convergence to model.tol=0 in model.max_iter=1")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert published(tmp_path / "m") == []
     assert json.loads((tmp_path / "report.json").read_text())["fit"]["converged"] is False
+
+
+def published(output: Path) -> list[str]:
+    """Return the files of models, complete or not, that lie in a directory of runs."""
+    return [str(path) for path in output.rglob("*") if path.name == "_manifest.json" or "attempt-" in str(path)]
 
 
 def test_bad_rows_met_while_scoring_end_with_code_3_and_leave_the_old_table(
@@ -330,24 +337,41 @@ def test_how_a_sample_fails(run_job: Run, tmp_path: Path, arguments: list[str], 
     assert not (tmp_path / "sampled").exists()
 
 
-def test_partitions_that_spark_is_set_to_keep_are_not_lost_by_an_overwrite(
-    run_job: Run, spark: SparkSession, model: Path, table: Path, tmp_path: Path
+@pytest.mark.parametrize("setting", [None, "DYNAMIC", "static"])
+def test_scoring_one_day_again_replaces_that_day_and_no_other(
+    run_job: Run, spark: SparkSession, model: Path, table: Path, tmp_path: Path, setting: str | None
 ) -> None:
-    path = tmp_path / "scored"
-    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "skip")
+    path, name = tmp_path / "scored", "spark.sql.sources.partitionOverwriteMode"
+    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "keep")
     partitioned = ("--output.path", path, "--output.partition_by", "day")
     assert run_job(*score, *partitioned).code == 0
-    setting = "spark.sql.sources.partitionOverwriteMode"
-    spark.conf.set(setting, "DYNAMIC")
+    one_day = ("--input.where", "day = 'mon' AND id < 100", "--output.mode", "overwrite")
+    if setting is not None:
+        spark.conf.set(name, setting)
     try:
-        one_day = ("--input.where", "day = 'mon'", "--output.mode", "overwrite")
-        refused = run_job(*score, *partitioned, *one_day)
-        unpartitioned = run_job(*score, "--output.path", tmp_path / "flat", "--output.mode", "overwrite")
+        done = run_job(*score, *partitioned, *one_day)
     finally:
-        spark.conf.unset(setting)
-    assert_failed(refused, 2, f'output.mode: got "overwrite" with {setting} = dynamic')
-    assert sorted(folder.name for folder in path.glob("day=*")) == ["day=mon", "day=tue"]
-    assert unpartitioned.code == 0
+        spark.conf.unset(name)
+    if setting == "static":
+        assert_failed(done, 2, f'output.mode: got "overwrite" with {name} = static')
+    else:
+        assert done.code == 0, done.err
+    days = read(path).to_pandas().groupby("day").size().to_dict()
+    assert days == {"mon": N_ROWS // 2 if setting == "static" else 50, "tue": N_ROWS // 2}
+
+
+def test_a_report_that_fails_after_the_table_was_written_does_not_say_that_nothing_was(
+    run_job: Run, model: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gmm_spark.jobs.run.report.RunReport.write", fail)
+    arguments = ("--model", model, "--input.path", table, "--output.path", tmp_path / "scored")
+    done = run_job("score", *arguments, "--features.handle_invalid", "skip")
+    assert_failed(done, 1, f"the table in {tmp_path / 'scored'} is written, but what follows it failed: ")
+    assert "Nothing was published" not in done.err
+    assert read(tmp_path / "scored").num_rows == N_ROWS - N_NULLS
 
 
 def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
@@ -374,4 +398,64 @@ def test_an_interruption_ends_with_code_1_and_publishes_nothing(
     monkeypatch.setattr("gmm_spark.jobs.fit.read_table", interrupt)
     done = run_job("fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m")
     assert_failed(done, 1, "fit failed: interrupted")
-    assert list(tmp_path.iterdir()) == []
+    assert published(tmp_path / "m") == []
+
+
+def test_outputs_may_have_dots_and_partition_columns_any_case(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    done = run_job(
+        "score",
+        *(
+            "--model",
+            model,
+            "--input.path",
+            table,
+            "--output.path",
+            tmp_path / "s",
+            "--features.handle_invalid",
+            "keep",
+        ),
+        *("--output.prediction", "gmm.cluster", "--output.anomaly", "gmm.odd", "--output.partition_by", "DAY"),
+    )
+    assert done.code == 0, done.err
+    assert {"gmm.cluster", "gmm.odd", "day"} <= set(read(tmp_path / "s").column_names)
+
+
+def test_a_scored_table_can_be_scored_again_if_its_old_scores_are_not_kept(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    score = ("score", "--model", model, "--features.handle_invalid", "keep")
+    assert run_job(*score, "--input.path", table, "--output.path", tmp_path / "once").code == 0
+    again = (*score, "--input.path", tmp_path / "once", "--output.path", tmp_path / "twice", "--output.columns", "id")
+    done = run_job(*again)
+    assert done.code == 0, done.err
+    assert read(tmp_path / "twice").column_names == ["id", "prediction", "log_density"]
+    assert read(tmp_path / "twice").sort_by("id") == read(tmp_path / "once").sort_by("id").select(
+        ["id", "prediction", "log_density"]
+    )
+    kept = run_job(*again, "prediction", "--output.mode", "overwrite")
+    assert kept.code == 3, "a column cannot be kept and appended"
+    assert "prediction" in kept.err
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["--output.columns", "id"], "which has other columns: x (there double, now no)"),
+        (["--output.prediction", "cluster"], "cluster (there no, now int)"),
+        (["--output.partition_by"], "output.partition_by: got nothing, but '"),
+        (["--output.partition_by", "day", "id"], "output.partition_by: got day, id, but '"),
+    ],
+)
+def test_rows_are_not_appended_to_a_table_of_another_kind(
+    run_job: Run, model: Path, table: Path, tmp_path: Path, changed: list[str], message: str
+) -> None:
+    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "skip")
+    one = ("--output.path", tmp_path / "s", "--output.mode", "append", "--output.partition_by", "day")
+    assert run_job(*score, *one).code == 0
+    if "--output.columns" in changed:
+        changed = [*changed, "day"]
+    assert_failed(run_job(*score, *one, *changed), 2, message)
+    assert run_job(*score, *one, "--output.partition_by", "Day").code == 0
+    assert read(tmp_path / "s").num_rows == 2 * (N_ROWS - N_NULLS)

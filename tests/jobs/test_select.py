@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,8 +21,13 @@ def arguments(table: Path, output: Path, *more: object) -> tuple[object, ...]:
     return (
         *("--input.path", table, "--features.columns", "x", "y", "--features.handle_invalid", "skip"),
         *("--selection.ks", 1, 2, 3, "--selection.covariance_types", "full", "spherical"),
-        *("--output.model", output / "best", "--output.results", output / "results", *more),
+        *("--output.model", output / "best", "--run-id", "a", *more),
     )
+
+
+def read_mixtures(output: Path) -> Any:
+    """Return the table of all mixtures that the run keeps."""
+    return pq.read_table(output / "best" / "run_id=a" / "attempt-1" / "mixtures").to_pandas()
 
 
 def test_the_best_is_saved_with_the_table_of_all_the_picture_and_the_report(
@@ -35,7 +41,7 @@ def test_the_best_is_saved_with_the_table_of_all_the_picture_and_the_report(
     assert "select: k=2 spherical has the best bic of 6 mixtures, 0 of which could not be fitted" in done.out
     assert f"{N_ROWS - N_NULLS} rows used, 0 held out, {N_NULLS} skipped" in done.out
 
-    results = pq.read_table(tmp_path / "results").to_pandas()
+    results = read_mixtures(tmp_path)
     assert len(results) == 6
     best = results.loc[results["bic"].idxmin()]
     assert (best["k"], best["covarianceType"]) == (2, "spherical")
@@ -66,17 +72,23 @@ def test_rows_can_be_held_out_and_decide(run_job: Run, table: Path, tmp_path: Pa
     assert all(math.isfinite(value) for value in found)
 
 
-@pytest.mark.parametrize("taken", ["best", "results"])
-def test_existing_outputs_are_replaced_only_if_asked(run_job: Run, table: Path, tmp_path: Path, taken: str) -> None:
-    (tmp_path / taken).mkdir()
-    (tmp_path / taken / "old").write_text("")
-    refused = run_job("select", *arguments(table, tmp_path, "--model.max_iter", 1))
-    assert refused.code == 2, refused.err
-    assert "which is there already; set output.overwrite = true" in refused.err
-    assert [path.name for path in tmp_path.iterdir()] == [taken]
-    done = run_job("select", *arguments(table, tmp_path, "--model.max_iter", 1, "--output.overwrite"))
+def test_a_second_selection_replaces_nothing(run_job: Run, table: Path, tmp_path: Path) -> None:
+    few = ("--model.max_iter", 1, "--selection.ks", 2)
+    assert run_job("select", *arguments(table, tmp_path, *few)).code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "best").rglob("*") if path.is_file()}
+    done = run_job("select", *arguments(table, tmp_path, *few, "--run-id", "b"))
     assert done.code == 0, done.err
-    assert not (tmp_path / taken / "old").exists()
+    assert {path: path.read_bytes() for path in before} == before
+    assert (tmp_path / "best" / "run_id=b" / "_manifest.json").exists()
+
+
+def test_a_directory_for_results_is_refused_since_its_readers_would_read_old_ones(
+    run_job: Run, table: Path, tmp_path: Path
+) -> None:
+    done = run_job("select", *arguments(table, tmp_path, "--output.results", tmp_path / "results"))
+    assert done.code == 2
+    assert "which is no longer written: each run keeps the table of its mixtures" in done.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_best_mixture_that_must_converge_and_does_not_is_not_saved(run_job: Run, table: Path, tmp_path: Path) -> None:
@@ -84,7 +96,8 @@ def test_a_best_mixture_that_must_converge_and_does_not_is_not_saved(run_job: Ru
     done = run_job("select", *arguments(table, tmp_path, *strict))
     assert done.code == 4, done.err
     assert "did not converge to model.tol=0 in model.max_iter=2" in done.err
-    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    assert json.loads((tmp_path / "r").read_text())["fit"]["converged"] is False
+    assert list((tmp_path / "best").rglob("_manifest.json")) == []
 
 
 def test_mixtures_that_cannot_be_fitted_are_listed_and_if_none_can_the_job_fails(
@@ -93,7 +106,7 @@ def test_mixtures_that_cannot_be_fitted_are_listed_and_if_none_can_the_job_fails
     done = run_job("select", *arguments(table, tmp_path, "--selection.ks", 2, 1000))
     assert done.code == 0, done.err
     assert "best bic of 4 mixtures, 2 of which could not be fitted" in done.out
-    failures = pq.read_table(tmp_path / "results").to_pandas().set_index("k")["failure"]
+    failures = read_mixtures(tmp_path).set_index("k")["failure"]
     assert failures[2].isna().all()
     assert failures[1000].str.contains("k=1000 but the input has 595 valid row").all()
     none = run_job("select", *arguments(table, tmp_path / "none", "--selection.ks", 1000))

@@ -14,7 +14,7 @@ import pytest
 import gmm_spark
 
 PACKAGE = Path(gmm_spark.__file__).parent
-SOURCES = [f for f in sorted(PACKAGE.rglob("*.py")) if "jobs" not in f.relative_to(PACKAGE).parts]
+SOURCES = [f for f in sorted(PACKAGE.rglob("*.py")) if not {"jobs", "storage"} & {*f.relative_to(PACKAGE).parts}]
 CLASSIC_ONLY = {"rdd", "sparkContext", "SparkContext", "_jvm", "_jdf", "_jsc", "_sc", "_jsparkSession", "_java_obj"}
 
 

@@ -34,6 +34,7 @@ else:  # pragma: no cover
 Configuration = TypeVar("Configuration", bound=JobConfiguration)
 
 SECRET_KEYS = ("input.options", "run.spark")
+ALIASES = {"run.id": "--run-id"}  # flags with a second name
 NO_VALUE = "\0no value"  # marks a flag that was given without a value; no shell can pass this text
 
 
@@ -86,6 +87,12 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise ConfigurationError(f"{count} in the configuration of {model.job}:\n  " + "\n  ".join(faults))
     return configuration
+
+
+def name_path(arguments: Sequence[str] | None) -> list[str]:
+    """Return a command line of which the first word, if it is no flag, is the value of ``--path``."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return ["--path", *given] if given and not given[0].startswith("-") else given
 
 
 def _read_files(paths: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -142,7 +149,8 @@ def _build_parser(model: type[JobConfiguration], keys: Iterable[Key]) -> Argumen
         one = {"nargs": "?", "const": "true" if key.type is bool else NO_VALUE}
         takes = {"nargs": "*"} if key.type in (list, dict) else one
         help_ = _describe_key(key).replace("%", "%%")
-        groups[section].add_argument(f"--{key.name}", metavar=_name_value(key), help=help_, **takes)
+        flags = [f"--{key.name}", *([ALIASES[key.name]] if key.name in ALIASES else [])]
+        groups[section].add_argument(*flags, dest=key.name, metavar=_name_value(key), help=help_, **takes)
     return parser
 
 

@@ -12,6 +12,7 @@ from gmm_spark.core.kernels.plan import PRECISIONS
 from gmm_spark.core.kernels.weight_kinds import WEIGHT_KINDS
 from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.search.starts import START_MODES
+from gmm_spark.storage.runs import require_run_id
 
 Value = TypeVar("Value", bound="str | int")
 
@@ -72,6 +73,14 @@ def _refuse_duplicates(values: list[Value]) -> list[Value]:
     return values
 
 
+def _require_run_id(value: str | None) -> str | None:
+    """Refuse a run id that cannot name a directory everywhere."""
+    try:
+        return None if value is None else require_run_id(value)
+    except ValueError as error:
+        raise PydanticCustomError("run_id", "got {reason}", {"reason": str(error)}) from None
+
+
 CovarianceType = Annotated[str, OneOf(STRUCTURES)]
 InitMode = Annotated[str, OneOf(START_MODES)]
 Precision = Annotated[str, OneOf(PRECISIONS)]
@@ -84,6 +93,7 @@ WriteMode = Annotated[str, OneOf(("error", "overwrite", "append"))]
 Text = Annotated[str, Field(min_length=1)]
 # An empty value on the command line removes what a file has set.
 OptionalText = Annotated[str | None, BeforeValidator(_read_empty_as_none)]
+RunId = Annotated[str | None, BeforeValidator(_read_empty_as_none), AfterValidator(_require_run_id)]
 Columns = Annotated[list[Text], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1)]
 CountOrZero = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0)]

@@ -127,10 +127,27 @@ class GridSection(Section):
 class SelectOutputSection(ModelOutputSection):
     """Where the best model and the comparison go."""
 
-    results: OptionalText = Field(None, description="Directory to write the table of all mixtures to, in Parquet.")
-    plot: OptionalText = Field(
-        None, description="PNG, SVG or PDF file to plot the criterion in, against k for each shape; needs matplotlib."
+    results: OptionalText = Field(
+        None, description="Has gone: the table of all mixtures is in the run, in the folder mixtures. Take it out."
     )
+    plot: OptionalText = Field(
+        None,
+        description="PNG, SVG or PDF file to plot the criterion in, against k for each shape; needs matplotlib. The "
+        "run keeps its own.",
+    )
+
+    @field_validator("results")
+    @classmethod
+    def _refuse_results(cls, results: str | None) -> str | None:
+        # Refused, not passed over: whoever reads that directory would read old results from now on.
+        if results is not None:
+            raise PydanticCustomError(
+                "gone",
+                "got {got}, which is no longer written: each run keeps the table of its mixtures, in "
+                "<output.model>/run_id=.../attempt-.../mixtures; take the key out, and let readers look there",
+                {"got": repr(results)},
+            )
+        return results
 
     @field_validator("plot")
     @classmethod
@@ -178,7 +195,7 @@ class ScoreFeaturesSection(Section):
 class ScoreOutputSection(TableOutputSection):
     """The scored table, in Parquet."""
 
-    path: Text = Field(description="Directory to write to. With mode overwrite it may be that of the input.")
+    path: Text = Field(description="Directory to write to; not that of the input.")
     partition_by: list[Text] = Field([], description="Columns to partition the files by.")
     columns: Columns = Field(["*"], description="Columns of the input to keep; * is all of them.")
     prediction: str = Field("prediction", description="Column of the likeliest component; empty: not written.")
@@ -193,6 +210,15 @@ class ScoreOutputSection(TableOutputSection):
     probability: str = Field(
         "", validate_default=True, description="Column of the k responsibilities; empty: not written."
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _refuse_star_and_names(cls, columns: list[str]) -> list[str]:
+        if "*" in columns and len(columns) > 1:
+            raise PydanticCustomError(
+                "star_and_names", "got {got}, needs * alone, which keeps all columns, or names", {"got": repr(columns)}
+            )
+        return columns
 
     @field_validator("probability")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 # Spark's own spark.redaction.regex, and URLs, which often carry a password.
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 _SENSITIVE_KEY = re.compile(r"secret|password|token|access[.]?key|credential|url", re.IGNORECASE)
 
 
@@ -24,16 +25,27 @@ def find_secrets(configuration: BaseModel) -> list[str]:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Replace every secret in a text that is about to be shown.
+    """Replace every secret in a text that is about to be shown, and every password in a URL.
 
     Examples
     --------
     >>> redact("cannot reach jdbc:x?password=hunter2", ["hunter2"])
     'cannot reach jdbc:x?password=[redacted]'
+    >>> redact("no such path: s3a://key:word@bucket/table", [])
+    'no such path: s3a://key:[redacted]@bucket/table'
     """
     for secret in secrets:
         text = text.replace(secret, "[redacted]")
-    return text
+    return _PASSWORD_IN_URL.sub(r"\1:[redacted]@", text)
+
+
+def redact_values(value: Any) -> Any:
+    """Replace passwords in the URLs of a configuration that was written out, at any depth."""
+    if isinstance(value, dict):
+        return {key: redact_values(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [redact_values(part) for part in value]
+    return redact(value, ()) if isinstance(value, str) else value
 
 
 def _list_secrets(value: Any, key: str = "") -> Iterator[tuple[str, SecretStr]]:

@@ -21,6 +21,7 @@ from gmm_spark.jobs.config.fields import (
     OptionalText,
     Options,
     Precision,
+    RunId,
     Seed,
     Text,
     Tolerance,
@@ -140,16 +141,25 @@ class FittingSection(Section):
 class ModelOutputSection(Section):
     """Where the fitted model goes."""
 
-    model: Text = Field(description="Directory to write the model to.")
-    report: OptionalText = Field(None, description="JSON file to write the run report to.")
-    overwrite: bool = Field(False, description="Replace an existing model. The old one stays if the run fails.")
+    model: Text = Field(
+        description="Directory of runs. Each run writes the model and its report to a directory of its own in it, "
+        "run_id=...; readers take the newest that is complete."
+    )
+    report: OptionalText = Field(
+        None, description="JSON file to copy the run report to, once the run is complete. The run keeps its own."
+    )
+    overwrite: bool = Field(False, description="Has no effect any more: a run replaces nothing. Take it out.")
 
 
 class TableOutputSection(Section):
     """A table to write, in Parquet."""
 
     path: Text = Field(description="Directory to write to.")
-    mode: WriteMode = Field("error", description="What to do if output.path exists.")
+    mode: WriteMode = Field(
+        "error",
+        description="What to do if output.path exists: error stops; overwrite replaces the partitions that are "
+        "written, and no others, or all files if there are no partitions; append adds files.",
+    )
     report: OptionalText = Field(None, description="JSON file to write the run report to.")
 
 
@@ -165,6 +175,11 @@ class RunSection(Section):
 class FitRunSection(RunSection):
     """The run itself."""
 
+    id: RunId = Field(
+        None,
+        description="Name of the run; a scheduler passes its date. A complete run is not done again; one whose process "
+        "has ended before is done over. By default the time and six random digits. Also --run-id.",
+    )
     require_convergence: bool = Field(
         False, description="Exit with code 4, and write no model, if EM stops at model.max_iter."
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ConfigurationError, ParameterError
-from gmm_spark.jobs.io.files import files_of
+from gmm_spark.storage.hadoop import files_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

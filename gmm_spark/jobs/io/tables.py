@@ -1,4 +1,4 @@
-"""Tables that jobs read and write, and checks of their columns."""
+"""Tables that jobs read, and checks of their columns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.config.secrets import reveal
-from gmm_spark.jobs.config.sections import InputSection, TableOutputSection
-from gmm_spark.jobs.io.publishing import publish, require_publishable
+from gmm_spark.jobs.config.sections import InputSection
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,8 +63,8 @@ def require_columns(rows: DataFrame, key: str, names: Sequence[str]) -> None:
     DataError
         Lists the missing columns and the existing ones.
     """
-    there = {name.lower() for name in rows.columns}  # Spark ignores the case of names
-    missing = [name for name in names if name != "*" and name.lower() not in there]
+    there = {fold(rows, name) for name in rows.columns}
+    missing = [name for name in names if name != "*" and fold(rows, name) not in there]
     if missing:
         raise DataError(f"{key}: got {', '.join(missing)}, which the table lacks; it has {', '.join(rows.columns)}")
 
@@ -97,76 +96,26 @@ def select_columns(rows: DataFrame, kept: Sequence[str], appended: Sequence[str]
     """Return the columns to keep (``*`` keeps all), followed by those that were appended."""
     if "*" in kept:
         return rows
-    # Without quotes, a dot in a column's name would ask for a field of a struct.
-    return rows.select(*(f"`{name.replace('`', '``')}`" for name in (*kept, *appended)))
+    return rows.select(*map(quote, (*kept, *appended)))
 
 
-def require_partitioning(rows: DataFrame, partition_by: Sequence[str]) -> None:
-    """Refuse to partition by columns that are not written, or by all columns.
-
-    Raises
-    ------
-    ConfigurationError
-        Lists the columns.
-    """
-    missing = [name for name in partition_by if name not in rows.columns]
-    if missing:
-        raise ConfigurationError(
-            f"output.partition_by: got {', '.join(missing)}, needs columns of the output: {', '.join(rows.columns)}"
-        )
-    if set(rows.columns) <= set(partition_by):
-        raise ConfigurationError("output.partition_by: got every column, needs to leave one to write")
+def quote(name: str) -> str:
+    """Return the name of a column for Spark's parser: without quotes, a dot would ask for a field of a struct."""
+    return f"`{name.replace('`', '``')}`"
 
 
-def require_writable(spark: SparkSession, output: TableOutputSection) -> None:
-    """Refuse, before any work is done, a table that could not be written later.
-
-    Raises
-    ------
-    ConfigurationError
-        If the table exists and must not be replaced, or cannot be replaced safely.
-    """
-    if output.mode != "append":
-        overwrite = output.mode == "overwrite"
-        require_publishable(spark, "output.path", output.path, overwrite, 'output.mode = "overwrite"')
+def fold(rows: DataFrame, name: str) -> str:
+    """Return a name in the form in which the session compares names: their case counts only if it is set so."""
+    sensitive = str(rows.sparkSession.conf.get("spark.sql.caseSensitive", "false"))
+    return name if sensitive.lower() == "true" else name.lower()
 
 
-def require_static_overwrite(spark: SparkSession, mode: str, partition_by: Sequence[str]) -> None:
-    """Refuse to overwrite a partitioned table if Spark is set to keep the partitions that are not written.
-
-    The jobs replace a table as a whole, so those partitions would be lost.
-
-    Raises
-    ------
-    ConfigurationError
-        If ``mode`` is "overwrite", there are columns to partition by, and the session's overwrite mode is dynamic.
-    """
-    setting = "spark.sql.sources.partitionOverwriteMode"
-    if mode == "overwrite" and partition_by and (spark.conf.get(setting) or "").lower() == "dynamic":
-        raise ConfigurationError(
-            f'output.mode: got "overwrite" with {setting} = dynamic, which asks to keep partitions that are not '
-            "written; the job replaces the whole table: write each part to a path of its own, or set it to static"
-        )
-
-
-def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = ()) -> None:
-    """Write a table as Parquet, complete or not at all. A table can be written over the one it was read from.
-
-    Parameters
-    ----------
-    rows : DataFrame
-    path : str
-    mode : str
-        ``append`` adds files to the table, which Spark shows once all are written. Any other mode replaces the table:
-        call :func:`require_writable` first.
-    partition_by : sequence of str
-        Columns to partition the files by.
-    """
-    if mode == "append":
-        rows.write.mode("append").partitionBy(*partition_by).parquet(path)
-        return
-    with publish(rows.sparkSession, path) as staging:
-        rows.write.partitionBy(*partition_by).parquet(staging)
+def drop_replaced(rows: DataFrame, kept: Sequence[str], features: Sequence[str], appended: Sequence[str]) -> DataFrame:
+    """Return the rows without the columns that will be appended anew, unless they are to be kept or are features."""
+    spared = {fold(rows, name) for name in (*kept, *features)}
+    replaced = {fold(rows, name) for name in appended} - spared
+    dropped = [] if "*" in kept else [name for name in rows.columns if fold(rows, name) in replaced]
+    return rows.drop(*dropped) if dropped else rows
 
 
 def shorten_error(error: Exception | str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import platform
 import time
 from collections.abc import Iterator
@@ -13,12 +11,12 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gmm_spark import __version__
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.parameter_keys import name_keys
-from gmm_spark.jobs.io.files import files_of
+from gmm_spark.jobs.config.secrets import redact_values
+from gmm_spark.storage.documents import write_document
+from gmm_spark.storage.hadoop import files_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,7 +43,7 @@ class RunReport:
         self._facts: dict[str, Any] = {
             "job": configuration.job,
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "configuration": configuration.model_dump(mode="json"),
+            "configuration": redact_values(configuration.model_dump(mode="json")),
         }
 
     @contextmanager
@@ -85,16 +83,19 @@ class RunReport:
         self._facts["checks"] = [asdict(one) | {"remedy": name_keys(one.remedy)} for one in summary.checks]
         self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
 
-    def to_json(self) -> str:
-        """Return the report as JSON. NaN and infinity, which JSON lacks, become null."""
+    def collect(self) -> dict[str, Any]:
+        """Return all facts so far, with durations and versions."""
         seconds = {**self._seconds, "total": time.perf_counter() - self._begin}
-        facts = {**self._facts, "seconds": seconds, "versions": collect_versions()}
-        return json.dumps(_simplify(facts), indent=2, allow_nan=False) + "\n"
+        return {**self._facts, "seconds": seconds, "versions": collect_versions()}
+
+    def to_bytes(self) -> bytes:
+        """Return the report as JSON. NaN and infinity, which JSON lacks, become null."""
+        return write_document(self.collect())
 
     def write(self, spark: SparkSession, path: str | None) -> None:
         """Write the report, if it was asked for with a path."""
         if path is not None:
-            files_of(spark).write_text(path, self.to_json())
+            files_of(spark).write_bytes(path, self.to_bytes())
 
 
 def collect_versions() -> dict[str, str]:
@@ -106,18 +107,3 @@ def collect_versions() -> dict[str, str]:
         except PackageNotFoundError:  # shipped as a zip, without metadata
             found[package] = "unknown"
     return found
-
-
-def _simplify(value: Any) -> Any:
-    """Convert a value to what the json module can write."""
-    if isinstance(value, dict):
-        return {str(key): _simplify(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_simplify(part) for part in value]
-    if isinstance(value, np.ndarray):
-        return _simplify(value.tolist())
-    if isinstance(value, np.generic):
-        return _simplify(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -16,7 +16,7 @@ from gmm_spark.errors import DataError, GmmSparkError, ResourceError
 from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
-from gmm_spark.jobs.exits import ExitCode, exit_code
+from gmm_spark.jobs.exits import ExitCode, exit_code, remedy
 from gmm_spark.jobs.io.tables import shorten_error
 from gmm_spark.jobs.run.session import open_session
 
@@ -72,13 +72,15 @@ def _run(
         else:
             print(redact(traceback.format_exc(), secrets), file=sys.stderr)
             message = f"{type(error).__name__}: {shorten_error(_read_text(error))}"
-        return _fail(model.job, code, redact(message, secrets), code.remedy)
+        return _fail(model.job, code, redact(message, secrets), remedy(ours))
     return ExitCode.DONE
 
 
-def _fail(job: str, code: ExitCode, message: str, remedy: str) -> ExitCode:
+def _fail(job: str, code: ExitCode, message: str, what_to_do: str) -> ExitCode:
     """Print why a job failed and what to do, and return its exit code."""
-    print(f"{job} failed: {message}\n{job} ended with exit code {code.value}. {remedy}", file=sys.stderr, flush=True)
+    print(
+        f"{job} failed: {message}\n{job} ended with exit code {code.value}. {what_to_do}", file=sys.stderr, flush=True
+    )
     return code
 
 

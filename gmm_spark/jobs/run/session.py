@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import reveal
-from gmm_spark.jobs.io.files import is_remote
+from gmm_spark.storage.hadoop import is_remote
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.jobs.command import find_script
 from gmm_spark.jobs.config import fields
-from gmm_spark.jobs.config.command_line import load
+from gmm_spark.jobs.config.command_line import load, name_path
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
@@ -23,6 +23,7 @@ from gmm_spark.jobs.config.jobs import (
     SelectConfiguration,
 )
 from gmm_spark.jobs.config.secrets import find_secrets, redact
+from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.exits import ExitCode
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +32,8 @@ JOBS: dict[str, type[JobConfiguration]] = {
     "select": SelectConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
+    "runs": RunsConfiguration,
+    "prune": PruneConfiguration,
 }
 ENOUGH = ["--input.path", "in", "--features.columns", "x", "y", "--output.model", "out"]
 
@@ -76,6 +79,25 @@ def test_an_empty_value_removes_what_a_file_has_set(tmp_path: Path) -> None:
 )
 def test_a_bare_flag_means_true(text: list[str], value: bool) -> None:
     assert load(FitConfiguration, [*ENOUGH, *text]).output.overwrite is value
+
+
+def test_the_id_of_a_run_has_a_second_flag_and_must_be_able_to_name_a_directory() -> None:
+    assert load(FitConfiguration, [*ENOUGH, "--run-id", "2026-11-26"]).run.id == "2026-11-26"
+    assert load(FitConfiguration, [*ENOUGH, "--run.id", "a", "--run-id", ""]).run.id is None
+    (found,) = faults(FitConfiguration, *ENOUGH, "--run-id", "../x")
+    assert found.startswith("run.id: got '../x', needs at most 100 letters")
+
+
+@pytest.mark.parametrize("given", [["models", "--keep", "3"], ["--keep", "3", "--path", "models"]])
+def test_the_directory_of_runs_is_the_first_word(given: list[str]) -> None:
+    read = load(PruneConfiguration, name_path(given))
+    assert (read.path, read.keep) == ("models", 3)
+
+
+def test_pruning_keeps_at_least_one_run() -> None:
+    assert faults(PruneConfiguration, "--path", "a", "--keep", "0") == [
+        "keep: got '0', needs to be greater than or equal to 1"
+    ]
 
 
 def test_negative_and_scientific_numbers_and_conditions_are_taken_as_values() -> None:
@@ -190,6 +212,11 @@ def test_a_section_must_be_a_section(tmp_path: Path) -> None:
         ),
         (
             ScoreConfiguration,
+            ["--model", "m", "--input.path", "p", "--output.path", "o", "--output.columns", "*", "id"],
+            "output.columns: got ['*', 'id'], needs * alone",
+        ),
+        (
+            ScoreConfiguration,
             ["--model", "m", "--input.path", "p", "--output.path", "o", "--output.anomaly", "prediction"],
             "output.probability: got the name of another output column",
         ),
@@ -231,7 +258,7 @@ def test_secrets_are_neither_dumped_nor_repeated_in_faults() -> None:
     assert "write --input.options password=VALUE" in found[0]
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", ["fit", "select", "score", "sample"])
 def test_the_example_configurations_are_sound(name: str) -> None:
     model = JOBS[name]
     for path in [*(ROOT / "conf").glob(f"demo-{name}.toml"), ROOT / "conf" / f"{name}.toml"]:
@@ -388,3 +415,4 @@ def test_help_lists_every_key_with_its_default(job: str) -> None:
     assert [key for key in listed if f"--{key} " not in shown] == []
     assert shown.count("(default: ") + shown.count("(required)") == len(listed)
     assert "exit codes: 0 done, 2 configuration, 3 data, 4 not converged" in shown
+    assert "5 held by another run" in shown

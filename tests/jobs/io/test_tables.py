@@ -1,27 +1,22 @@
-"""Outputs appear complete or not at all, and what they replace is readable until then."""
+"""Tables and files of the jobs: outputs appear complete or not at all, and inputs are reported under their keys."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.errors import CompletedRunError, ConfigurationError, DataError, RunHeldError
 from gmm_spark.jobs.config.jobs import FitConfiguration
-from gmm_spark.jobs.config.sections import InputSection
-from gmm_spark.jobs.io.files import HadoopFiles
-from gmm_spark.jobs.io.publishing import publish, require_publishable
-from gmm_spark.jobs.io.tables import (
-    feature_parameters,
-    read_table,
-    require_columns,
-    require_partitioning,
-    select_columns,
-    write_table,
-)
+from gmm_spark.jobs.config.sections import InputSection, TableOutputSection
+from gmm_spark.jobs.io.table_output import require_partitioning, require_writable, write_table
+from gmm_spark.jobs.io.tables import feature_parameters, read_table, require_columns, select_columns
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.storage.claims import take
+from gmm_spark.storage.hadoop import HadoopFiles
+from gmm_spark.storage.replacing import Journal, name_workshop, plan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -65,74 +60,121 @@ def test_a_failed_first_write_leaves_nothing(spark: SparkSession, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_table_can_be_written_over_itself(spark: SparkSession, old_table: str) -> None:
-    write_table(spark.read.parquet(old_table).where("id > 6"), old_table, "overwrite")
-    assert ids(spark, old_table) == [7, 8, 9]
-
-
 def test_appending_adds_to_the_table(spark: SparkSession, old_table: str) -> None:
     write_table(spark.range(10, 12), old_table, "append")
     assert ids(spark, old_table) == list(range(12))
 
 
-def test_an_overwrite_removes_partitions_that_it_does_not_write(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_overwrite_leaves_the_partitions_that_it_does_not_write(spark: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / "table")
     rows = spark.range(10).selectExpr("id", "id % 2 AS part")
     write_table(rows, path, "error", ["part"])
-    assert {one.name for one in Path(path).glob("part=*")} == {"part=0", "part=1"}
-    write_table(rows.where("part = 1"), path, "overwrite", ["part"])
-    assert ids(spark, path) == [1, 3, 5, 7, 9]
+    write_table(rows.selectExpr("id + 100 AS id", "part").where("part = 1"), path, "overwrite", ["part"])
+    assert ids(spark, path) == [0, 2, 4, 6, 8, 101, 103, 105, 107, 109]
 
 
-def test_a_swap_that_fails_half_way_restores_the_old_table(
+def test_a_reader_of_the_folder_above_sees_no_row_twice_while_a_partition_is_written(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = tmp_path / "scored"
+    for day in ("2024-01-01", "2024-01-02"):
+        write_table(spark.range(3), f"{scored}/dt={day}", "error")
+    seen: list[tuple[int, str]] = []
+
+    def look(*arguments: Any, **named: Any) -> Journal:
+        # The new files are written, and lie beside the day.
+        rows = spark.read.parquet(str(scored))
+        seen.append((rows.count(), rows.schema["dt"].dataType.simpleString()))
+        return plan(*arguments, **named)
+
+    monkeypatch.setattr("gmm_spark.jobs.io.table_output.plan", look)
+    write_table(spark.range(4), f"{scored}/dt=2024-01-02", "overwrite")
+    assert seen == [(6, "date")]
+    assert spark.read.parquet(str(scored)).count() == 7
+
+
+def test_an_interruption_before_the_journal_changes_nothing_and_one_after_it_is_told(
     spark: SparkSession, old_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rename = HadoopFiles.rename
+    def interrupt(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
 
-    def refusing(self: HadoopFiles, source: str, target: str) -> None:
-        if ".staging-" in source:
-            raise OSError("the store went away")
-        rename(self, source, target)
+    with monkeypatch.context() as patch:
+        patch.setattr("gmm_spark.jobs.io.table_output.plan", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_table(spark.range(3), old_table, "overwrite")
+    assert ids(spark, old_table) == list(range(10))
+    assert [path.name for path in Path(old_table).parent.iterdir()] == ["table"]
 
-    monkeypatch.setattr(HadoopFiles, "rename", refusing)
-    with pytest.raises(OSError, match="the store went away"):
+    with monkeypatch.context() as patch:
+        patch.setattr(HadoopFiles, "move", interrupt)
+        with pytest.raises(
+            CompletedRunError, match=r"the new rows of .*table are written, but perhaps not all .*interru"
+        ):
+            write_table(spark.range(3), old_table, "overwrite")
+    assert ids(spark, old_table) == list(range(10))
+    claim = Path(name_workshop(old_table)) / "_claim-1.json"
+    with pytest.raises(RunHeldError):
+        write_table(spark.range(1), old_table, "append")
+    claim.write_text(json.dumps({**json.loads(claim.read_text()), "process": "1"}))
+    write_table(spark.range(20, 21), old_table, "append")  # completes the earlier one first
+    assert ids(spark, old_table) == [0, 1, 2, 20]
+    assert [path.name for path in Path(old_table).parent.iterdir()] == ["table"]
+
+
+def test_rows_that_another_process_took_over_are_not_put_in_place(
+    spark: SparkSession, old_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = name_workshop(old_table)
+
+    def lose(*arguments: Any, **named: Any) -> Journal:
+        claim = Path(workshop) / "_claim-1.json"
+        claim.write_text(json.dumps({**json.loads(claim.read_text()), "process": "1"}))
+        take(HadoopFiles(spark), workshop, "score")
+        return plan(*arguments, **named)
+
+    monkeypatch.setattr("gmm_spark.jobs.io.table_output.plan", lose)
+    with pytest.raises(RunHeldError, match="was taken over by another process"):
         write_table(spark.range(3), old_table, "overwrite")
     assert ids(spark, old_table) == list(range(10))
-    assert [path.name for path in Path(old_table).parent.iterdir()] == ["table"]
 
 
-def test_an_interrupted_block_publishes_nothing(spark: SparkSession, old_table: str) -> None:
-    def interrupted() -> None:
-        with publish(spark, old_table) as staging:
-            spark.range(1).write.parquet(staging)
-            raise KeyboardInterrupt
+@pytest.mark.parametrize("taken", ["table", "runs", "model", "csv", "file"])
+def test_an_output_that_must_not_be_written_is_refused_before_any_work(
+    spark: SparkSession, old_table: str, tmp_path: Path, taken: str
+) -> None:
+    place = tmp_path / taken
+    if taken == "runs":
+        take(HadoopFiles(spark), str(place / "run_id=a"), "fit")
+    elif taken == "model":
+        (place / "metadata").mkdir(parents=True)
+    elif taken == "csv":
+        place.mkdir()
+        (place / "rows.csv").write_text("1")
+    elif taken == "file":
+        place.write_text("")
+    with pytest.raises(ConfigurationError, match=r"output\.path: got"):
+        require_writable(spark, TableOutputSection(path=str(place)))
+    for mode in ("overwrite", "append"):
+        if taken == "table":
+            require_writable(spark, TableOutputSection(path=old_table, mode=mode))
+        else:
+            with pytest.raises(ConfigurationError, match=r"output\.path: got"):
+                require_writable(spark, TableOutputSection(path=str(place), mode=mode))
+    require_writable(spark, TableOutputSection(path=str(tmp_path / "new")))
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert ids(spark, old_table) == list(range(10))
-    assert [path.name for path in Path(old_table).parent.iterdir()] == ["table"]
 
-
-def test_a_target_that_appears_meanwhile_is_not_moved_into(spark: SparkSession, tmp_path: Path) -> None:
-    files = HadoopFiles(spark)
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(OSError, match="could not move"):
-        files.rename(str(tmp_path / "a"), str(tmp_path / "b"))
-    assert list((tmp_path / "b").iterdir()) == []
-
-
-def test_an_existing_target_is_refused_before_any_work(spark: SparkSession, old_table: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"output\.path: got .* there already; set mode or name another path"):
-        require_publishable(spark, "output.path", old_table, overwrite=False, remedy="mode")
-    require_publishable(spark, "output.path", old_table, overwrite=True, remedy="mode")
-    require_publishable(spark, "output.path", str(tmp_path / "new"), overwrite=False, remedy="mode")
+@pytest.mark.parametrize(("source", "output"), [("table", "table"), ("table", "table/x=1"), ("table/x=1", "table")])
+def test_a_job_does_not_write_over_its_own_input(spark: SparkSession, tmp_path: Path, source: str, output: str) -> None:
+    section = TableOutputSection(path=str(tmp_path / output), mode="overwrite")
+    with pytest.raises(ConfigurationError, match=r"which is or lies in"):
+        require_writable(spark, section, f"file:{tmp_path}/{source}/")
 
 
 def test_text_files_are_replaced_whole_and_read_back(spark: SparkSession, tmp_path: Path) -> None:
     files, path = HadoopFiles(spark), tmp_path / "a directory" / "réport%20.json"
     for text in ("first", "größer als ∅"):
-        files.write_text(str(path), text)
+        files.write_bytes(str(path), text.encode())
         assert files.read_text(str(path)) == path.read_text(encoding="utf-8") == text
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     with pytest.raises(DataError, match="no such file"):

@@ -1,0 +1,251 @@
+"""A job as a run: claimed, worked on, and published by its manifest; or not done, since it is complete already."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from gmm_spark.errors import CompletedRunError, ConfigurationError, ModelFileError, RunHeldError
+from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
+from gmm_spark.jobs.config.secrets import find_secrets, redact
+from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
+from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.storage import claims
+from gmm_spark.storage.documents import describe_error, describe_os_error
+from gmm_spark.storage.files import Files
+from gmm_spark.storage.hadoop import HadoopFiles, files_of, is_remote
+from gmm_spark.storage.manifest import MANIFEST, Manifest, list_files, read_manifest
+from gmm_spark.storage.runs import PREFIX, Run, State, describe_time, look_at_run, name_directory, require_output
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MODEL, REPORT = "model", "report.json"  # names in the folder of an attempt
+_SECTIONS = ("started", "rows", "input", "configuration", "versions")  # of the report, which the manifest repeats
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job has written to its folder.
+
+    Attributes
+    ----------
+    facts : dict
+        The fit in a few figures, for the manifest.
+    message : str
+        The job's last line, without the run.
+    copies : dict
+        Files to write once the run is complete: path to contents.
+    """
+
+    facts: dict[str, Any]
+    message: str
+    copies: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def do_run(
+    spark: SparkSession,
+    configuration: FitConfiguration | SelectConfiguration,
+    work: Callable[[str, RunReport], Result],
+) -> None:
+    """Do a job as a run, unless that run is complete already, and print the job's last line.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    configuration : FitConfiguration or SelectConfiguration
+    work : callable
+        Takes a folder, and writes the model to ``model`` below it and whatever else belongs to the run. Adds to the
+        report what it finds.
+
+    Raises
+    ------
+    ConfigurationError
+        If an output cannot be written.
+    ModelFileError
+        If a run of that id is damaged.
+    RunHeldError
+        If another process holds the run, or has taken it over meanwhile. Nothing is published then.
+    CompletedRunError
+        If the run is complete, and what was to follow failed.
+    """
+    report, output = RunReport(configuration), configuration.output
+    files = files_of(spark)
+    if "overwrite" in output.model_fields_set:
+        print("output.overwrite has no effect: every run has a directory of its own. Take it out.", file=sys.stderr)
+    run_id = configuration.run.id or new_run_id()
+    require_outputs(files, configuration)
+    run = name_directory(output.model, run_id)
+    if _is_complete(files, configuration, run_id):
+        return
+    try:
+        claim = claims.take(files, run, configuration.job)
+    except OSError as error:
+        raise ConfigurationError(
+            f"output.model: got {output.model!r}, which cannot be written: {describe_os_error(error)}"
+        ) from error
+    if is_remote(spark):
+        _require_same_disk(spark, run)
+    if _is_complete(files, configuration, run_id):  # completed between the first look and the claim
+        return
+    try:
+        with claim.kept_alive():
+            result = work(f"{run}/{claim.folder}", report)
+            told = report.to_bytes()
+            files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
+            _publish(files, run, run_id, claim, report, result)
+    except BaseException as error:
+        stands = _is_published(files, run, claim)
+        if stands:
+            raise CompletedRunError(
+                f"run {run_id} is complete, and the job was then stopped: {describe_error(error)}"
+            ) from error
+        with suppress(Exception):  # raise the first error: if the JVM has died, cleaning up fails too
+            if isinstance(files, HadoopFiles):
+                files.settle()
+            if stands is False:
+                claim.give_up(redact(describe_error(error), find_secrets(configuration)))
+        raise
+    with published(f"run {run_id} is complete"):
+        _complete(files, claim, {**result.copies, **({} if output.report is None else {output.report: told})})
+    print(f"{result.message}; run {run_id} in {output.model}")
+
+
+@contextmanager
+def published(what: str) -> Iterator[None]:
+    """Let an error that follows the publishing of something say that it stands.
+
+    Raises
+    ------
+    CompletedRunError
+        If the block fails or is interrupted.
+    """
+    try:
+        yield
+    except BaseException as error:
+        raise CompletedRunError(f"{what}, but what follows it failed: {describe_error(error)}") from error
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time, and that no other run has."""
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(3)}"
+
+
+def require_outputs(files: Files, configuration: FitConfiguration | SelectConfiguration) -> None:
+    """Refuse outputs that could not be written later, before any work is done."""
+    output = configuration.output
+    targets = {"output.report": output.report, "output.plot": getattr(output, "plot", None)}
+    require_apart(files, "output.model", output.model, "input.path", configuration.input.path)
+    require_output(files, "output.model", output.model)
+    for key, path in targets.items():
+        if path is not None:
+            require_apart(files, key, path, "input.path", configuration.input.path)
+            require_apart(files, key, path, "output.model", output.model)
+            require_writable_file(files, key, path)
+
+
+def _is_complete(files: Files, configuration: FitConfiguration | SelectConfiguration, run_id: str) -> bool:
+    """Return whether there is nothing to do, and say so."""
+    output = configuration.output
+    found = look_at_run(files, output.model, PREFIX + run_id)
+    if found is not None and found.state in (State.DAMAGED, State.FOREIGN):
+        raise ModelFileError(
+            f"run {run_id} in {output.model} is {found.state.value}: {found.about}; give another --run-id "
+            "(gmm-spark prune removes damaged runs)"
+        )
+    if found is None or found.manifest is None:
+        return False
+    _restore_report(files, found, output.report)
+    changed = _find_changes(found.manifest.facts.get("configuration"), configuration)
+    told = f"; it was done with other values of {', '.join(changed)}" if changed else ""
+    print(
+        f"{configuration.job}: nothing to do, run {run_id} in {output.model} is complete since "
+        f"{describe_time(found.at)} UTC{told}"
+    )
+    return True
+
+
+def _restore_report(files: Files, run: Run, target: str | None) -> None:
+    """Copy a complete run's report, if a copy was asked for and is not there."""
+    if target is None or run.manifest is None or run.manifest.report is None or files.exists(target):
+        return
+    size = next(one.size for one in run.manifest.files if one.path == run.manifest.report)
+    files.write_bytes(target, files.read_bytes(f"{run.path}/{run.manifest.report}", size))
+
+
+def _find_changes(before: Any, configuration: FitConfiguration | SelectConfiguration) -> list[str]:
+    """List the keys whose values are others than those of a complete run, if that is known."""
+    if not isinstance(before, dict):
+        return []
+    now = RunReport(configuration).collect()["configuration"]
+    parts = ("input", "features", "selection", "model")
+    keys = ((part, key) for part in parts for key in now.get(part) or {})
+    return [f"{part}.{key}" for part, key in keys if now[part][key] != _get(_get(before, part), key)]
+
+
+def _get(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _require_same_disk(spark: SparkSession, run: str) -> None:
+    """Refuse a Spark Connect server that has other disks: it would write the model where the manifest cannot be."""
+    from pyspark.errors import AnalysisException
+
+    try:
+        spark.read.format("binaryFile").load(run).schema  # noqa: B018 - nothing is looked up before the schema is asked for
+    except AnalysisException:
+        raise ConfigurationError(
+            f"output.model: got {run!r}, which the Spark Connect server does not see: runs need a directory that "
+            "client and server share; run the job by spark-submit, or fit and save the model in Python"
+        ) from None
+
+
+def _publish(files: Files, run: str, run_id: str, claim: claims.Claim, report: RunReport, result: Result) -> None:
+    """Write the manifest, unless the claim was lost."""
+    facts = report.collect()
+    listed = list_files(files, run, claim.folder)
+    manifest = Manifest(
+        run_id=run_id,
+        job=facts["job"],
+        finished=datetime.now(timezone.utc),
+        files=listed,
+        model=f"{claim.folder}/{MODEL}",
+        report=f"{claim.folder}/{REPORT}",
+        facts={
+            "host": socket.gethostname(),
+            "fit": result.facts,
+            **{name: facts[name] for name in _SECTIONS if name in facts},
+        },
+    )
+    claim.require()
+    try:
+        files.create(f"{run}/{MANIFEST}", manifest.to_bytes())
+    except FileExistsError:
+        raise RunHeldError(f"run {run_id} was completed by another process meanwhile; its result stands") from None
+
+
+def _is_published(files: Files, run: str, claim: claims.Claim) -> bool | None:
+    """Return whether the manifest is there and is ours, None if that cannot be told: then nothing must be removed."""
+    try:
+        return any(one.path.startswith(f"{claim.folder}/") for one in read_manifest(files, run).files)
+    except FileNotFoundError:
+        return False
+    except Exception:
+        return None
+
+
+def _complete(files: Files, claim: claims.Claim, copies: Mapping[str, bytes]) -> None:
+    """Do what follows the manifest: write copies of files, and tidy up."""
+    for path, data in copies.items():
+        try:
+            files.write_bytes(path, data)
+        except OSError as error:
+            raise OSError(f"{path} could not be written: {describe_os_error(error)}") from error
+    claim.remove_earlier()

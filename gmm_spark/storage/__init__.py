@@ -1,0 +1,1 @@
+"""Files as Spark sees them, and the runs that jobs keep in them: claims, manifests, which run is read."""
