@@ -80,8 +80,8 @@ def exponentiate(rows: np.ndarray, rng: np.random.Generator) -> None:
 def repeat_rows(rows: np.ndarray, rng: np.random.Generator) -> None:
     n = rows.shape[1]
     originals = rng.integers(0, n, rng.integers(1, 20))
-    copies = rng.random(n) < rng.uniform(0.1, 0.9)
-    rows[:, copies] = rows[:, rng.choice(originals, copies.sum())]
+    copies = np.flatnonzero(rng.random(n) < rng.uniform(0.1, 0.9))
+    rows[:, copies] = rows[:, rng.choice(originals, len(copies))]
 
 
 def make_collinear(rows: np.ndarray, rng: np.random.Generator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from typing import Any
 
 import numpy as np
 from pyspark.sql import SparkSession
@@ -27,7 +28,7 @@ def main() -> None:
     mixture = MixtureParameters([0.2, 0.3, 0.5], 4 * rng.normal(size=(K, D)), np.ones(K), "spherical")
     table = GaussianMixtureModel(mixture).sample(spark, ROWS, seed=1, numPartitions=4).select("features")
     warnings.simplefilter("error", RuntimeWarning)
-    shared = {"covarianceType": "diag", "nInit": 2, "maxIter": 5, "seed": 1}
+    shared: dict[str, Any] = {"covarianceType": "diag", "nInit": 2, "maxIter": 5, "seed": 1}
     models = {
         "alone": GaussianMixture(k=K, **shared).fit(table),
         "oversampled": GaussianMixture(k=K, initMode="k-means||", **shared).fit(table),

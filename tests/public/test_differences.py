@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_k_may_be_one(covariance_type):
 
 def test_tol_means_the_same_for_any_number_of_rows():
     assert DEFAULTS.tol == 1e-4
-    start = {"means_init": ROWS[:3], "n_components": 3, "accelerate": False}
+    start: dict[str, Any] = {"means_init": ROWS[:3], "n_components": 3, "accelerate": False}
     once, often = (Mixture(**start).fit(np.tile(ROWS, (times, 1))) for times in (1, 30))
     assert once.n_iter_ == often.n_iter_ > 5
     assert abs(once.lower_bounds_[-1] - once.lower_bounds_[-2]) < 1e-4
@@ -224,7 +225,7 @@ def test_a_fit_goes_on_from_a_model(fitted, table):
 
 
 def test_the_callback_sees_every_pass(table, capsys):
-    seen = []
+    seen: list[Any] = []
     model = GaussianMixture(k=3, maxIter=3, tol=0.0, nInit=1).setCallback(seen.append).fit(table)
     assert [record.iteration for record in seen] == [1, 2, 3]
     assert [record.lower_bound for record in seen] == [record.lower_bound for record in model.summary.history]

@@ -7,6 +7,7 @@ them. What is decided otherwise here is in test_differences.py.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ from tests.public.adapter import Mixture
 K = 5
 # Fifty rows of three equal features, whole numbers from 0 to 4 in turn.
 KMEANS_ROWS = np.repeat(np.arange(1, 51)[:, None] % K, 3, axis=1).astype(float)
-COLUMNS = {"predictionCol": "gm_prediction", "probabilityCol": "gm_probability"}
+COLUMNS: dict[str, Any] = {"predictionCol": "gm_prediction", "probabilityCol": "gm_probability"}
 
 
 def vectors(spark: SparkSession, rows: np.ndarray, element: pa.DataType | None = None) -> DataFrame:
@@ -37,7 +38,7 @@ def vectors(spark: SparkSession, rows: np.ndarray, element: pa.DataType | None =
 
 @pytest.fixture(scope="module")
 def table(spark: SparkSession) -> DataFrame:
-    return vectors(spark, KMEANS_ROWS).select(array_to_vector("features").alias("features"))
+    return vectors(spark, KMEANS_ROWS).select(array_to_vector(col("features")).alias("features"))
 
 
 @pytest.fixture(scope="module", params=["full", "tied", "diag", "spherical"])
@@ -217,7 +218,7 @@ def test_two_clusters_in_one_dimension_are_found_from_an_initial_model(spark, fo
 @pytest.mark.parametrize("given", [True, False])
 def test_two_clusters_in_one_dimension_are_found_in_every_structure(covariance_type, given):
     rows = spark_univariate().T
-    start = {"means_init": [[5.0], [-3.0]]} if given else {}
+    start: dict[str, Any] = {"means_init": [[5.0], [-3.0]]} if given else {}
     found = Mixture(2, covariance_type, **start).fit(rows)
     order = matched(found.parameters, np.array([[5.1604], [-4.3673]]))
     np.testing.assert_allclose(found.weights_[order], [2 / 3, 1 / 3], atol=1e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,7 +113,13 @@ def test_a_table_is_refused_for_the_true_reason_only(fits):
 def test_every_number_of_a_fit_is_finite(fitted):
     def breach(fit: Fit) -> str:
         parameters = fit.result.parameters
-        numbers = [parameters.weights, parameters.means, parameters.covariances, fit.result.lower_bound, fit.evaluated]
+        numbers: list[Any] = [
+            parameters.weights,
+            parameters.means,
+            parameters.covariances,
+            fit.result.lower_bound,
+            fit.evaluated,
+        ]
         return "" if all(np.isfinite(one).all() for one in numbers) else "not finite"
 
     assert_law(fitted, breach)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from gmm_spark import MixtureParameters
 from gmm_spark.core.kernels.distance_draw import DrawRequest
@@ -220,7 +220,12 @@ def little_per_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def count_jobs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     jobs: list[object] = []
-    monkeypatch.setattr(passes, "collect", lambda rows: jobs.append(rows) or results.collect(rows))
+
+    def counted(rows: DataFrame) -> list[Row]:
+        jobs.append(rows)
+        return results.collect(rows)
+
+    monkeypatch.setattr(passes, "collect", counted)
     return jobs
 
 
