@@ -34,7 +34,7 @@ def find_missing_codes(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             f"column {name!r} is exactly {code.value:.15g} in {code.rows:,} of {m:,} sample rows, "
             f"{code.distance:,.0f} robust standard deviations from the median; the nearest other value is "
-            f"{code.nearest:.15g}.",
+            f"{code.nearest:g}.",
             'If it stands for a missing value, make it null and set `handleInvalid` to "skip", or replace it.',
             column=name,
             figures={"value": code.value, "rows": code.rows, "sample": m, "deviations": code.distance},

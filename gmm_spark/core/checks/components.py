@@ -59,26 +59,28 @@ def find_starved(evidence: Evidence) -> Iterator[Finding]:
 
 
 def find_at_floor(evidence: Evidence) -> Iterator[Finding]:
-    """A component is as narrow along a column as the floor lets it be.
+    """A component is as narrow along a column as the floor lets it be; or all are, if they share one covariance.
 
     Without a floor it would get narrower for ever, often on rows that share a value. Its likelihood says more of the
     floor than of the rows, and so do criteria such as BIC.
     """
-    weights = evidence.parameters.weights
+    weights, pooled = evidence.parameters.weights, evidence.parameters.structure.pooled
     at_floor = features_at_floor(evidence.parameters, evidence.floor) & (weights > 0)[:, None]
-    for j in np.flatnonzero(at_floor.any(axis=1)).tolist():
+    owners = sorted(np.flatnonzero(at_floor.any(axis=1)).tolist(), key=lambda j: -weights[j])
+    for j in owners[:1] if pooled else owners:
         shared = {i: _count_shared(evidence, j, i) for i in np.flatnonzero(at_floor[j]).tolist()}
         i = max(shared, key=lambda one: shared[one][1])
         value, rows = shared[i]
         m = evidence.columns.shape[1]
         alike = f"; {rows:,} of {m:,} sample rows are exactly {value:.15g}" if rows > 1 else ""
         more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+        owner = "the shared covariance" if pooled else f"component {j}"
         yield Finding(
-            f"component {j} is at the floor along {evidence.names[i]!r}{more}: its standard deviation is "
+            f"{owner} is at the floor along {evidence.names[i]!r}{more}: its standard deviation is "
             f"{np.sqrt(evidence.floor[i]):.3g}{alike}.",
             f"To change that, {evidence.fewer_components}, raise `regCovar`, or fit without the rows that share that "
             "value.",
-            component=j,
+            component=None if pooled else j,
             column=evidence.names[i],
             figures={
                 "weight": weights[j],

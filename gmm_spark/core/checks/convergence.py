@@ -9,8 +9,8 @@ import numpy as np
 from gmm_spark.core.checks.check import Finding
 from gmm_spark.core.checks.evidence import Evidence
 
-# Starts that it takes to speak of few, and the share of them that is few.
-_STARTS, _FEW = 5, 0.2
+# Share of the starts that is few. With fewer than five, the best alone is more.
+_FEW = 0.2
 
 
 def find_unconverged(evidence: Evidence) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def find_rare_optimum(evidence: Evidence) -> Iterator[Finding]:
     tries components elsewhere.
     """
     starts, alike = evidence.result.starts, evidence.result.starts_alike
-    if starts >= _STARTS and alike <= _FEW * starts:
+    if 0 < alike <= _FEW * starts:
         yield Finding(
             f"{alike} of {starts} starts ended where the best did, on the sample.",
             "Raise `nInit`, or try another `initMode`, and see whether the likelihood rises.",

@@ -77,7 +77,16 @@ def test_a_code_is_told_with_its_rows_and_the_nearest_other_value() -> None:
     (check,) = found(examine(rows, names=["x", "age"]), "missing-value-code")
     assert (check.column, check.figures["value"], check.figures["rows"]) == ("age", 9999.0, 12.0)
     assert "column 'age' is exactly 9999 in 12 of 600 sample rows" in check.meaning
-    assert f"the nearest other value is {rows[1][rows[1] < 9999].max():.15g}." in check.meaning
+    assert f"the nearest other value is {rows[1][rows[1] < 9999].max():g}." in check.meaning
+
+
+def test_a_shared_covariance_at_the_floor_is_told_once() -> None:
+    rows = np.where(np.arange(600) % 3, clusters(apart=0.0), np.array([[0.0], [7.0]]))
+    rows[1] = rows[0]  # along one direction there is no variance at all
+    evidence = examine(rows, settings=Settings(k=3, covariance_type="tied"))
+    (check,) = found(evidence, "component-at-floor")
+    assert check.component is None
+    assert check.meaning.startswith("the shared covariance is at the floor along")
 
 
 def test_a_value_is_told_with_all_its_digits() -> None:
