@@ -41,7 +41,11 @@ def table(spark: SparkSession) -> DataFrame:
     return vectors(spark, KMEANS_ROWS).select(array_to_vector(col("features")).alias("features"))
 
 
-@pytest.fixture(scope="module", params=["full", "tied", "diag", "spherical"])
+def slow(kind: str) -> object:
+    return pytest.param(kind, marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["full", slow("tied"), slow("diag"), slow("spherical")])
 def fitted(request: pytest.FixtureRequest, table: DataFrame) -> GaussianMixtureModel:
     """Two passes, as in the suite, with names of columns that are not the defaults."""
     kind = request.param
