@@ -402,6 +402,7 @@ def test_a_row_too_far_off_for_a_density_belongs_to_the_nearest_component(
     assert [model.predict(row) for row in rows] == scored["prediction"].tolist()
 
 
+@pytest.mark.parametrize("covariance_type", KINDS)
 def test_far_rows_that_float64_can_score_have_their_densities_in_float32_too(
     spark: SparkSession, covariance_type: str
 ) -> None:
