@@ -379,6 +379,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setFeaturesCol("f")
         .setInputCols(["a", "b"])
         .setWeightCol("w")
+        .setWeightKind("importance")
         .setPredictionCol("p")
         .setProbabilityCol("q")
         .setLogDensityCol("l")

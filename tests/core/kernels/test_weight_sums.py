@@ -14,7 +14,8 @@ from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.weight_sums import WeightSums, find_unit
 from tests.examples import laws
 
-EXTREMES = st.lists(st.floats(0.0, 1e308, allow_subnormal=True), max_size=30).map(np.array)
+ORDINARY, ANY = st.floats(0.0, 10.0), st.floats(0.0, 1e308, allow_subnormal=True)
+EXTREMES = st.one_of(st.lists(ORDINARY, max_size=30), st.lists(ANY, max_size=30)).map(np.array)
 
 
 def exact_effective_rows(weight: np.ndarray) -> float:
@@ -41,6 +42,11 @@ def test_parts_merge_to_the_whole_however_rows_are_split(weight, cuts):
         assert getattr(merged, name) == getattr(whole, name)
     assert merged.total == pytest.approx(whole.total, rel=1e-13)
     assert merged.squares == pytest.approx(whole.squares, rel=1e-13)
+
+
+def test_squares_of_parts_in_other_units_add_up():
+    found = WeightSums.of(np.array([1.0, 1.5])) + WeightSums.of(np.array([5.0, 8.0]))
+    assert (found.weight_sum, found.squares * found.unit**2) == (15.5, 1 + 2.25 + 25 + 64)
 
 
 @pytest.mark.parametrize("power", [-900, -3, 2, 900])

@@ -41,6 +41,13 @@ def test_sums_over_samples_are_unbiased(kind):
     assert np.abs(errors).max() * np.sqrt(DRAWS) < 4.0
 
 
+def test_sums_over_samples_of_very_few_rows_are_unbiased_too():
+    rng, draws = np.random.default_rng(3), 10_000
+    weight = np.repeat([1.0, 4.0, 9.0], 5)
+    found = np.array([draw_sample(weight, 4, rng)[1].sum() for _ in range(draws)])
+    assert abs(found.mean() - weight.sum()) < 4.0 * found.std() / np.sqrt(draws)
+
+
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_means_and_variances_of_samples_are_those_of_the_table(kind):
     rng = np.random.default_rng(4)
