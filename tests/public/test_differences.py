@@ -140,7 +140,7 @@ def test_a_change_of_units_changes_nothing():
     rows = np.concatenate([ROWS, np.zeros((100, 3))])
     unit = np.array([1e-6, 1.0, 1e6])
     for kind in ("full", "tied", "diag"):
-        here, there = (Mixture(3, kind, max_iter=30).fit(rows * scale) for scale in (1.0, unit))
+        here, there = (Mixture(3, kind, max_iter=30, n_init=3).fit(rows * scale) for scale in (1.0, unit))
         np.testing.assert_allclose(there.weights_, here.weights_, rtol=1e-5)
         np.testing.assert_allclose(there.means_ / unit, here.means_, rtol=1e-5, atol=1e-6)
 
@@ -221,7 +221,7 @@ def test_rows_may_have_weights(covariance_type):
 
 def test_a_fit_goes_on_from_a_model(fitted, table):
     going_on = GaussianMixture(maxIter=1, accelerate=False).setInitialModel(fitted).fit(table)
-    assert going_on.summary.history[0].lower_bound == pytest.approx(fitted.summary.lowerBound, rel=1e-12)
+    assert going_on.summary.history[0].lower_bound == pytest.approx(fitted.summary.lowerBound, rel=1e-10)
 
 
 def test_the_callback_sees_every_pass(table, capsys):

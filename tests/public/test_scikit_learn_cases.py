@@ -175,8 +175,15 @@ def test_predictions_are_the_most_probable_components_and_right(case):
     assert adjusted_rand_score(case.labels, fitted.predict(case.rows)) > 0.95
 
 
-@pytest.mark.parametrize(("seed", "max_iter", "tol"), [(0, 2, 1e-7), (1, 2, 1e-1), (3, 300, 1e-7), (4, 300, 1e-1)])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("seed", "max_iter", "tol", "dtype"),
+    [
+        (0, 2, 1e-7, np.float64),
+        (1, 2, 1e-1, np.float32),
+        (3, 300, 1e-7, np.float64),
+        (4, 300, 1e-1, np.float32),
+    ],
+)
 def test_two_fits_predict_alike_and_right_converged_or_not(covariance_type, seed, max_iter, tol, dtype):
     case = random_case(covariance_type, seed=seed)
     rows = case.rows.astype(dtype)
@@ -188,12 +195,12 @@ def test_two_fits_predict_alike_and_right_converged_or_not(covariance_type, seed
 
 def test_several_starts_give_the_same_predictions_again(covariance_type):
     rows = np.random.default_rng(0).normal(size=(200, 5))
-    first, second = (Mixture(5, covariance_type, n_init=5, max_iter=20).fit(rows).predict(rows) for _ in range(2))
+    first, second = (Mixture(5, covariance_type, n_init=3, max_iter=5).fit(rows).predict(rows) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_the_truth_is_recovered(case):
-    found = Mixture(2, case.truth.covariance_type, n_init=20, reg_covar=0.0, tol=1e-6).fit(case.rows)
+    found = Mixture(2, case.truth.covariance_type, n_init=5, reg_covar=0.0, tol=1e-6).fit(case.rows)
     order = matched(found.parameters, case.truth.means)
     np.testing.assert_allclose(found.weights_[order], case.truth.weights, rtol=0.1, atol=1e-2)
     np.testing.assert_allclose(found.means_[order], case.truth.means, rtol=0.1, atol=1e-2)
@@ -207,13 +214,13 @@ def test_more_starts_are_at_least_as_good_as_the_worst_of_single_ones(case):
         Mixture(2, case.truth.covariance_type, n_init=1, reg_covar=0.0, random_state=seed)
         .fit(case.rows)
         .score(case.rows)
-        for seed in range(10)
+        for seed in range(5)
     ]
     best = Mixture(2, case.truth.covariance_type, n_init=10, reg_covar=0.0).fit(case.rows).score(case.rows)
     assert best >= max(single) - 1e-4
 
 
-@pytest.mark.parametrize("n_init", [2, 5])
+@pytest.mark.parametrize("n_init", [3])
 def test_more_starts_on_noise_are_not_worse_than_one(covariance_type, n_init):
     # scikit-learn takes fifty rows: there a component on a handful of rows is likelier, and is not preferred here.
     rows = np.random.default_rng(0).normal(size=(500, 5))
@@ -229,7 +236,7 @@ def test_more_starts_are_not_worse_after_one_pass(seed):
 
 
 @pytest.mark.parametrize("init", INIT_MODES)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0])
 def test_every_kind_of_start_has_distinct_means_among_the_rows(init, seed):
     rows = random_case("full", scale=5.0, seed=seed).rows
     started = Mixture(init_params=init, n_init=1, max_iter=1, random_state=seed, reg_covar=0.0).fit(rows)
@@ -314,7 +321,7 @@ def test_fits_that_continue_each_other_converge(case, max_iter):
 def test_the_likelihood_rises_pass_by_pass_until_it_converges(covariance_type):
     case = random_case(covariance_type, scale=7.0)
     mixture = Mixture(2, covariance_type, n_init=1, reg_covar=0.0, max_iter=1, tol=1e-7, warm_start=True)
-    scores = [mixture.fit(case.rows).score(case.rows) for _ in range(80)]
+    scores = [mixture.fit(case.rows).score(case.rows) for _ in range(50)]
     assert all(later >= earlier - 1e-12 for earlier, later in pairwise(scores))
     assert scores[-1] - scores[-2] < 1e-7
 
@@ -322,7 +329,7 @@ def test_the_likelihood_rises_pass_by_pass_until_it_converges(covariance_type):
 def test_more_passes_score_higher(covariance_type):
     rows = np.random.default_rng(0).normal(size=(400, 3))
     start = {"n_components": 3, "covariance_type": covariance_type, "means_init": rows[:3]}
-    few, many = (Mixture(**start, max_iter=n, tol=0.0).fit(rows) for n in (1, 60))
+    few, many = (Mixture(**start, max_iter=n, tol=0.0).fit(rows) for n in (1, 20))
     assert many.score(rows) > few.score(rows)
     assert few.n_iter_ == 1
 
