@@ -32,8 +32,11 @@ _SAMPLE_ITERATIONS = 100
 # Iterations on the sample before only the best start is kept, if there is to be one finalist. Ranked starts begin again
 # where they were drawn and need twice as many.
 _SAMPLE_CUT_AFTER = 10
+# A single start is not compared with others, so it is run on the sample until an iteration changes less than this share
+# of the tolerance: accelerated EM changes little also near saddles that it leaves later.
+_TOLERANCE_SHARE = 0.01
 # Starts that are run on the table, and the passes they share before only the best is kept.
-_FINALISTS = 3
+FINALISTS = 3
 _SHARED_PASSES = 2
 
 
@@ -108,41 +111,43 @@ def draw_starts(
     def draw(i: int) -> list[MixtureParameters]:
         rng = random_stream(settings.seed, Purpose.START, i)
         return draw_start(
-            centred, weight, table.moments.variance, settings.k, covariance_types, settings.init_mode, rng
+            centred, weight, table.moments.variance, settings.k, covariance_types, settings.init_mode, rng, i
         )
 
     return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
 
 
 def choose_finalists(
-    table: Table, sample: Sample, settings: Settings, starts: Sequence[MixtureParameters], most: int = _FINALISTS
+    table: Table, sample: Sample, settings: Settings, starts: Sequence[MixtureParameters], most: int = FINALISTS
 ) -> list[MixtureParameters]:
     """Run starts on the sample, and return the parameters of the most likely, best first.
 
-    If there are several, components of the best are relocated, in one round for each two starts; the result is ranked
-    with the others. If ``sample_rows`` is 0, all starts are returned as they are, and up to three of them if every
-    start degenerated on the sample.
+    There are no more of them than starts. Components of the best are relocated, in one round for each two starts and
+    at least in one; the result is ranked with the others. If ``sample_rows`` is 0, all starts are returned as they are,
+    and up to three of them if every start degenerated on the sample.
     """
     if settings.sample_rows == 0:
         return list(starts)
     whole = make_sample_table(table, sample)
     ranking_rows = max(_RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER * starts[0].n_parameters)
-    part = whole.part(ranking_rows, random_stream(settings.seed, Purpose.RANKING)) if len(starts) > 1 else whole
-    ranked = len(starts) > _FINALISTS and sample[0].shape[1] > ranking_rows
+    part = whole.part(ranking_rows, random_stream(settings.seed, Purpose.RANKING))
+    if len(starts) == 1:
+        settings = replace(settings, tol=_TOLERANCE_SHARE * settings.tol)
+    ranked = len(starts) > FINALISTS and sample[0].shape[1] > ranking_rows
     try:
         results = race(starts, _plan_stages(part, whole, ranked, most), settings.rule())
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
-        return list(starts[:_FINALISTS])
-    if len(starts) > 1:
-        results = rank([*results, *_relocate_best(part, whole, results[0], settings, len(starts) // 2)])
-    return [result.parameters for result in results[:most]]
+        return list(starts[:FINALISTS])
+    rounds = max(len(starts) // 2, 1)
+    results = rank([*results, *_relocate_best(part, whole, results[0], settings, rounds)])
+    return [result.parameters for result in results[: min(most, len(starts))]]
 
 
 def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -> list[Stage]:
     """Plan the race on the sample that leaves so many starts."""
     # Ranked starts begin again where they were drawn: without rows in the part, a rare component would be lost.
-    ranking = [Stage(part, _RANKING_ITERATIONS, keep=_FINALISTS, sample=part, restart=True)] if ranked else []
+    ranking = [Stage(part, _RANKING_ITERATIONS, keep=FINALISTS, sample=part, restart=True)] if ranked else []
     on_sample = Stage(whole, _SAMPLE_ITERATIONS, keep=most, sample=whole)
     if most > 1:
         return [*ranking, on_sample]
