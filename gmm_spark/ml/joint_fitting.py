@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.search.grid import sweep
+from gmm_spark.core.search.single import search
 from gmm_spark.core.settings import Settings
-from gmm_spark.errors import DataError, GmmSparkError, ParameterError
+from gmm_spark.errors import DataError, DegenerateComponentError, GmmSparkError, ParameterError
 from gmm_spark.ml.fitting import MixtureFitting, require_fittable
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.summary import Fitted
@@ -56,6 +57,18 @@ def fit_together(
         for (i, result), evaluation in zip(results.items(), evaluations, strict=True):
             outcomes[i] = Fitted(result, evaluation)
     return [outcomes[i] for i in range(len(settings))]
+
+
+def fit_alone(
+    table: PackedTable, settings: Settings, callback: Callable[[PassRecord], None] | None
+) -> Fitted | DegenerateComponentError:
+    """Fit one mixture by a search of its own; arguments and result as of :func:`fit_together`."""
+    with one_blas_thread():
+        try:
+            result = search(table, table.sample(settings.rows_to_draw, settings.seed), settings, callback)
+        except DegenerateComponentError as error:
+            return error
+    return Fitted(result, table.evaluate_all([result.parameters])[0])
 
 
 def fit_members(

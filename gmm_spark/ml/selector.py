@@ -20,7 +20,7 @@ from gmm_spark.errors import DataError, DegenerateComponentError, GmmSparkError
 from gmm_spark.ml.comparison import SIGNS, Selection, SelectionRow
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.fitting import MixtureFitting
-from gmm_spark.ml.joint_fitting import fit_together
+from gmm_spark.ml.joint_fitting import fit_alone, fit_together
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.scoring_params import declare, to_names
 from gmm_spark.ml.summary import Fitted
@@ -39,7 +39,9 @@ class GaussianMixtureSelector(
     ``fit`` fits a mixture for every pair of the two in shared passes over one packed table, and returns the best as a
     :class:`gmm_spark.GaussianMixtureModel`. ``model.summary.selection`` lists every mixture that was tried with its
     criteria; one that could not be fitted is listed with the reason. Of the ``nInit`` starts of a mixture, the best on
-    a sample of up to 100,000 rows goes on over the table.
+    a sample of up to 100,000 rows goes on over the table; if the sample is the whole table, the three best do. In a
+    larger table the mixture that is chosen is fitted once more by a search of its own, as by
+    :class:`gmm_spark.GaussianMixture`, and the one that the criterion prefers is kept.
 
     Parameters
     ----------
@@ -166,6 +168,7 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
             grid = [(k, kind) for kind in self.getCovarianceTypes() for k in self.getKs()]
             outcomes = fit_together(table, [self._settings(k, kind) for k, kind in grid], self._callback)
             selection = self._compare(grid, outcomes, table, held_out)
+            selection = self._polish_best(selection, outcomes, table, held_out)
             model = self._build_model(train, table, _best(selection, outcomes, table))
             model.summary.selection = selection
             if held_out is not None:
@@ -201,6 +204,32 @@ maxIter, tol, seed, nInit, initMode, regCovar, sampleRows, accelerate, handleInv
             for (k, kind), outcome, evaluation in zip(grid, outcomes, unseen, strict=True)
         ]
         return Selection(self.getCriterion(), tuple(rows), held_out.rows if held_out else 0)
+
+    def _polish_best(
+        self,
+        selection: Selection,
+        outcomes: list[Fitted | GmmSparkError],
+        table: PackedTable,
+        held_out: PackedTable | None,
+    ) -> Selection:
+        """Fit the best mixture once more, alone, and put it in its place if the criterion prefers it.
+
+        Members of a grid compare their starts on the sample alone; a search of its own compares them on the table too.
+        """
+        best = selection.best
+        if best is None:
+            return selection
+        row = selection.rows[best]
+        settings = self._settings(row.k, row.covarianceType)
+        if table.rows <= settings.rows_to_draw:  # its starts have been compared on the table
+            return selection
+        alone = fit_alone(table, settings, self._callback)
+        polished = self._compare([(row.k, row.covarianceType)], [alone], table, held_out)
+        both = replace(selection, rows=(row, *polished.rows))
+        if both.best != 1:
+            return selection
+        outcomes[best] = alone
+        return replace(selection, rows=(*selection.rows[:best], both.rows[1], *selection.rows[best + 1 :]))
 
     def _faults(self) -> list[str]:
         faults = super()._faults()

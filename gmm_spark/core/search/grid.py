@@ -6,7 +6,8 @@ that has converged leaves.
 
 A fit of :mod:`.single` compares its three best starts on the table. For a grid that would be most of the work, and on a
 sample of so many rows starts seldom rank otherwise than on the table: rarely, a member ends in another local optimum
-than it would alone. Members that start by k-means|| share the passes that complete their sample, made for the largest k
+than it would alone. If the sample is the whole table, a pass costs little, and members get as many starts as a fit
+alone. Members that start by k-means|| share the passes that complete their sample, made for the largest k
 among them.
 """
 
@@ -20,7 +21,7 @@ from gmm_spark.core.em.run import Outcome, Run
 from gmm_spark.core.mixture.parameters import MixtureParameters, count_parameters
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.single import make_sample_table
+from gmm_spark.core.search.single import FINALISTS, make_sample_table
 from gmm_spark.core.search.start_task import Failure, StartTask, read_starts
 from gmm_spark.core.search.starts import OVERSAMPLED
 from gmm_spark.core.settings import Settings
@@ -66,10 +67,11 @@ def sweep(
         plain = {i: member for i, member in members.items() if member.init_mode != OVERSAMPLED}
         oversampled = {i: member for i, member in members.items() if member.init_mode == OVERSAMPLED}
         sample = completed = draw(n_rows, seed)
+        most = FINALISTS if sample[0].shape[1] >= table.moments.rows else 1
         if oversampled:
             completed = complete_sample(table, sample, max(member.k for member in oversampled.values()), seed)
         for of_members, rows in ((plain, sample), (oversampled, completed)):
-            found, failed = _choose_starts(table, rows, of_members)
+            found, failed = _choose_starts(table, rows, of_members, most)
             starts |= found
             failures |= failed
         if whole is None:
@@ -86,11 +88,11 @@ def sweep(
 
 
 def _choose_starts(
-    table: Table, sample: Sample, members: Mapping[int, Settings]
+    table: Table, sample: Sample, members: Mapping[int, Settings], most: int
 ) -> tuple[dict[int, list[MixtureParameters]], dict[int, Failure]]:
-    """Find the best starts of each member on the sample, or why it has none."""
+    """Find so many of the best starts of each member on the sample, or why it has none."""
     groups = _group_by_draw(members)
-    tasks = [StartTask(table.moments, tuple(members[i] for i in group)) for group in groups]
+    tasks = [StartTask(table.moments, tuple(members[i] for i in group), most) for group in groups]
     starts: dict[int, list[MixtureParameters]] = {}
     failures: dict[int, Failure] = {}
     for group, answer in zip(groups, table.run_on_sample(sample, tasks) if tasks else [], strict=True):

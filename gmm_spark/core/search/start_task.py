@@ -29,17 +29,20 @@ _PARTS = ("weights", "means", "covariances")
 
 @dataclass(frozen=True, eq=False)
 class StartTask:
-    """Task on a sample: choose the best start of each of several members, which differ in their structures alone.
+    """Task on a sample: choose the best starts of each of several members, which differ in their structures alone.
 
     Attributes
     ----------
     moments : Moments
         Of the table that the sample was drawn from.
     members : tuple of Settings
+    most : int
+        Starts to choose for each member.
     """
 
     moments: Moments
     members: tuple[Settings, ...]
+    most: int = 1
 
     def __call__(self, sample: Sample) -> bytes:
         """Return starts in the table's centred coordinates, or the error met in drawing them, as an npz file."""
@@ -52,7 +55,7 @@ class StartTask:
             {
                 f"{i} {j} {start.covariance_type} {part}": getattr(start, part)
                 for i, (member, own) in enumerate(zip(self.members, drawn, strict=True))
-                for j, start in enumerate(choose_finalists(table, sample, member, own, most=1))
+                for j, start in enumerate(choose_finalists(table, sample, member, own, self.most))
                 for part in _PARTS
             }
         )
