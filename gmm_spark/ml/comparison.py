@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass
+from typing import Literal
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -106,6 +107,28 @@ class Selection:
         signed = {i: SIGNS[self.criterion] * getattr(row, self.criterion) for i, row in enumerate(self.rows)}
         found = [i for i, value in signed.items() if not math.isnan(value)]
         return min(found, key=lambda i: signed[i], default=None)
+
+    @property
+    def at_edge(self) -> Literal["highest", "lowest"] | None:
+        """Whether the chosen k is the highest or the lowest that was tried with its structure; None if it is neither.
+
+        A better k may then lie beyond those tried. None too if only one k was fitted, and for k = 1: none is lower.
+
+        Examples
+        --------
+        >>> tried = [SelectionRow(k, "full", nParameters=6 * k - 1, bic=bic) for k, bic in ((2, 9.0), (3, 7.0))]
+        >>> Selection("bic", tuple(tried)).at_edge
+        'highest'
+        """
+        if self.best is None:
+            return None
+        chosen = self.rows[self.best]
+        tried = [row.k for row in self.rows if row.covarianceType == chosen.covarianceType and row.failure is None]
+        if len(tried) < 2:
+            return None
+        if chosen.k == max(tried):
+            return "highest"
+        return "lowest" if chosen.k == min(tried) and chosen.k > 1 else None
 
     def toDF(self) -> DataFrame:
         """Return the rows as a DataFrame with a column for each attribute of a row."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
 from pyspark.sql import DataFrame
@@ -11,9 +12,15 @@ from pyspark.sql import DataFrame
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.grid import sweep
-from gmm_spark.core.search.single import choose_floor
+from gmm_spark.core.search.single import choose_floor, search
 from gmm_spark.core.settings import Settings
-from gmm_spark.errors import DataError, GmmSparkError, ParameterError, ResourceError
+from gmm_spark.errors import (
+    DataError,
+    DegenerateComponentError,
+    GmmSparkError,
+    ParameterError,
+    ResourceError,
+)
 from gmm_spark.ml.fitting import MixtureFitting, require_fittable, require_holdable
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.summary import Fitted
@@ -66,6 +73,21 @@ def fit_together(
             sample = draw(settings[i].rows_to_draw, settings[i].seed)
             outcomes[i] = Fitted(result, evaluation, profile, floor, sample)
     return [outcomes[i] for i in range(len(settings))]
+
+
+def fit_alone(
+    table: PackedTable, settings: Settings, member: Fitted, callback: Callable[[PassRecord], None] | None
+) -> Fitted | DegenerateComponentError:
+    """Fit one mixture by a search of its own, from the sample that it had as a member of a grid.
+
+    Other arguments and the result are those of :func:`fit_together`.
+    """
+    with one_blas_thread():
+        try:
+            result = search(table, member.sample, settings, callback, member.profile)
+        except DegenerateComponentError as error:
+            return error
+    return replace(member, result=result, evaluation=table.evaluate_all([result.parameters])[0])
 
 
 def fit_members(

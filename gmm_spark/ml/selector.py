@@ -21,7 +21,7 @@ from gmm_spark.errors import DataError, DegenerateComponentError, GmmSparkError
 from gmm_spark.ml.comparison import SIGNS, Selection, SelectionRow
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.fitting import MixtureFitting, require_holdable
-from gmm_spark.ml.joint_fitting import fit_together
+from gmm_spark.ml.joint_fitting import fit_alone, fit_together
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.scoring_params import declare, to_names
 from gmm_spark.ml.summary import Fitted
@@ -40,7 +40,9 @@ class GaussianMixtureSelector(
     ``fit`` fits a mixture for every pair of the two in shared passes over one packed table, and returns the best as a
     :class:`gmm_spark.GaussianMixtureModel`. ``model.summary.selection`` lists every mixture that was tried with its
     criteria; one that could not be fitted is listed with the reason. Of the ``nInit`` starts of a mixture, the best on
-    a sample of up to 100,000 rows goes on over the table.
+    a sample of up to 100,000 rows goes on over the table; if the sample is the whole table, the three best do. In a
+    larger table the mixture that is chosen is fitted once more by a search of its own, as by
+    :class:`gmm_spark.GaussianMixture`, and the one that the criterion prefers is kept.
 
     Parameters
     ----------
@@ -173,6 +175,7 @@ precision
             outcomes = fit_together(table, settings, self._callback)
             unseen = _evaluate_held_out(held_out, table, outcomes)
             selection = self._compare(grid, outcomes, unseen, table.features.width, held_out.rows if held_out else 0)
+            selection = self._polish_best(selection, settings, outcomes, unseen, table, held_out)
             model = self._build_model(
                 train,
                 table,
@@ -218,6 +221,35 @@ precision
         """Describe the rows held out to the checks; None if none were."""
         evaluation = None if selection.best is None else unseen[selection.best]
         return None if evaluation is None else HeldOut(self.getValidationFraction(), selection.heldOutRows, evaluation)
+
+    def _polish_best(
+        self,
+        selection: Selection,
+        settings: Sequence[Settings],
+        outcomes: list[Fitted | GmmSparkError],
+        unseen: list[Evaluation | None],
+        table: PackedTable,
+        held_out: PackedTable | None,
+    ) -> Selection:
+        """Fit the best mixture once more, alone, and put it in its place if the criterion prefers it.
+
+        Members of a grid compare their starts on the sample alone; a search of its own compares them on the table too.
+        """
+        best = selection.best
+        # If the table fits the sample, its starts have been compared on the table.
+        if best is None or table.rows <= settings[best].rows_to_draw:
+            return selection
+        member, row = outcomes[best], selection.rows[best]
+        assert isinstance(member, Fitted)
+        alone = fit_alone(table, settings[best], member, self._callback)
+        found = _evaluate_held_out(held_out, table, [alone])
+        width = table.features.width
+        polished = self._compare([(row.k, row.covarianceType)], [alone], found, width, selection.heldOutRows)
+        both = replace(selection, rows=(row, *polished.rows))
+        if both.best != 1:
+            return selection
+        outcomes[best], unseen[best] = alone, found[0]
+        return replace(selection, rows=(*selection.rows[:best], both.rows[1], *selection.rows[best + 1 :]))
 
     def _faults(self) -> list[str]:
         faults = super()._faults()

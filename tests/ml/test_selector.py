@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
 from gmm_spark.core.em.ascent import PassRecord
-from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.errors import DataError, DegenerateComponentError, ParameterError
 from gmm_spark.ml import fitting as fitting_module
+from gmm_spark.ml import selector as selector_module
+from gmm_spark.ml.joint_fitting import fit_alone
 from gmm_spark.spark.held_out import held_out_split
 from gmm_spark.spark.packing.table import PackedTable
 from tests.examples import draw_rows, random_mixture
@@ -100,7 +103,7 @@ def test_every_mixture_tried_is_listed_with_its_criteria(chosen: GaussianMixture
 
 def test_a_selection_packs_once_and_shares_every_pass(table: DataFrame, counted: type[CountingTable]) -> None:
     heard: list[PassRecord] = []
-    selector = GaussianMixtureSelector(ks=KS, covarianceTypes=KINDS, maxIter=15, accelerate=False)
+    selector = GaussianMixtureSelector(ks=KS, covarianceTypes=KINDS, maxIter=15, accelerate=False, nInit=1)
     selector.setCallback(heard.append)
     selection = selector.fit(table).summary.selection
     assert selection is not None
@@ -109,6 +112,48 @@ def test_a_selection_packs_once_and_shares_every_pass(table: DataFrame, counted:
     assert counted.expected == [sum(n >= i for n in lengths) for i in range(1, max(lengths) + 1)]
     assert counted.judged == [len(lengths), 1]  # and the best for its log-densities
     assert [record.iteration for record in heard] == list(range(1, max(lengths) + 1))
+
+
+def test_in_a_table_larger_than_its_sample_the_chosen_mixture_is_fitted_alone_too_and_the_better_kept(
+    table: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone: list[Any] = []
+
+    def watched(*arguments):
+        alone.append(fit_alone(*arguments))
+        return alone[-1]
+
+    def fit_worse(packed, settings, member, callback):
+        return fit_alone(packed, replace(settings, max_iter=1, init_mode="random", n_init=1), member, callback)
+
+    def fail(*arguments):
+        return DegenerateComponentError("all collapsed")
+
+    # Four iterations leave room for improvement.
+    settings: dict[str, Any] = {
+        "ks": [4, 3],
+        "covarianceTypes": ["spherical"],
+        "sampleRows": 60,
+        "nInit": 3,
+        "maxIter": 4,
+        "tol": 1e-9,
+    }
+    kept = []
+    for stand_in in (watched, fit_worse, fail):
+        monkeypatch.setattr(selector_module, "fit_alone", stand_in)
+        model = GaussianMixtureSelector(**settings).fit(table)
+        selection = model.summary.selection
+        assert selection is not None
+        best = selection.rows[selection.best]
+        assert best.k == model.getK()
+        assert best.bic == pytest.approx(model.bic(table), rel=1e-10)
+        kept.append(best.bic)
+    assert len(alone) == 1
+    assert kept[0] <= kept[1] == kept[2]
+    own = GaussianMixture(k=best.k, **{name: settings[name] for name in ("sampleRows", "nInit", "maxIter", "tol")})
+    assert kept[0] <= own.setCovarianceType("spherical").fit(table).bic(table) + 1e-6
+    GaussianMixtureSelector(ks=[3], nInit=3).fit(table)
+    assert len(alone) == 1, "the sample is the whole table: the starts have been compared on it"
 
 
 @pytest.mark.parametrize("criterion", ["aic", "icl"])

@@ -6,7 +6,8 @@ that has converged leaves.
 
 A fit of :mod:`.single` compares its three best starts on the table. For a grid that would be most of the work, and on a
 sample of so many rows starts seldom rank otherwise than on the table: rarely, a member ends in another local optimum
-than it would alone. Members that start by k-means|| share the passes that complete their sample, made for the largest k
+than it would alone. If the sample is the whole table, a pass costs little, and members get as many starts as a fit
+alone. Members that start by k-means|| share the passes that complete their sample, made for the largest k
 among them.
 """
 
@@ -23,7 +24,7 @@ from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.single import make_rule, make_sample_table
+from gmm_spark.core.search.single import FINALISTS, make_rule, make_sample_table
 from gmm_spark.core.search.start_task import Failure, StartTask, read_starts
 from gmm_spark.core.search.starts import OVERSAMPLED
 from gmm_spark.core.settings import Rule, Settings
@@ -74,11 +75,12 @@ def sweep(
         sample = completed = draw(n_rows, seed)
         profile = profile or ColumnProfile.of(sample[0])
         rules |= {i: make_rule(table, profile, member) for i, member in members.items()}
+        most = FINALISTS if sample[0].shape[1] >= table.moments.rows else 1
         if oversampled:
             units = robust_variance(profile, table.moments.variance)
             completed = complete_sample(table, sample, units, max(member.k for member in oversampled.values()), seed)
         for of_members, rows in ((plain, sample), (oversampled, completed)):
-            found, failed = _choose_starts(table, rows, profile, of_members)
+            found, failed = _choose_starts(table, rows, profile, of_members, most)
             starts |= found
             failures |= failed
         if whole is None:
@@ -97,11 +99,11 @@ def sweep(
 
 
 def _choose_starts(
-    table: Table, sample: Sample, profile: ColumnProfile, members: Mapping[int, Settings]
+    table: Table, sample: Sample, profile: ColumnProfile, members: Mapping[int, Settings], most: int
 ) -> tuple[dict[int, list[MixtureParameters]], dict[int, Failure]]:
-    """Find the best starts of each member on the sample, or why it has none."""
+    """Find so many of the best starts of each member on the sample, or why it has none."""
     groups = _group_by_draw(members)
-    tasks = [StartTask(table.moments, profile, tuple(members[i] for i in group)) for group in groups]
+    tasks = [StartTask(table.moments, profile, tuple(members[i] for i in group), most) for group in groups]
     starts: dict[int, list[MixtureParameters]] = {}
     failures: dict[int, Failure] = {}
     for group, answer in zip(groups, table.run_on_sample(sample, tasks) if tasks else [], strict=True):

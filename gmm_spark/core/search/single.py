@@ -41,8 +41,11 @@ _SAMPLE_ITERATIONS = 100
 _SAMPLE_CUT_AFTER = 10
 # Times the tolerance that starts may be from their fixed points when they are compared.
 _UNCONVERGED = 20.0
+# A single start is not compared with others, so it is run on the sample until an iteration changes less than this share
+# of the tolerance: accelerated EM changes little also near saddles that it leaves later.
+_TOLERANCE_SHARE = 0.01
 # Starts that are run on the table, and the passes they share before only the best is kept.
-_FINALISTS = 3
+FINALISTS = 3
 _SHARED_PASSES = 2
 
 
@@ -140,7 +143,7 @@ def draw_starts(
 
     def draw(i: int) -> list[MixtureParameters]:
         rng = random_stream(settings.seed, Purpose.START, i)
-        return draw_start(centred, weight, centre, variance, settings.k, covariance_types, settings.init_mode, rng)
+        return draw_start(centred, weight, centre, variance, settings.k, covariance_types, settings.init_mode, rng, i)
 
     return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
 
@@ -151,31 +154,33 @@ def choose_finalists(
     profile: ColumnProfile,
     settings: Settings,
     starts: Sequence[MixtureParameters],
-    most: int = _FINALISTS,
+    most: int = FINALISTS,
     ends: list[float] | None = None,
 ) -> list[MixtureParameters]:
     """Run starts on the sample, and return the parameters of the most likely, best first.
 
-    If there are several, components of the best are relocated, in one round for each two starts; the result is ranked
-    with the others. If ``sample_rows`` is 0, all starts are returned as they are, and up to three of them if every
-    start degenerated on the sample. ``ends`` is that of :func:`.racing.race`.
+    There are no more of them than starts. Components of the best are relocated, in one round for each two starts and
+    at least in one; the result is ranked with the others. If ``sample_rows`` is 0, all starts are returned as they are,
+    and up to three of them if every start degenerated on the sample. ``ends`` is that of :func:`.racing.race`.
     """
     if settings.sample_rows == 0:
         return list(starts)
     whole = make_sample_table(table, sample)
     ranking_rows = _rows_to_rank(starts[0])
-    part = whole.part(ranking_rows, random_stream(settings.seed, Purpose.RANKING)) if len(starts) > 1 else whole
+    part = whole.part(ranking_rows, random_stream(settings.seed, Purpose.RANKING))
     rule = make_rule(table, profile, settings)
-    ranked = len(starts) > _FINALISTS and sample[0].shape[1] > ranking_rows
+    if len(starts) == 1:
+        rule = replace(rule, tol=_TOLERANCE_SHARE * rule.tol)
+    ranked = len(starts) > FINALISTS and sample[0].shape[1] > ranking_rows
     try:
         results = race(starts, _plan_stages(part, whole, ranked, most), rule, ends=ends)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
-        return list(starts[:_FINALISTS])
-    if len(starts) > 1:
-        moved = _relocate_best(part, whole, results[0], rule, len(starts) // 2, settings.weight_kind)
-        results = rank_judged([*results, *moved], whole, rule.floor)
-    return [result.parameters for result in results[:most]]
+        return list(starts[:FINALISTS])
+    rounds = max(len(starts) // 2, 1)
+    moved = _relocate_best(part, whole, results[0], rule, rounds, settings.weight_kind)
+    results = rank_judged([*results, *moved], whole, rule.floor)
+    return [result.parameters for result in results[: min(most, len(starts))]]
 
 
 def _rows_to_rank(start: MixtureParameters) -> int:
@@ -192,7 +197,7 @@ def _noise(parameters: MixtureParameters, sample: Sample, settings: Settings) ->
 def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -> list[Stage]:
     """Plan the race on the sample that leaves so many starts."""
     # Ranked starts begin again where they were drawn: without rows in the part, a rare component would be lost.
-    ranking = [Stage(part, _RANKING_ITERATIONS, keep=_FINALISTS, sample=part, restart=True)] if ranked else []
+    ranking = [Stage(part, _RANKING_ITERATIONS, keep=FINALISTS, sample=part, restart=True)] if ranked else []
     on_sample = Stage(whole, _SAMPLE_ITERATIONS, keep=most, sample=whole)
     if most > 1:
         return [*ranking, on_sample]

@@ -30,7 +30,7 @@ _PARTS = ("weights", "means", "covariances")
 
 @dataclass(frozen=True, eq=False)
 class StartTask:
-    """Task on a sample: choose the best start of each of several members, which differ in their structures alone.
+    """Task on a sample: choose the best starts of each of several members, which differ in their structures alone.
 
     Attributes
     ----------
@@ -39,11 +39,14 @@ class StartTask:
     profile : ColumnProfile
         Of the table's columns.
     members : tuple of Settings
+    most : int
+        Starts to choose for each member.
     """
 
     moments: Moments
     profile: ColumnProfile
     members: tuple[Settings, ...]
+    most: int = 1
 
     def __call__(self, sample: Sample) -> bytes:
         """Return starts in the table's centred coordinates, or the error met in drawing them, as an npz file."""
@@ -57,7 +60,7 @@ class StartTask:
             {
                 f"{i} {j} {start.covariance_type} {part}": getattr(start, part)
                 for i, (member, own) in enumerate(zip(self.members, drawn, strict=True))
-                for j, start in enumerate(choose_finalists(table, sample, self.profile, member, own, most=1))
+                for j, start in enumerate(choose_finalists(table, sample, self.profile, member, own, self.most))
                 for part in _PARTS
             }
         )

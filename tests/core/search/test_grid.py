@@ -147,3 +147,24 @@ def test_members_look_ahead_on_a_part_of_the_sample_that_is_large_enough_for_the
         sample=(rows[:, 100:].copy(), None),
     )
     assert min(sample.rows.shape[1] for sample in samples) >= 300  # all of it, and rows of the table's
+
+
+def skewed_counts(seed: int) -> np.ndarray:
+    """Counts, amounts and many zeros, as in records of arrests: (5, 1000)."""
+    rng = np.random.default_rng(seed)
+    groups, n = rng.choice(3, 1000, p=[0.7, 0.2, 0.1]), 1000
+    arrests, sentence = rng.poisson(np.array([0.1, 1.0, 4.0])[groups]), rng.gamma(1.0, 10.0, n).round(1)
+    income = rng.lognormal(np.array([3.0, 4.0, 2.0])[groups], 1.0)
+    rare, quarters = rng.poisson(5.0, n), rng.poisson(np.array([1.0, 5.0, 9.0])[groups])
+    sentence[rng.random(n) < 0.7], income[rng.random(n) < 0.25], rare[rng.random(n) < 0.9] = 0, 0, 0
+    return np.stack([arrests, sentence, income, rare, quarters]).astype(float)
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_in_a_table_that_fits_the_sample_a_member_is_never_worse_than_a_fit_of_its_own(covariance_type):
+    table = ArrayTable(skewed_counts(0))
+    member = {"k": 4, "covariance_type": covariance_type, "accelerate": True, "n_init": 6}
+    (found,) = run(table, [member])
+    alone = search(table, (table.rows, None), settings_of(member))
+    ends = [table.evaluate(result.parameters).log_likelihood for result in (found, alone)]
+    assert ends[0] >= ends[1] - 1e-6 * abs(ends[1])

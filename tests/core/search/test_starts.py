@@ -24,11 +24,16 @@ def rows():
     return drawn - drawn.mean(axis=1, keepdims=True)
 
 
-def start(rows, k=K, covariance_type="full", mode="k-means++", seed=0, weight=None, variance=None) -> MixtureParameters:
+def start(
+    rows, k=K, covariance_type="full", mode="k-means++", seed=0, weight=None, variance=None, number=0
+) -> MixtureParameters:
     variance = rows.var(axis=1) if variance is None else variance
-    return draw_start(
-        rows, weight, np.zeros(len(rows)), variance, k, [covariance_type], mode, np.random.default_rng(seed)
-    )[0]
+    rng = np.random.default_rng(seed)
+    return draw_start(rows, weight, np.zeros(len(rows)), variance, k, [covariance_type], mode, rng, number)[0]
+
+
+# Numbers of the default mode's starts that look where rows are least Gaussian.
+BY_KURTOSIS, BY_SKEWNESS = 2, 4
 
 
 @pytest.mark.parametrize("k", [1, 2, 7])
@@ -173,3 +178,39 @@ def test_seeds_may_lie_far_nearer_to_each_other_than_to_the_mean(gap):
     np.testing.assert_allclose(np.sort(found.means[:, 0]), values[0], rtol=1e-15)
     with pytest.raises(DataError, match=r"k=4 .* 3 distinct values"):
         start(rows, 4, "spherical")
+
+
+@pytest.mark.parametrize("number", [BY_KURTOSIS, BY_SKEWNESS])
+def test_starts_in_directions_take_what_other_starts_take(rows, number, covariance_type):
+    collinear = np.vstack([rows, rows.sum(axis=0), np.zeros(rows.shape[1])])
+    assert np.isfinite(start(collinear, 4, covariance_type, number=number).covariances).all()
+    line = rows[:1]
+    assert start(line, 2, covariance_type, number=number).n_components == 2
+    binary = np.array([[0.0, 0.0, 0.0, 1.0] * 5, [0.0, 0.0, 1.0, 0.0] * 5])
+    assert start(binary, 3, covariance_type, number=number).n_components == 3
+    with pytest.raises(DataError, match=r"k=4 .* 3 distinct values"):
+        start(binary, 4, covariance_type, number=number)
+
+
+@pytest.mark.parametrize("number", [BY_KURTOSIS, BY_SKEWNESS])
+def test_starts_in_directions_leave_rows_of_weight_zero_out(rows, number):
+    weight = (np.arange(rows.shape[1]) % 2).astype(float)
+    odd = np.where(weight > 0, rows, 1e6)
+    found = start(odd, weight=weight, variance=rows.var(axis=1), number=number)
+    expected = start(np.ascontiguousarray(rows[:, weight > 0]), variance=rows.var(axis=1), number=number)
+    np.testing.assert_allclose(found.means, expected.means, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.5, BY_KURTOSIS), (0.2, BY_SKEWNESS)])
+def test_clusters_apart_where_variance_does_not_show_are_found(share, number, rng):
+    # Ten whitened features, turned at random; along one direction two clusters are six deviations apart.
+    size, n = round(share * 2000), 2000
+    hidden = rng.normal(size=(10, n))
+    hidden[0, :size] += 6.0
+    hidden -= hidden.mean(axis=1, keepdims=True)
+    rows = np.linalg.qr(rng.normal(size=(10, 10)))[0] @ np.linalg.cholesky(np.linalg.inv(np.cov(hidden))).T @ hidden
+    found = start(rows, 2, number=number)
+    in_first = [rows[:, :size].mean(axis=1), rows[:, size:].mean(axis=1)]
+    order = matched(found, np.stack(in_first))
+    np.testing.assert_allclose(found.weights[order], [share, 1 - share], atol=0.01)
+    np.testing.assert_allclose(found.means[order], in_first, atol=0.1)
