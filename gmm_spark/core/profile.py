@@ -37,7 +37,7 @@ Counts: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class ColumnProfile:
-    """What a sample shows of each of d columns. Rows count alike here, whatever their weights.
+    """What a sample shows of each of d columns. Rows that have weight count alike, whatever it is.
 
     Attributes
     ----------
@@ -61,8 +61,10 @@ class ColumnProfile:
     step: Array
 
     @classmethod
-    def of(cls, rows: Block) -> ColumnProfile:
-        """Profile the columns of rows (d, m), all finite; at least one row."""
+    def of(cls, rows: Block, sample_weight: Array | None = None) -> ColumnProfile:
+        """Profile the columns of rows (d, m), all finite, with weights (m,); at least one row has weight."""
+        if sample_weight is not None and not sample_weight.all():
+            rows = rows[:, sample_weight > 0]
         d, m = rows.shape
         most = max(min(_ROWS, _VALUES // d), _LEAST_ROWS)
         if m > most:

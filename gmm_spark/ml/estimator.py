@@ -253,7 +253,7 @@ class GaussianMixture(
         with one_blas_thread(), self._pack(dataset, features) as table:
             require_fittable(table, settings)
             sample = table.sample(settings.rows_to_draw, settings.seed)
-            profile = ColumnProfile.of(sample[0])
+            profile = ColumnProfile.of(*sample)
             result = self._search(table, sample, profile, settings)
             floor = choose_floor(table, profile, settings)
             fitted = Fitted(result, table.evaluate(result.parameters), profile, floor, sample)

@@ -106,3 +106,13 @@ def test_a_larger_sample_is_looked_at_in_part():
     rng = np.random.default_rng(4)
     profile = profile_of(np.round(rng.normal(0, 30, 50_000)))
     assert (profile.rows, profile.step[0]) == (20_000, 1.0)
+
+
+def test_rows_without_weight_say_nothing():
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(2, 300))
+    present = np.arange(300) % 2 > 0
+    masked = np.where(present, rows, 1e6)
+    found, expected = ColumnProfile.of(masked, np.where(present, 2.0, 0.0)), ColumnProfile.of(rows[:, present])
+    for name, value in vars(expected).items():
+        np.testing.assert_array_equal(getattr(found, name), value)

@@ -73,7 +73,7 @@ def sweep(
         plain = {i: member for i, member in members.items() if member.init_mode != OVERSAMPLED}
         oversampled = {i: member for i, member in members.items() if member.init_mode == OVERSAMPLED}
         sample = completed = draw(n_rows, seed)
-        profile = profile or ColumnProfile.of(sample[0])
+        profile = profile or ColumnProfile.of(*sample)
         rules |= {i: make_rule(table, profile, member) for i, member in members.items()}
         most = FINALISTS if sample[0].shape[1] >= table.moments.rows else 1
         if oversampled:

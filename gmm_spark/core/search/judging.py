@@ -49,7 +49,7 @@ def judge(result: EMResult, sample: ArrayTable, floor: Array | None) -> float:
     floor : array (d,), optional
         Under the variances.
     """
-    parameters, rows = result.parameters, sample.moments.rows
+    parameters, rows = result.parameters, sample.moments.weights.positive
     few = starved_of_rows(parameters, rows)
     lower_bound = result.lower_bound
     if few.any():

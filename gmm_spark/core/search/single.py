@@ -77,7 +77,7 @@ def search(
     DataError
         If the sample has fewer distinct rows than k.
     """
-    profile = profile or ColumnProfile.of(sample[0])
+    profile = profile or ColumnProfile.of(*sample)
     if settings.init_mode == OVERSAMPLED:
         units = robust_variance(profile, table.moments.variance)
         sample = complete_sample(table, sample, units, settings.k, settings.seed)
@@ -103,7 +103,7 @@ def polish(
 ) -> EMResult:
     """Run one given start to the table's fixed point; arguments and errors as of :func:`search`."""
     whole = make_sample_table(table, sample)
-    rule = make_rule(table, profile or ColumnProfile.of(sample[0]), settings)
+    rule = make_rule(table, profile or ColumnProfile.of(*sample), settings)
     return best(fit(table, [Run(start, rule)], sample=whole, lookahead=whole, callback=callback))
 
 
