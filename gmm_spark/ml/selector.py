@@ -169,16 +169,10 @@ precision
             table = stack.enter_context(self._pack(train, features))
             grid = [(k, kind) for kind in self.getCovarianceTypes() for k in self.getKs()]
             outcomes = fit_together(table, [self._settings(k, kind) for k, kind in grid], self._callback)
-            unseen = _evaluate_held_out(held_out, table, outcomes)
-            selection = self._compare(grid, outcomes, unseen, table.features.width, held_out.rows if held_out else 0)
-            model = self._build_model(
-                train,
-                table,
-                _best(selection, outcomes, table),
-                table.bad + held_out.bad if held_out else table.bad,
-                _describe_grid(selection),
-                self._describe_held_out(selection, unseen),
-            )
+            selection = self._compare(grid, outcomes, table, held_out)
+            skipped = table.bad + held_out.bad if held_out else table.bad
+            seen = _describe_grid(selection), self._describe_held_out(selection, held_out)
+            model = self._build_model(train, table, _best(selection, outcomes, table), skipped, *seen)
             model.summary.selection = selection
         return model
 
@@ -199,23 +193,26 @@ precision
         self,
         grid: Sequence[tuple[int, str]],
         outcomes: Sequence[Fitted | GmmSparkError],
-        unseen: Sequence[Evaluation | None],
-        width: int,
-        held_out_rows: int,
+        table: PackedTable,
+        held_out: PackedTable | None,
     ) -> Selection:
         """List every mixture of the grid with its criteria, or with the reason why there is none."""
+        unseen = _evaluate_held_out(held_out, table, outcomes)
         rows = [
-            SelectionRow.of_failure(k, kind, width, outcome)
+            SelectionRow.of_failure(k, kind, table.features.width, outcome)
             if isinstance(outcome, GmmSparkError)
             else SelectionRow.of_fit(outcome.result, outcome.evaluation, evaluation)
             for (k, kind), outcome, evaluation in zip(grid, outcomes, unseen, strict=True)
         ]
-        return Selection(self.getCriterion(), tuple(rows), held_out_rows)
+        return Selection(self.getCriterion(), tuple(rows), held_out.rows if held_out else 0)
 
-    def _describe_held_out(self, selection: Selection, unseen: Sequence[Evaluation | None]) -> HeldOut | None:
+    def _describe_held_out(self, selection: Selection, held_out: PackedTable | None) -> HeldOut | None:
         """Describe the rows held out to the checks; None if none were."""
-        evaluation = None if selection.best is None else unseen[selection.best]
-        return None if evaluation is None else HeldOut(self.getValidationFraction(), selection.heldOutRows, evaluation)
+        if held_out is None or selection.best is None:
+            return None
+        effective_rows = held_out.moments.weights.effective_rows
+        lower_bound = selection.rows[selection.best].heldout
+        return HeldOut(self.getValidationFraction(), held_out.rows, effective_rows, lower_bound)
 
     def _faults(self) -> list[str]:
         faults = super()._faults()
