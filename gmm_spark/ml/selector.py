@@ -173,17 +173,11 @@ precision
             held_out = None if rest is None else stack.enter_context(self._pack_held_out(rest, features))
             table = stack.enter_context(self._pack(train, features))
             outcomes = fit_together(table, settings, self._callback)
-            unseen = _evaluate_held_out(held_out, table, outcomes)
-            selection = self._compare(grid, outcomes, unseen, table.features.width, held_out.rows if held_out else 0)
-            selection = self._polish_best(selection, settings, outcomes, unseen, table, held_out)
-            model = self._build_model(
-                train,
-                table,
-                _best(selection, outcomes, table),
-                table.bad + held_out.bad if held_out else table.bad,
-                _describe_grid(selection),
-                self._describe_held_out(selection, unseen),
-            )
+            selection = self._compare(grid, outcomes, table, held_out)
+            selection = self._polish_best(selection, settings, outcomes, table, held_out)
+            skipped = table.bad + held_out.bad if held_out else table.bad
+            seen = _describe_grid(selection), self._describe_held_out(selection, held_out)
+            model = self._build_model(train, table, _best(selection, outcomes, table), skipped, *seen)
             model.summary.selection = selection
         return model
 
@@ -204,30 +198,32 @@ precision
         self,
         grid: Sequence[tuple[int, str]],
         outcomes: Sequence[Fitted | GmmSparkError],
-        unseen: Sequence[Evaluation | None],
-        width: int,
-        held_out_rows: int,
+        table: PackedTable,
+        held_out: PackedTable | None,
     ) -> Selection:
         """List every mixture of the grid with its criteria, or with the reason why there is none."""
+        unseen = _evaluate_held_out(held_out, table, outcomes)
         rows = [
-            SelectionRow.of_failure(k, kind, width, outcome)
+            SelectionRow.of_failure(k, kind, table.features.width, outcome)
             if isinstance(outcome, GmmSparkError)
             else SelectionRow.of_fit(outcome.result, outcome.evaluation, evaluation)
             for (k, kind), outcome, evaluation in zip(grid, outcomes, unseen, strict=True)
         ]
-        return Selection(self.getCriterion(), tuple(rows), held_out_rows)
+        return Selection(self.getCriterion(), tuple(rows), held_out.rows if held_out else 0)
 
-    def _describe_held_out(self, selection: Selection, unseen: Sequence[Evaluation | None]) -> HeldOut | None:
+    def _describe_held_out(self, selection: Selection, held_out: PackedTable | None) -> HeldOut | None:
         """Describe the rows held out to the checks; None if none were."""
-        evaluation = None if selection.best is None else unseen[selection.best]
-        return None if evaluation is None else HeldOut(self.getValidationFraction(), selection.heldOutRows, evaluation)
+        if held_out is None or selection.best is None:
+            return None
+        effective_rows = held_out.moments.weights.effective_rows
+        lower_bound = selection.rows[selection.best].heldout
+        return HeldOut(self.getValidationFraction(), held_out.rows, effective_rows, lower_bound)
 
     def _polish_best(
         self,
         selection: Selection,
         settings: Sequence[Settings],
         outcomes: list[Fitted | GmmSparkError],
-        unseen: list[Evaluation | None],
         table: PackedTable,
         held_out: PackedTable | None,
     ) -> Selection:
@@ -242,13 +238,11 @@ precision
         member, row = outcomes[best], selection.rows[best]
         assert isinstance(member, Fitted)
         alone = fit_alone(table, settings[best], member, self._callback)
-        found = _evaluate_held_out(held_out, table, [alone])
-        width = table.features.width
-        polished = self._compare([(row.k, row.covarianceType)], [alone], found, width, selection.heldOutRows)
+        polished = self._compare([(row.k, row.covarianceType)], [alone], table, held_out)
         both = replace(selection, rows=(row, *polished.rows))
         if both.best != 1:
             return selection
-        outcomes[best], unseen[best] = alone, found[0]
+        outcomes[best] = alone
         return replace(selection, rows=(*selection.rows[:best], both.rows[1], *selection.rows[best + 1 :]))
 
     def _faults(self) -> list[str]:

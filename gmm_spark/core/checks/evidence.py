@@ -37,7 +37,7 @@ class Grid:
     criterion: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class HeldOut:
     """The rows that a selector held out.
 
@@ -46,13 +46,16 @@ class HeldOut:
     asked : float
         Share of the rows that was asked for.
     rows : int
-    evaluation : Evaluation
-        Of the mixture on these rows.
+    effective_rows : float
+        Rows of equal weight that would say as much (Kish 1965).
+    lower_bound : float
+        Mean log-likelihood of these rows per unit of weight, nats.
     """
 
     asked: float
     rows: int
-    evaluation: Evaluation
+    effective_rows: float
+    lower_bound: float
 
 
 @dataclass(frozen=True, eq=False)

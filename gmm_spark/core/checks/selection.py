@@ -44,10 +44,10 @@ def find_unexplained_rows(evidence: Evidence) -> Iterator[Finding]:
     log_densities = evidence.evaluation.log_densities
     if evidence.held_out is None or log_densities is None:
         return
-    inside, outside = evidence.evaluation, evidence.held_out.evaluation
-    gap = inside.log_likelihood / inside.weight_sum - outside.log_likelihood / outside.weight_sum
+    inside, outside = evidence.evaluation, evidence.held_out
+    gap = inside.log_likelihood / inside.weight_sum - outside.lower_bound
     expected = evidence.parameters.n_parameters / inside.weight_sum
-    error = log_densities.deviation * sqrt(1 / inside.weight_sum + 1 / outside.weight_sum)
+    error = log_densities.deviation * sqrt(1 / inside.weight_sum + 1 / outside.effective_rows)
     if gap > expected + _ERRORS * error:
         yield Finding(
             f"rows held out are less likely than training rows by {gap:.3g} nats a row; fitting explains "

@@ -125,7 +125,7 @@ def held_out(m: int, k: int, unseen: int = 2000) -> Evidence:
     rows = np.random.default_rng(4).normal(size=(3, m + unseen))
     fitted = examine(rows[:, :m], settings=quickly(k=k, reg_covar=1e-3))
     outside = ArrayTable(rows[:, m:], moments=fitted.moments).evaluate(fitted.parameters)
-    facts = HeldOut(unseen / (m + unseen), unseen, outside)
+    facts = HeldOut(unseen / (m + unseen), unseen, unseen, outside.log_likelihood / outside.weight_sum)
     return replace(fitted, held_out=facts, grid=Grid((1, 2, k + 2), "bic"))
 
 
@@ -133,7 +133,7 @@ def split(rows: int, of: int = 600) -> Evidence:
     """So many rows held out and so many others to fit, where 0.2 of all were to be held out."""
     fitted = examine(clusters())
     fitted = replace(fitted, evaluation=replace(fitted.evaluation, rows=of))
-    return replace(fitted, held_out=HeldOut(0.2, rows, fitted.evaluation))
+    return replace(fitted, held_out=HeldOut(0.2, rows, rows, fitted.result.lower_bound))
 
 
 FIRING: dict[str, list[Table]] = {

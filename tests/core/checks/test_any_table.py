@@ -49,7 +49,7 @@ def test_checks_of_odd_tables_neither_fail_nor_warn_nor_give_figures_that_are_no
         evidence = examine(rows, weight, precision=("float64", "float32")[seed % 2], settings=settings)
     except GmmSparkError:
         return  # refused before there is anything to check
-    held_out = HeldOut(0.2, m // 5 + 1, evidence.evaluation)
+    held_out = HeldOut(0.2, m // 5 + 1, m / 5, evidence.result.lower_bound - 1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for one in (evidence, replace(evidence, held_out=held_out, grid=Grid((k, k + 1), "bic"))):

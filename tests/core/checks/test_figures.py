@@ -112,8 +112,8 @@ def test_what_fitting_gains_is_taken_off_the_gap_to_rows_held_out(errors: float,
     inside, n, unseen = evidence.evaluation, 60, 1000
     error = inside.log_densities.deviation * np.sqrt(1 / n + 1 / unseen)
     gap = evidence.parameters.n_parameters / n + errors * error
-    outside = replace(inside, rows=unseen, weight_sum=unseen, log_likelihood=unseen * (inside.log_likelihood / n - gap))
-    checks = run_checks(replace(evidence, held_out=HeldOut(unseen / (n + unseen), unseen, outside)))
+    outside = HeldOut(unseen / (n + unseen), unseen, unseen, inside.log_likelihood / n - gap)
+    checks = run_checks(replace(evidence, held_out=outside))
     assert ("held-out-unlikely" in {check.code for check in checks}) == told
 
 
