@@ -31,6 +31,8 @@ from gmm_spark.errors import DegenerateComponentError
 
 # Iterations by which starts are ranked on a part of the sample: with 25, one in 30 samples missed the best optimum.
 _RANKING_ITERATIONS = 40
+# Iterations of these before the worse of the starts are given up: those of random responsibilities are slow.
+_RANKING_CUT_AFTER = 15
 # Rows of that part, or more if there are many parameters: for each of them the likelihoods of starts differ by about
 # half a nat by chance, in all rows together.
 _RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER = 20_000, 20
@@ -197,7 +199,11 @@ def _noise(parameters: MixtureParameters, sample: Sample, settings: Settings) ->
 def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -> list[Stage]:
     """Plan the race on the sample that leaves so many starts."""
     # Ranked starts begin again where they were drawn: without rows in the part, a rare component would be lost.
-    ranking = [Stage(part, _RANKING_ITERATIONS, keep=FINALISTS, sample=part, restart=True)] if ranked else []
+    ranking = []
+    if ranked:
+        first = Stage(part, _RANKING_CUT_AFTER, keep=2 * FINALISTS, sample=part)
+        rest = Stage(part, _RANKING_ITERATIONS - _RANKING_CUT_AFTER, keep=FINALISTS, sample=part, restart=True)
+        ranking = [first, rest]
     on_sample = Stage(whole, _SAMPLE_ITERATIONS, keep=most, sample=whole)
     if most > 1:
         return [*ranking, on_sample]
