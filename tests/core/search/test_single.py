@@ -210,18 +210,19 @@ def test_clusters_that_variance_does_not_show_are_found_by_some_of_ten_starts(se
 
 
 def test_one_start_ends_no_lower_than_scikit_learns_on_average():
-    # Overlapping components: single starts end in several optima, and near saddles where EM is slow.
-    truth = MixtureParameters(np.full(5, 0.2), *overlapping(np.random.default_rng(0)), "full")
-    rows, _ = draw_rows(truth, 4000, np.random.default_rng(1))
-    table = ArrayTable(rows)
+    # On such tables single starts end in several optima, and near saddles that EM is slow to leave.
     ours, theirs = [], []
-    for seed in range(8):
-        found = run(table, k=5, n_init=1, seed=seed).parameters
-        ours.append(table.evaluate(found).log_likelihood / 4000)
-        theirs.append(GaussianMixture(5, tol=1e-4, random_state=seed).fit(rows.T).score(rows.T))
-    assert np.mean(ours) >= np.mean(theirs) - 1e-4
+    for number in (1, 3, 4):
+        rows, _ = draw_rows(overlapping(number), 3000, np.random.default_rng(1))
+        table = ArrayTable(rows)
+        for seed in range(6):
+            found = run(table, k=5, n_init=1, seed=seed).parameters
+            ours.append(table.evaluate(found).log_likelihood / 3000)
+            theirs.append(GaussianMixture(5, tol=1e-4, random_state=seed).fit(rows.T).score(rows.T))
+    assert np.mean(ours) >= np.mean(theirs)
 
 
-def overlapping(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    factors = rng.normal(size=(5, 4, 4)) / 2
-    return 2.0 * rng.normal(size=(5, 4)), factors @ np.swapaxes(factors, 1, 2) + 0.5 * np.eye(4)
+def overlapping(number: int) -> MixtureParameters:
+    rng = np.random.default_rng(number)
+    factors, means = rng.normal(size=(5, 4, 4)) / 2, 3.0 * rng.normal(size=(5, 4))
+    return MixtureParameters(np.full(5, 0.2), means, factors @ np.swapaxes(factors, 1, 2) + 0.5 * np.eye(4))
