@@ -93,7 +93,7 @@ def test_bic_finds_three_irises_in_values_rounded_to_tenths():
     # A3: without a floor that knows the rounding BIC picks 7, for a component of deviation 0.0008.
     criteria = bic_by_k(load_iris().data[:, 2:], range(1, 8), n_init=4)
     assert best_k(criteria) == 3
-    assert criteria[3] == pytest.approx(357, abs=3)
+    assert criteria[3] == pytest.approx(355, abs=5)
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "spherical"])
