@@ -60,8 +60,8 @@ def fit_from_a_start(table: ArrayTable, settings: Settings) -> MixtureParameters
     ("fit", "mode"),
     [
         (fit_alone, "k-means||"),
-        (fit_alone, "random_from_data"),
-        (fit_in_a_grid, "k-means++"),
+        pytest.param(fit_alone, "random_from_data", marks=pytest.mark.slow),
+        pytest.param(fit_in_a_grid, "k-means++", marks=pytest.mark.slow),
         (fit_from_a_start, "k-means++"),
     ],
 )

@@ -216,7 +216,7 @@ def test_a_fit_can_start_from_a_model(run_job: Run, model: Path, table: Path, tm
     done = run_job("fit", *again, "--output.model", tmp_path / "again", "--output.report", tmp_path / "again.json")
     assert done.code == 0, done.err
     first, second = (json.loads((tmp_path / f"{name}.json").read_text())["fit"] for name in ("fit", "again"))
-    assert second["iterations"] <= first["iterations"]
+    assert second["iterations"] <= 3
     assert second["log_likelihood"] == pytest.approx(first["log_likelihood"], rel=1e-6)
 
 

@@ -62,13 +62,25 @@ def judge(result: EMResult, sample: ArrayTable, floor: Array | None) -> float:
     return lower_bound
 
 
+def judge_together(results: Sequence[EMResult], sample: ArrayTable, floor: Array | None) -> list[float]:
+    """Judge results that are to be compared; arguments as of :func:`judge`.
+
+    If each of them has a component on few rows, there is nothing better to prefer: then the likelihoods count as they
+    are.
+    """
+    rows = sample.moments.weights.positive
+    if all(starved_of_rows(result.parameters, rows).any() for result in results):
+        return [result.lower_bound for result in results]
+    return [judge(result, sample, floor) for result in results]
+
+
 def rank_judged(outcomes: Sequence[Outcome], sample: ArrayTable, floor: Array | None) -> list[EMResult]:
     """Sort the results, best first, the earliest of equals; errors as of :func:`gmm_spark.core.em.loop.rank`."""
     results = rank(outcomes)
     if len(results) == 1:
         return results
-    judged = {id(result): judge(result, sample, floor) for result in results}
-    return sorted(results, key=lambda result: -judged[id(result)])
+    judged = judge_together(results, sample, floor)
+    return [results[i] for i in sorted(range(len(results)), key=lambda i: -judged[i])]
 
 
 def _widen(parameters: MixtureParameters, few: NDArray[np.bool_]) -> MixtureParameters:

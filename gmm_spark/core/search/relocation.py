@@ -19,7 +19,7 @@ from gmm_spark.core.kernels.weight_sums import WeightSums
 from gmm_spark.core.mixture.density import weighted_log_prob
 from gmm_spark.core.mixture.log_space import normalise
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.search.judging import judge
+from gmm_spark.core.search.judging import judge_together
 from gmm_spark.core.search.racing import Stage, cut_after, race
 from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable
@@ -85,7 +85,8 @@ def relocate(
             (leader,) = race(begun.candidates, stages, rule)
         except DegenerateComponentError:
             break
-        if not judge(leader, sample, rule.floor) >= judge(kept, sample, rule.floor) + margin:
+        before, after = judge_together([kept, leader], sample, rule.floor)
+        if not after >= before + margin:
             break
         kept = leader
     return None if kept is unmoved else kept.parameters

