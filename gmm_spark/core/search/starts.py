@@ -33,8 +33,7 @@ Cells: TypeAlias = list[tuple[NDArray[np.intp], Array]]
 _LLOYD_STEPS = 20
 # Squared distances below this share of the squared lengths lose too many digits in the subtraction.
 _CANCELLED = 1e-8
-# Deviations from the centre beyond which distances count by their logarithms: else every seed would be a code for a
-# missing value.
+# Deviations from the centre beyond which some kinds of starts count distances by their logarithms.
 _FAR = 10.0
 # Rows among which the least Gaussian directions are found, directions that are used, and features up to which they are
 # looked for: what that costs grows with the square of the features.
@@ -96,8 +95,6 @@ def draw_start(
     kinds = START_MODES[mode]
     draw = kinds[number % len(kinds)]
     scaled = (rows - centre[:, None]) / np.where(variance > 0, np.sqrt(variance), 1.0)[:, None]
-    if mode != OVERSAMPLED:  # whose purpose are rows that are rare and far
-        scaled = _draw_near(scaled)
     cells = draw(scaled, weight, k, rng)
     if draw is _pick_rows:
         means = np.concatenate([rows[:, own] for own, _ in cells], axis=1).T
@@ -106,7 +103,11 @@ def draw_start(
 
 
 def _draw_near(scaled: Array) -> Array:
-    """Shorten what is beyond ten deviations to ten and the logarithm of the rest; different values stay different."""
+    """Shorten what is beyond ten deviations to ten and the logarithm of the rest; different values stay different.
+
+    Seeds find what is rare and far. If that is a code for missing values, every seed may be one, and all other rows
+    begin in one cell.
+    """
     far = np.maximum(np.abs(scaled) / _FAR, 1.0)
     return np.asarray(scaled / far + np.sign(scaled) * np.log(far))
 
@@ -191,12 +192,20 @@ def _run_k_means(rows: Array, weight: Array, k: int, rng: np.random.Generator) -
     return seeds, labels
 
 
+def _assign_to_near_seeds(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    return _assign_to_seeds(_draw_near(rows), weight, k, rng)
+
+
+def _assign_by_near_lloyd(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
+    return _assign_by_lloyd(_draw_near(rows), weight, k, rng)
+
+
 def _assign_by_kurtosis(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
-    return _assign_in_directions(find_flattest, rows, weight, k, rng)
+    return _assign_in_directions(find_flattest, _draw_near(rows), weight, k, rng)
 
 
 def _assign_by_skewness(rows: Array, weight: Array, k: int, rng: np.random.Generator) -> Cells:
-    return _assign_in_directions(find_skewest, rows, weight, k, rng)
+    return _assign_in_directions(find_skewest, _draw_near(rows), weight, k, rng)
 
 
 def _assign_in_directions(
@@ -249,8 +258,8 @@ _PORTFOLIO: tuple[Kind, ...] = (
     _assign_by_kurtosis,
     _pick_rows,
     _assign_by_skewness,
-    _assign_to_seeds,
-    _assign_by_lloyd,
+    _assign_to_near_seeds,
+    _assign_by_near_lloyd,
     _assign_at_random,
     _pick_rows,
     _assign_at_random,

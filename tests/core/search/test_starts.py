@@ -5,6 +5,7 @@ import pytest
 from sklearn.cluster import KMeans
 
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search import starts as starts_module
 from gmm_spark.core.search.starts import START_MODES, draw_start
 from gmm_spark.errors import DataError, ParameterError
 from tests.examples import blobs, draw_rows, matched, random_mixture
@@ -214,3 +215,19 @@ def test_clusters_apart_where_variance_does_not_show_are_found(share, number, rn
     order = matched(found, np.stack(in_first))
     np.testing.assert_allclose(found.weights[order], [share, 1 - share], atol=0.01)
     np.testing.assert_allclose(found.means[order], in_first, atol=0.1)
+
+
+@pytest.mark.parametrize(("number", "least", "most"), [(1, 0, 1), (5, 4, 6), (6, 4, 6)])
+def test_some_kinds_of_starts_leave_seeds_for_the_other_rows_where_a_column_has_codes(rng, number, least, most):
+    rows = rng.standard_normal((2, 2000))
+    rows[0, :60] = rng.uniform(1e5, 1e6, 60)
+    found = start(rows, k=6, variance=np.ones(2), number=number).means
+    assert least <= np.count_nonzero(np.abs(found[:, 0]) < 100) <= most
+
+
+def test_what_is_drawn_near_keeps_its_order_and_its_differences():
+    values = np.array([[-1e300, -1e6, -1e6 + 1, -11.0, -10.0, -0.5, 0.0, 3.0, 10.0, 10.5, 1e12]])
+    found = starts_module._draw_near(values)
+    assert (np.diff(found) > 0).all()
+    np.testing.assert_array_equal(found[0, 4:9], values[0, 4:9])
+    assert np.abs(found).max() < 1000
