@@ -32,7 +32,7 @@ from gmm_spark.errors import DegenerateComponentError
 # Iterations by which starts are ranked on a part of the sample: with 25, one in 30 samples missed the best optimum.
 _RANKING_ITERATIONS = 40
 # Iterations of these before the worse of the starts are given up: those of random responsibilities are slow.
-_RANKING_CUT_AFTER = 15
+_RANKING_CUT_AFTER = 25
 # Rows of that part, or more if there are many parameters: for each of them the likelihoods of starts differ by about
 # half a nat by chance, in all rows together.
 _RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER = 20_000, 20
