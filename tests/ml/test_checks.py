@@ -38,7 +38,7 @@ def test_many_checks_of_one_code_make_one_warning(spark: SparkSession) -> None:
     rows[:12] = -999.0
     with pytest.warns(RuntimeWarning, match=r"'features\[0\]'.*'features\[2\]'.*And 2 more") as caught:
         model = GaussianMixture(k=2).fit(array_table(spark, rows))
-    assert len(caught) == 1
+    assert len([one for one in caught if "-999" in str(one.message)]) == 1
     assert len(of_code(model, "missing-value-code")) == 5
 
 
