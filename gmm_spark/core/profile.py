@@ -157,11 +157,12 @@ def _common_divisor(distinct: Array, rounding: float, finest: float) -> float:
 def _share_on_lattice(distinct: Array, counts: Counts, chosen: NDArray[np.intp], step: float, rounding: float) -> float:
     """Share of the rows on the lattice through the most common of the chosen values.
 
-    Rows of the value that is the most common of all do not count: any lattice through it has them.
+    The smaller of two shares: of all rows, and of those that do not have the most common value of all, since any
+    lattice through it has its rows.
     """
     origin = distinct[chosen[int(np.argmax(counts[chosen]))]]
     offset = distinct - origin
     tolerance = rounding * (np.abs(distinct) + abs(origin)) + 1e-6 * step
     on = np.abs(offset - np.rint(offset / step) * step) <= tolerance
     telling = _without_mode(counts)
-    return float(telling[on].sum() / telling.sum())
+    return float(min(telling[on].sum() / telling.sum(), counts[on].sum() / counts.sum()))

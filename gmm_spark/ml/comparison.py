@@ -8,6 +8,7 @@ from typing import Literal
 
 from pyspark.sql import DataFrame, SparkSession
 
+from gmm_spark.core.checks.evidence import Grid
 from gmm_spark.core.em.ascent import EMResult
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
@@ -109,6 +110,15 @@ class Selection:
         return min(found, key=lambda i: signed[i], default=None)
 
     @property
+    def grid(self) -> Grid | None:
+        """The k that could be fitted with the structure that was chosen; None if every fit failed."""
+        if self.best is None:
+            return None
+        kind = self.rows[self.best].covarianceType
+        ks = tuple(row.k for row in self.rows if row.covarianceType == kind and row.failure is None)
+        return Grid(ks, self.criterion)
+
+    @property
     def at_edge(self) -> Literal["highest", "lowest"] | None:
         """Whether the chosen k is the highest or the lowest that was tried with its structure; None if it is neither.
 
@@ -120,15 +130,9 @@ class Selection:
         >>> Selection("bic", tuple(tried)).at_edge
         'highest'
         """
-        if self.best is None:
+        if self.best is None or self.grid is None:
             return None
-        chosen = self.rows[self.best]
-        tried = [row.k for row in self.rows if row.covarianceType == chosen.covarianceType and row.failure is None]
-        if len(tried) < 2:
-            return None
-        if chosen.k == max(tried):
-            return "highest"
-        return "lowest" if chosen.k == min(tried) and chosen.k > 1 else None
+        return self.grid.find_edge(self.rows[self.best].k)
 
     def toDF(self) -> DataFrame:
         """Return the rows as a DataFrame with a column for each attribute of a row."""

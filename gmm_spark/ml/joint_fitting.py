@@ -62,7 +62,7 @@ def fit_together(
         return list(outcomes.values())
     draw = cache(table.sample)
     with one_blas_thread():
-        profile = ColumnProfile.of(*draw(settings[0].rows_to_draw, settings[0].seed))
+        profile = ColumnProfile.of(*draw(settings[able[0]].rows_to_draw, settings[able[0]].seed))
         found = sweep(table, draw, [settings[i] for i in able], callback, profile)
     results = {i: one for i, one in zip(able, found, strict=True) if isinstance(one, EMResult)}
     outcomes.update({i: one for i, one in zip(able, found, strict=True) if not isinstance(one, EMResult)})

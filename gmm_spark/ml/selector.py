@@ -13,7 +13,7 @@ from pyspark.ml.param import Param, TypeConverters
 from pyspark.ml.util import DefaultParamsReadable
 from pyspark.sql import DataFrame
 
-from gmm_spark.core.checks.evidence import Grid, HeldOut
+from gmm_spark.core.checks.evidence import HeldOut
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.settings import Settings
@@ -176,7 +176,7 @@ precision
             selection = self._compare(grid, outcomes, table, held_out)
             selection = self._polish_best(selection, settings, outcomes, table, held_out)
             skipped = table.bad + held_out.bad if held_out else table.bad
-            seen = _describe_grid(selection), self._describe_held_out(selection, held_out)
+            seen = selection.grid, self._describe_held_out(selection, held_out)
             model = self._build_model(train, table, _best(selection, outcomes, table), skipped, *seen)
             model.summary.selection = selection
         return model
@@ -276,15 +276,6 @@ def _evaluate_held_out(
         for i, evaluation in zip(fitted, evaluations, strict=True):
             found[i] = evaluation
     return found
-
-
-def _describe_grid(selection: Selection) -> Grid | None:
-    """Describe to the checks the k that could be fitted with the structure that was chosen; None if none could."""
-    if selection.best is None:
-        return None
-    kind = selection.rows[selection.best].covarianceType
-    ks = tuple(row.k for row in selection.rows if row.covarianceType == kind and row.failure is None)
-    return Grid(ks, selection.criterion)
 
 
 def _best(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError], table: PackedTable) -> Fitted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -35,6 +36,20 @@ class Grid:
 
     ks: tuple[int, ...]
     criterion: str
+
+    def find_edge(self, k: int) -> Literal["highest", "lowest"] | None:
+        """Tell whether k is the highest or the lowest of several; None if it is neither, and for k = 1: none is lower.
+
+        Examples
+        --------
+        >>> [Grid((2, 3, 4), "bic").find_edge(k) for k in (2, 3, 4)]
+        ['lowest', None, 'highest']
+        """
+        if len(self.ks) < 2:
+            return None
+        if k == max(self.ks):
+            return "highest"
+        return "lowest" if k == min(self.ks) and k > 1 else None
 
 
 @dataclass(frozen=True)

@@ -62,14 +62,13 @@ def find_edge(evidence: Evidence) -> Iterator[Finding]:
 
     A value beyond the grid may be better.
     """
-    if evidence.grid is None or len(evidence.grid.ks) < 2:
+    if evidence.grid is None:
         return
     ks, k = evidence.grid.ks, evidence.parameters.n_components
-    largest, smallest = max(ks), min(ks)
-    if k == largest or (k == smallest and k > 1):
-        end, direction = ("largest", "larger") if k == largest else ("smallest", "smaller")
+    if edge := evidence.grid.find_edge(k):
+        end, direction = ("largest", "larger") if edge == "highest" else ("smallest", "smaller")
         yield Finding(
             f"k={k} has the best {evidence.grid.criterion}, and is the {end} of {len(ks)} that could be fitted.",
             f"Add {direction} numbers to `ks`.",
-            figures={"k": k, "smallest": smallest, "largest": largest},
+            figures={"k": k, "smallest": min(ks), "largest": max(ks)},
         )

@@ -76,8 +76,11 @@ def find_floor(
     if not reg_covar > 0:
         return np.zeros_like(variance)
     smooth = profile.step**2 * math.log(max(n, 1.0)) / (2 * math.pi**2)
-    rounding = np.maximum(profile.step**2 / 6, np.minimum(smooth, variance / 4))
-    return np.maximum(np.maximum(reg_covar * robust_variance(profile, variance), rounding), _RESOLVED * variance)
+    robust = robust_variance(profile, variance)
+    # Codes do not make a scale of few steps a long one.
+    typical = np.where(robust < variance, profile.spread**2, variance)
+    rounding = np.maximum(profile.step**2 / 6, np.minimum(smooth, typical / 4))
+    return np.maximum(np.maximum(reg_covar * robust, rounding), _RESOLVED * variance)
 
 
 def components_at_floor(parameters: MixtureParameters, floor: Array) -> NDArray[np.bool_]:

@@ -38,6 +38,15 @@ def test_the_floor_is_a_share_of_the_variance_or_what_the_rounding_asks_for():
     np.testing.assert_allclose(find_floor(profile, variance, N, 0.5)[[0, 2, 3]], 0.5 * variance[[0, 2, 3]])
 
 
+def test_codes_do_not_make_a_scale_of_few_steps_a_long_one():
+    rng = np.random.default_rng(0)
+    flag, coded = (rng.random((2, N)) < 0.5).astype(float)
+    coded[:40] = -999
+    rows = np.array([flag, coded])
+    floor = find_floor(ColumnProfile.of(rows), rows.var(axis=1), N, 1e-6)
+    np.testing.assert_allclose(floor, 1 / 6)  # not ln(n) / 2 pi^2 = 0.42, which the variance of the codes allows
+
+
 def test_no_share_is_no_floor_and_a_given_floor_is_taken():
     profile, variance = table()
     assert not find_floor(profile, variance, N, 0.0).any()
