@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import SampleConfiguration
+from gmm_spark.jobs.io.destinations import open_destination
 from gmm_spark.jobs.io.parameter_files import read_parameters
-from gmm_spark.jobs.io.table_output import require_same_table, require_writable, write_table
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
@@ -28,17 +28,17 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
     """Load the mixture, draw from it, publish the rows and the report."""
     n, output = configuration.n, configuration.output
     report = RunReport(configuration)
-    require_writable(spark, output)
+    destination = open_destination(spark, output)
     model = load_model(spark, configuration, report)
     rows = draw_rows(spark, model, configuration)
-    require_same_table(rows, output.path, output.mode, [])
+    partition_by = destination.require_fit(rows, [])
     with report.timed("sample"):
-        write_table(rows, output.path, output.mode, job="sample")
+        destination.write(rows, partition_by, "sample")
     report.add("rows", written=n)
     report.add("mixture", **model.parameters.to_dict())
-    with published(f"the table in {output.path} is written"):
+    with published(f"the {destination.describe()} is written"):
         report.write(spark, output.report)
-    print(f"sample: {n:,} rows drawn from {len(model.weights)} components; table in {output.path}")
+    print(f"sample: {n:,} rows drawn from {len(model.weights)} components; {destination.describe()}")
 
 
 def load_model(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
-from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, require_writable, write_table
+from gmm_spark.jobs.io.destinations import open_destination
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
@@ -37,7 +37,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 
     output = configuration.output
     report = RunReport(configuration)
-    require_writable(spark, output, configuration.input.path)
+    destination = open_destination(spark, output, configuration.input)
     with report.timed("read"):
         saved = find_model(files_of(spark), configuration.model)
         model = gmm_spark.GaussianMixtureModel.load(saved.path)
@@ -50,15 +50,14 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     # Count the rows while they are written: counting them separately would read the table twice.
     read, written = Observation("read"), Observation("written")
     scored = select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
-    partition_by = require_partitioning(scored, output.partition_by)
-    require_same_table(scored, output.path, output.mode, partition_by)
+    partition_by = destination.require_fit(scored, output.partition_by)
     with report.timed("score"):
-        write_table(count_outputs(scored, written, output), output.path, output.mode, partition_by)
-    with published(f"the table in {output.path} is written"):
+        destination.write(count_outputs(scored, written, output), partition_by, "score")
+    with published(f"the {destination.describe()} is written"):
         counts = compare_counts(read.get, written.get)
         report.add("rows", **counts)
         report.write(spark, output.report)
-    print(describe(counts, output.path))
+    print(describe(counts, destination.describe()))
 
 
 def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configuration: ScoreConfiguration) -> None:
@@ -108,10 +107,10 @@ def compare_counts(read: Mapping[str, int], written: Mapping[str, int]) -> dict[
     return {**counts, "anomalies": written["anomalies"]} if "anomalies" in written else counts
 
 
-def describe(counts: Mapping[str, int], path: str) -> str:
+def describe(counts: Mapping[str, int], place: str) -> str:
     """Return the job's last line: what became of the rows."""
     anomalies = f"{counts['anomalies']:,} anomalies, " if "anomalies" in counts else ""
     return (
         f"score: {counts['read']:,} rows read, {counts['scored']:,} scored, {counts['unscored']:,} kept without a "
-        f"score, {anomalies}{counts['dropped']:,} dropped; table in {path}"
+        f"score, {anomalies}{counts['dropped']:,} dropped; {place}"
     )
