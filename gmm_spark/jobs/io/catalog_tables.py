@@ -108,7 +108,7 @@ def _require_schema(spark: SparkSession, key: str, name: str) -> None:
 
 def _look_into_own_catalog(spark: SparkSession, key: str, name: str, full: tuple[str, ...]) -> CatalogTable:
     state: Any = spark._jsparkSession.sessionState()
-    metadata = state.catalog().getTableMetadata(state.sqlParser().parseTableIdentifier(".".join(map(_quote, full))))
+    metadata = state.catalog().getTableMetadata(state.sqlParser().parseTableIdentifier(".".join(map(_quote, full[1:]))))
     provider = metadata.provider().get().lower() if metadata.provider().isDefined() else "hive"
     columns = _read(metadata.partitionColumnNames())
     if provider in _REFUSED:
