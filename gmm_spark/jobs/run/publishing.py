@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark.errors import CompletedRunError, ConfigurationError, ModelFileError, RunHeldError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
-from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
-from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.jobs.io.outputs import require_apart, require_writable_file, require_writable_folder
+from gmm_spark.jobs.preflight.faults import Faults
+from gmm_spark.jobs.preflight.plan import Plan
+from gmm_spark.jobs.run.report import RunReport, collect_versions
 from gmm_spark.storage import claims
 from gmm_spark.storage.documents import describe_error, describe_os_error
 from gmm_spark.storage.files import Files
@@ -28,6 +30,23 @@ if TYPE_CHECKING:
 
 MODEL, REPORT = "model", "report.json"  # names in the folder of an attempt
 _SECTIONS = ("started", "rows", "input", "configuration", "versions")  # of the report, which the manifest repeats
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job of which all that can be known has been checked.
+
+    Attributes
+    ----------
+    work : callable
+        Takes a folder, and writes the model to ``model`` below it and whatever else belongs to the run. Adds to the
+        report what it finds.
+    plan : callable
+        Returns what the work would do. It may measure the input by small jobs.
+    """
+
+    work: Callable[[str, RunReport], Result]
+    plan: Callable[[], Plan]
 
 
 @dataclass(frozen=True)
@@ -52,22 +71,24 @@ class Result:
 def do_run(
     spark: SparkSession,
     configuration: FitConfiguration | SelectConfiguration,
-    work: Callable[[str, RunReport], Result],
+    prepare: Callable[[Faults, RunReport], Prepared],
 ) -> None:
     """Do a job as a run, unless that run is complete already, and print the job's last line.
+
+    With ``run.dry_run`` print the plan in its place, and write nothing.
 
     Parameters
     ----------
     spark : SparkSession
     configuration : FitConfiguration or SelectConfiguration
-    work : callable
-        Takes a folder, and writes the model to ``model`` below it and whatever else belongs to the run. Adds to the
-        report what it finds.
+    prepare : callable
+        Checks all that can be known before the work, adds what is wrong to the faults, of which the outputs' are known
+        already, and raises them. Adds to the report what it finds.
 
     Raises
     ------
     ConfigurationError
-        If an output cannot be written.
+        If an output cannot be written, or ``prepare`` finds such faults.
     ModelFileError
         If a run of that id is damaged.
     RunHeldError
@@ -80,9 +101,14 @@ def do_run(
     if "overwrite" in output.model_fields_set:
         print("output.overwrite has no effect: every run has a directory of its own. Take it out.", file=sys.stderr)
     run_id = configuration.run.id or new_run_id()
-    require_outputs(files, configuration)
+    faults = Faults()
+    check_outputs(files, configuration, faults)
     run = name_directory(output.model, run_id)
-    if _is_complete(files, configuration, run_id):
+    if not faults and _is_complete(files, configuration, run_id):
+        return
+    prepared = prepare(faults, report)
+    if configuration.run.dry_run:
+        print(redact(str(_complete_plan(prepared.plan(), files, configuration, run_id)), find_secrets(configuration)))
         return
     try:
         claim = claims.take(files, run, configuration.job)
@@ -96,7 +122,7 @@ def do_run(
         return
     try:
         with claim.kept_alive():
-            result = work(f"{run}/{claim.folder}", report)
+            result = prepared.work(f"{run}/{claim.folder}", report)
             told = report.to_bytes()
             files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
             _publish(files, run, run_id, claim, report, result)
@@ -138,17 +164,43 @@ def new_run_id() -> str:
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(3)}"
 
 
-def require_outputs(files: Files, configuration: FitConfiguration | SelectConfiguration) -> None:
-    """Refuse outputs that could not be written later, before any work is done."""
+def check_outputs(files: Files, configuration: FitConfiguration | SelectConfiguration, faults: Faults) -> None:
+    """Find outputs that could not be written later, before any work is done."""
+    output, source = configuration.output, configuration.input.path
+    faults.attempt(require_apart, files, "output.model", output.model, "input.path", source)
+    faults.attempt(require_output, files, "output.model", output.model)
+    faults.attempt(require_writable_folder, files, "output.model", output.model)
+    for key, path in _list_copies(configuration).items():
+        faults.attempt(require_apart, files, key, path, "input.path", source)
+        faults.attempt(require_apart, files, key, path, "output.model", output.model)
+        faults.attempt(require_writable_file, files, key, path)
+
+
+def _list_copies(configuration: FitConfiguration | SelectConfiguration) -> dict[str, str]:
+    """Return the files that are copied once the run is complete, by their keys."""
     output = configuration.output
-    targets = {"output.report": output.report, "output.plot": getattr(output, "plot", None)}
-    require_apart(files, "output.model", output.model, "input.path", configuration.input.path)
-    require_output(files, "output.model", output.model)
-    for key, path in targets.items():
-        if path is not None:
-            require_apart(files, key, path, "input.path", configuration.input.path)
-            require_apart(files, key, path, "output.model", output.model)
-            require_writable_file(files, key, path)
+    found = {"output.report": output.report, "output.plot": getattr(output, "plot", None)}
+    return {key: path for key, path in found.items() if path is not None}
+
+
+def _complete_plan(
+    plan: Plan, files: Files, configuration: FitConfiguration | SelectConfiguration, run_id: str
+) -> Plan:
+    """Add to a plan what is written where, and the versions."""
+    output = configuration.output
+    found = look_at_run(files, output.model, PREFIX + run_id)
+    if found is None:
+        told = "a new run"
+    elif found.state is State.RUNNING:
+        told = f"held by another process, {found.about}: the job would end with code 5"
+    else:
+        told = f"done over: it is {found.state.value}, {found.about}"
+    named = run_id if configuration.run.id else f"{run_id}, or a later time"
+    plan.add("output", f"{name_directory(output.model, named)}: {told}")
+    for key, path in _list_copies(configuration).items():
+        plan.add("output", f"{path} ({key}): {'replaced' if files.exists(path) else 'a new file'}, once it is complete")
+    plan.add("versions", ", ".join(f"{name} {version}" for name, version in collect_versions().items()))
+    return plan
 
 
 def _is_complete(files: Files, configuration: FitConfiguration | SelectConfiguration, run_id: str) -> bool:
@@ -162,7 +214,8 @@ def _is_complete(files: Files, configuration: FitConfiguration | SelectConfigura
         )
     if found is None or found.manifest is None:
         return False
-    _restore_report(files, found, output.report)
+    if not configuration.run.dry_run:
+        _restore_report(files, found, output.report)
     changed = _find_changes(found.manifest.facts.get("configuration"), configuration)
     told = f"; it was done with other values of {', '.join(changed)}" if changed else ""
     print(
