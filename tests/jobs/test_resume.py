@@ -1,4 +1,4 @@
-"""A run whose driver and JVM are killed, and which is started again, ends with the model of one that was never killed."""
+"""A run whose driver and JVM are killed, and that is started again, ends with the model of one never killed."""
 
 from __future__ import annotations
 
