@@ -71,6 +71,11 @@ class Packing:
         """Usable rows."""
         return sum(handle.rows for handle in self.handles)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the blocks."""
+        return sum(handle.file_bytes for handle in self.handles)
+
 
 class Packer:
     """Packs a table, again if asked to, and removes what it packed.
