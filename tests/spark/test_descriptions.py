@@ -20,7 +20,7 @@ def context(spark: SparkSession) -> Iterator[Any]:
     context = spark.sparkContext
     yield context
     for name in (DESCRIPTION, GROUP):
-        context.setLocalProperty(name, None)  # type: ignore[arg-type]
+        context.setLocalProperty(name, None)
 
 
 def read(context: Any) -> str | None:
