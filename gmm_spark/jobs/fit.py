@@ -40,7 +40,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
         model = fit_model(estimator, rows, attempt)
         require_convergence(spark, configuration, model, report, "no convergence")
         add_input(spark, configuration, rows, report)
-        with report.timed("write"):
+        with report.timed("write", spark):
             model.save(f"{attempt.folder}/{MODEL}")
         return Result(outline(model), describe_checks(model) + describe(model))
 

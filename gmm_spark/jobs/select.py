@@ -53,7 +53,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
         best = f"k={model.getK()} {model.getCovarianceType()}"
         require_convergence(spark, configuration, model, report, f"the best mixture, {best}, did not converge")
         add_input(spark, configuration, rows, report)
-        with report.timed("write"):
+        with report.timed("write", spark):
             copies = write_comparison(spark, selection, configuration.output, attempt.folder)
             model.save(f"{attempt.folder}/{MODEL}")
         return Result(outline(model), describe_checks(model) + describe(model, selection), copies)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from gmm_spark.ml.params import MixtureParams
 from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, require_distinct, resolve_features
+from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import AnswerStore
 from gmm_spark.spark.packing.limits import require_memory
 from gmm_spark.spark.packing.table import PackedTable
@@ -123,6 +125,10 @@ class MixtureFitting(MixtureParams, MLWritable):
             sample_rows=self.getSampleRows(),
             weight_kind=self.getWeightKind(),
         )
+
+    def _named(self, dataset: DataFrame) -> AbstractContextManager[None]:
+        """Describe Spark's jobs by this estimator, unless the user has described them."""
+        return describe_jobs(dataset.sparkSession, f"{type(self).__name__} fit", unless_named=True)
 
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
         """Find the features in the table's columns; raises DataError or ParameterError if they cannot be used."""

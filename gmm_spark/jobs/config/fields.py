@@ -88,6 +88,8 @@ Precision = Annotated[str, OneOf(PRECISIONS)]
 Criterion = Annotated[str, OneOf(("bic", "aic", "icl", "heldout"))]
 WeightKind = Annotated[str, OneOf(WEIGHT_KINDS)]
 HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep"))]
+LogFormat = Annotated[str, OneOf(("text", "json"))]
+LogLevel = Annotated[str, OneOf(("debug", "info", "warning", "error"))]
 WriteMode = Annotated[str, OneOf(("error", "overwrite", "append"))]
 
 Text = Annotated[str, Field(min_length=1)]

@@ -18,6 +18,8 @@ from gmm_spark.jobs.config.fields import (
     CountOrZero,
     HandleInvalid,
     InitMode,
+    LogFormat,
+    LogLevel,
     OptionalText,
     Options,
     Precision,
@@ -170,6 +172,14 @@ class RunSection(Section):
     app_name: OptionalText = Field(None, description="Name of the Spark application.")
     spark: Options = Field(
         {}, description="Spark settings, as key=value; they override those of spark-submit. Never logged."
+    )
+    log: LogFormat | None = Field(
+        None,
+        description="Write a log to stderr, in place of the progress bar: text, or json, one object a line. By default "
+        "only warnings are written, as text.",
+    )
+    log_level: LogLevel | None = Field(
+        None, description="Least level that is written: debug, info, warning or error. By default info with run.log."
     )
 
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from gmm_spark.core.steps import step
 from gmm_spark.errors import CompletedRunError, ConfigurationError, ModelFileError, RunHeldError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
+from gmm_spark.jobs.run.logs import add_facts
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage import claims
 from gmm_spark.storage.answers import KeptAnswers
 from gmm_spark.storage.documents import describe_error, describe_os_error
@@ -94,11 +97,22 @@ def do_run(
     CompletedRunError
         If the run is complete, and what was to follow failed.
     """
+    run_id = configuration.run.id or new_run_id()
+    add_facts(run_id=run_id)
+    with describe_jobs(spark, f"run {run_id}", group=f"gmm-spark {configuration.job} {run_id}"):
+        _do_run(spark, configuration, run_id, work)
+
+
+def _do_run(
+    spark: SparkSession,
+    configuration: FitConfiguration | SelectConfiguration,
+    run_id: str,
+    work: Callable[[str, RunReport], Result],
+) -> None:
     report, output = RunReport(configuration), configuration.output
     files = files_of(spark)
     if "overwrite" in output.model_fields_set:
         print("output.overwrite has no effect: every run has a directory of its own. Take it out.", file=sys.stderr)
-    run_id = configuration.run.id or new_run_id()
     require_outputs(files, configuration)
     run = name_directory(output.model, run_id)
     if _is_complete(files, configuration, run_id):
@@ -119,8 +133,9 @@ def do_run(
             result = work(Attempt(f"{run}/{claim.folder}", report, answers))
             report.add("resume", attempt=claim.number, answers_recalled=answers.recalled, answers_new=answers.kept)
             told = report.to_bytes()
-            files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
-            _publish(files, run, run_id, claim, report, result)
+            with step("publish"):
+                files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
+                _publish(files, run, run_id, claim, report, result)
     except BaseException as error:
         stands = _is_published(files, run, claim)
         if stands:

@@ -73,6 +73,11 @@ class Packing:
         return sum(handle.rows for handle in self.handles)
 
     @property
+    def bytes(self) -> int:
+        """Bytes of the blocks."""
+        return sum(handle.file_bytes for handle in self.handles)
+
+    @property
     def checksum(self) -> int:
         """Checksum of the usable rows, in whatever order and partitions."""
         return add_checksums(*(handle.checksum for handle in self.handles))

@@ -18,8 +18,10 @@ from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.steps import step
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
+from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import Answers, AnswerStore
 from gmm_spark.spark.packing.limits import limit_sample
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums, collect_weighted_sample
@@ -65,6 +67,8 @@ class PackedTable:
         Bad rows by reason.
     rounded : Counter
         Values of long and decimal columns that are 2**53 or more away from 0, where float64 rounds, by feature.
+    pass_name : str
+        What the next pass is called in Spark's pages.
 
     Raises
     ------
@@ -90,6 +94,7 @@ class PackedTable:
         self.precision = precision
         self.spark = table.sparkSession
         self.weight_kind = weight_kind
+        self.pass_name = "pass"
         self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind)
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
@@ -130,7 +135,8 @@ class PackedTable:
         if too_large and len(candidates) > 1:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
-        return self._sum(sums, candidates)
+        with describe_jobs(self.spark, self.pass_name):
+            return self._sum(sums, candidates)
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """Make one pass: likelihood, entropy, cluster sizes and histogram of log-densities of a candidate."""
@@ -138,12 +144,14 @@ class PackedTable:
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
-        found = self._sum(EvaluationSums(self._plan(candidates), log_densities), candidates, log_densities)
+        with step("evaluate"), describe_jobs(self.spark, "evaluate"):
+            found = self._sum(EvaluationSums(self._plan(candidates), log_densities), candidates, log_densities)
         return [evaluation.counted(self.weight_kind) for evaluation in found]
 
     def draw(self, draw: DrawRequest) -> DrawResult:
         """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
-        return self.blocks.run(lambda source: collect_draw(source, draw))
+        with describe_jobs(self.spark, "draw starts"):
+            return self.blocks.run(lambda source: collect_draw(source, draw))
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,).
@@ -152,6 +160,11 @@ class PackedTable:
         with a warning, if the driver lacks the memory.
         """
         n = limit_sample(min(n, self.rows), self.features.width)
+        with step("sample") as told, describe_jobs(self.spark, "sample"):
+            told["rows"] = n
+            return self._sample(n, seed)
+
+    def _sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         weights = self.blocks.weights
         if weights is None or self.rows <= n:
             return self.blocks.run(lambda source: collect_sample(source, n, seed, self.features.width))
@@ -164,7 +177,8 @@ class PackedTable:
         def run(numbers: Sequence[int]) -> list[bytes]:
             wanted = [tasks[i] for i in numbers]
             if len(wanted) > 1 and sample[0].size * 8 <= min(SPREAD_BYTES, bytes_per_job(self.spark)):
-                return run_on_sample(self.spark, sample, wanted)
+                with describe_jobs(self.spark, "search on the sample"):
+                    return run_on_sample(self.spark, sample, wanted)
             return [task(sample) for task in wanted]
 
         return self._answers.ask(run, [(task, sample) for task in tasks])
