@@ -45,8 +45,9 @@ def start(table: Path, output: Path, run_id: str) -> subprocess.Popen[str]:
         str(ROOT / "jobs" / "fit.py"),
         *map(str, (*arguments, *search, "--model.max_iter", 60, *settings)),
     ]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment(), start_new_session=True, text=True, **pipes)
+    return subprocess.Popen(
+        command, env=environment(), start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def kill(process: subprocess.Popen[str]) -> None:

@@ -107,7 +107,7 @@ def _do_run(
     spark: SparkSession,
     configuration: FitConfiguration | SelectConfiguration,
     run_id: str,
-    work: Callable[[str, RunReport], Result],
+    work: Callable[[Attempt], Result],
 ) -> None:
     report, output = RunReport(configuration), configuration.output
     files = files_of(spark)
