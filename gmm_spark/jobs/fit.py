@@ -21,7 +21,7 @@ from gmm_spark.jobs.io.parameter_files import read_parameters
 from gmm_spark.jobs.io.tables import read_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import Checked, check_fit, plan_fit
-from gmm_spark.jobs.run.publishing import MODEL, Prepared, Result, do_run
+from gmm_spark.jobs.run.publishing import MODEL, Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 
@@ -45,13 +45,13 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
             checked = check_fit(spark, configuration, rows, initial, faults)
         return Prepared(partial(work, checked), lambda: plan_fit(spark, configuration, checked))
 
-    def work(checked: Checked, folder: str, report: RunReport) -> Result:
-        rows = checked.rows
-        model = fit_model(build_estimator(checked, configuration), rows, report)
+    def work(checked: Checked, attempt: Attempt) -> Result:
+        rows, report = checked.rows, attempt.report
+        model = fit_model(build_estimator(checked, configuration), rows, attempt)
         require_convergence(spark, configuration, model, report, "no convergence")
         add_input(spark, configuration, rows, report)
-        with report.timed("write"):
-            model.save(f"{folder}/{MODEL}")
+        with report.timed("write", spark):
+            model.save(f"{attempt.folder}/{MODEL}")
         return Result(outline(model), describe_checks(model) + describe(model))
 
     do_run(spark, configuration, prepare)

@@ -21,7 +21,7 @@ from gmm_spark.jobs.fitting import (
 from gmm_spark.jobs.io.tables import read_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import check_fit, plan_fit
-from gmm_spark.jobs.run.publishing import MODEL, Prepared, Result, do_run
+from gmm_spark.jobs.run.publishing import MODEL, Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
@@ -51,18 +51,19 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
             checked = check_fit(spark, configuration, rows, None, faults)
         return Prepared(partial(work, checked.rows), lambda: plan_fit(spark, configuration, checked))
 
-    def work(rows: DataFrame, folder: str, report: RunReport) -> Result:
+    def work(rows: DataFrame, attempt: Attempt) -> Result:
+        report = attempt.report
         selector = build_selector(rows, configuration)
-        model = fit_model(selector, rows, report)
+        model = fit_model(selector, rows, attempt)
         selection = model.summary.selection
         assert selection is not None  # a selector's model has one
         add_selection(report, selection)
         best = f"k={model.getK()} {model.getCovarianceType()}"
         require_convergence(spark, configuration, model, report, f"the best mixture, {best}, did not converge")
         add_input(spark, configuration, rows, report)
-        with report.timed("write"):
-            copies = write_comparison(spark, selection, configuration.output, folder)
-            model.save(f"{folder}/{MODEL}")
+        with report.timed("write", spark):
+            copies = write_comparison(spark, selection, configuration.output, attempt.folder)
+            model.save(f"{attempt.folder}/{MODEL}")
         return Result(outline(model), describe_checks(model) + describe(model, selection), copies)
 
     do_run(spark, configuration, prepare)

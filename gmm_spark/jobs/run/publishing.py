@@ -11,19 +11,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from gmm_spark.core.steps import step
 from gmm_spark.errors import CompletedRunError, ConfigurationError, ModelFileError, RunHeldError
-from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
+from gmm_spark.jobs.config.jobs import FitConfiguration, JobConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
-from gmm_spark.jobs.io.outputs import require_apart, require_writable_file, require_writable_folder
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
+from gmm_spark.jobs.preflight.run_outputs import check_outputs, plan_outputs
+from gmm_spark.jobs.run.logs import add_facts
 from gmm_spark.jobs.run.report import RunReport, collect_versions
+from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage import claims
+from gmm_spark.storage.answers import KeptAnswers
 from gmm_spark.storage.documents import describe_error, describe_os_error
 from gmm_spark.storage.files import Files
 from gmm_spark.storage.hadoop import HadoopFiles, files_of, is_remote
 from gmm_spark.storage.manifest import MANIFEST, Manifest, list_files, read_manifest
-from gmm_spark.storage.runs import PREFIX, Run, State, describe_time, look_at_run, name_directory, require_output
+from gmm_spark.storage.runs import PREFIX, Run, State, describe_time, look_at_run, name_directory
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,19 +37,37 @@ _SECTIONS = ("started", "rows", "input", "configuration", "versions")  # of the 
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """What a job works with in a run.
+
+    Attributes
+    ----------
+    folder : str
+        Folder that the model is written to, as ``model``, and whatever else belongs to the run.
+    report : RunReport
+        The job adds what it finds.
+    answers : KeptAnswers
+        Passes that an earlier attempt has made; the job's estimator keeps its own here.
+    """
+
+    folder: str
+    report: RunReport
+    answers: KeptAnswers
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A job of which all that can be known has been checked.
 
     Attributes
     ----------
     work : callable
-        Takes a folder, and writes the model to ``model`` below it and whatever else belongs to the run. Adds to the
-        report what it finds.
+        Does the job.
     plan : callable
         Returns what the work would do. It may measure the input by small jobs.
     """
 
-    work: Callable[[str, RunReport], Result]
+    work: Callable[[Attempt], Result]
     plan: Callable[[], Plan]
 
 
@@ -96,19 +118,32 @@ def do_run(
     CompletedRunError
         If the run is complete, and what was to follow failed.
     """
+    run_id = configuration.run.id or new_run_id()
+    add_facts(run_id=run_id)
+    with describe_jobs(spark, f"run {run_id}", group=f"gmm-spark {configuration.job} {run_id}"):
+        _do_run(spark, configuration, run_id, prepare)
+
+
+def _do_run(
+    spark: SparkSession,
+    configuration: FitConfiguration | SelectConfiguration,
+    run_id: str,
+    prepare: Callable[[Faults, RunReport], Prepared],
+) -> None:
     report, output = RunReport(configuration), configuration.output
     files = files_of(spark)
     if "overwrite" in output.model_fields_set:
         print("output.overwrite has no effect: every run has a directory of its own. Take it out.", file=sys.stderr)
-    run_id = configuration.run.id or new_run_id()
     faults = Faults()
-    check_outputs(files, configuration, faults)
+    check_outputs(faults, files, configuration)
     run = name_directory(output.model, run_id)
     if not faults and _is_complete(files, configuration, run_id):
         return
     prepared = prepare(faults, report)
     if configuration.run.dry_run:
-        print(redact(str(_complete_plan(prepared.plan(), files, configuration, run_id)), find_secrets(configuration)))
+        plan = prepared.plan()
+        plan_outputs(plan, files, configuration, run_id)
+        show_plan(plan, configuration)
         return
     try:
         claim = claims.take(files, run, configuration.job)
@@ -120,12 +155,15 @@ def do_run(
         _require_same_disk(spark, run)
     if _is_complete(files, configuration, run_id):  # completed between the first look and the claim
         return
+    answers = KeptAnswers(files, run, claim.number, configuration.run.checkpoint_seconds)
     try:
         with claim.kept_alive():
-            result = prepared.work(f"{run}/{claim.folder}", report)
+            result = prepared.work(Attempt(f"{run}/{claim.folder}", report, answers))
+            report.add("resume", attempt=claim.number, answers_recalled=answers.recalled, answers_new=answers.kept)
             told = report.to_bytes()
-            files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
-            _publish(files, run, run_id, claim, report, result)
+            with step("publish"):
+                files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
+                _publish(files, run, run_id, claim, report, result)
     except BaseException as error:
         stands = _is_published(files, run, claim)
         if stands:
@@ -136,11 +174,19 @@ def do_run(
             if isinstance(files, HadoopFiles):
                 files.settle()
             if stands is False:
+                answers.write()
                 claim.give_up(redact(describe_error(error), find_secrets(configuration)))
         raise
     with published(f"run {run_id} is complete"):
+        answers.remove()
         _complete(files, claim, {**result.copies, **({} if output.report is None else {output.report: told})})
     print(f"{result.message}; run {run_id} in {output.model}")
+
+
+def show_plan(plan: Plan, configuration: JobConfiguration) -> None:
+    """Print what a job would do, with the versions, and without secrets."""
+    plan.add("versions", ", ".join(f"{name} {version}" for name, version in collect_versions().items()))
+    print(redact(str(plan), find_secrets(configuration)))
 
 
 @contextmanager
@@ -162,45 +208,6 @@ def new_run_id() -> str:
     """Return an id that sorts by time, and that no other run has."""
     now = datetime.now(timezone.utc)
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(3)}"
-
-
-def check_outputs(files: Files, configuration: FitConfiguration | SelectConfiguration, faults: Faults) -> None:
-    """Find outputs that could not be written later, before any work is done."""
-    output, source = configuration.output, configuration.input.path
-    faults.attempt(require_apart, files, "output.model", output.model, "input.path", source)
-    faults.attempt(require_output, files, "output.model", output.model)
-    faults.attempt(require_writable_folder, files, "output.model", output.model)
-    for key, path in _list_copies(configuration).items():
-        faults.attempt(require_apart, files, key, path, "input.path", source)
-        faults.attempt(require_apart, files, key, path, "output.model", output.model)
-        faults.attempt(require_writable_file, files, key, path)
-
-
-def _list_copies(configuration: FitConfiguration | SelectConfiguration) -> dict[str, str]:
-    """Return the files that are copied once the run is complete, by their keys."""
-    output = configuration.output
-    found = {"output.report": output.report, "output.plot": getattr(output, "plot", None)}
-    return {key: path for key, path in found.items() if path is not None}
-
-
-def _complete_plan(
-    plan: Plan, files: Files, configuration: FitConfiguration | SelectConfiguration, run_id: str
-) -> Plan:
-    """Add to a plan what is written where, and the versions."""
-    output = configuration.output
-    found = look_at_run(files, output.model, PREFIX + run_id)
-    if found is None:
-        told = "a new run"
-    elif found.state is State.RUNNING:
-        told = f"held by another process, {found.about}: the job would end with code 5"
-    else:
-        told = f"done over: it is {found.state.value}, {found.about}"
-    named = run_id if configuration.run.id else f"{run_id}, or a later time"
-    plan.add("output", f"{name_directory(output.model, named)}: {told}")
-    for key, path in _list_copies(configuration).items():
-        plan.add("output", f"{path} ({key}): {'replaced' if files.exists(path) else 'a new file'}, once it is complete")
-    plan.add("versions", ", ".join(f"{name} {version}" for name, version in collect_versions().items()))
-    return plan
 
 
 def _is_complete(files: Files, configuration: FitConfiguration | SelectConfiguration, run_id: str) -> bool:
