@@ -43,7 +43,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
             rows = faults.attempt(read_table, spark, configuration.input)
         with report.timed("check"):
             checked = check_fit(spark, configuration, rows, initial, faults)
-        return Prepared(partial(work, checked), lambda: plan_fit(spark, configuration, checked))
+        return Prepared(partial(work, checked), lambda: plan_fit(spark, configuration, checked), checked.workers)
 
     def work(checked: Checked, attempt: Attempt) -> Result:
         rows, report = checked.rows, attempt.report

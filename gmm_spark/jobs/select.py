@@ -49,7 +49,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
             rows = faults.attempt(read_table, spark, configuration.input)
         with report.timed("check"):
             checked = check_fit(spark, configuration, rows, None, faults)
-        return Prepared(partial(work, checked.rows), lambda: plan_fit(spark, configuration, checked))
+        return Prepared(partial(work, checked.rows), lambda: plan_fit(spark, configuration, checked), checked.workers)
 
     def work(rows: DataFrame, attempt: Attempt) -> Result:
         report = attempt.report

@@ -59,8 +59,17 @@ def require_writable_file(files: Files, key: str, path: str) -> None:
         raise ConfigurationError(f"{key}: got {path!r}, which is a directory; name a file")
 
 
-def require_writable_folder(files: Files, key: str, path: str) -> None:
+def require_writable_folder(files: Files, key: str, path: str, beside: bool = False) -> None:
     """Refuse a directory that cannot be made or written to later, by writing an empty file there.
+
+    Parameters
+    ----------
+    files : Files
+    key : str
+        The configuration key that names the path, for messages.
+    path : str
+    beside : bool
+        Write the file beside the directory, as jobs do before they replace what is in it.
 
     Raises
     ------
@@ -68,7 +77,7 @@ def require_writable_folder(files: Files, key: str, path: str) -> None:
         If so.
     """
     try:
-        _probe(files, path.rstrip("/") or path)
+        _probe(files, _split(path)[0] if beside else path.rstrip("/") or path)
     except OSError as error:
         raise ConfigurationError(
             f"{key}: got {path!r}, which cannot be written: {describe_os_error(error)}; name another path"

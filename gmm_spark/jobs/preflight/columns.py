@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType
 
+    from gmm_spark import GaussianMixtureModel
 
-def check_features(faults: Faults, rows: DataFrame, key: str, names: Sequence[str]) -> bool:
+
+def check_features(faults: Faults, rows: DataFrame, key: str, names: Sequence[str], alone: bool | None = None) -> bool:
     """Find features that are not there, or that are no numbers; return whether all can be read.
 
     Parameters
@@ -26,9 +28,11 @@ def check_features(faults: Faults, rows: DataFrame, key: str, names: Sequence[st
         The key that names them, for messages.
     names : sequence of str
         Numeric columns, or one Vector or array column.
+    alone : bool, optional
+        Whether there may be a Vector or array column. By default if there is one name.
     """
     faults.attempt(require_columns, rows, key, names)
-    of_arrays = len(names) == 1
+    of_arrays = len(names) == 1 if alone is None else alone
     types = [(name, _find_types(rows, name)) for name in names]
     wrong = [
         f"{name} is {kind.simpleString()}"
@@ -40,6 +44,46 @@ def check_features(faults: Faults, rows: DataFrame, key: str, names: Sequence[st
         needs = "numeric columns, or one Vector or array column alone"
         faults.add(DataError(f"{key}: {', '.join(wrong)}; needs {needs}: cast them, or leave them out"))
     return not wrong and all(kinds for _, kinds in types)
+
+
+def check_model_features(
+    faults: Faults, rows: DataFrame, model: GaussianMixtureModel, names: Sequence[str] | None
+) -> bool:
+    """Find features of a model that a table lacks, or has otherwise; return whether all can be read.
+
+    Parameters
+    ----------
+    faults : Faults
+        Gets a DataError for each kind of fault.
+    rows : DataFrame
+    model : GaussianMixtureModel
+    names : sequence of str or None
+        Columns to read in place of those of the fit.
+    """
+    fitted = model.input_columns or [model.getFeaturesCol()]
+    d = model.parameters.n_features
+    if names is not None:
+        sound = check_features(faults, rows, "features.columns", names)
+        found = count_features(rows, names) if sound else d
+        if found not in (None, d):
+            faults.add(
+                DataError(
+                    f"features.columns: got {found} feature(s), and the model has {d}: "
+                    f"{', '.join(model.featureNames or fitted)}"
+                )
+            )
+        return sound and found in (None, d)
+    there = {fold(rows, name) for name in rows.columns}
+    missing = [name for name in fitted if fold(rows, name) not in there]
+    if missing:
+        faults.add(
+            DataError(
+                f"model: it was fitted on {', '.join(fitted)}, and the table lacks {', '.join(missing)}; the table has "
+                f"{', '.join(rows.columns)}; name its columns by features.columns, or score with a model of this table"
+            )
+        )
+    present = [name for name in fitted if name not in missing]
+    return check_features(faults, rows, "features of the model", present, len(fitted) == 1) and not missing
 
 
 def require_weight(rows: DataFrame, key: str, name: str) -> None:

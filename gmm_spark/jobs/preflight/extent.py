@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gmm_spark.jobs.config.secrets import reveal
 from gmm_spark.jobs.config.sections import InputSection
 from gmm_spark.jobs.io.fingerprints import take_fingerprint
+from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.storage.hadoop import is_remote
 
 if TYPE_CHECKING:
@@ -40,19 +41,6 @@ class Extent:
     rows: int | None
     exact: bool
 
-    def describe(self, condition: str | None) -> list[str]:
-        """Describe it in lines, together with the condition that rows must meet."""
-        of_files = None if self.files is None else f"{self.files:,} files, {self.bytes or 0:,} bytes"
-        of_parts = None if self.partitions is None else f"{self.partitions:,} partitions"
-        lines = [", ".join(part for part in (of_files, of_parts) if part)]
-        if self.rows is None:
-            lines.append("rows: not known before they are read")
-        else:
-            lines.append(f"rows: {'' if self.exact else 'about '}{self.rows:,}")
-        if condition is not None:
-            lines.append(f"of which those are read that meet: {condition}")
-        return [line for line in lines if line]
-
 
 def measure(spark: SparkSession, source: InputSection, rows: DataFrame) -> Extent:
     """Measure an input by small jobs, which list files and read their footers."""
@@ -65,6 +53,23 @@ def measure(spark: SparkSession, source: InputSection, rows: DataFrame) -> Exten
     else:
         found = estimate_rows(spark, rows)
     return Extent(listed.get("count"), listed.get("bytes"), partitions, found, exact)
+
+
+def plan_extent(plan: Plan, source: InputSection, extent: Extent) -> None:
+    """Add to a plan which table is read, and how large it is."""
+    plan.add("input", source.table or (f"{source.path} ({source.format})" if source.path else source.format))
+    known = []
+    if extent.files is not None:
+        known.append(f"{extent.files:,} files, {extent.bytes or 0:,} bytes")
+    if extent.partitions is not None:
+        known.append(f"read in {extent.partitions:,} partitions")
+    plan.add("input", *filter(None, [", ".join(known)]))
+    if extent.rows is None:
+        plan.add("input", "rows: not known before they are read")
+    else:
+        plan.add("input", f"rows: {'' if extent.exact else 'about '}{extent.rows:,}")
+    if source.where is not None:
+        plan.add("input", f"of which those are read that meet: {source.where}")
 
 
 def estimate_rows(spark: SparkSession, rows: DataFrame) -> int | None:

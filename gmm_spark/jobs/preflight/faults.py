@@ -53,6 +53,15 @@ class Faults:
             self.add(error)
             return None
 
+    def passes(self, step: Callable[Arguments, object], *arguments: Arguments.args, **named: Arguments.kwargs) -> bool:
+        """Return whether a step ends without one of our errors, which is kept."""
+        try:
+            step(*arguments, **named)
+        except GmmSparkError as error:
+            self.add(error)
+            return False
+        return True
+
     def require_none(self) -> None:
         """Raise what was found, all in one message.
 

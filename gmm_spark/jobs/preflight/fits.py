@@ -14,10 +14,10 @@ from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.preflight.columns import check_features, count_features, describe_columns, require_weight
 from gmm_spark.jobs.preflight.disks import count_block_bytes, count_free, warn_of_disks
-from gmm_spark.jobs.preflight.extent import estimate_rows, measure
+from gmm_spark.jobs.preflight.extent import estimate_rows, measure, plan_extent
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
-from gmm_spark.jobs.preflight.workers import Worker, check_workers, describe_spark
+from gmm_spark.jobs.preflight.workers import Worker, check_workers
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -80,12 +80,12 @@ def check_fit(
     if rows is not None:
         sound = check_features(faults, rows, "features.columns", columns)
         if weight is not None:
-            faults.attempt(require_weight, rows, "features.weight", weight)
+            faults.passes(require_weight, rows, "features.weight", weight)
         d = count_features(rows, columns) if sound else None
         if d is not None:
             _check_width(faults, configuration, d, initial)
             settings = [Settings(k=k, covariance_type=kind, n_init=configuration.model.n_init) for kind, k in shapes]
-            faults.attempt(_require_memory, spark, settings, d, initial is not None)
+            faults.passes(_require_memory, spark, settings, d, initial is not None)
     workers = check_workers(faults, spark, _MODULE)
     faults.require_none()
     assert rows is not None  # or there was a fault
@@ -106,11 +106,11 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
 
     rows, source, chosen = checked.rows, configuration.input, configuration.features
     plan, extent = Plan(configuration.job), measure(spark, source, rows)
+    plan_extent(plan, source, extent)
     features = _resolve(rows, configuration, count_features(rows, chosen.columns))
     least = min(k for _, k in checked.shapes)
     if extent.exact and extent.rows is not None and extent.rows < least:
         raise DataError(f"the input has {extent.rows:,} rows, needs at least {least} for as many components; lower k")
-    plan.add("input", source.table or f"{source.path or 'no path'} ({source.format})", *extent.describe(source.where))
     plan.add("features", describe_columns(rows, chosen.columns), f"{features.width} features")
     if chosen.weight is not None:
         plan.add("features", f"weight {describe_columns(rows, [chosen.weight])}, {chosen.weight_kind}")
@@ -119,14 +119,13 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
     if extent.rows is not None:
         needed = count_block_bytes(features, extent.rows)
         plan.add(
-            "disk",
+            "disks",
             f"{needed:,} bytes of blocks on the executors' disks, which have {count_free(checked.workers):,} free",
         )
     needed = max(least_driver_bytes(kind, k, features.width) for kind, k in checked.shapes)
     found = available_bytes()
     can = "an unknown number" if found is None else f"{found:,}"
     plan.add("memory", f"the driver needs {needed:,} bytes at least, and can get {can}")
-    plan.add("spark", *describe_spark(spark, checked.workers))
     return plan
 
 

@@ -18,13 +18,13 @@ Configuration: TypeAlias = FitConfiguration | SelectConfiguration
 def check_outputs(faults: Faults, files: Files, configuration: Configuration) -> None:
     """Find outputs that could not be written later, or that would lie in each other or in the input."""
     output, source = configuration.output, configuration.input.path
-    faults.attempt(require_apart, files, "output.model", output.model, "input.path", source)
-    faults.attempt(require_output, files, "output.model", output.model)
-    faults.attempt(require_writable_folder, files, "output.model", output.model)
+    faults.passes(require_apart, files, "output.model", output.model, "input.path", source)
+    faults.passes(require_output, files, "output.model", output.model)
+    faults.passes(require_writable_folder, files, "output.model", output.model)
     for key, path in _list_copies(configuration).items():
-        faults.attempt(require_apart, files, key, path, "input.path", source)
-        faults.attempt(require_apart, files, key, path, "output.model", output.model)
-        faults.attempt(require_writable_file, files, key, path)
+        faults.passes(require_apart, files, key, path, "input.path", source)
+        faults.passes(require_apart, files, key, path, "output.model", output.model)
+        faults.passes(require_writable_file, files, key, path)
 
 
 def plan_outputs(plan: Plan, files: Files, configuration: Configuration, run_id: str) -> None:

@@ -256,22 +256,32 @@ def _name_hosts(line: str, hosts: Sequence[str]) -> str:
 def _explain(spark: SparkSession, text: str) -> ConfigurationError | None:
     """Return what keeps workers from running any task, if it is what they lack."""
     if other := _OTHER_PYTHON.search(text):
-        told = f"Python is {other[1]}, needs {other[2]} as the driver"
-    elif program := _NO_PROGRAM.search(text):
-        told = f"there is no {program[1]!r} to run"
-    elif _NO_PYSPARK.search(text):
-        told = "their Python lacks pyspark"
-    else:
-        return None
-    return ConfigurationError(f"workers on {_find_host(spark, text) or 'some host'}: {told}; {_REMEDY}")
-
-
-def _find_host(spark: SparkSession, text: str) -> str | None:
-    """Return the host of a failed task. If Python raised its error, only an RDD's error says it."""
-    if at := _HOST.search(text):
-        return at[1]
-    try:
-        spark.sparkContext.range(0, 1 << 12).map(str).count()
-    except Exception as error:  # over Spark Connect since there are no RDDs
-        return at[1] if (at := _HOST.search(str(error))) else None
+        told = _describe_pythons(spark, other[2]) or f"workers on some host: Python is {other[1]}"
+        return ConfigurationError(f"{told}, needs {other[2]} as the driver; {_REMEDY}")
+    if program := _NO_PROGRAM.search(text):
+        host = at[1] if (at := _HOST.search(text)) else "some host"
+        return ConfigurationError(f"workers on {host}: there is no {program[1]!r} to run; {_REMEDY}")
+    if _NO_PYSPARK.search(text):
+        return ConfigurationError(f"{_describe_pythons(spark) or 'workers'}, which lacks pyspark; {_REMEDY}")
     return None
+
+
+def _describe_pythons(spark: SparkSession, needed: str | None = None) -> str | None:
+    """Name the hosts whose Python is another than the one needed, without asking that Python for a task.
+
+    Spark does not say on which host a worker has failed. So the executors run its program as any other; over Spark
+    Connect they cannot be told to, and the answer is None.
+    """
+    program = "import platform, socket; print(socket.gethostname(), platform.python_version())"
+    try:
+        context = spark.sparkContext
+        numbers = list(range(4 * context.defaultParallelism))
+        answers = context._jsc.parallelize(numbers, len(numbers)).pipe([context.pythonExec, "-c", program]).collect()
+    except Exception:
+        return None
+    hosts: dict[str, list[str]] = {}
+    for answer in answers:
+        host, _, version = answer.partition(" ")
+        if needed is None or _numbers(version) != _numbers(needed):
+            hosts.setdefault(version, []).append(host)
+    return "; ".join(_name_hosts(f"Python is {version}", own) for version, own in hosts.items()) or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.core.steps import step
 from gmm_spark.errors import CompletedRunError, ConfigurationError, ModelFileError, RunHeldError
-from gmm_spark.jobs.config.jobs import FitConfiguration, JobConfiguration, SelectConfiguration
+from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.run_outputs import check_outputs, plan_outputs
+from gmm_spark.jobs.preflight.workers import Worker
 from gmm_spark.jobs.run.logs import add_facts
-from gmm_spark.jobs.run.report import RunReport, collect_versions
+from gmm_spark.jobs.run.plans import show_plan
+from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage import claims
 from gmm_spark.storage.answers import KeptAnswers
@@ -65,10 +67,12 @@ class Prepared:
         Does the job.
     plan : callable
         Returns what the work would do. It may measure the input by small jobs.
+    workers : sequence of Worker
     """
 
     work: Callable[[Attempt], Result]
     plan: Callable[[], Plan]
+    workers: Sequence[Worker]
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def _do_run(
     if configuration.run.dry_run:
         plan = prepared.plan()
         plan_outputs(plan, files, configuration, run_id)
-        show_plan(plan, configuration)
+        show_plan(plan, spark, prepared.workers, configuration)
         return
     try:
         claim = claims.take(files, run, configuration.job)
@@ -181,12 +185,6 @@ def _do_run(
         answers.remove()
         _complete(files, claim, {**result.copies, **({} if output.report is None else {output.report: told})})
     print(f"{result.message}; run {run_id} in {output.model}")
-
-
-def show_plan(plan: Plan, configuration: JobConfiguration) -> None:
-    """Print what a job would do, with the versions, and without secrets."""
-    plan.add("versions", ", ".join(f"{name} {version}" for name, version in collect_versions().items()))
-    print(redact(str(plan), find_secrets(configuration)))
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def test_another_python_is_named(spark: SparkSession, monkeypatch: pytest.Monkey
     monkeypatch.setattr(spark.sparkContext, "pythonVer", "3.7")
     own = ".".join(map(str, sys.version_info[:2]))
     assert re.match(
-        rf"workers on (?!some)\S+: Python is {own}, needs 3\.7 as the driver; give executors", find_faults(spark)
+        rf"workers on (?!some)\S+: Python is {own}\.\d+, needs 3\.7 as the driver; give executors", find_faults(spark)
     )
 
 
