@@ -111,6 +111,7 @@ def _do_run(
     try:
         with claim.kept_alive():
             result = work(f"{run}/{claim.folder}", report)
+            report.add_spark(spark)
             told = report.to_bytes()
             with step("publish"):
                 files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
