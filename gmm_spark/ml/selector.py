@@ -168,6 +168,7 @@ precision
         settings = [self._settings(k, kind) for k, kind in grid]
         require_holdable(dataset.sparkSession, settings, features.width)
         with ExitStack() as stack:
+            stack.enter_context(self._named(dataset))
             train, rest = self._split(dataset, features)
             # Both tables are packed before the first pass, so that a bad row does not end a long fit.
             held_out = None if rest is None else stack.enter_context(self._pack_held_out(rest, features))

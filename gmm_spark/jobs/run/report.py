@@ -5,16 +5,18 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark import __version__
+from gmm_spark.core.steps import step, timing
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.parameter_keys import name_keys
 from gmm_spark.jobs.config.secrets import redact_values
+from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage.documents import write_document
 from gmm_spark.storage.hadoop import files_of
 
@@ -47,13 +49,14 @@ class RunReport:
         }
 
     @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Record the wall time of a step."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[step] = time.perf_counter() - begin
+    def timed(self, name: str, spark: SparkSession | None = None) -> Iterator[None]:
+        """Log a step, describe Spark's jobs by it, and record its wall time and that of the steps within it."""
+        with timing() as seconds:
+            try:
+                with step(name), nullcontext() if spark is None else describe_jobs(spark, name):
+                    yield
+            finally:
+                self._seconds.update(seconds)
 
     def add(self, section: str, **facts: Any) -> None:
         """Add facts to a section of the report: numbers, text, arrays, and lists and dicts of these."""
