@@ -17,9 +17,9 @@ same again or finds that nothing is to be done.
 The master is that of the connection `spark_default`. No secret belongs here: put them into the files of `config`, and
 let only Airflow's user read these.
 
-**Drift.** If the day's rows are not like the training rows, score ends with exit code 6. The task is then skipped, and so
-is what hangs below `scored`; `drift_alarm` fails with the job's words. A refit learns whatever has changed, a broken
-column too: look first, and leave `refit_on_drift` off unless drift is what you expect.
+**Drift.** If the day's rows are not like the training rows, score ends with exit code 6. The task is then skipped, and
+so is what hangs below `scored`; `drift_alarm` fails with the job's words. A refit learns whatever has changed, a
+broken column too: look first, and leave `refit_on_drift` off unless drift is what you expect.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable, CronTriggerTimetable, TriggerRule, Variable, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from gmm_exits import DRIFT
 from gmm_operator import WHY_SKIPPED, GmmSparkSubmitOperator
@@ -73,7 +73,8 @@ with DAG("gmm_fit", schedule=CronTriggerTimetable("@weekly", timezone="UTC"), **
 with DAG("gmm_select", schedule=CronTriggerTimetable("@monthly", timezone="UTC"), **COMMON):
     submit("select", "select_model.py", "--run-id", "{{ ds }}", "--input.where", DAYS_BEFORE)
 
-# The date of a run is the day that has ended when it starts. A cron string as schedule would make it the day that begins.
+# The date of a run is the day that has ended when it starts. With a cron string as schedule, it would be the day that
+# begins.
 with DAG("gmm_score", schedule=CronDataIntervalTimetable("@daily", timezone="UTC"), **COMMON):
     score = submit(
         *("score", "score.py", "--input.where", DAY),

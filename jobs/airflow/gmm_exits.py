@@ -50,7 +50,7 @@ def _read_code(about: str, output: str) -> int | None:
     # The command line comes first in the text, and may have anything in it: the last match counts.
     codes = [int(found) for found in _CODE_ON_KUBERNETES.findall(about) + _ERROR_CODE.findall(about)[-1:]]
     code = next((code for code in codes if code != 0), None)
-    if code in (None, 1) and (found := _CODE_ON_YARN.findall(text := f"{about}\n{output}")):
+    if code in (None, 1) and (found := _CODE_ON_YARN.findall(f"{about}\n{output}")):
         return int(found[-1])
     return code
 

@@ -92,7 +92,9 @@ class Airflow:
 
     def run(self, program: str, *arguments: str) -> str:
         command = [str(self._programs / program), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), timeout=300, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=self._environment(), timeout=300, check=False
+        )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
@@ -122,8 +124,8 @@ class Airflow:
     def finish(self, running: Running, dag: str, day: str) -> Outcome:
         running.process.wait(300)
         assert SECRET not in running.log
-        states, tasks = self._look_up(dag, day)
-        return Outcome(states, tasks, running.log)
+        state, tasks = self._look_up(dag, day)
+        return Outcome(state, tasks, running.log)
 
     def _look_up(self, dag: str, day: str) -> tuple[str, dict[str, Task]]:
         """Return the states of the newest run for a date, and of its tasks."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gmm_exits
 import pytest
 
+import gmm_exits
 from gmm_spark.jobs.exits import ExitCode
 
 COMMAND = "Cannot execute: spark-submit --master local[2] /opt/jobs/fit.py --config /etc/fit.toml."
