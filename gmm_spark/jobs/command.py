@@ -88,8 +88,6 @@ def _build_parser() -> ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, job in JOBS.items():
         commands.add_parser(name, help=job.summary)
-    where = commands.add_parser(
-        "where", help="print the path of a job's file, for spark-submit, or of the DAGs for Airflow"
-    )
+    where = commands.add_parser("where", help="print the path of a job's file, for spark-submit; or of Airflow's DAGs")
     where.add_argument("job", choices=[*JOBS, AIRFLOW])
     return parser
