@@ -29,6 +29,7 @@ from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, require_distinct, resolve_features
 from gmm_spark.spark.descriptions import describe_jobs
+from gmm_spark.spark.packing.answers import AnswerStore
 from gmm_spark.spark.packing.limits import require_memory
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.ranges import require_float32_range
@@ -46,6 +47,7 @@ class MixtureFitting(MixtureParams, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callable[[PassRecord], None] | None = None
+    _answers: AnswerStore | None = None
 
     @keyword_only
     def setParams(self: E, **kwargs: Any) -> E:
@@ -93,6 +95,11 @@ class MixtureFitting(MixtureParams, MLWritable):
         self._callback = callback
         return self
 
+    def setAnswerStore(self: E, store: AnswerStore | None) -> E:
+        """Keep the sums of every pass in ``store``: a fit to the same rows that has it does not make them again."""
+        self._answers = store
+        return self
+
     def write(self) -> ParamsWriter:
         """Return a writer: ``estimator.write().overwrite().save(path)``."""
         return ParamsWriter(self)
@@ -136,7 +143,12 @@ class MixtureFitting(MixtureParams, MLWritable):
         """Read the table once, into blocks on the executors' disks."""
         strict = self.getHandleInvalid() == "error"
         return PackedTable(
-            dataset, features, strict=strict, precision=self.getPrecision(), weight_kind=self.getWeightKind()
+            dataset,
+            features,
+            strict=strict,
+            precision=self.getPrecision(),
+            weight_kind=self.getWeightKind(),
+            answers=self._answers,
         )
 
     def _build_model(

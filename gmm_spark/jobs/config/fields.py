@@ -107,5 +107,6 @@ Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST_S
 Positive = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, allow_inf_nan=False)]
 VarianceFloor = Annotated[list[Positive], Field(min_length=1)] | None
 Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
 # Secret, because passwords are given as options: a configuration that is written out shows asterisks.
 Options = dict[Text, Annotated[SecretStr, BeforeValidator(_write_as_text)]]

@@ -24,6 +24,7 @@ from gmm_spark.jobs.config.fields import (
     Options,
     Precision,
     RunId,
+    Seconds,
     Seed,
     Text,
     Tolerance,
@@ -188,7 +189,12 @@ class FitRunSection(RunSection):
     id: RunId = Field(
         None,
         description="Name of the run; a scheduler passes its date. A complete run is not done again; one whose process "
-        "has ended before is done over. By default the time and six random digits. Also --run-id.",
+        "has ended before goes on. By default the time and six random digits. Also --run-id.",
+    )
+    checkpoint_seconds: Seconds = Field(
+        30.0,
+        description="Seconds between notes of the passes made so far, beside the run. If its process dies, the next of "
+        "the same run.id goes on from there. 0 makes a note after every pass.",
     )
     require_convergence: bool = Field(
         False, description="Exit with code 4, and write no model, if EM stops at model.max_iter."

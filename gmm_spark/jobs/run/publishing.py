@@ -20,6 +20,7 @@ from gmm_spark.jobs.run.logs import add_facts
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage import claims
+from gmm_spark.storage.answers import KeptAnswers
 from gmm_spark.storage.documents import describe_error, describe_os_error
 from gmm_spark.storage.files import Files
 from gmm_spark.storage.hadoop import HadoopFiles, files_of, is_remote
@@ -31,6 +32,25 @@ if TYPE_CHECKING:
 
 MODEL, REPORT = "model", "report.json"  # names in the folder of an attempt
 _SECTIONS = ("started", "rows", "input", "configuration", "versions")  # of the report, which the manifest repeats
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a job works with in a run.
+
+    Attributes
+    ----------
+    folder : str
+        Folder that the model is written to, as ``model``, and whatever else belongs to the run.
+    report : RunReport
+        The job adds what it finds.
+    answers : KeptAnswers
+        Passes that an earlier attempt has made; the job's estimator keeps its own here.
+    """
+
+    folder: str
+    report: RunReport
+    answers: KeptAnswers
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,7 @@ class Result:
 def do_run(
     spark: SparkSession,
     configuration: FitConfiguration | SelectConfiguration,
-    work: Callable[[str, RunReport], Result],
+    work: Callable[[Attempt], Result],
 ) -> None:
     """Do a job as a run, unless that run is complete already, and print the job's last line.
 
@@ -64,8 +84,7 @@ def do_run(
     spark : SparkSession
     configuration : FitConfiguration or SelectConfiguration
     work : callable
-        Takes a folder, and writes the model to ``model`` below it and whatever else belongs to the run. Adds to the
-        report what it finds.
+        Does the job.
 
     Raises
     ------
@@ -88,7 +107,7 @@ def _do_run(
     spark: SparkSession,
     configuration: FitConfiguration | SelectConfiguration,
     run_id: str,
-    work: Callable[[str, RunReport], Result],
+    work: Callable[[Attempt], Result],
 ) -> None:
     report, output = RunReport(configuration), configuration.output
     files = files_of(spark)
@@ -108,9 +127,11 @@ def _do_run(
         _require_same_disk(spark, run)
     if _is_complete(files, configuration, run_id):  # completed between the first look and the claim
         return
+    answers = KeptAnswers(files, run, claim.number, configuration.run.checkpoint_seconds)
     try:
         with claim.kept_alive():
-            result = work(f"{run}/{claim.folder}", report)
+            result = work(Attempt(f"{run}/{claim.folder}", report, answers))
+            report.add("resume", attempt=claim.number, answers_recalled=answers.recalled, answers_new=answers.kept)
             report.add_spark(spark)
             told = report.to_bytes()
             with step("publish"):
@@ -126,9 +147,11 @@ def _do_run(
             if isinstance(files, HadoopFiles):
                 files.settle()
             if stands is False:
+                answers.write()
                 claim.give_up(redact(describe_error(error), find_secrets(configuration)))
         raise
     with published(f"run {run_id} is complete"):
+        answers.remove()
         _complete(files, claim, {**result.copies, **({} if output.report is None else {output.report: told})})
     print(f"{result.message}; run {run_id} in {output.model}")
 

@@ -84,6 +84,7 @@ class RecoverableBlocks:
             with self._named("pack"):
                 self.packing = self._packer.pack(self._cluster.cores, self.streaming)
             self.moments = self.packing.moments
+            self._checksum = self.packing.checksum
             # Of importance weights only the ratios matter. Near 1 their sums neither overflow nor vanish.
             self._unit = self.moments.weights.unit if features.weight and weight_kind == IMPORTANCE else 1.0
             self.weights = self.moments.weights.in_units(self._unit) if features.weight else None
@@ -175,6 +176,14 @@ class RecoverableBlocks:
                 f"the table gave {before} rows when it was first read and "
                 f"{rows if before != rows else 'as many others'} when lost blocks were read again; it is changing, or "
                 "not deterministic: write it to Parquet and fit that"
+            )
+        if self.packing.checksum != self._checksum:
+            warnings.warn(
+                "lost blocks were read again, and the table's rows are not to the bit what they were, while their "
+                "number and each feature's moments are: its values are rounded otherwise, or in other combinations; "
+                "write it to Parquet and fit that",
+                RuntimeWarning,
+                stacklevel=2,
             )
         self.source = self._choose_source()
 

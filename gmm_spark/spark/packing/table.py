@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TypeVar
 
+import numpy as np
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.arrays import Array, Block
@@ -21,6 +22,7 @@ from gmm_spark.core.steps import step
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
 from gmm_spark.spark.descriptions import describe_jobs
+from gmm_spark.spark.packing.answers import Answers, AnswerStore
 from gmm_spark.spark.packing.limits import limit_sample
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums, collect_weighted_sample
 from gmm_spark.spark.packing.recovery import RecoverableBlocks
@@ -51,6 +53,8 @@ class PackedTable:
     weight_kind : {"frequency", "importance"}
         What weights mean: evaluations count rows accordingly. Sums and samples have importance weights divided by a
         power of two.
+    answers : AnswerStore, optional
+        Keeps the sums of passes and the answers of tasks on samples, and has those of an earlier fit to the same rows.
 
     Attributes
     ----------
@@ -83,6 +87,7 @@ class PackedTable:
         precision: str = "float64",
         streaming: bool | None = None,
         weight_kind: str = FREQUENCY,
+        answers: AnswerStore | None = None,
     ) -> None:
         require_batch(table)
         self.features = features
@@ -94,6 +99,8 @@ class PackedTable:
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments
+        packed = self.blocks.packing
+        self._answers = Answers(answers, features.names, weight_kind, precision, packed.rows, packed.checksum)
 
     def __enter__(self) -> PackedTable:
         return self
@@ -129,7 +136,7 @@ class PackedTable:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
         with describe_jobs(self.spark, self.pass_name):
-            return self._sum(sums)
+            return self._sum(sums, candidates)
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """Make one pass: likelihood, entropy, cluster sizes and histogram of log-densities of a candidate."""
@@ -138,7 +145,7 @@ class PackedTable:
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
         with step("evaluate"), describe_jobs(self.spark, "evaluate"):
-            found = self._sum(EvaluationSums(self._plan(candidates), log_densities))
+            found = self._sum(EvaluationSums(self._plan(candidates), log_densities), candidates, log_densities)
         return [evaluation.counted(self.weight_kind) for evaluation in found]
 
     def draw(self, draw: DrawRequest) -> DrawResult:
@@ -166,10 +173,15 @@ class PackedTable:
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of the table, each as a Spark task; on the driver if one task or a large sample."""
-        if len(tasks) > 1 and sample[0].size * 8 <= min(SPREAD_BYTES, bytes_per_job(self.spark)):
-            with describe_jobs(self.spark, "search on the sample"):
-                return run_on_sample(self.spark, sample, tasks)
-        return [task(sample) for task in tasks]
+
+        def run(numbers: Sequence[int]) -> list[bytes]:
+            wanted = [tasks[i] for i in numbers]
+            if len(wanted) > 1 and sample[0].size * 8 <= min(SPREAD_BYTES, bytes_per_job(self.spark)):
+                with describe_jobs(self.spark, "search on the sample"):
+                    return run_on_sample(self.spark, sample, wanted)
+            return [task(sample) for task in wanted]
+
+        return self._answers.ask(run, [(task, sample) for task in tasks])
 
     def close(self) -> None:
         """Remove the blocks, as far as Spark still answers."""
@@ -178,5 +190,10 @@ class PackedTable:
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
 
-    def _sum(self, sums: Sums[Answer]) -> Answer:
-        return self.blocks.run(lambda source: collect_sums(source, sums))
+    def _sum(self, sums: Sums[Answer], candidates: Sequence[MixtureParameters], *options: bool) -> Answer:
+        def make_pass(numbers: Sequence[int]) -> list[bytes]:
+            return [self.blocks.run(lambda source: collect_sums(source, sums)).tobytes()]
+
+        question = type(sums).__name__, sums.length, self.moments.mean, self.moments.scale, candidates, options
+        (vector,) = self._answers.ask(make_pass, [question])
+        return sums.read(np.frombuffer(bytearray(vector)))

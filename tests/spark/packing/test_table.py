@@ -193,6 +193,25 @@ def test_as_many_other_rows_are_refused_when_read_again(
             packed.sample(10, 0)
 
 
+def test_the_same_values_in_other_combinations_are_told_of_when_read_again(spark: SparkSession, tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    order.write_text("1")
+    path = str(order)
+
+    def combine(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        x = np.arange(500.0) % 7
+        for _ in stream:
+            with open(path) as file:
+                yield pa.RecordBatch.from_pydict({"x": x, "y": x[:: int(file.read())]})
+
+    source = spark.range(0, 2, 1, 2).mapInArrow(combine, "x double, y double")
+    with PackedTable(source, found_features(source, input_cols=["x", "y"])) as packed:
+        Path(packed.blocks.packing.handles[0].path).unlink()
+        order.write_text("-1")  # sums of whole numbers are exact: moments show nothing
+        with pytest.warns(RuntimeWarning, match="not to the bit what they were"):
+            packed.sample(10, 0)
+
+
 # Encryption
 
 
