@@ -194,7 +194,7 @@ class FitRunSection(RunSection):
     id: RunId = Field(
         None,
         description="Name of the run; a scheduler passes its date. A complete run is not done again; one whose process "
-        "has ended before is done over. By default the time and six random digits. Also --run-id.",
+        "has ended before goes on. By default the time and six random digits. Also --run-id.",
     )
     checkpoint_seconds: Seconds = Field(
         30.0,
