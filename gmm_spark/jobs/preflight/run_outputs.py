@@ -39,7 +39,7 @@ def plan_outputs(plan: Plan, files: Files, configuration: Configuration, run_id:
     found = look_at_run(files, output.model, PREFIX + run_id)
     if found is not None and found.state is State.RUNNING:
         raise RunHeldError(f"run {run_id} in {output.model} is held by another process: {found.about}")
-    told = "a new run" if found is None else f"done over, since it is {found.state.value}: {found.about}"
+    told = "a new run" if found is None else f"begun before, and {found.state.value} ({found.about}): goes on"
     plan.add("output", f"{name_directory(output.model, run_id)}: {told}")
     if configuration.run.id is None:
         plan.add("output", "the job itself has another id, of its own time; --run-id names it")

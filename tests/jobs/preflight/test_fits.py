@@ -103,7 +103,7 @@ def test_a_dry_run_says_what_becomes_of_a_run_that_is_there(run_job: Run, table:
     assert run_job("fit", *arguments).code == 3, "bad rows: the run has failed"
     failed = run_job("fit", *arguments, "--dry-run")
     assert failed.code == 0, failed.err
-    assert "run_id=today: done over, since it is failed: " in " ".join(failed.out.split())
+    assert "run_id=today: begun before, and failed (DataError: bad rows in x, y: " in " ".join(failed.out.split())
     report = tmp_path / "r.json"
     assert run_job("fit", *arguments, "--features.handle_invalid", "skip").code == 0
     before = list_tree(tmp_path)

@@ -79,7 +79,7 @@ def test_a_dry_run_of_a_score_tells_what_it_would_replace_and_writes_nothing(
         f"rows: {N_ROWS}",
         "model run ",
         "full, k = 2, 2 features fitted on x, y",
-        f"output {tmp_path / 'scored'}: a new table partitions by day columns id bigint, x double, y double, day string, ",
+        f"output {tmp_path / 'scored'}: a new table partitions by day columns id bigint, x double, y double, ",
         "prediction int, log_density double",
         f"{tmp_path / 'r.json'} (output.report): a new file",
     ):
