@@ -41,7 +41,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
         initial = faults.attempt(read_start, spark, configuration)
         with report.timed("read"):
             rows = faults.attempt(read_table, spark, configuration.input)
-        with report.timed("check"):
+        with report.timed("check", spark):
             checked = check_fit(spark, configuration, rows, initial, faults)
         return Prepared(partial(work, checked), lambda: plan_fit(spark, configuration, checked), checked.workers)
 

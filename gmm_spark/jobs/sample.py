@@ -34,7 +34,7 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
     """Load the mixture, draw from it, publish the rows and the report."""
     n, output = configuration.n, configuration.output
     report, faults = RunReport(configuration), Faults()
-    check_table(faults, spark, output)
+    check_table(faults, spark, output, configuration.model)
     model, saved = faults.attempt(load_model, spark, configuration, report) or (None, None)
     rows = None if model is None else faults.attempt(draw_rows, spark, model, configuration)
     if rows is not None:

@@ -45,7 +45,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 
     output = configuration.output
     report, faults = RunReport(configuration), Faults()
-    check_table(faults, spark, output, configuration.input.path)
+    check_table(faults, spark, output, configuration.model, configuration.input.path)
     with report.timed("read"):
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
         rows = faults.attempt(read_table, spark, configuration.input)

@@ -47,7 +47,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
     def prepare(faults: Faults, report: RunReport) -> Prepared:
         with report.timed("read"):
             rows = faults.attempt(read_table, spark, configuration.input)
-        with report.timed("check"):
+        with report.timed("check", spark):
             checked = check_fit(spark, configuration, rows, None, faults)
         return Prepared(partial(work, checked.rows), lambda: plan_fit(spark, configuration, checked), checked.workers)
 

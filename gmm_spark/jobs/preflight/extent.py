@@ -58,12 +58,9 @@ def measure(spark: SparkSession, source: InputSection, rows: DataFrame) -> Exten
 def plan_extent(plan: Plan, source: InputSection, extent: Extent) -> None:
     """Add to a plan which table is read, and how large it is."""
     plan.add("input", source.table or (f"{source.path} ({source.format})" if source.path else source.format))
-    known = []
-    if extent.files is not None:
-        known.append(f"{extent.files:,} files, {extent.bytes or 0:,} bytes")
-    if extent.partitions is not None:
-        known.append(f"read in {extent.partitions:,} partitions")
-    plan.add("input", *filter(None, [", ".join(known)]))
+    known = (("files", extent.files), ("bytes", extent.bytes), ("partitions", extent.partitions))
+    if told := ", ".join(f"{name}: {number:,}" for name, number in known if number is not None):
+        plan.add("input", told)
     if extent.rows is None:
         plan.add("input", "rows: not known before they are read")
     else:

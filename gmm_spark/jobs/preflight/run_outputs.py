@@ -19,8 +19,8 @@ def check_outputs(faults: Faults, files: Files, configuration: Configuration) ->
     """Find outputs that could not be written later, or that would lie in each other or in the input."""
     output, source = configuration.output, configuration.input.path
     faults.passes(require_apart, files, "output.model", output.model, "input.path", source)
-    faults.passes(require_output, files, "output.model", output.model)
-    faults.passes(require_writable_folder, files, "output.model", output.model)
+    if faults.passes(require_output, files, "output.model", output.model):
+        faults.passes(require_writable_folder, files, "output.model", output.model)
     for key, path in _list_copies(configuration).items():
         faults.passes(require_apart, files, key, path, "input.path", source)
         faults.passes(require_apart, files, key, path, "output.model", output.model)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gmm_spark.jobs.config.sections import TableOutputSection
-from gmm_spark.jobs.io.outputs import require_writable_folder
-from gmm_spark.jobs.io.table_output import require_writable
+from gmm_spark.jobs.io.outputs import require_apart, require_writable_folder
+from gmm_spark.jobs.io.table_output import require_report, require_writable
 from gmm_spark.jobs.preflight.columns import describe_columns
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
@@ -23,10 +23,25 @@ _BY_MODE = {
 }
 
 
-def check_table(faults: Faults, spark: SparkSession, output: TableOutputSection, source: str | None = None) -> None:
-    """Find outputs that could not be written later, or that are the job's own input; arguments as of the checks."""
+def check_table(
+    faults: Faults, spark: SparkSession, output: TableOutputSection, model: str | None, source: str | None = None
+) -> None:
+    """Find outputs that could not be written later, or that lie in what the job reads.
+
+    Parameters
+    ----------
+    faults : Faults
+    spark : SparkSession
+    output : TableOutputSection
+    model, source : str or None
+        Paths of the model and of the table that the job reads.
+    """
     files = files_of(spark)
     faults.passes(require_writable, spark, output, source)
+    faults.passes(require_report, files, output, source, output.path)
+    for key, path in (("output.path", output.path), ("output.report", output.report)):
+        if path is not None:
+            faults.passes(require_apart, files, key, path, "model", model)
     if not is_remote(spark):  # the server writes the table, to where a client may not reach
         faults.passes(require_writable_folder, files, "output.path", output.path, beside=True)
 

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import gmm_spark
@@ -65,6 +65,8 @@ class Worker:
     failures : dict
         Why others could not.
     directories : tuple of Directory
+    tasks : int
+        That were run there.
     """
 
     host: str
@@ -72,6 +74,7 @@ class Worker:
     versions: dict[str, str]
     failures: dict[str, str]
     directories: tuple[Directory, ...] = ()
+    tasks: int = 1
 
 
 def check_workers(faults: Faults, spark: SparkSession, module: str) -> list[Worker]:
@@ -121,8 +124,8 @@ def survey_workers(spark: SparkSession, module: str) -> list[Worker]:
     for (text,) in answers:
         told = json.loads(text)
         directories = tuple(Directory(*one) for one in told.pop("directories"))
-        worker = Worker(**told, directories=directories)
-        found[repr((worker.host, worker.python, worker.versions, worker.failures))] = worker
+        worker, known = Worker(**told, directories=directories), found.get(repr(told))
+        found[repr(told)] = worker if known is None else replace(known, tasks=known.tasks + 1)
     return sorted(found.values(), key=lambda worker: worker.host)
 
 
@@ -131,7 +134,8 @@ def describe_spark(spark: SparkSession, workers: Sequence[Worker]) -> list[str]:
     master = spark.conf.get("spark.master", None) or "not known over Spark Connect"
     hosts = sorted({worker.host for worker in workers})
     more = f" and {len(hosts) - _HOSTS} more" if len(hosts) > _HOSTS else ""
-    lines = [f"Spark {spark.version}, master {master}; workers on {', '.join(hosts[:_HOSTS])}{more}"]
+    tasks = sum(worker.tasks for worker in workers)
+    lines = [f"Spark {spark.version}, master {master}; {tasks} tasks at once, on {', '.join(hosts[:_HOSTS])}{more}"]
     kinds = dict.fromkeys(("Python " + one.python, *map(" ".join, one.versions.items())) for one in workers)
     return lines + [f"workers have {', '.join(kind)}" for kind in kinds]
 

@@ -82,7 +82,7 @@ def test_a_dry_run_of_a_fit_prints_its_plan_and_writes_nothing(
     assert lines[0] == "fit, a dry run: nothing is written"
     told = " ".join(done.out.split())
     for part in (
-        f"input {table} (parquet) 1 files, {os.path.getsize(table):,} bytes, 1 partitions rows: {N_ROWS}",
+        f"input {table} (parquet) files: 1, bytes: {os.path.getsize(table):,}, partitions: 1 rows: {N_ROWS}",
         "of which those are read that meet: y < 4",
         "features x double, y double 2 features bad rows: skip",
         "mixtures full, k = 3",

@@ -47,6 +47,7 @@ def test_all_faults_of_a_score_are_told_at_once(run_job: Run, model: Path, renam
     [
         (["--model", "/no/such/model"], 3, "score failed: no model at /no/such/model"),
         (["--features.columns", "x", "y", "id"], 3, "features.columns: got 3 feature(s), and the model has 2: x, y"),
+        (["--output.path", "{model}/scored"], 2, "which is or lies in model"),
         (["--output.path", "/proc/no/scored"], 2, "output.path: got '/proc/no/scored', which cannot be written"),
         (["--output.partition_by", "no"], 2, "output.partition_by: got no, needs columns of the output"),
         (["--output.prediction", "x"], 3, "the table already has 'x'"),
@@ -55,7 +56,16 @@ def test_all_faults_of_a_score_are_told_at_once(run_job: Run, model: Path, renam
 def test_a_single_fault_of_a_score_is_told_as_it_is(
     run_job: Run, model: Path, table: Path, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    done = run_job("score", "--model", model, "--input.path", table, "--output.path", tmp_path / "scored", *arguments)
+    done = run_job(
+        "score",
+        "--model",
+        model,
+        "--input.path",
+        table,
+        "--output.path",
+        tmp_path / "scored",
+        *(one.replace("{model}", str(model)) for one in arguments),
+    )
     assert done.code == code, done.err
     assert message in done.err
     assert "faults, found" not in done.err
@@ -89,7 +99,9 @@ def test_a_dry_run_of_a_score_tells_what_it_would_replace_and_writes_nothing(
     again = run_job(*score, "--output.mode", "overwrite", "--dry-run")
     assert again.code == 0, again.err
     assert list_tree(tmp_path) == before
-    assert f"{tmp_path / 'scored'}: the partitions that have rows are replaced, and no others" in again.out
+    assert f"{tmp_path / 'scored'}: the partitions that have rows are replaced, and no others" in " ".join(
+        again.out.split()
+    )
 
 
 def test_a_dry_run_of_a_sample_writes_nothing(run_job: Run, model: Path, tmp_path: Path) -> None:
