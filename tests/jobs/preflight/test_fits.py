@@ -93,7 +93,7 @@ def test_a_dry_run_of_a_fit_prints_its_plan_and_writes_nothing(
         "spark Spark ",
         f"output {model}/run_id=today: a new run",
         "r.json (output.report): a new file, once it is complete",
-        "versions python ",
+        "driver python ",
     ):
         assert part in told, part
 
