@@ -17,8 +17,7 @@ from gmm_spark.jobs.fitting import (
 )
 from gmm_spark.jobs.io.parameter_files import read_parameters
 from gmm_spark.jobs.io.tables import read_table
-from gmm_spark.jobs.run.publishing import MODEL, Result, do_run
-from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.jobs.run.publishing import MODEL, Attempt, Result, do_run
 from gmm_spark.jobs.run.running import run
 
 if TYPE_CHECKING:
@@ -33,15 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
     """Read the table, fit, publish the model and the report."""
 
-    def work(folder: str, report: RunReport) -> Result:
+    def work(attempt: Attempt) -> Result:
+        report = attempt.report
         with report.timed("read"):
             rows = read_table(spark, configuration.input)
         estimator = build_estimator(spark, rows, configuration)
-        model = fit_model(estimator, rows, report)
+        model = fit_model(estimator, rows, attempt)
         require_convergence(spark, configuration, model, report, "no convergence")
         add_input(spark, configuration, rows, report)
-        with report.timed("write"):
-            model.save(f"{folder}/{MODEL}")
+        with report.timed("write", spark):
+            model.save(f"{attempt.folder}/{MODEL}")
         return Result(outline(model), describe_checks(model) + describe(model))
 
     do_run(spark, configuration, work)

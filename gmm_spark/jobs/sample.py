@@ -32,7 +32,7 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
     model = load_model(spark, configuration, report)
     rows = draw_rows(spark, model, configuration)
     require_same_table(rows, output.path, output.mode, [])
-    with report.timed("sample"):
+    with report.timed("sample", spark):
         write_table(rows, output.path, output.mode, job="sample")
     report.add("rows", written=n)
     report.add("mixture", **model.parameters.to_dict())

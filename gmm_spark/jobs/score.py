@@ -52,7 +52,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     scored = select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
     partition_by = require_partitioning(scored, output.partition_by)
     require_same_table(scored, output.path, output.mode, partition_by)
-    with report.timed("score"):
+    with report.timed("score", spark):
         write_table(count_outputs(scored, written, output), output.path, output.mode, partition_by)
     with published(f"the table in {output.path} is written"):
         counts = compare_counts(read.get, written.get)

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from gmm_spark.core.steps import step
 from gmm_spark.errors import CompletedRunError, ConfigurationError, ModelFileError, RunHeldError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
+from gmm_spark.jobs.run.logs import add_facts
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage import claims
+from gmm_spark.storage.answers import KeptAnswers
 from gmm_spark.storage.documents import describe_error, describe_os_error
 from gmm_spark.storage.files import Files
 from gmm_spark.storage.hadoop import HadoopFiles, files_of, is_remote
@@ -28,6 +32,25 @@ if TYPE_CHECKING:
 
 MODEL, REPORT = "model", "report.json"  # names in the folder of an attempt
 _SECTIONS = ("started", "rows", "input", "configuration", "versions")  # of the report, which the manifest repeats
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a job works with in a run.
+
+    Attributes
+    ----------
+    folder : str
+        Folder that the model is written to, as ``model``, and whatever else belongs to the run.
+    report : RunReport
+        The job adds what it finds.
+    answers : KeptAnswers
+        Passes that an earlier attempt has made; the job's estimator keeps its own here.
+    """
+
+    folder: str
+    report: RunReport
+    answers: KeptAnswers
 
 
 @dataclass(frozen=True)
@@ -52,7 +75,7 @@ class Result:
 def do_run(
     spark: SparkSession,
     configuration: FitConfiguration | SelectConfiguration,
-    work: Callable[[str, RunReport], Result],
+    work: Callable[[Attempt], Result],
 ) -> None:
     """Do a job as a run, unless that run is complete already, and print the job's last line.
 
@@ -61,8 +84,7 @@ def do_run(
     spark : SparkSession
     configuration : FitConfiguration or SelectConfiguration
     work : callable
-        Takes a folder, and writes the model to ``model`` below it and whatever else belongs to the run. Adds to the
-        report what it finds.
+        Does the job.
 
     Raises
     ------
@@ -75,11 +97,22 @@ def do_run(
     CompletedRunError
         If the run is complete, and what was to follow failed.
     """
+    run_id = configuration.run.id or new_run_id()
+    add_facts(run_id=run_id)
+    with describe_jobs(spark, f"run {run_id}", group=f"gmm-spark {configuration.job} {run_id}"):
+        _do_run(spark, configuration, run_id, work)
+
+
+def _do_run(
+    spark: SparkSession,
+    configuration: FitConfiguration | SelectConfiguration,
+    run_id: str,
+    work: Callable[[Attempt], Result],
+) -> None:
     report, output = RunReport(configuration), configuration.output
     files = files_of(spark)
     if "overwrite" in output.model_fields_set:
         print("output.overwrite has no effect: every run has a directory of its own. Take it out.", file=sys.stderr)
-    run_id = configuration.run.id or new_run_id()
     require_outputs(files, configuration)
     run = name_directory(output.model, run_id)
     if _is_complete(files, configuration, run_id):
@@ -94,12 +127,16 @@ def do_run(
         _require_same_disk(spark, run)
     if _is_complete(files, configuration, run_id):  # completed between the first look and the claim
         return
+    answers = KeptAnswers(files, run, claim.number, configuration.run.checkpoint_seconds)
     try:
         with claim.kept_alive():
-            result = work(f"{run}/{claim.folder}", report)
+            result = work(Attempt(f"{run}/{claim.folder}", report, answers))
+            report.add("resume", attempt=claim.number, answers_recalled=answers.recalled, answers_new=answers.kept)
+            report.add_spark(spark)
             told = report.to_bytes()
-            files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
-            _publish(files, run, run_id, claim, report, result)
+            with step("publish"):
+                files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
+                _publish(files, run, run_id, claim, report, result)
     except BaseException as error:
         stands = _is_published(files, run, claim)
         if stands:
@@ -110,9 +147,11 @@ def do_run(
             if isinstance(files, HadoopFiles):
                 files.settle()
             if stands is False:
+                answers.write()
                 claim.give_up(redact(describe_error(error), find_secrets(configuration)))
         raise
     with published(f"run {run_id} is complete"):
+        answers.remove()
         _complete(files, claim, {**result.copies, **({} if output.report is None else {output.report: told})})
     print(f"{result.message}; run {run_id} in {output.model}")
 

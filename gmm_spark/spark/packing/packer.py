@@ -23,6 +23,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from gmm_spark.core.kernels.checksum import add_checksums, checksum_rows
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
@@ -70,6 +71,16 @@ class Packing:
     def rows(self) -> int:
         """Usable rows."""
         return sum(handle.rows for handle in self.handles)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the blocks."""
+        return sum(handle.file_bytes for handle in self.handles)
+
+    @property
+    def checksum(self) -> int:
+        """Checksum of the usable rows, in whatever order and partitions."""
+        return add_checksums(*(handle.checksum for handle in self.handles))
 
 
 class Packer:
@@ -179,11 +190,12 @@ class WriteBlocks:
         path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
-        moments, rows, failure = Moments.zero(self.features.width), 0, ""
+        moments, rows, checksum, failure = Moments.zero(self.features.width), 0, 0, ""
         try:
             with _new_private_file(path + ".writing") as file:
                 for block, weight in gather_blocks(stream, self.features, bad, self.strict):
                     moments += Moments.of(block, weight)
+                    checksum = add_checksums(checksum, checksum_rows(block, weight))
                     rounded += count_rounded(self.features, block)
                     rows += block.shape[1]
                     file.write(block.data)
@@ -211,6 +223,7 @@ class WriteBlocks:
             bad=bad,
             rounded=rounded,
             failure=failure,
+            checksum=checksum,
         )
         yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes())
 
@@ -229,15 +242,16 @@ class StreamBlocks:
         partition, stream = identify(stream, self.by_task)
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
-        moments, rows = Moments.zero(self.features.width), 0
+        moments, rows, checksum = Moments.zero(self.features.width), 0, 0
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):
             moments += Moments.of(block, weight)
+            checksum = add_checksums(checksum, checksum_rows(block, weight))
             rounded += count_rounded(self.features, block)
             rows += block.shape[1]
             packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
             head = Handle.of(self.features, partition, block.shape[1])
             yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, block=packed)
-        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded)
+        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded, checksum=checksum)
         yield STREAM.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes(), block=b"")
 
 
