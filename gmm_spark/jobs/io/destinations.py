@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 
 class Destination(Protocol):
-    """What a job writes its rows to. It was checked before any work was done."""
+    """What a job writes its rows to. It was checked before any work was done.
+
+    Attributes
+    ----------
+    folder : str or None
+        Directory of the table, None if it has none or if that is not known.
+    """
+
+    folder: str | None
+
+    def exists(self) -> bool:
+        """Return whether there is a table."""
 
     def describe(self) -> str:
         """Return what it is, for messages."""
@@ -51,7 +62,7 @@ def open_destination(
     path, table = locate_input(spark, source)
     if output.table is None:
         table_output.require_writable(spark, output, path)
-        return Directory(str(output.path), output.mode)
+        return Directory(spark, str(output.path), output.mode)
     there = find_table(spark, "output.table", output.table)
     files = files_of(spark)
     if there is not None and table is not None and there.name == table.name:
@@ -60,7 +71,6 @@ def open_destination(
         require_apart(files, "output.table", there.location, "input.path", path)
         if path is not None:
             require_apart(files, "input.path", path, "output.table", there.location)
-    table_output.require_report(files, output, path, None if there is None else there.location)
     return _open_table(spark, output.table, output.mode, there)
 
 
@@ -82,8 +92,13 @@ def _open_table(spark: SparkSession, name: str, mode: str, there: CatalogTable |
 class Directory:
     """A table in a directory of Parquet files."""
 
-    def __init__(self, path: str, mode: str) -> None:
-        self._path, self._mode = path, mode
+    def __init__(self, spark: SparkSession, path: str, mode: str) -> None:
+        self._spark, self._path, self._mode = spark, path, mode
+        self.folder: str | None = path
+
+    def exists(self) -> bool:
+        """Return whether there is a table."""
+        return files_of(self._spark).exists(self._path)
 
     def describe(self) -> str:
         """Return what it is, for messages."""
@@ -105,6 +120,11 @@ class _Table:
 
     def __init__(self, name: str, mode: str, there: CatalogTable | None) -> None:
         self._name, self._mode, self._there = name, mode, there
+        self.folder: str | None = None if there is None else there.location
+
+    def exists(self) -> bool:
+        """Return whether there is a table."""
+        return self._there is not None
 
     def describe(self) -> str:
         """Return what it is, for messages."""

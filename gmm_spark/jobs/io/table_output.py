@@ -38,14 +38,12 @@ def require_writable(spark: SparkSession, output: TableOutputSection, source: st
     Raises
     ------
     ConfigurationError
-        If the path exists and must not, holds something other than a table, or is the input's; or if the report cannot
-        be written.
+        If the path exists and must not, holds something other than a table, or is the input's.
     """
     files, path = files_of(spark), str(output.path)
     if source is not None:
         require_apart(files, "output.path", path, "input.path", source)
         require_apart(files, "input.path", source, "output.path", path)
-    require_report(files, output, source, path)
     if not isinstance(files, HadoopFiles):
         if output.mode == "overwrite":
             raise ConfigurationError(

@@ -61,6 +61,8 @@ class Handle:
         Bad rows by reason.
     rounded : dict
         Values that float64 may have rounded, by feature.
+    checksum : int
+        Of the partition's rows (:func:`.checksum_rows`); 0 of a piece or a block.
     failure : str
         Why the task gave up; empty if it did not.
     first, of_rows : int
@@ -77,6 +79,7 @@ class Handle:
     bad: dict[str, int] = field(default_factory=dict)
     rounded: dict[str, int] = field(default_factory=dict)
     failure: str = ""
+    checksum: int = 0
     first: int = 0
     of_rows: int | None = None
 
@@ -91,11 +94,13 @@ class Handle:
         bad: Mapping[str, int] | None = None,
         rounded: Mapping[str, int] | None = None,
         failure: str = "",
+        checksum: int = 0,
     ) -> Handle:
         """Describe rows of a table's features, in blocks of :func:`rows_per_block`."""
         dtype, weighted = np.dtype(features.dtype).name, features.weight is not None
         counts = dict(bad or {}), dict(rounded or {})
-        return cls(partition, path, rows, rows_per_block(features), features.width, dtype, weighted, *counts, failure)
+        size, width = rows_per_block(features), features.width
+        return cls(partition, path, rows, size, width, dtype, weighted, *counts, failure, checksum)
 
     @property
     def row_bytes(self) -> int:

@@ -13,23 +13,30 @@ A table is streamed from the start if ``spark.io.encryption.enabled`` forbids cl
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.moments import same_rows
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
+from gmm_spark.core.steps import step
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
+from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.cluster import survey_cluster
 from gmm_spark.spark.packing.packer import Packer
+from gmm_spark.spark.packing.record import PackingRecord
 from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
 from gmm_spark.spark.ranges import warn_of_rounding
 
 Answer = TypeVar("Answer")
+
+_logger = logging.getLogger(__name__)
 
 # Packing again more often than this means that files do not stay where their handles are.
 MAX_REBUILDS = 2
@@ -52,8 +59,8 @@ class RecoverableBlocks:
         Values that float64 may have rounded, by feature.
     source : Source or None
         Where passes find the blocks; None once they are removed.
-    misses : int
-        Passes that missed a file.
+    record : PackingRecord
+        What was packed, written and missed.
     weights : WeightSums or None
         Of the weights as passes see them; None if rows have none.
     """
@@ -69,13 +76,15 @@ class RecoverableBlocks:
         self._spark = table.sparkSession
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self._always_streamed = encrypted if streaming is None else streaming
-        self.misses = 0
+        self.record = PackingRecord()
         self._cluster = survey_cluster(self._spark)
         self._packer = Packer(table, features, strict)
         self.source: Source | None = None
         try:
-            self.packing = self._packer.pack(self._cluster.cores, self.streaming)
+            with self._named("pack"):
+                self.packing = self._packer.pack(self._cluster.cores, self.streaming)
             self.moments = self.packing.moments
+            self._checksum = self.packing.checksum
             # Of importance weights only the ratios matter. Near 1 their sums neither overflow nor vanish.
             self._unit = self.moments.weights.unit if features.weight and weight_kind == IMPORTANCE else 1.0
             self.weights = self.moments.weights.in_units(self._unit) if features.weight else None
@@ -93,6 +102,11 @@ class RecoverableBlocks:
     def streaming(self) -> bool:
         """Whether blocks stream through Spark."""
         return self._always_streamed or self.misses > MAX_REBUILDS
+
+    @property
+    def misses(self) -> int:
+        """Passes that missed a file."""
+        return self.record.misses
 
     def run(self, run_pass: Callable[[Source], Answer | None]) -> Answer:
         """Run a pass until no task misses its blocks, and pack again after each miss.
@@ -114,6 +128,7 @@ class RecoverableBlocks:
                 raise RuntimeError("this packed table has been closed; pack the table again")
             answer = run_pass(self.source)
             if answer is not None:
+                self.record = replace(self.record, passes=self.record.passes + 1)
                 return answer
             self._rebuild()
 
@@ -123,10 +138,25 @@ class RecoverableBlocks:
         with contextlib.suppress(Exception):
             self._packer.close()
 
+    @contextlib.contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Log a packing, and describe its jobs."""
+        with step(name) as told, describe_jobs(self._spark, name):
+            yield
+            told["rows"] = self.packing.rows
+            told["bytes_written"] = self.packing.bytes
+        self.record += PackingRecord(packings=1, streamed=self.streaming, bytes_written=self.packing.bytes)
+
     def _rebuild(self) -> None:
         """Pack again after a miss; the rows must be those of the first time, in whatever order."""
         was_streaming = self.streaming
-        self.misses += 1
+        self.record += PackingRecord(misses=1)
+        _logger.warning(
+            "a pass did not find its blocks where they were written, for the %s time: the table is read again, and the "
+            "pass made again",
+            f"{self.misses}.",
+            extra={"misses": self.misses},
+        )
         if self.misses > MAX_REBUILDS:
             if was_streaming:
                 raise ResourceError("a pass gave no answer although its blocks came through Spark: please report this")
@@ -137,7 +167,8 @@ class RecoverableBlocks:
                 stacklevel=2,
             )
         before = self.packing.rows
-        self.packing = self._packer.pack(self._cluster.cores, self.streaming)
+        with self._named("pack again"):
+            self.packing = self._packer.pack(self._cluster.cores, self.streaming)
         rows = self.packing.rows
         # Compare whole tables, not partitions: Spark may group those differently when executors come and go.
         if before != rows or not same_rows(self.moments, self.packing.moments):
@@ -145,6 +176,14 @@ class RecoverableBlocks:
                 f"the table gave {before} rows when it was first read and "
                 f"{rows if before != rows else 'as many others'} when lost blocks were read again; it is changing, or "
                 "not deterministic: write it to Parquet and fit that"
+            )
+        if self.packing.checksum != self._checksum:
+            warnings.warn(
+                "lost blocks were read again, and the table's rows are not to the bit what they were, while their "
+                "number and each feature's moments are: its values are rounded otherwise, or in other combinations; "
+                "write it to Parquet and fit that",
+                RuntimeWarning,
+                stacklevel=2,
             )
         self.source = self._choose_source()
 
@@ -161,7 +200,8 @@ class RecoverableBlocks:
         partitions = spread_over(self.packing.rows, cores)
         if len(self.packing.handles) < partitions:
             self._packer.repartition(partitions)
-            self.packing = self._packer.pack(cores, self.streaming)
+            with self._named("spread over the cores"):
+                self.packing = self._packer.pack(cores, self.streaming)
         if self.streaming:
             return Streamed(self.packing, self._unit)
         return Cached(self.packing, cores, self._unit)
