@@ -9,10 +9,21 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from gmm_spark import GaussianMixtureModel
+from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.storage.hadoop import HadoopFiles
 from tests.jobs.conftest import N_ROWS, Outcome
 
 Run = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def model(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was not fitted: a fit for each test would take most of the time."""
+    path = tmp_path_factory.mktemp("model") / "model"
+    parameters = MixtureParameters([0.5, 0.5], [[0.0, 0.0], [6.0, 3.0]], [1.0, 1.0], "spherical")
+    GaussianMixtureModel(parameters, ["x", "y"]).save(str(path))
+    return path
 
 
 @pytest.fixture
@@ -33,6 +44,11 @@ def score(run_job: Run, model: Path, table: Path) -> Callable[..., Outcome]:
 
 def count_days(spark: SparkSession, name: str) -> dict[str, int]:
     return {row["day"]: row["count"] for row in spark.table(name).groupBy("day").count().collect()}
+
+
+def locate(spark: SparkSession, name: str) -> Path:
+    location = spark.sql(f"DESCRIBE TABLE EXTENDED {name}").where("col_name = 'Location'").first()[1]
+    return Path(location.removeprefix("file:"))
 
 
 def refuse(done: Outcome, message: str, code: int = 2) -> None:
@@ -62,8 +78,9 @@ def test_a_day_of_a_catalog_table_is_replaced_and_no_other(
     appended = score("shop.scored", *again[:2], "--output.mode", "append", "--input.where", "day = 'mon' AND id < 10")
     assert appended.code == 0, appended.err
     assert count_days(spark, "shop.scored") == {"mon": 55, "tue": half}
-    location = Path(spark.sql("DESCRIBE TABLE EXTENDED shop.scored").where("col_name = 'Location'").first()[1][5:])
-    assert [one.name for one in location.parent.iterdir()] == ["scored"], "nothing is left beside it"
+    assert [one.name for one in locate(spark, "shop.scored").parent.iterdir()] == ["scored"], (
+        "nothing is left beside it"
+    )
 
 
 def test_a_catalog_is_told_of_a_new_day(
@@ -140,7 +157,7 @@ def test_a_job_does_not_write_over_its_own_catalog_table(
     spark.read.parquet(str(table)).write.saveAsTable("shop.t")
     given = ("--model", model, "--input.table", "shop.t", "--output.mode", "overwrite")
     refuse(run_job("score", *given, "--output.table", "spark_catalog.shop.t"), "which is input.table")
-    location = spark.sql("DESCRIBE TABLE EXTENDED shop.t").where("col_name = 'Location'").first()[1]
+    location = locate(spark, "shop.t")
     refuse(run_job("score", *given, "--output.path", location), "which is or lies in input.path")
     by_path = ("--model", model, "--input.path", location, "--output.mode", "overwrite")
     refuse(run_job("score", *by_path, "--output.table", "shop.t"), "which is or lies in input.path")
@@ -163,7 +180,7 @@ def test_a_failed_run_leaves_the_rows_of_a_catalog_table(
     assert spark.table("shop.drawn").count() == 9
 
 
-def test_a_first_run_that_fails_leaves_an_empty_table_which_the_next_fills(
+def test_a_first_run_that_dies_after_its_journal_is_completed_by_the_next(
     spark: SparkSession, schema: str, run_job: Run, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample = ("sample", "--model", model, "--n", 7, "--output.table", "shop.drawn")
@@ -174,7 +191,7 @@ def test_a_first_run_that_fails_leaves_an_empty_table_which_the_next_fills(
     with monkeypatch.context() as patch:
         patch.setattr(HadoopFiles, "move", interrupt)
         assert run_job(*sample).code == 1
-    (claim,) = Path(spark.conf.get("spark.sql.warehouse.dir")).glob("shop.db/_drawn.writing/_claim-1.json")
+    claim = locate(spark, "shop.drawn").parent / "_drawn.writing" / "_claim-1.json"
     claim.write_text(json.dumps({**json.loads(claim.read_text()), "process": "1"}))  # its process has ended
     done = run_job(*sample)
     refuse(done, "which an earlier run has written by now")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.jobs.config.sections import FILE_FORMATS, InputSection
 from gmm_spark.jobs.io.tables import shorten_error
-from gmm_spark.storage.hadoop import is_remote
+from gmm_spark.storage.hadoop import files_of, is_remote
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -120,11 +120,13 @@ def _look_into_own_catalog(spark: SparkSession, key: str, name: str, full: tuple
         return CatalogTable(full, partition_by=tuple(columns))
     if metadata.bucketSpec().isDefined():
         raise ConfigurationError(f"{key}: got {name!r}, which has buckets; name a table without")
-    location, tracked = metadata.location().toString().rstrip("/"), bool(metadata.tracksPartitionsInCatalog())
+    files = files_of(spark)
+    location = files.qualify(metadata.location().toString()).rstrip("/")
+    tracked = bool(metadata.tracksPartitionsInCatalog())
     if tracked:
         every = state.catalog().listPartitions(metadata.identifier(), spark._jvm.scala.Option.empty())  # type: ignore[union-attr]
-        places = [every.apply(number).location().toString() for number in range(every.size())]
-        if strange := [one for one in places if not one.startswith(f"{location}/")]:
+        places = (every.apply(number).location().toString() for number in range(every.size()))
+        if strange := [one for one in places if not files.qualify(one).startswith(f"{location}/")]:
             raise ConfigurationError(
                 f"{key}: got {name!r}, which has a partition outside its directory ({strange[0]}); name another table"
             )
