@@ -187,8 +187,9 @@ def write_table(path: Path) -> None:
 def write_configurations(airflow: Airflow) -> None:
     table = f'[input]\npath = "{airflow.folder}/table"\noptions = {{ password = "{SECRET}" }}\n'
     features = '[features]\ncolumns = ["x", "y"]\n'
+    fit = '[model]\nk = 3\ntol = 0\nmax_iter = 12\n[run]\ncheckpoint_seconds = 0\n'  # enough passes to die between
     files = {
-        "fit.toml": f'{table}{features}[model]\nk = 2\ntol = 1e-9\n[output]\nmodel = "{airflow.models}"\n',
+        "fit.toml": f'{table}{features}{fit}[output]\nmodel = "{airflow.models}"\n',
         "score.toml": f'model = "{airflow.models}"\n{table}[output]\npath = "{airflow.scored}"\n',
         "select.toml": f'{table}{features}[selection]\nks = [1, 2]\n[output]\nmodel = "{airflow.selections}"\n',
         "spark-defaults.conf": f"spark.ui.enabled false\nspark.hadoop.fs.s3a.secret.key {SECRET}\n",

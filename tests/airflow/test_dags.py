@@ -113,12 +113,13 @@ def test_a_bad_day_fails_at_once_says_why_and_leaves_the_day_before(airflow: Air
 def test_a_fit_that_is_killed_is_retried_and_ends_as_if_it_had_not_been(airflow: Airflow, tmp_path: Path) -> None:
     run = airflow.models / f"run_id={SECOND}"
     with airflow.testing("gmm_fit", SECOND) as running:
-        running.wait_until(lambda: (run / "_claim-1.json").exists())
+        running.wait_until((run / "_answers" / "1-000003.answers").exists)
         assert running.kill_job("fit.py") == 2
         assert not (run / "_manifest.json").exists()
         done = airflow.finish(running, "gmm_fit", SECOND)
     assert (done.state, done.tasks) == ("success", {"fit": Task("success", 2)})
     assert [path.name for path in run.glob("attempt-*")] == ["attempt-2"]
+    assert json.loads((run / "attempt-2" / "report.json").read_text())["resume"]["answers_recalled"] >= 3
     command = [sys.executable, str(ROOT / "jobs" / "fit.py"), "--config", str(airflow.folder / "config" / "fit.toml")]
     where = ("--input.where", f"dt < '{SECOND}'", "--run.spark", "spark.master=local[2]")
     subprocess.run([*command, *where, "--output.model", tmp_path, "--run-id", "once"], check=True, capture_output=True)
