@@ -187,7 +187,7 @@ def write_table(path: Path) -> None:
 def write_configurations(airflow: Airflow) -> None:
     table = f'[input]\npath = "{airflow.folder}/table"\noptions = {{ password = "{SECRET}" }}\n'
     features = '[features]\ncolumns = ["x", "y"]\n'
-    fit = '[model]\nk = 3\ntol = 0\nmax_iter = 12\n[run]\ncheckpoint_seconds = 0\n'  # enough passes to die between
+    fit = "[model]\nk = 3\ntol = 0\nmax_iter = 12\n[run]\ncheckpoint_seconds = 0\n"  # enough passes to die between
     files = {
         "fit.toml": f'{table}{features}{fit}[output]\nmodel = "{airflow.models}"\n',
         "score.toml": f'model = "{airflow.models}"\n{table}[output]\npath = "{airflow.scored}"\n',

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -47,9 +48,18 @@ def scored(airflow: Airflow, fitted: Outcome) -> Outcome:
     return airflow.test("gmm_score", THIRD)
 
 
-def test_the_dags_load_and_say_what_follows_what(airflow: Airflow) -> None:
+@pytest.fixture(scope="module")
+def described(airflow: Airflow) -> dict[str, Any]:
     printed = airflow.run("python", str(ROOT / "tests/airflow/describe_dags.py"), str(airflow.dags))
-    described = json.loads(printed.splitlines()[-1])
+    return json.loads(printed.splitlines()[-1])
+
+
+def test_the_operator_refuses_a_secret_on_the_command_line(described: dict[str, Any]) -> None:
+    assert described["refuses"] == [True] * 4
+    assert described["accepts"]
+
+
+def test_the_dags_load_and_say_what_follows_what(described: dict[str, Any]) -> None:
     assert described["errors"] == {}
     assert described["warnings"] == []
     dags = described["dags"]
@@ -74,7 +84,7 @@ def test_a_fit_reads_the_days_before_and_a_score_its_day(airflow: Airflow, fitte
     assert scored.state == "success"
     assert scored.tasks == {"score": Task("success", 1), "scored": Task("success", 1), **NOT_REACHED}
     assert rows_of(airflow.scored).num_rows == N_ROWS
-    # The next day is scored once it has ended, and fits run at the end of a week.
+    # The next day is scored once it has ended; fits run on Sundays.
     planned = {dag: (at, after) for dag, *times in airflow.query(NEXT) for at, after in [map(parse, times)]}
     at, after = planned["gmm_score"]
     assert (at, after - at) == (at.replace(hour=0, minute=0), timedelta(days=1))
