@@ -200,7 +200,8 @@ class MixtureFitting(MixtureParams, MLWritable):
         )
         with one_blas_thread():
             checks = run_checks(evidence)
-        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, partial(model.transform, dataset))
+        score = partial(model.transform, dataset)
+        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record)
         _warn_of(checks)
         return model
 

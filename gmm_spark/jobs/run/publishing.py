@@ -132,6 +132,7 @@ def _do_run(
         with claim.kept_alive():
             result = work(Attempt(f"{run}/{claim.folder}", report, answers))
             report.add("resume", attempt=claim.number, answers_recalled=answers.recalled, answers_new=answers.kept)
+            report.add_spark(spark)
             told = report.to_bytes()
             with step("publish"):
                 files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)

@@ -46,7 +46,9 @@ class Answers:
         self._store = store
         self._table = make_digest(__version__, np.__version__, *table) if store else b""
 
-    def ask(self, work: Callable[[Sequence[int]], list[bytes]], questions: Sequence[Any]) -> list[bytes]:
+    def ask(
+        self, work: Callable[[Sequence[int]], list[bytes]], questions: Sequence[Any], about: Any = None
+    ) -> list[bytes]:
         """Return the answer to each of several questions.
 
         Parameters
@@ -55,10 +57,13 @@ class Answers:
             Answers those questions of which no answer was kept, given their numbers.
         questions : sequence
             Of what :func:`make_digest` takes.
+        about
+            What all questions have in common.
         """
         if self._store is None:
             return work(range(len(questions)))
-        keys = [make_digest(self._table, question) for question in questions]
+        common = make_digest(self._table, about)
+        keys = [make_digest(common, question) for question in questions]
         found = {i: answer for i, key in enumerate(keys) if (answer := self._store.recall(key)) is not None}
         unknown = [i for i in range(len(keys)) if i not in found]
         if unknown:

@@ -13,9 +13,11 @@ A table is streamed from the start if ``spark.io.encryption.enabled`` forbids cl
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from pyspark.sql import DataFrame
@@ -28,10 +30,13 @@ from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.cluster import survey_cluster
 from gmm_spark.spark.packing.packer import Packer
+from gmm_spark.spark.packing.record import PackingRecord
 from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
 from gmm_spark.spark.ranges import warn_of_rounding
 
 Answer = TypeVar("Answer")
+
+_logger = logging.getLogger(__name__)
 
 # Packing again more often than this means that files do not stay where their handles are.
 MAX_REBUILDS = 2
@@ -54,8 +59,8 @@ class RecoverableBlocks:
         Values that float64 may have rounded, by feature.
     source : Source or None
         Where passes find the blocks; None once they are removed.
-    misses : int
-        Passes that missed a file.
+    record : PackingRecord
+        What was packed, written and missed.
     weights : WeightSums or None
         Of the weights as passes see them; None if rows have none.
     """
@@ -71,7 +76,7 @@ class RecoverableBlocks:
         self._spark = table.sparkSession
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self._always_streamed = encrypted if streaming is None else streaming
-        self.misses = 0
+        self.record = PackingRecord()
         self._cluster = survey_cluster(self._spark)
         self._packer = Packer(table, features, strict)
         self.source: Source | None = None
@@ -98,6 +103,11 @@ class RecoverableBlocks:
         """Whether blocks stream through Spark."""
         return self._always_streamed or self.misses > MAX_REBUILDS
 
+    @property
+    def misses(self) -> int:
+        """Passes that missed a file."""
+        return self.record.misses
+
     def run(self, run_pass: Callable[[Source], Answer | None]) -> Answer:
         """Run a pass until no task misses its blocks, and pack again after each miss.
 
@@ -118,6 +128,7 @@ class RecoverableBlocks:
                 raise RuntimeError("this packed table has been closed; pack the table again")
             answer = run_pass(self.source)
             if answer is not None:
+                self.record = replace(self.record, passes=self.record.passes + 1)
                 return answer
             self._rebuild()
 
@@ -134,11 +145,18 @@ class RecoverableBlocks:
             yield
             told["rows"] = self.packing.rows
             told["bytes_written"] = self.packing.bytes
+        self.record += PackingRecord(packings=1, streamed=self.streaming, bytes_written=self.packing.bytes)
 
     def _rebuild(self) -> None:
         """Pack again after a miss; the rows must be those of the first time, in whatever order."""
         was_streaming = self.streaming
-        self.misses += 1
+        self.record += PackingRecord(misses=1)
+        _logger.warning(
+            "a pass did not find its blocks where they were written, for the %s time: the table is read again, and the "
+            "pass made again",
+            f"{self.misses}.",
+            extra={"misses": self.misses},
+        )
         if self.misses > MAX_REBUILDS:
             if was_streaming:
                 raise ResourceError("a pass gave no answer although its blocks came through Spark: please report this")

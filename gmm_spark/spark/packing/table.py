@@ -181,7 +181,7 @@ class PackedTable:
                     return run_on_sample(self.spark, sample, wanted)
             return [task(sample) for task in wanted]
 
-        return self._answers.ask(run, [(task, sample) for task in tasks])
+        return self._answers.ask(run, tasks, about=sample)
 
     def close(self) -> None:
         """Remove the blocks, as far as Spark still answers."""

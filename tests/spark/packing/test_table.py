@@ -102,6 +102,10 @@ def test_a_fit_whose_every_pass_misses_ends_by_streaming_with_one_warning(
     with pytest.warns(RuntimeWarning, match="streaming") as caught:
         survivor = fit(table, lambda record: None)
     assert packings == [False, False, False, True]  # packed, rebuilt twice, streamed
+    record = survivor.summary.packing
+    assert (record.packings, record.misses, record.streamed) == (4, 3, True)
+    assert record.bytes_written == 4 * undisturbed.summary.packing.bytes_written
+    assert record.passes == undisturbed.summary.packing.passes == 1 + PASSES + 1  # a sample, and the evaluation
     assert len([w for w in caught if "streaming" in str(w.message)]) == 1
     assert_same_bits(survivor, undisturbed)
     assert not set(block_files()) - before
