@@ -61,6 +61,8 @@ class Handle:
         Bad rows by reason.
     rounded : dict
         Values that float64 may have rounded, by feature.
+    fingerprint : int
+        Of the rows of the whole file, see :mod:`.fingerprint`.
     failure : str
         Why the task gave up; empty if it did not.
     first, of_rows : int
@@ -76,6 +78,7 @@ class Handle:
     weighted: bool
     bad: dict[str, int] = field(default_factory=dict)
     rounded: dict[str, int] = field(default_factory=dict)
+    fingerprint: int = 0
     failure: str = ""
     first: int = 0
     of_rows: int | None = None
@@ -90,12 +93,13 @@ class Handle:
         path: str = "",
         bad: Mapping[str, int] | None = None,
         rounded: Mapping[str, int] | None = None,
+        fingerprint: int = 0,
         failure: str = "",
     ) -> Handle:
         """Describe rows of a table's features, in blocks of :func:`rows_per_block`."""
         dtype, weighted = np.dtype(features.dtype).name, features.weight is not None
-        counts = dict(bad or {}), dict(rounded or {})
-        return cls(partition, path, rows, rows_per_block(features), features.width, dtype, weighted, *counts, failure)
+        found = dict(bad or {}), dict(rounded or {}), fingerprint, failure
+        return cls(partition, path, rows, rows_per_block(features), features.width, dtype, weighted, *found)
 
     @property
     def row_bytes(self) -> int:

@@ -27,6 +27,7 @@ from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
+from gmm_spark.spark.packing.fingerprint import MODULUS, fingerprint_rows
 from gmm_spark.spark.ranges import count_rounded
 from gmm_spark.spark.results import collect, count_parts
 from gmm_spark.spark.schema import Schema
@@ -70,6 +71,11 @@ class Packing:
     def rows(self) -> int:
         """Usable rows."""
         return sum(handle.rows for handle in self.handles)
+
+    @property
+    def fingerprint(self) -> int:
+        """Of the usable rows, in whatever order they were read."""
+        return sum(handle.fingerprint for handle in self.handles) % MODULUS
 
 
 class Packer:
@@ -179,12 +185,13 @@ class WriteBlocks:
         path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
-        moments, rows, failure = Moments.zero(self.features.width), 0, ""
+        moments, rows, fingerprint, failure = Moments.zero(self.features.width), 0, 0, ""
         try:
             with _new_private_file(path + ".writing") as file:
                 for block, weight in gather_blocks(stream, self.features, bad, self.strict):
                     moments += Moments.of(block, weight)
                     rounded += count_rounded(self.features, block)
+                    fingerprint += fingerprint_rows(block, weight)
                     rows += block.shape[1]
                     file.write(block.data)
                     if weight is not None:
@@ -199,7 +206,7 @@ class WriteBlocks:
                 f"the local disk is full: {directory} took {written:,} bytes of partition {partition} and "
                 "needs more; point spark.local.dir at a larger disk or read the table in more partitions"
             )
-            rows = 0
+            rows = fingerprint = 0
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path + ".writing")
@@ -210,6 +217,7 @@ class WriteBlocks:
             path=path if rows else "",
             bad=bad,
             rounded=rounded,
+            fingerprint=fingerprint % MODULUS,
             failure=failure,
         )
         yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes())
@@ -229,15 +237,17 @@ class StreamBlocks:
         partition, stream = identify(stream, self.by_task)
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
-        moments, rows = Moments.zero(self.features.width), 0
+        moments, rows, fingerprint = Moments.zero(self.features.width), 0, 0
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):
             moments += Moments.of(block, weight)
             rounded += count_rounded(self.features, block)
+            fingerprint += fingerprint_rows(block, weight)
             rows += block.shape[1]
             packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
             head = Handle.of(self.features, partition, block.shape[1])
             yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, block=packed)
-        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded)
+        found = fingerprint % MODULUS
+        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded, fingerprint=found)
         yield STREAM.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes(), block=b"")
 
 

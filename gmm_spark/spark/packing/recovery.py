@@ -2,10 +2,10 @@
 
 1. The table is packed into files, one for each task. On one host the driver shares their pieces out
    (:class:`.sources.Listed`); on several, passes go where Spark has cached the handles (:class:`.sources.Cached`).
-2. If a pass misses a file, its answer is not used. Spark packs the table again, and the pass runs again, from then on
-   over cached handles.
+2. If a pass misses a file, or Spark has meanwhile read other rows for a part of the table that was lost, the pass's
+   answer is not used. Spark packs the table again, and the pass runs again, from then on over cached handles.
 3. If passes miss files more than :data:`MAX_REBUILDS` times, the table is packed into blocks that stream through Spark
-   (:class:`.sources.Streamed`). They are never missed.
+   (:class:`.sources.Streamed`). They are missed only if the table gives other rows.
 
 A table is streamed from the start if ``spark.io.encryption.enabled`` forbids clear rows on local disks.
 """
@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.moments import same_rows
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
-from gmm_spark.errors import DataError, ResourceError
+from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.packing.cluster import survey_cluster
 from gmm_spark.spark.packing.packer import Packer
@@ -33,6 +33,8 @@ Answer = TypeVar("Answer")
 
 # Packing again more often than this means that files do not stay where their handles are.
 MAX_REBUILDS = 2
+# Missing streamed blocks more often than this means that the table never gives the same rows twice.
+MAX_STREAMED_MISSES = 2
 
 
 class RecoverableBlocks:
@@ -105,7 +107,7 @@ class RecoverableBlocks:
         Raises
         ------
         DataError
-            If the table gives other rows when it is packed again.
+            If the table gives other rows when it is packed again, by more than rounding; or again and again, by less.
         ResourceError
             If a local disk is full.
         """
@@ -125,28 +127,38 @@ class RecoverableBlocks:
 
     def _rebuild(self) -> None:
         """Pack again after a miss; the rows must be those of the first time, in whatever order."""
-        was_streaming = self.streaming
         self.misses += 1
-        if self.misses > MAX_REBUILDS:
-            if was_streaming:
-                raise ResourceError("a pass gave no answer although its blocks came through Spark: please report this")
-            warnings.warn(
+        if self.misses == MAX_REBUILDS + 1 and not self._always_streamed:
+            _warn(
                 f"blocks were not found, or could not be read, where they were written after packing {self.misses} "
-                "times; streaming them through Spark from here on, which is slower (see spark.locality.wait)",
-                RuntimeWarning,
-                stacklevel=2,
+                "times; streaming them through Spark from here on, which is slower (see spark.locality.wait)"
             )
-        before = self.packing.rows
-        self.packing = self._packer.pack(self._cluster.cores, self.streaming)
-        rows = self.packing.rows
-        # Compare whole tables, not partitions: Spark may group those differently when executors come and go.
-        if before != rows or not same_rows(self.moments, self.packing.moments):
+        if self.misses > MAX_STREAMED_MISSES + (0 if self._always_streamed else MAX_REBUILDS + 1):
             raise DataError(
-                f"the table gave {before} rows when it was first read and "
-                f"{rows if before != rows else 'as many others'} when lost blocks were read again; it is changing, or "
-                "not deterministic: write it to Parquet and fit that"
+                "the table gives other rows each time that it is read; it is changing, or not deterministic: write it "
+                "to Parquet and fit that"
             )
+        self._pack_again()
         self.source = self._choose_source()
+
+    def _pack_again(self) -> None:
+        """Read the table once more, which must give the rows of the first time, in whatever order."""
+        before = self.packing
+        self.packing = again = self._packer.pack(self._cluster.cores, self.streaming)
+        # Compare whole tables, not partitions: Spark may group those differently when executors come and go.
+        if before.rows != again.rows or not same_rows(self.moments, again.moments):
+            raise DataError(
+                f"the table gave {before.rows} rows when it was first read and "
+                f"{again.rows if before.rows != again.rows else 'as many others'} when it was read again; it is "
+                "changing, or not deterministic: write it to Parquet and fit that"
+            )
+        if before.fingerprint != again.fingerprint:
+            # All passes from here on see these rows alone: no sum is of two states of the table.
+            _warn(
+                "the table gave other values when it was read again, though their means and variances stayed: it is "
+                "changing, or not deterministic. The fit goes on with the values that were read last; to be sure of "
+                "them, write the table to Parquet and fit that"
+            )
 
     def _choose_source(self) -> Source:
         """Choose where passes find the blocks; if they do not share out pieces, first spread the rows over the cores.
@@ -161,7 +173,11 @@ class RecoverableBlocks:
         partitions = spread_over(self.packing.rows, cores)
         if len(self.packing.handles) < partitions:
             self._packer.repartition(partitions)
-            self.packing = self._packer.pack(cores, self.streaming)
+            self._pack_again()
         if self.streaming:
             return Streamed(self.packing, self._unit)
-        return Cached(self.packing, cores, self._unit)
+        return Cached(self.packing, self._cluster, grouped=not self.misses, unit=self._unit)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=5)
