@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest test-spark test-least lint format types layers doctest docs ci package clean
+.PHONY: help demo test test-slow test-oldest test-spark test-least test-airflow lint format types layers doctest docs ci package clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,9 @@ test-spark: java $(VENV)/.installed-dev ## run the quick tests with another Spar
 
 test-least: $(VENV)/.installed-dev ## import the package without extras, and its core with numpy and scipy alone
 	@VENV=$(VENV) .ci/test-with least
+
+test-airflow: java $(VENV)/.installed-dev ## run the DAGs in an Airflow of their own; installs it
+	@VENV=$(VENV) .ci/test-with airflow
 
 lint: $(VENV)/.installed-dev ## check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

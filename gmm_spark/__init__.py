@@ -6,6 +6,7 @@ nor the packages that it imports.
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from gmm_spark.ml.estimator import GaussianMixture
     from gmm_spark.ml.model import GaussianMixtureModel
     from gmm_spark.ml.selector import GaussianMixtureSelector
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # who runs the program decides what is written, and where
 
 _HOMES = {
     "GaussianMixture": "gmm_spark.ml.estimator",

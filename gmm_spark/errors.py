@@ -64,6 +64,13 @@ class NotConvergedError(GmmSparkError, RuntimeError):
     """
 
 
+class DriftError(GmmSparkError, RuntimeError):
+    """The rows of a table differ from the model's training rows by more than a limit allows.
+
+    Raised by the job score if a limit is set; the exit code is 6. The message says whether the table was published.
+    """
+
+
 class RunHeldError(GmmSparkError, RuntimeError):
     """Another process works on the run that a job was to do, or has taken it over.
 

@@ -34,6 +34,7 @@ JOBS = {
     "runs": Job("runs.py", "list the runs in a directory of models"),
     "prune": Job("prune.py", "remove old and broken runs from a directory of models"),
 }
+AIRFLOW = "airflow"  # no job: the folder of the DAGs that run the jobs
 REQUIRED = ("pyspark", "pydantic", "tqdm", "tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 
@@ -61,17 +62,18 @@ def run_job(job: str, arguments: Sequence[str]) -> None:
     import_module(f"gmm_spark.jobs.{job}").main()
 
 
-def find_script(job: str) -> Path:
-    """Return the file that spark-submit takes to run a job.
+def find_script(name: str) -> Path:
+    """Return the file that spark-submit takes to run a job, or the folder of the DAGs for Airflow.
 
     A wheel holds the scripts in a folder of their own, ``submit``: beside the modules of this package they would hide
     modules of Python. In a checkout, and in an editable install of one, they are in its folder ``jobs``.
     """
     here = Path(__file__).resolve().parent
+    file = JOBS[name].script if name in JOBS else name
     for folder in (here / "submit", here.parents[1] / "jobs"):
-        if (script := folder / JOBS[job].script).is_file():
+        if (script := folder / file).exists():
             return script
-    sys.exit(f"{PROGRAM}: no {JOBS[job].script} comes with this copy of the package; install gmm-spark by pip")
+    sys.exit(f"{PROGRAM}: no {file} comes with this copy of the package; install gmm-spark by pip")
 
 
 def _build_parser() -> ArgumentParser:
@@ -86,6 +88,6 @@ def _build_parser() -> ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, job in JOBS.items():
         commands.add_parser(name, help=job.summary)
-    where = commands.add_parser("where", help="print the path of a job's file, for spark-submit")
-    where.add_argument("job", choices=JOBS)
+    where = commands.add_parser("where", help="print the path of a job's file, for spark-submit; or of Airflow's DAGs")
+    where.add_argument("job", choices=[*JOBS, AIRFLOW])
     return parser

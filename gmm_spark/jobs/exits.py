@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 from gmm_spark import errors
 
@@ -16,40 +17,61 @@ class ExitCode(IntEnum):
     DATA = 3
     NOT_CONVERGED = 4
     HELD = 5
+    DRIFT = 6
+    TERMINATED = 128 + 15  # as a shell says of a process that SIGTERM has ended
 
     @classmethod
     def legend(cls) -> str:
-        """Return all codes with their meanings, in one line."""
-        return ", ".join(f"{code.value} {meaning}" for code, (meaning, _) in _MEANING_AND_REMEDY.items())
+        """Return all codes with their meanings, and those to retry, in two lines."""
+        codes = ", ".join(f"{code.value} {_MEANINGS[code].summary}" for code in cls)
+        retried = [str(code.value) for code in cls if code.is_retried]
+        others = [str(code.value) for code in cls if code and not code.is_retried]
+        return f"{codes}\nretry {', '.join(retried)}; {', '.join(others)} come back until something is changed"
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether a scheduler should run the job again as it is."""
+        return _MEANINGS[self].is_retried
 
     @property
     def remedy(self) -> str:
         """What the reader can do about it."""
-        return _MEANING_AND_REMEDY[self][1]
+        return _MEANINGS[self].remedy
 
 
-_MEANING_AND_REMEDY = {
-    ExitCode.DONE: ("done", ""),
-    ExitCode.CONFIGURATION: (
-        "configuration",
-        "Nothing was done. Correct the keys above and run it again; --help lists every key.",
+class _Meaning(NamedTuple):
+    summary: str
+    remedy: str
+    is_retried: bool = False
+
+
+_MEANINGS = {
+    ExitCode.DONE: _Meaning("done", ""),
+    ExitCode.FAILURE: _Meaning(
+        "anything else",
+        "Nothing was published. If the message above does not tell the cause, Spark's log may; then run it again.",
+        is_retried=True,
     ),
-    ExitCode.DATA: (
-        "data",
-        "Nothing was published. Correct the table or the keys that name it, then run it again.",
+    ExitCode.CONFIGURATION: _Meaning(
+        "configuration", "Nothing was done. Correct the keys above and run it again; --help lists every key."
     ),
-    ExitCode.NOT_CONVERGED: (
+    ExitCode.DATA: _Meaning(
+        "data", "Nothing was published. Correct the table or the keys that name it, then run it again."
+    ),
+    ExitCode.NOT_CONVERGED: _Meaning(
         "not converged, which run.require_convergence makes an error",
         "No model was published. Raise model.max_iter or model.tol, or drop run.require_convergence.",
     ),
-    ExitCode.HELD: (
+    ExitCode.HELD: _Meaning(
         "held by another run",
         "Nothing was published. Run it again once that process has ended; a fit can also have another --run-id.",
+        is_retried=True,
     ),
-    ExitCode.FAILURE: (
-        "anything else",
-        "Nothing was published. If the message above does not tell the cause, Spark's log may; then run it again.",
+    ExitCode.DRIFT: _Meaning(
+        "drift beyond a limit",
+        "Look at the table's rows; if they are right, fit a new model to them, or raise the limits.",
     ),
+    ExitCode.TERMINATED: _Meaning("terminated by SIGTERM", "Nothing was published. Run it again.", is_retried=True),
 }
 
 _AFTER_COMPLETION = (
@@ -64,6 +86,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.DegenerateComponentError, ExitCode.DATA),
     (errors.NotConvergedError, ExitCode.NOT_CONVERGED),
     (errors.RunHeldError, ExitCode.HELD),
+    (errors.DriftError, ExitCode.DRIFT),
 )
 
 

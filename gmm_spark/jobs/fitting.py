@@ -12,6 +12,7 @@ from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
 from gmm_spark.jobs.io.fingerprints import take_fingerprint
 from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.progress import draw_bar
+from gmm_spark.jobs.run.publishing import Attempt
 from gmm_spark.jobs.run.report import RunReport
 
 if TYPE_CHECKING:
@@ -41,12 +42,16 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
 
 
 def fit_model(
-    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, report: RunReport
+    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt
 ) -> GaussianMixtureModel:
-    """Fit under a progress bar, and add the result and its duration to the report."""
-    with report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
+    """Fit under a progress bar, and add the result and its duration to the report.
+
+    Passes that an earlier attempt at the run has made are not made again.
+    """
+    estimator.setAnswerStore(attempt.answers)
+    with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
         model = estimator.setCallback(show).fit(rows)
-    report.add_fit(model)
+    attempt.report.add_fit(model)
     return model
 
 

@@ -29,6 +29,7 @@ from gmm_spark.ml.joint_fitting import ModelsOnDemand, fit_members
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import Fitted
+from gmm_spark.ml.watching import Watch
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.worker import one_blas_thread
 
@@ -250,7 +251,7 @@ class GaussianMixture(
         settings = self._settings(self.getK(), self.getCovarianceType())
         features = self._resolve(dataset, None if self._initial is None else self._initial.n_features)
         require_holdable(dataset.sparkSession, [settings], features.width, initial=self._initial is not None)
-        with one_blas_thread(), self._pack(dataset, features) as table:
+        with self._named(dataset), one_blas_thread(), self._pack(dataset, features) as table:
             require_fittable(table, settings)
             sample = table.sample(settings.rows_to_draw, settings.seed)
             profile = ColumnProfile.of(*sample)
@@ -273,11 +274,12 @@ class GaussianMixture(
 
     def _search(self, table: PackedTable, sample: Sample, profile: ColumnProfile, settings: Settings) -> EMResult:
         """Run EM from the initial model or means if there are any, else from starts drawn from a sample."""
+        watch = Watch(table, settings.max_iter, self._callback)
         if self._initial is None:
-            return search(table, sample, settings, self._callback, profile)
+            return search(table, sample, settings, watch, profile)
         variance = robust_variance(profile, table.moments.variance)
         start = _centred(self._initial, table.moments.mean, variance, settings.covariance_type)
-        return polish(table, sample, start, settings, self._callback, profile)
+        return polish(table, sample, start, settings, watch, profile)
 
 
 def _centred(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from gmm_spark.core.checks.check import SEVERITIES, Check
 from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
+from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
@@ -27,6 +29,8 @@ from gmm_spark.ml.params import MixtureParams
 from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, require_distinct, resolve_features
+from gmm_spark.spark.descriptions import describe_jobs
+from gmm_spark.spark.packing.answers import AnswerStore
 from gmm_spark.spark.packing.limits import require_memory
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.ranges import require_float32_range
@@ -44,6 +48,7 @@ class MixtureFitting(MixtureParams, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callable[[PassRecord], None] | None = None
+    _answers: AnswerStore | None = None
 
     @keyword_only
     def setParams(self: E, **kwargs: Any) -> E:
@@ -91,6 +96,11 @@ class MixtureFitting(MixtureParams, MLWritable):
         self._callback = callback
         return self
 
+    def setAnswerStore(self: E, store: AnswerStore | None) -> E:
+        """Keep the sums of every pass in ``store``: a fit to the same rows that has it does not make them again."""
+        self._answers = store
+        return self
+
     def write(self) -> ParamsWriter:
         """Return a writer: ``estimator.write().overwrite().save(path)``."""
         return ParamsWriter(self)
@@ -117,6 +127,10 @@ class MixtureFitting(MixtureParams, MLWritable):
             weight_kind=self.getWeightKind(),
         )
 
+    def _named(self, dataset: DataFrame) -> AbstractContextManager[None]:
+        """Describe Spark's jobs by this estimator, unless the user has described them."""
+        return describe_jobs(dataset.sparkSession, f"{type(self).__name__} fit", unless_named=True)
+
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
         """Find the features in the table's columns; raises DataError or ParameterError if they cannot be used."""
         require_table(dataset)
@@ -130,7 +144,12 @@ class MixtureFitting(MixtureParams, MLWritable):
         """Read the table once, into blocks on the executors' disks."""
         strict = self.getHandleInvalid() == "error"
         return PackedTable(
-            dataset, features, strict=strict, precision=self.getPrecision(), weight_kind=self.getWeightKind()
+            dataset,
+            features,
+            strict=strict,
+            precision=self.getPrecision(),
+            weight_kind=self.getWeightKind(),
+            answers=self._answers,
         )
 
     def _build_model(
@@ -161,10 +180,12 @@ class MixtureFitting(MixtureParams, MLWritable):
         """
         parameters = fitted.result.parameters
         moved = parameters.shifted(table.moments.mean)
-        model = GaussianMixtureModel(moved, list(table.features.names), fitted.evaluation.log_densities)
+        skipped = dict(table.bad if skipped is None else skipped)
+        profile = TrainingProfile.of(fitted.evaluation, table.moments, fitted.profile, sum(skipped.values()))
+        log_densities = fitted.evaluation.log_densities
+        model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile)
         self._copyValues(model)
         model._resetUid(self.uid)
-        skipped = dict(table.bad if skipped is None else skipped)
         evidence = Evidence(
             names=table.features.names,
             settings=self._settings(parameters.n_components, parameters.covariance_type),
@@ -182,7 +203,8 @@ class MixtureFitting(MixtureParams, MLWritable):
         )
         with one_blas_thread():
             checks = run_checks(evidence)
-        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, partial(model.transform, dataset))
+        score = partial(model.transform, dataset)
+        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record)
         _warn_of(checks)
         return model
 

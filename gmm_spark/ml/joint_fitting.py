@@ -24,6 +24,7 @@ from gmm_spark.errors import (
 from gmm_spark.ml.fitting import MixtureFitting, require_fittable, require_holdable
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.summary import Fitted
+from gmm_spark.ml.watching import Watch
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.worker import one_blas_thread
 
@@ -63,7 +64,8 @@ def fit_together(
     draw = cache(table.sample)
     with one_blas_thread():
         profile = ColumnProfile.of(*draw(settings[able[0]].rows_to_draw, settings[able[0]].seed))
-        found = sweep(table, draw, [settings[i] for i in able], callback, profile)
+        watch = Watch(table, max(settings[i].max_iter for i in able), callback)
+        found = sweep(table, draw, [settings[i] for i in able], watch, profile)
     results = {i: one for i, one in zip(able, found, strict=True) if isinstance(one, EMResult)}
     outcomes.update({i: one for i, one in zip(able, found, strict=True) if not isinstance(one, EMResult)})
     if results:
@@ -84,7 +86,8 @@ def fit_alone(
     """
     with one_blas_thread():
         try:
-            result = search(table, member.sample, settings, callback, member.profile)
+            watch = Watch(table, settings.max_iter, callback)
+            result = search(table, member.sample, settings, watch, member.profile)
         except DegenerateComponentError as error:
             return error
     return replace(member, result=result, evaluation=table.evaluate_all([result.parameters])[0])
@@ -119,7 +122,7 @@ def fit_members(
         first = members[able[0]]
         features = first._resolve(dataset)
         require_holdable(dataset.sparkSession, [settings[i] for i in able], features.width)
-        with first._pack(dataset, features) as table:
+        with first._named(dataset), first._pack(dataset, features) as table:
             fitted = fit_together(table, [settings[i] for i in able], first._callback, log_densities=True)
             for i, found in zip(able, fitted, strict=True):
                 outcomes[i] = members[i]._build_model(dataset, table, found) if isinstance(found, Fitted) else found

@@ -14,6 +14,7 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
@@ -40,6 +41,8 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         A name for each feature, for reports.
     logDensities : LogDensityHistogram, optional
         Distribution of log p(row) over the training rows. ``anomalyCol`` and ``logDensityQuantile`` need it.
+    trainingProfile : TrainingProfile, optional
+        What the training rows were like. Drift is judged by it.
 
     Examples
     --------
@@ -54,6 +57,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         parameters: MixtureParameters,
         featureNames: Sequence[str] | None = None,
         logDensities: LogDensityHistogram | None = None,
+        trainingProfile: TrainingProfile | None = None,
     ) -> None:
         super().__init__()
         self.parameters = parameters
@@ -63,6 +67,9 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
             )
         self.featureNames = None if featureNames is None else list(featureNames)
         self.logDensities = logDensities
+        if trainingProfile is not None:
+            trainingProfile.require_fits(parameters.n_components, parameters.n_features)
+        self.trainingProfile = trainingProfile
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
@@ -257,7 +264,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
 
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
-        return ModelWriter(self, self.parameters, self.featureNames, self.logDensities)
+        return ModelWriter(self, self.parameters, self.featureNames, self.logDensities, self.trainingProfile)
 
     @classmethod
     def read(cls) -> ModelReader[GaussianMixtureModel]:

@@ -168,6 +168,7 @@ precision
         settings = [self._settings(k, kind) for k, kind in grid]
         require_holdable(dataset.sparkSession, settings, features.width)
         with ExitStack() as stack:
+            stack.enter_context(self._named(dataset))
             train, rest = self._split(dataset, features)
             # Both tables are packed before the first pass, so that a bad row does not end a long fit.
             held_out = None if rest is None else stack.enter_context(self._pack_held_out(rest, features))
@@ -179,6 +180,8 @@ precision
             seen = selection.grid, self._describe_held_out(selection, held_out)
             model = self._build_model(train, table, _best(selection, outcomes, table), skipped, *seen)
             model.summary.selection = selection
+            if held_out is not None:
+                model.summary.packing += held_out.blocks.record
         return model
 
     def _split(self, dataset: DataFrame, features: Features) -> tuple[DataFrame, DataFrame | None]:

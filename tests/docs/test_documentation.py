@@ -146,6 +146,8 @@ class Shell:
         self._spark = spark
         self._long = page == LONG_PAGE
         self._programs: dict[str, Callable[[list[str]], None]] = {
+            "airflow": self._airflow,
+            "cp": self._cp,
             "export": self._export,
             "gmm-spark": self._console,
             "make": self._make,
@@ -168,7 +170,23 @@ class Shell:
 
     def _where(self, job: str) -> str:
         """Give the checkout's script of the same job; tests/jobs has what `where` itself prints."""
-        return f"jobs/{JOBS[job].script}"
+        return f"jobs/{JOBS[job].script if job in JOBS else job}"
+
+    def _airflow(self, arguments: list[str]) -> None:
+        """Airflow has an environment of its own, in which `make test-airflow` runs the DAGs."""
+        source = (ROOT / "jobs" / "airflow" / "gmm_dags.py").read_text(encoding="utf-8")
+        match arguments:
+            case ["dags", "test", dag, day]:
+                assert f'DAG("{dag}"' in source
+                assert re.fullmatch(r"\d{4}-\d\d-\d\d", day)
+            case ["variables", "set", "gmm", value]:
+                assert {*json.loads(value)} == {*re.findall(r"^\| `(\w+)` \|", source, re.MULTILINE)}
+            case _:
+                assert arguments[:3] == ["connections", "add", "spark_default"], arguments
+
+    def _cp(self, arguments: list[str]) -> None:
+        """Nothing is copied: what would be must be there."""
+        assert list(Path().glob(arguments[0])), arguments
 
     def _python(self, arguments: list[str]) -> None:
         if arguments[:2] == ["-m", "pytest"]:  # it would run this test

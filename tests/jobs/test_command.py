@@ -61,6 +61,11 @@ def test_a_checkout_has_the_scripts_in_its_folder_jobs(job: str, capsys: pytest.
     assert f"from gmm_spark.jobs.{job} import main" in script.read_text()
 
 
+def test_a_checkout_has_the_dags_for_airflow(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["where", "airflow"])
+    assert Path(capsys.readouterr().out.strip()) == ROOT / "jobs" / "airflow"
+
+
 @pytest.mark.parametrize("package", ["pyspark", "pydantic", "tqdm"])
 def test_a_missing_package_is_named_in_one_sentence(package: str) -> None:
     # In a process of its own: here these packages are imported already.
@@ -98,6 +103,8 @@ def test_a_wheel_brings_the_command_and_the_scripts(table: Path, tmp_path: Path)
     gmm_spark_command = (sys.executable, site / "bin" / "gmm-spark")
     scripts = {job: Path(run(*gmm_spark_command, "where", job).strip()) for job in JOBS}
     assert {script.parent for script in scripts.values()} == {site / "gmm_spark" / "jobs" / "submit"}
+    dags = {file.name for file in Path(run(*gmm_spark_command, "where", "airflow").strip()).glob("*.py")}
+    assert dags == {file.name for file in (ROOT / "jobs" / "airflow").glob("*.py")}
 
     features = ("--features.columns", "x", "y", "--features.handle_invalid", "skip")
     told = run(SPARK_SUBMIT, scripts["fit"], "--input.path", table, *features, "--output.model", tmp_path / "model")

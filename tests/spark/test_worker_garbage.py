@@ -46,7 +46,7 @@ def test_a_workers_loaded_objects_are_frozen_before_each_collection(spark):
     features = resolve_features(table, "", ["x"], None, None)
     with PackedTable(table, features) as packed:
         packed.expect([MixtureParameters([1.0], [[0.0]], [[1.0]], "diag")])  # loads what packing had no need of
-        tasks, few, most_frozen = collect_sums(packed.blocks.source, CountHeld())
+        tasks, few, most_frozen = CountHeld().read(collect_sums(packed.blocks.source, CountHeld()))
     assert (tasks, few, most_frozen) == (3, 3, 3)
 
 

@@ -99,6 +99,6 @@ def test_a_pass_gives_blas_one_thread_whatever_the_worker_was_told(spark, allowe
     table = spark.range(0, 1000, 1, 3).selectExpr("cast(id as double) as x")
     features = resolve_features(table, "", ["x"], None, None)
     with PackedTable(table, features) as packed:
-        tasks, threads = collect_sums(packed.blocks.source, CountThreads(allowed))
+        tasks, threads = CountThreads(allowed).read(collect_sums(packed.blocks.source, CountThreads(allowed)))
     assert tasks == 3
     assert threads == 3  # one in each

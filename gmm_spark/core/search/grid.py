@@ -28,6 +28,7 @@ from gmm_spark.core.search.single import FINALISTS, make_rule, make_sample_table
 from gmm_spark.core.search.start_task import Failure, StartTask, read_starts
 from gmm_spark.core.search.starts import OVERSAMPLED
 from gmm_spark.core.settings import Rule, Settings
+from gmm_spark.core.steps import step
 from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DegenerateComponentError
 
@@ -78,9 +79,13 @@ def sweep(
         most = FINALISTS if sample[0].shape[1] >= table.moments.rows else 1
         if oversampled:
             units = robust_variance(profile, table.moments.variance)
-            completed = complete_sample(table, sample, units, max(member.k for member in oversampled.values()), seed)
+            with step("starts"):
+                most_k = max(member.k for member in oversampled.values())
+                completed = complete_sample(table, sample, units, most_k, seed)
         for of_members, rows in ((plain, sample), (oversampled, completed)):
-            found, failed = _choose_starts(table, rows, profile, of_members, most)
+            with step("search") as told:
+                found, failed = _choose_starts(table, rows, profile, of_members, most)
+                told.update(mixtures=len(of_members), finalists=sum(map(len, found.values())), failed=len(failed))
             starts |= found
             failures |= failed
         if whole is None:
@@ -91,7 +96,9 @@ def sweep(
         return [failures[i] for i in range(len(settings))]
     owners = [i for i, own in starts.items() for _ in own]
     runs = [Run(start, rules[i]) for i, own in starts.items() for start in own]
-    fitted = fit(table, runs, sample=whole, lookahead=lookahead, callback=callback)
+    with step("passes") as told:
+        told["starts"] = len(runs)
+        fitted = fit(table, runs, sample=whole, lookahead=lookahead, callback=callback)
     outcomes: dict[int, list[Outcome]] = {i: [] for i in starts}
     for i, outcome in zip(owners, fitted, strict=True):
         outcomes[i].append(outcome)

@@ -26,6 +26,7 @@ from gmm_spark.core.search.racing import Stage, cut_after, race
 from gmm_spark.core.search.relocation import relocate
 from gmm_spark.core.search.starts import OVERSAMPLED, draw_start
 from gmm_spark.core.settings import Rule, Settings
+from gmm_spark.core.steps import step
 from gmm_spark.core.table import ArrayTable, Sample, Table
 from gmm_spark.errors import DegenerateComponentError
 
@@ -80,17 +81,22 @@ def search(
         If the sample has fewer distinct rows than k.
     """
     profile = profile or ColumnProfile.of(*sample)
-    if settings.init_mode == OVERSAMPLED:
-        units = robust_variance(profile, table.moments.variance)
-        sample = complete_sample(table, sample, units, settings.k, settings.seed)
-    (starts,) = draw_starts(table, sample, profile, settings, [settings.covariance_type])
+    with step("starts"):
+        if settings.init_mode == OVERSAMPLED:
+            units = robust_variance(profile, table.moments.variance)
+            sample = complete_sample(table, sample, units, settings.k, settings.seed)
+        (starts,) = draw_starts(table, sample, profile, settings, [settings.covariance_type])
     ends: list[float] = []
-    finalists = choose_finalists(table, sample, profile, settings, starts, ends=ends)
+    with step("search") as told:
+        finalists = choose_finalists(table, sample, profile, settings, starts, ends=ends)
+        told.update(starts=len(starts), finalists=len(finalists))
     whole = make_sample_table(table, sample)
     stages = [Stage(table, settings.max_iter, keep=1, sample=whole, lookahead=whole)]
     if settings.sample_rows:  # else starts have made no iteration yet, and are compared at their ends
         stages = cut_after(_SHARED_PASSES, *stages)
-    result = race(finalists, stages, make_rule(table, profile, settings), callback, ends)[0]
+    with step("passes") as told:
+        result = race(finalists, stages, make_rule(table, profile, settings), callback, ends)[0]
+        told.update(passes=len(result.history), bound=result.lower_bound, converged=result.converged)
     alike = abs(np.array(ends) - ends[0]) <= _noise(result.parameters, sample, settings)
     return replace(result, starts=len(starts), starts_alike=int(alike.sum()))
 
@@ -106,7 +112,10 @@ def polish(
     """Run one given start to the table's fixed point; arguments and errors as of :func:`search`."""
     whole = make_sample_table(table, sample)
     rule = make_rule(table, profile or ColumnProfile.of(*sample), settings)
-    return best(fit(table, [Run(start, rule)], sample=whole, lookahead=whole, callback=callback))
+    with step("passes") as told:
+        result = best(fit(table, [Run(start, rule)], sample=whole, lookahead=whole, callback=callback))
+        told.update(passes=len(result.history), bound=result.lower_bound, converged=result.converged)
+    return result
 
 
 def choose_floor(table: Table, profile: ColumnProfile, settings: Settings) -> Array:

@@ -88,6 +88,8 @@ Precision = Annotated[str, OneOf(PRECISIONS)]
 Criterion = Annotated[str, OneOf(("bic", "aic", "icl", "heldout"))]
 WeightKind = Annotated[str, OneOf(WEIGHT_KINDS)]
 HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep"))]
+LogFormat = Annotated[str, OneOf(("text", "json"))]
+LogLevel = Annotated[str, OneOf(("debug", "info", "warning", "error"))]
 WriteMode = Annotated[str, OneOf(("error", "overwrite", "append"))]
 
 Text = Annotated[str, Field(min_length=1)]
@@ -105,5 +107,6 @@ Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST_S
 Positive = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, allow_inf_nan=False)]
 VarianceFloor = Annotated[list[Positive], Field(min_length=1)] | None
 Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
 # Secret, because passwords are given as options: a configuration that is written out shows asterisks.
 Options = dict[Text, Annotated[SecretStr, BeforeValidator(_write_as_text)]]

@@ -18,10 +18,13 @@ from gmm_spark.jobs.config.fields import (
     CountOrZero,
     HandleInvalid,
     InitMode,
+    LogFormat,
+    LogLevel,
     OptionalText,
     Options,
     Precision,
     RunId,
+    Seconds,
     Seed,
     Text,
     Tolerance,
@@ -166,9 +169,22 @@ class TableOutputSection(Section):
 class RunSection(Section):
     """The run itself."""
 
+    dry_run: bool = Field(
+        False,
+        description="Check everything that can be known before the work, print what the job would do, and write "
+        "nothing. Also --dry-run.",
+    )
     app_name: OptionalText = Field(None, description="Name of the Spark application.")
     spark: Options = Field(
         {}, description="Spark settings, as key=value; they override those of spark-submit. Never logged."
+    )
+    log: LogFormat | None = Field(
+        None,
+        description="Write a log to stderr, in place of the progress bar: text, or json, one object a line. By default "
+        "only warnings are written, as text.",
+    )
+    log_level: LogLevel | None = Field(
+        None, description="Least level that is written: debug, info, warning or error. By default info with run.log."
     )
 
 
@@ -178,7 +194,12 @@ class FitRunSection(RunSection):
     id: RunId = Field(
         None,
         description="Name of the run; a scheduler passes its date. A complete run is not done again; one whose process "
-        "has ended before is done over. By default the time and six random digits. Also --run-id.",
+        "has ended before goes on. By default the time and six random digits. Also --run-id.",
+    )
+    checkpoint_seconds: Seconds = Field(
+        30.0,
+        description="Seconds between notes of the passes made so far, beside the run. If its process dies, the next of "
+        "the same run.id goes on from there. 0 makes a note after every pass.",
     )
     require_convergence: bool = Field(
         False, description="Exit with code 4, and write no model, if EM stops at model.max_iter."

@@ -10,18 +10,22 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from gmm_spark.core.em.ascent import PassRecord
+from gmm_spark.jobs.run.logs import shows_passes
 
 
 @contextmanager
 def draw_bar(max_iter: int) -> Iterator[Callable[[PassRecord], None]]:
-    """Draw a progress bar, and yield the callback that moves it after each pass. Silent unless stderr is a terminal.
+    """Draw a progress bar, and yield the callback that moves it after each pass.
+
+    It is drawn if stderr is a terminal and the log, whose lines would tear it, does not tell of each pass anyway.
 
     Parameters
     ----------
     max_iter : int
         Passes at the bar's end.
     """
-    with tqdm(total=max_iter, desc="fit", unit="pass", file=sys.stderr, disable=None, dynamic_ncols=True) as bar:
+    hidden = True if shows_passes() else None  # tqdm reads None as: unless it is a terminal
+    with tqdm(total=max_iter, desc="fit", unit="pass", file=sys.stderr, disable=hidden, dynamic_ncols=True) as bar:
 
         def show(record: PassRecord) -> None:
             bar.n = record.iteration

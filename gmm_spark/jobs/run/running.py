@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import sys
@@ -18,7 +19,9 @@ from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode, exit_code, remedy
 from gmm_spark.jobs.io.tables import shorten_error
+from gmm_spark.jobs.run.logs import JobLog, shows_passes
 from gmm_spark.jobs.run.session import open_session
+from gmm_spark.spark.descriptions import describe_jobs
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,6 +30,8 @@ _RAISED_IN_WORKER = re.compile(r"gmm_spark\.errors\.(?P<kind>\w+): (?P<message>.
 # All that py4j says if its connection is reset during a call. If Java raised an error, a stack trace follows.
 _CONNECTION_RESET = re.compile(r"An error occurred while calling \S+")
 _JVM_HAS_ENDED = "Spark's JVM has ended; it may have been killed, or have had too little memory"
+
+_logger = logging.getLogger(__name__)
 
 Configuration = TypeVar("Configuration", bound=JobConfiguration)
 
@@ -50,17 +55,24 @@ def run(
     arguments : sequence of str, optional
         The command line, by default that of the process.
     """
-    sys.exit(_run(job, model, arguments))
+    with JobLog(model.job) as log:
+        code = _run(job, model, arguments, log)
+    sys.exit(code)
 
 
 def _run(
-    job: Callable[[SparkSession, Configuration], None], model: type[Configuration], arguments: Sequence[str] | None
+    job: Callable[[SparkSession, Configuration], None],
+    model: type[Configuration],
+    arguments: Sequence[str] | None,
+    log: JobLog,
 ) -> ExitCode:
     secrets: list[str] = []
+    title = f"gmm-spark {model.job}"
     try:
         configuration = load(model, arguments)
         secrets = find_secrets(configuration)
-        with _treat_sigterm_as_interrupt(), open_session(configuration) as spark:
+        log.configure(configuration.run, secrets)
+        with _treat_sigterm_as_interrupt(), open_session(configuration) as spark, describe_jobs(spark, title):
             job(spark, configuration)
     except KeyboardInterrupt:
         return _fail(model.job, ExitCode.FAILURE, "interrupted", "Nothing was published. Run it again.")
@@ -78,6 +90,8 @@ def _run(
 
 def _fail(job: str, code: ExitCode, message: str, what_to_do: str) -> ExitCode:
     """Print why a job failed and what to do, and return its exit code."""
+    if shows_passes():  # a log that is read by a program has it as a record, too
+        _logger.error("%s failed: %s", job, message, extra={"exit_code": code.value, "remedy": what_to_do})
     print(
         f"{job} failed: {message}\n{job} ended with exit code {code.value}. {what_to_do}", file=sys.stderr, flush=True
     )

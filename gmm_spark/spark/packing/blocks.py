@@ -61,8 +61,8 @@ class Handle:
         Bad rows by reason.
     rounded : dict
         Values that float64 may have rounded, by feature.
-    fingerprint : int
-        Of the rows of the whole file, see :mod:`.fingerprint`.
+    checksum : int
+        Of the partition's rows (:func:`.checksum_rows`); 0 of a piece or a block.
     failure : str
         Why the task gave up; empty if it did not.
     first, of_rows : int
@@ -78,8 +78,8 @@ class Handle:
     weighted: bool
     bad: dict[str, int] = field(default_factory=dict)
     rounded: dict[str, int] = field(default_factory=dict)
-    fingerprint: int = 0
     failure: str = ""
+    checksum: int = 0
     first: int = 0
     of_rows: int | None = None
 
@@ -93,13 +93,14 @@ class Handle:
         path: str = "",
         bad: Mapping[str, int] | None = None,
         rounded: Mapping[str, int] | None = None,
-        fingerprint: int = 0,
         failure: str = "",
+        checksum: int = 0,
     ) -> Handle:
         """Describe rows of a table's features, in blocks of :func:`rows_per_block`."""
         dtype, weighted = np.dtype(features.dtype).name, features.weight is not None
-        found = dict(bad or {}), dict(rounded or {}), fingerprint, failure
-        return cls(partition, path, rows, rows_per_block(features), features.width, dtype, weighted, *found)
+        counts = dict(bad or {}), dict(rounded or {})
+        size, width = rows_per_block(features), features.width
+        return cls(partition, path, rows, size, width, dtype, weighted, *counts, failure, checksum)
 
     @property
     def row_bytes(self) -> int:

@@ -23,11 +23,12 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from gmm_spark.core.kernels.checksum import add_checksums, checksum_rows
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
-from gmm_spark.spark.packing.fingerprint import MODULUS, fingerprint_rows
+from gmm_spark.spark.packing.leftovers import take_possession
 from gmm_spark.spark.ranges import count_rounded
 from gmm_spark.spark.results import collect, count_parts
 from gmm_spark.spark.schema import Schema
@@ -73,9 +74,14 @@ class Packing:
         return sum(handle.rows for handle in self.handles)
 
     @property
-    def fingerprint(self) -> int:
-        """Of the usable rows, in whatever order they were read."""
-        return sum(handle.fingerprint for handle in self.handles) % MODULUS
+    def bytes(self) -> int:
+        """Bytes of the blocks."""
+        return sum(handle.file_bytes for handle in self.handles)
+
+    @property
+    def checksum(self) -> int:
+        """Checksum of the usable rows, in whatever order and partitions."""
+        return add_checksums(*(handle.checksum for handle in self.handles))
 
 
 class Packer:
@@ -113,7 +119,8 @@ class Packer:
             blocks = rows.mapInArrow(StreamBlocks(self._features, self._strict, self._by_task), STREAM.spark)
         else:
             self._has_files = True
-            task = WriteBlocks(self._features, self._run, self._strict, self._by_task)
+            application = str(rows.sparkSession.conf.get("spark.app.id", ""))
+            task = WriteBlocks(self._features, self._run, self._strict, self._by_task, application)
             blocks = rows.mapInArrow(task, HANDLES.spark)
         self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
         packed = self._collect_handles(blocks.where("moments is not null"), cores)
@@ -174,24 +181,26 @@ class WriteBlocks:
     run: str
     strict: bool
     by_task: bool
+    application: str = ""
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack what one task reads."""
         freeze_loaded_objects()
-        partition, stream = identify(stream, self.by_task)
         directories = local_directories()
+        take_possession(directories, self.application)
+        partition, stream = identify(stream, self.by_task)
         directory = directories[task_number() % len(directories)]  # partition ids may have gaps of one length
         # A random name: one task may pack two partitions if Spark had lost both their handles.
         path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
-        moments, rows, fingerprint, failure = Moments.zero(self.features.width), 0, 0, ""
+        moments, rows, checksum, failure = Moments.zero(self.features.width), 0, 0, ""
         try:
             with _new_private_file(path + ".writing") as file:
                 for block, weight in gather_blocks(stream, self.features, bad, self.strict):
                     moments += Moments.of(block, weight)
+                    checksum = add_checksums(checksum, checksum_rows(block, weight))
                     rounded += count_rounded(self.features, block)
-                    fingerprint += fingerprint_rows(block, weight)
                     rows += block.shape[1]
                     file.write(block.data)
                     if weight is not None:
@@ -206,7 +215,7 @@ class WriteBlocks:
                 f"the local disk is full: {directory} took {written:,} bytes of partition {partition} and "
                 "needs more; point spark.local.dir at a larger disk or read the table in more partitions"
             )
-            rows = fingerprint = 0
+            rows = 0
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path + ".writing")
@@ -217,8 +226,8 @@ class WriteBlocks:
             path=path if rows else "",
             bad=bad,
             rounded=rounded,
-            fingerprint=fingerprint % MODULUS,
             failure=failure,
+            checksum=checksum,
         )
         yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes())
 
@@ -237,17 +246,16 @@ class StreamBlocks:
         partition, stream = identify(stream, self.by_task)
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
-        moments, rows, fingerprint = Moments.zero(self.features.width), 0, 0
+        moments, rows, checksum = Moments.zero(self.features.width), 0, 0
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):
             moments += Moments.of(block, weight)
+            checksum = add_checksums(checksum, checksum_rows(block, weight))
             rounded += count_rounded(self.features, block)
-            fingerprint += fingerprint_rows(block, weight)
             rows += block.shape[1]
             packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
             head = Handle.of(self.features, partition, block.shape[1])
             yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, block=packed)
-        found = fingerprint % MODULUS
-        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded, fingerprint=found)
+        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded, checksum=checksum)
         yield STREAM.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes(), block=b"")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -46,8 +45,6 @@ DRAWS = Schema(
 
 # In place of a slice's number: the blocks of this piece were not found.
 _MISS = -1
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -162,8 +159,8 @@ class DrawFromPieces:
             )
 
 
-def collect_sums(source: Source, sums: Sums[Answer]) -> Answer | None:
-    """Run a pass, add up its vectors in the order of the pieces, and read the answer.
+def collect_sums(source: Source, sums: Sums[object]) -> Array | None:
+    """Run a pass, and add up its vectors in the order of the pieces.
 
     None if a piece is missing or duplicated. That also happens without a lost file: if Spark computes the handle of a
     partition without rows again, in a task of several partitions, the handle has another id.
@@ -194,7 +191,7 @@ def collect_sums(source: Source, sums: Sums[Answer]) -> Answer | None:
         start = r["slice"] * slice_length
         part = np.frombuffer(r["sums"])
         total[start : start + len(part)] += part
-    return sums.read(total)
+    return total
 
 
 def add_slices(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

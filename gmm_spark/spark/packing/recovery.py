@@ -2,8 +2,8 @@
 
 1. The table is packed into files, one for each task. On one host the driver shares their pieces out
    (:class:`.sources.Listed`); on several, passes go where Spark has cached the handles (:class:`.sources.Cached`).
-2. If a pass misses a file, or Spark has meanwhile read other rows for a part of the table that was lost, the pass's
-   answer is not used. Spark packs the table again, and the pass runs again, from then on over cached handles.
+2. If a pass misses a file, or finds that Spark has packed a lost part of the table again from other rows, its answer is
+   not used. The table is packed again, and the pass runs again, from then on over cached handles.
 3. If passes miss files more than :data:`MAX_REBUILDS` times, the table is packed into blocks that stream through Spark
    (:class:`.sources.Streamed`). They are missed only if the table gives other rows.
 
@@ -13,23 +13,30 @@ A table is streamed from the start if ``spark.io.encryption.enabled`` forbids cl
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.moments import same_rows
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
+from gmm_spark.core.steps import step
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
+from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.cluster import survey_cluster
 from gmm_spark.spark.packing.packer import Packer
+from gmm_spark.spark.packing.record import PackingRecord
 from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
 from gmm_spark.spark.ranges import warn_of_rounding
 
 Answer = TypeVar("Answer")
+
+_logger = logging.getLogger(__name__)
 
 # Packing again more often than this means that files do not stay where their handles are.
 MAX_REBUILDS = 2
@@ -54,8 +61,8 @@ class RecoverableBlocks:
         Values that float64 may have rounded, by feature.
     source : Source or None
         Where passes find the blocks; None once they are removed.
-    misses : int
-        Passes that missed a file.
+    record : PackingRecord
+        What was packed, written and missed.
     weights : WeightSums or None
         Of the weights as passes see them; None if rows have none.
     """
@@ -71,12 +78,13 @@ class RecoverableBlocks:
         self._spark = table.sparkSession
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self._always_streamed = encrypted if streaming is None else streaming
-        self.misses = 0
+        self.record = PackingRecord()
         self._cluster = survey_cluster(self._spark)
         self._packer = Packer(table, features, strict)
         self.source: Source | None = None
         try:
-            self.packing = self._packer.pack(self._cluster.cores, self.streaming)
+            with self._named("pack"):
+                self.packing = self._packer.pack(self._cluster.cores, self.streaming)
             self.moments = self.packing.moments
             # Of importance weights only the ratios matter. Near 1 their sums neither overflow nor vanish.
             self._unit = self.moments.weights.unit if features.weight and weight_kind == IMPORTANCE else 1.0
@@ -96,6 +104,11 @@ class RecoverableBlocks:
         """Whether blocks stream through Spark."""
         return self._always_streamed or self.misses > MAX_REBUILDS
 
+    @property
+    def misses(self) -> int:
+        """Passes that missed a file."""
+        return self.record.misses
+
     def run(self, run_pass: Callable[[Source], Answer | None]) -> Answer:
         """Run a pass until no task misses its blocks, and pack again after each miss.
 
@@ -107,7 +120,7 @@ class RecoverableBlocks:
         Raises
         ------
         DataError
-            If the table gives other rows when it is packed again, by more than rounding; or again and again, by less.
+            If the table gives other rows when it is packed again.
         ResourceError
             If a local disk is full.
         """
@@ -116,6 +129,7 @@ class RecoverableBlocks:
                 raise RuntimeError("this packed table has been closed; pack the table again")
             answer = run_pass(self.source)
             if answer is not None:
+                self.record = replace(self.record, passes=self.record.passes + 1)
                 return answer
             self._rebuild()
 
@@ -125,26 +139,44 @@ class RecoverableBlocks:
         with contextlib.suppress(Exception):
             self._packer.close()
 
+    @contextlib.contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Log a packing, and describe its jobs."""
+        with step(name) as told, describe_jobs(self._spark, name):
+            yield
+            told["rows"] = self.packing.rows
+            told["bytes_written"] = self.packing.bytes
+        self.record += PackingRecord(packings=1, streamed=self.streaming, bytes_written=self.packing.bytes)
+
     def _rebuild(self) -> None:
         """Pack again after a miss; the rows must be those of the first time, in whatever order."""
-        self.misses += 1
+        self.record += PackingRecord(misses=1)
+        _logger.warning(
+            "a pass did not find its blocks where they were written, for the %s time: the table is read again, and the "
+            "pass made again",
+            f"{self.misses}.",
+            extra={"misses": self.misses},
+        )
         if self.misses == MAX_REBUILDS + 1 and not self._always_streamed:
-            _warn(
+            warnings.warn(
                 f"blocks were not found, or could not be read, where they were written after packing {self.misses} "
-                "times; streaming them through Spark from here on, which is slower (see spark.locality.wait)"
+                "times; streaming them through Spark from here on, which is slower (see spark.locality.wait)",
+                RuntimeWarning,
+                stacklevel=2,
             )
         if self.misses > MAX_STREAMED_MISSES + (0 if self._always_streamed else MAX_REBUILDS + 1):
             raise DataError(
                 "the table gives other rows each time that it is read; it is changing, or not deterministic: write it "
                 "to Parquet and fit that"
             )
-        self._pack_again()
+        self._pack_again("pack again")
         self.source = self._choose_source()
 
-    def _pack_again(self) -> None:
+    def _pack_again(self, name: str) -> None:
         """Read the table once more, which must give the rows of the first time, in whatever order."""
         before = self.packing
-        self.packing = again = self._packer.pack(self._cluster.cores, self.streaming)
+        with self._named(name):
+            self.packing = again = self._packer.pack(self._cluster.cores, self.streaming)
         # Compare whole tables, not partitions: Spark may group those differently when executors come and go.
         if before.rows != again.rows or not same_rows(self.moments, again.moments):
             raise DataError(
@@ -152,12 +184,14 @@ class RecoverableBlocks:
                 f"{again.rows if before.rows != again.rows else 'as many others'} when it was read again; it is "
                 "changing, or not deterministic: write it to Parquet and fit that"
             )
-        if before.fingerprint != again.fingerprint:
+        if before.checksum != again.checksum:
             # All passes from here on see these rows alone: no sum is of two states of the table.
-            _warn(
-                "the table gave other values when it was read again, though their means and variances stayed: it is "
-                "changing, or not deterministic. The fit goes on with the values that were read last; to be sure of "
-                "them, write the table to Parquet and fit that"
+            warnings.warn(
+                "the table was read again, and its rows are not to the bit what they were, while their number and each "
+                "feature's moments are: its values are rounded otherwise, or in other combinations; write it to "
+                "Parquet and fit that",
+                RuntimeWarning,
+                stacklevel=2,
             )
 
     def _choose_source(self) -> Source:
@@ -173,11 +207,7 @@ class RecoverableBlocks:
         partitions = spread_over(self.packing.rows, cores)
         if len(self.packing.handles) < partitions:
             self._packer.repartition(partitions)
-            self._pack_again()
+            self._pack_again("spread over the cores")
         if self.streaming:
             return Streamed(self.packing, self._unit)
         return Cached(self.packing, self._cluster, grouped=not self.misses, unit=self._unit)
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, RuntimeWarning, stacklevel=5)

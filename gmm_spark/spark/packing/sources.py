@@ -129,7 +129,7 @@ class Cached:
         self._unit = unit
         cut = Cut.of(packing.handles)
         self.pieces = cut.split_all(packing.handles)
-        self._reader = ReadCached(cut, fingerprints(packing))
+        self._reader = ReadCached(cut, checksums(packing))
         self.spark = packing.blocks.sparkSession
         self._handles = packing.blocks.select("handle")
         waves = min(max(packing.rows // (MIN_TASK_ROWS * cluster.cores), 1), CACHED_TASKS_PER_CORE)
@@ -163,7 +163,7 @@ class Streamed:
         self._unit = unit
         cut = Cut.of(packing.handles)
         self.pieces = cut.split_all(packing.handles)
-        self._reader = ReadStreamed(cut, fingerprints(packing))
+        self._reader = ReadStreamed(cut, checksums(packing))
         self.spark = packing.blocks.sparkSession
         self._blocks = packing.blocks.drop("moments")
 
@@ -172,9 +172,9 @@ class Streamed:
         return self._blocks.mapInArrow(OverPieces(self._reader, task, self._unit), schema.spark)
 
 
-def fingerprints(packing: Packing) -> dict[int, int]:
-    """Return the fingerprint of each partition's rows, as they were when the driver learnt of them."""
-    return {handle.partition: handle.fingerprint for handle in packing.handles}
+def checksums(packing: Packing) -> dict[int, int]:
+    """Return the checksum of each partition's rows, as they were when the driver learnt of them."""
+    return {handle.partition: handle.checksum for handle in packing.handles}
 
 
 def spread_over(rows: int, cores: int) -> int:
@@ -223,14 +223,14 @@ class ReadCached:
     """
 
     cut: Cut
-    fingerprints: Mapping[int, int]
+    checksums: Mapping[int, int]
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[Piece]:
         """Read the files of all handles, piece by piece."""
         for batch in stream:
             for text in batch.column("handle").to_pylist():
                 handle = Handle.from_json(text)
-                if self.fingerprints.get(handle.partition) != handle.fingerprint:
+                if self.checksums.get(handle.partition) != handle.checksum:
                     yield Piece(self.cut.number(handle.partition, 0), None)
                     continue
                 for piece in self.cut.split(handle):
@@ -241,12 +241,12 @@ class ReadCached:
 class ReadStreamed:
     """Reader of one partition's blocks.
 
-    Their fingerprint comes after them. If it is not the one that the driver knows, as in :class:`ReadCached`, a miss
+    Their checksum comes after them. If it is not the one that the driver knows, as in :class:`ReadCached`, a miss
     follows the pieces.
     """
 
     cut: Cut
-    fingerprints: Mapping[int, int]
+    checksums: Mapping[int, int]
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[Piece]:
         """Group the blocks into pieces; a partition without rows is one piece without blocks."""
@@ -258,7 +258,7 @@ class ReadStreamed:
         blocks = enumerate(_split_stream(chain([first], stream), found))
         for i, piece in groupby(blocks, key=lambda numbered: numbered[0] // self.cut.blocks):
             yield Piece(self.cut.number(partition, i), (block for _, block in piece))
-        if found != [self.fingerprints.get(partition)]:
+        if found != [self.checksums.get(partition)]:
             yield Piece(self.cut.number(partition, 0), None)
         elif i < 0:
             yield Piece(self.cut.number(partition, 0), iter(()))
@@ -278,8 +278,8 @@ def _open(piece: Handle) -> Piece:
     return Piece(piece.partition, read_file(piece))
 
 
-def _split_stream(stream: Iterator[pa.RecordBatch], fingerprints: list[int]) -> Blocks:
-    """Yield the blocks of a partition, and add the fingerprint that ends them to a list."""
+def _split_stream(stream: Iterator[pa.RecordBatch], checksums: list[int]) -> Blocks:
+    """Yield the blocks of a partition, and add the checksum that ends them to a list."""
     for batch in stream:
         for text, block in zip(batch.column("handle").to_pylist(), batch.column("block"), strict=True):
             packed = block.as_buffer()
@@ -287,4 +287,4 @@ def _split_stream(stream: Iterator[pa.RecordBatch], fingerprints: list[int]) -> 
             if packed.size:
                 yield handle.split(packed, handle.rows)
             else:
-                fingerprints.append(handle.fingerprint)
+                checksums.append(handle.checksum)

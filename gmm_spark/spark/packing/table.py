@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TypeVar
 
+import numpy as np
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.arrays import Array, Block
@@ -17,8 +18,11 @@ from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.steps import step
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
+from gmm_spark.spark.descriptions import describe_jobs
+from gmm_spark.spark.packing.answers import Answers, AnswerStore
 from gmm_spark.spark.packing.limits import limit_sample
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums, collect_weighted_sample
 from gmm_spark.spark.packing.recovery import RecoverableBlocks
@@ -49,6 +53,8 @@ class PackedTable:
     weight_kind : {"frequency", "importance"}
         What weights mean: evaluations count rows accordingly. Sums and samples have importance weights divided by a
         power of two.
+    answers : AnswerStore, optional
+        Keeps the sums of passes and the answers of tasks on samples, and has those of an earlier fit to the same rows.
 
     Attributes
     ----------
@@ -61,6 +67,8 @@ class PackedTable:
         Bad rows by reason.
     rounded : Counter
         Values of long and decimal columns that are 2**53 or more away from 0, where float64 rounds, by feature.
+    pass_name : str
+        What the next pass is called in Spark's pages.
 
     Raises
     ------
@@ -79,16 +87,20 @@ class PackedTable:
         precision: str = "float64",
         streaming: bool | None = None,
         weight_kind: str = FREQUENCY,
+        answers: AnswerStore | None = None,
     ) -> None:
         require_batch(table)
         self.features = features
         self.precision = precision
         self.spark = table.sparkSession
         self.weight_kind = weight_kind
+        self.pass_name = "pass"
         self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind)
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments
+        packed = self.blocks.packing
+        self._answers = Answers(answers, features.names, weight_kind, precision, packed.rows, packed.checksum)
 
     def __enter__(self) -> PackedTable:
         return self
@@ -102,6 +114,11 @@ class PackedTable:
     def n_partitions(self) -> int:
         """Tasks that packed the table: one for each partition, up to a bound that depends on the cores."""
         return len(self.blocks.packing.handles)
+
+    @property
+    def recalled(self) -> bool:
+        """Whether the latest pass was made by an earlier fit, and its sums were kept."""
+        return self._answers.recalled
 
     @property
     def rows(self) -> int:
@@ -123,7 +140,8 @@ class PackedTable:
         if too_large and len(candidates) > 1:
             half = len(candidates) // 2
             return self.expect(candidates[:half]) + self.expect(candidates[half:])
-        return self._sum(sums)
+        with describe_jobs(self.spark, self.pass_name):
+            return self._sum(sums, candidates)
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """Make one pass: likelihood, entropy, cluster sizes and histogram of log-densities of a candidate."""
@@ -131,12 +149,14 @@ class PackedTable:
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
-        found = self._sum(EvaluationSums(self._plan(candidates), log_densities))
+        with step("evaluate"), describe_jobs(self.spark, "evaluate"):
+            found = self._sum(EvaluationSums(self._plan(candidates), log_densities), candidates, log_densities)
         return [evaluation.counted(self.weight_kind) for evaluation in found]
 
     def draw(self, draw: DrawRequest) -> DrawResult:
         """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
-        return self.blocks.run(lambda source: collect_draw(source, draw))
+        with describe_jobs(self.spark, "draw starts"):
+            return self.blocks.run(lambda source: collect_draw(source, draw))
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,).
@@ -145,6 +165,11 @@ class PackedTable:
         with a warning, if the driver lacks the memory.
         """
         n = limit_sample(min(n, self.rows), self.features.width)
+        with step("sample") as told, describe_jobs(self.spark, "sample"):
+            told["rows"] = n
+            return self._sample(n, seed)
+
+    def _sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         weights = self.blocks.weights
         if weights is None or self.rows <= n:
             return self.blocks.run(lambda source: collect_sample(source, n, seed, self.features.width))
@@ -153,9 +178,15 @@ class PackedTable:
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of the table, each as a Spark task; on the driver if one task or a large sample."""
-        if len(tasks) > 1 and sample[0].size * 8 <= min(SPREAD_BYTES, bytes_per_job(self.spark)):
-            return run_on_sample(self.spark, sample, tasks)
-        return [task(sample) for task in tasks]
+
+        def run(numbers: Sequence[int]) -> list[bytes]:
+            wanted = [tasks[i] for i in numbers]
+            if len(wanted) > 1 and sample[0].size * 8 <= min(SPREAD_BYTES, bytes_per_job(self.spark)):
+                with describe_jobs(self.spark, "search on the sample"):
+                    return run_on_sample(self.spark, sample, wanted)
+            return [task(sample) for task in wanted]
+
+        return self._answers.ask(run, tasks, about=sample)
 
     def close(self) -> None:
         """Remove the blocks, as far as Spark still answers."""
@@ -164,5 +195,10 @@ class PackedTable:
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
 
-    def _sum(self, sums: Sums[Answer]) -> Answer:
-        return self.blocks.run(lambda source: collect_sums(source, sums))
+    def _sum(self, sums: Sums[Answer], candidates: Sequence[MixtureParameters], *options: bool) -> Answer:
+        def make_pass(numbers: Sequence[int]) -> list[bytes]:
+            return [self.blocks.run(lambda source: collect_sums(source, sums)).tobytes()]
+
+        question = type(sums).__name__, sums.length, self.moments.mean, self.moments.scale, candidates, options
+        (vector,) = self._answers.ask(make_pass, [question])
+        return sums.read(np.frombuffer(bytearray(vector)))

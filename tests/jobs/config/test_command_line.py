@@ -414,5 +414,6 @@ def test_help_lists_every_key_with_its_default(job: str) -> None:
     assert "run.app_name" in listed
     assert [key for key in listed if f"--{key} " not in shown] == []
     assert shown.count("(default: ") + shown.count("(required)") == len(listed)
-    assert "exit codes: 0 done, 2 configuration, 3 data, 4 not converged" in shown
+    assert "exit codes: 0 done, 1 anything else, 2 configuration, 3 data, 4 not converged" in shown
+    assert "retry 1, 5, 143;" in shown
     assert "5 held by another run" in shown

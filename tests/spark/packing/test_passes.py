@@ -205,7 +205,7 @@ def test_a_pass_whose_pieces_are_missing_or_duplicated_has_no_answer(
     sampled = passes.collect_weighted_sample(source, weighted, 0, 3)
     assert [answer is not None for answer in (summed, drawn, sampled)] == [complete] * 3
     if complete:
-        assert summed[0].rows == 12
+        assert sums.read(summed)[0].rows == 12
         assert sampled[0].shape == (3, 5)
 
 

@@ -151,7 +151,7 @@ def test_every_reader_yields_the_same_pieces(tmp_path: Path, monkeypatch: pytest
     cut = Cut(3, 20)
     lists = tuple(piece.to_json() for piece in cut.split(handle))
     numbers = pa.RecordBatch.from_pydict({"id": np.arange(len(lists))})
-    known = {handle.partition: handle.fingerprint}
+    known = {handle.partition: handle.checksum}
     cached = read_all(ReadCached(cut, known)(iter([written])))
     assert [number for number, _, _ in cached] == [
         (7 if rows else (1 << 23)) * 20 + i for i in range(max(1, -(-rows // 768)))
@@ -163,7 +163,7 @@ def test_every_reader_yields_the_same_pieces(tmp_path: Path, monkeypatch: pytest
     assert read_all(ReadStreamed(cut, known)(iter(streamed))) == cached
 
     # Spark may pack lost partitions again unasked: what the driver does not know of is a miss.
-    other = {handle.partition: handle.fingerprint + 1}
+    other = {handle.partition: handle.checksum + 1}
     (missed,) = ReadCached(cut, other)(iter([written]))
     assert missed == (handle.partition * 20, None)
     *_, missed = ReadStreamed(cut, other)(iter(streamed))

@@ -106,6 +106,10 @@ def test_a_fit_whose_every_pass_misses_ends_by_streaming_with_one_warning(
     with pytest.warns(RuntimeWarning, match="streaming") as caught:
         survivor = fit(table, lambda record: None)
     assert packings == [False, False, False, True]  # packed, rebuilt twice, streamed
+    record = survivor.summary.packing
+    assert (record.packings, record.misses, record.streamed) == (4, 3, True)
+    assert record.bytes_written == 4 * undisturbed.summary.packing.bytes_written
+    assert record.passes == undisturbed.summary.packing.passes == 1 + PASSES + 1  # a sample, and the evaluation
     assert len([w for w in caught if "streaming" in str(w.message)]) == 1
     assert_same_bits(survivor, undisturbed)
     assert not set(block_files()) - before
@@ -193,6 +197,25 @@ def test_as_many_other_rows_are_refused_when_read_again(
             packed.sample(10, 0)
 
 
+def test_the_same_values_in_other_combinations_are_told_of_when_read_again(spark: SparkSession, tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    order.write_text("1")
+    path = str(order)
+
+    def combine(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        x = np.arange(500.0) % 7
+        for _ in stream:
+            with open(path) as file:
+                yield pa.RecordBatch.from_pydict({"x": x, "y": x[:: int(file.read())]})
+
+    source = spark.range(0, 2, 1, 2).mapInArrow(combine, "x double, y double")
+    with PackedTable(source, found_features(source, input_cols=["x", "y"])) as packed:
+        Path(packed.blocks.packing.handles[0].path).unlink()
+        order.write_text("-1")  # sums of whole numbers are exact: moments show nothing
+        with pytest.warns(RuntimeWarning, match="not to the bit what they were"):
+            packed.sample(10, 0)
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_partitions_that_spark_packs_again_unasked_are_not_mixed_with_those_of_another_table(
     spark: SparkSession, tmp_path: Path, streaming: bool
@@ -219,7 +242,7 @@ def test_partitions_that_spark_packs_again_unasked_are_not_mixed_with_those_of_a
         kept = packed.blocks.packing.blocks
         kept.unpersist(blocking=True)  # as if their executor had been lost: Spark reads them again in the next pass
         kept.persist()
-        with pytest.warns(RuntimeWarning, match=r"other values when it was read again"):
+        with pytest.warns(RuntimeWarning, match=r"not to the bit what they were"):
             after = packed.sample(1000, 0)[0]
         assert packed.blocks.misses == 1
         assert (before[0] - 1 == before[1]).all()
