@@ -20,12 +20,14 @@ from gmm_spark.spark.columns import Features
 from gmm_spark.spark.packing import blocks as blocks_module
 from gmm_spark.spark.packing import packer as packer_module
 from gmm_spark.spark.packing import recovery as recovery_module
+from gmm_spark.spark.packing import sources as sources_module
 from gmm_spark.spark.packing.blocks import Handle
 from gmm_spark.spark.packing.cluster import Cluster, survey_cluster
 from gmm_spark.spark.packing.packer import SOURCE, StreamBlocks, WriteBlocks
 from gmm_spark.spark.packing.passes import SUMS, FoldPieces
 from gmm_spark.spark.packing.pieces import Cut, Piece, share_out
 from gmm_spark.spark.packing.sources import (
+    GROUPS_PER_HOST,
     LISTED_TASKS_PER_CORE,
     Cached,
     Listed,
@@ -174,12 +176,21 @@ def test_every_reader_yields_the_same_pieces(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("hosts")
-def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession) -> None:
+def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources_module, "GROUPS_PER_HOST", 1)
     table = array_table(spark, ROWS, 12)
     with PackedTable(table, found_features(table)) as blocks:
         assert blocks.n_partitions == 12
         assert tasks_of(blocks) == survey_cluster(spark).cores < 12
         assert blocks.evaluate(rough_start(ROWS)).rows == len(ROWS)
+
+
+@pytest.mark.usefixtures("several_hosts")
+def test_partitions_are_grouped_only_if_each_host_has_so_many_groups_that_none_moves(spark: SparkSession) -> None:
+    for partitions, tasks in ((2 * 2 * GROUPS_PER_HOST, 2 * 2 * GROUPS_PER_HOST), (50, 2 * GROUPS_PER_HOST)):
+        table = array_table(spark, ROWS, partitions)
+        with PackedTable(table, found_features(table)) as packed:
+            assert tasks_of(packed) == tasks
 
 
 def test_one_large_partition_is_shared_out_among_all_cores(spark: SparkSession, long_table: DataFrame) -> None:
@@ -213,6 +224,7 @@ def test_streaming_has_a_task_for_each_partition_even_if_cached_passes_had_fewer
     spark: SparkSession, block_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery_module, "MAX_REBUILDS", 0)
+    monkeypatch.setattr(sources_module, "GROUPS_PER_HOST", 1)
     table = array_table(spark, ROWS, 12)
     before = set(block_files())
     with PackedTable(table, found_features(table)) as packed:
