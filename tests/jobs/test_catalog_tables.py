@@ -22,7 +22,8 @@ def model(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A model that was not fitted: a fit for each test would take most of the time."""
     path = tmp_path_factory.mktemp("model") / "model"
     parameters = MixtureParameters([0.5, 0.5], [[0.0, 0.0], [6.0, 3.0]], [1.0, 1.0], "spherical")
-    GaussianMixtureModel(parameters, ["x", "y"]).save(str(path))
+    model = GaussianMixtureModel(parameters, ["x", "y"])
+    model.set(model.inputCols, ["x", "y"]).save(str(path))
     return path
 
 
