@@ -23,7 +23,7 @@ def model(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("model") / "model"
     parameters = MixtureParameters([0.5, 0.5], [[0.0, 0.0], [6.0, 3.0]], [1.0, 1.0], "spherical")
     model = GaussianMixtureModel(parameters, ["x", "y"])
-    model.set(model.inputCols, ["x", "y"]).save(str(path))
+    model.setInputCols(["x", "y"]).save(str(path))
     return path
 
 
