@@ -37,17 +37,12 @@ def require_writable(spark: SparkSession, output: TableOutputSection, source: st
     Raises
     ------
     ConfigurationError
-        If the path exists and must not, holds something other than a table, or is the input's; or if the report cannot
-        be written.
+        If the path exists and must not, holds something other than a table, or is the input's.
     """
     files = files_of(spark)
     if source is not None:
         require_apart(files, "output.path", output.path, "input.path", source)
         require_apart(files, "input.path", source, "output.path", output.path)
-    if output.report is not None:
-        require_apart(files, "output.report", output.report, "input.path", source)
-        require_apart(files, "output.report", output.report, "output.path", output.path)
-        require_writable_file(files, "output.report", output.report)
     if not isinstance(files, HadoopFiles):
         if output.mode == "overwrite":
             raise ConfigurationError(
@@ -76,6 +71,14 @@ def require_writable(spark: SparkSession, output: TableOutputSection, source: st
         raise ConfigurationError(
             f"output.path: got {output.path!r}, which holds runs of fit or select; name another path"
         )
+
+
+def require_report(files: Files, output: TableOutputSection, source: str | None, target: str | None) -> None:
+    """Refuse a report that could not be written later, or that would lie in the table that is read or written."""
+    if output.report is not None:
+        require_apart(files, "output.report", output.report, "input.path", source)
+        require_apart(files, "output.report", output.report, "output.path", target)
+        require_writable_file(files, "output.report", output.report)
 
 
 def require_partitioning(rows: DataFrame, partition_by: Sequence[str]) -> list[str]:
