@@ -120,9 +120,7 @@ class DriftGate:
 
 def describe_figures(drift: Drift, profile: TrainingProfile, names: Sequence[str]) -> dict[str, Any]:
     """Return the figures of a comparison for the report: in general, by component, by quantile and by feature."""
-    rows = zip(
-        names, drift.means, drift.spreads, drift.mean_shifts, drift.mean_errors, drift.spread_ratios, strict=True
-    )
+    features = (drift.means, drift.spreads, drift.mean_shifts, drift.mean_errors, drift.spread_ratios)
     quantiles = zip(
         QUANTILES, profile.thresholds, drift.shares_below, profile.shares_below, drift.below_ratios, strict=True
     )
@@ -171,6 +169,6 @@ def describe_figures(drift: Drift, profile: TrainingProfile, names: Sequence[str
                 "spread_ratio": ratio.value,
                 "ratio_beyond_chance": ratio.beyond_chance,
             }
-            for i, (name, mean, spread, shift, error, ratio) in enumerate(rows)
+            for i, (name, mean, spread, shift, error, ratio) in enumerate(zip(names, *features, strict=True))
         ],
     }
