@@ -34,6 +34,7 @@ from gmm_spark.jobs.config.sections import (
     RunSection,
     Section,
     TableOutputSection,
+    TableRunSection,
     both_or_neither,
 )
 from gmm_spark.ml.defaults import Defaults
@@ -243,6 +244,7 @@ class ScoreConfiguration(JobConfiguration):
     input: InputSection
     features: ScoreFeaturesSection = ScoreFeaturesSection()
     output: ScoreOutputSection
+    run: TableRunSection = TableRunSection()
 
 
 # sample
@@ -284,6 +286,7 @@ class SampleConfiguration(JobConfiguration):
     n: Count = Field(description="Number of rows to draw.")
     seed: Seed = Field(0, description="Seed. The same seed gives the same rows, in any number of partitions.")
     output: SampleOutputSection
+    run: TableRunSection = TableRunSection()
 
     @field_validator("model")
     @classmethod

@@ -141,7 +141,9 @@ def require_same_table(rows: DataFrame, path: str, mode: str, partition_by: Sequ
             )
 
 
-def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = (), job: str = "score") -> None:
+def write_table(
+    rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = (), job: str = "score", run_id: str = ""
+) -> None:
     """Write a table as Parquet, complete or not at all: see :mod:`gmm_spark.storage.replacing`.
 
     Parameters
@@ -151,11 +153,14 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
         Call :func:`require_writable` first.
     mode : str
         ``overwrite`` replaces the files of the partitions that have rows, all files if there are no partitions.
-        ``append`` adds to them. With ``error`` there must be no table.
+        ``append`` adds to them, and replaces what an earlier run of the same id has added. With ``error`` there must
+        be no table.
     partition_by : sequence of str
         Columns to partition the files by.
     job : str
         For people who look at the claim.
+    run_id : str, optional
+        The names of the files hold it.
 
     Raises
     ------
@@ -182,7 +187,7 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
             complete(files, path, workshop)  # what an earlier run has begun
             _require_free(files, path, mode)
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
-            journal = plan(files, path, workshop, folder, replace=mode == "overwrite")
+            journal = plan(files, path, workshop, folder, replace=mode == "overwrite", run_id=run_id)
             _require_free(files, path, mode)
             begun = True
             begin(files, workshop, claim, journal)
