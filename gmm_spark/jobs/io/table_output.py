@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -142,7 +142,13 @@ def require_same_table(rows: DataFrame, path: str, mode: str, partition_by: Sequ
 
 
 def write_table(
-    rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = (), job: str = "score", run_id: str = ""
+    rows: DataFrame,
+    path: str,
+    mode: str,
+    partition_by: Sequence[str] = (),
+    job: str = "score",
+    run_id: str = "",
+    approve: Callable[[], None] | None = None,
 ) -> None:
     """Write a table as Parquet, complete or not at all: see :mod:`gmm_spark.storage.replacing`.
 
@@ -161,6 +167,9 @@ def write_table(
         For people who look at the claim.
     run_id : str, optional
         The names of the files hold it.
+    approve : callable, optional
+        Called once the new files are written, before they are put in place. If it raises, they are not, and the old
+        table stays. Over Spark Connect, whose client cannot move files, it is not called.
 
     Raises
     ------
@@ -187,6 +196,8 @@ def write_table(
             complete(files, path, workshop)  # what an earlier run has begun
             _require_free(files, path, mode)
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
+            if approve is not None:
+                approve()
             journal = plan(files, path, workshop, folder, replace=mode == "overwrite", run_id=run_id)
             _require_free(files, path, mode)
             begun = True
