@@ -23,6 +23,7 @@ from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
+from gmm_spark.jobs.run.lineage import tell_lineage
 from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
@@ -74,6 +75,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     with published(f"the table in {output.path} is written"):
         counts = compare_counts(read.get, written.get)
         report.add("rows", **counts)
+        tell_lineage(rows_written=counts["scored"] + counts["unscored"])
         report.write(spark, output.report)
     print(describe(counts, output.path))
 

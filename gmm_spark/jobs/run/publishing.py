@@ -19,6 +19,7 @@ from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.run_outputs import check_outputs, plan_outputs
 from gmm_spark.jobs.preflight.workers import Worker
+from gmm_spark.jobs.run.lineage import tell_lineage
 from gmm_spark.jobs.run.logs import add_facts
 from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.report import RunReport
@@ -124,6 +125,7 @@ def do_run(
     """
     run_id = configuration.run.id or new_run_id()
     add_facts(run_id=run_id)
+    tell_lineage(run_id=run_id)
     with describe_jobs(spark, f"run {run_id}", group=f"gmm-spark {configuration.job} {run_id}"):
         _do_run(spark, configuration, run_id, prepare)
 
@@ -169,6 +171,7 @@ def _do_run(
             with step("publish"):
                 files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
                 _publish(files, run, run_id, claim, report, result)
+            tell_lineage(**result.facts)
     except BaseException as error:
         stands = _is_published(files, run, claim)
         if stands:
