@@ -28,7 +28,7 @@ _DATABASES = {
     "redshift": ("redshift", "5439"),
     "sqlserver": ("mssql", "1433"),
 }
-_JDBC = re.compile(r"jdbc:(?P<kind>[\w-]+)://(?:[^/@]*@)?(?P<host>[^/:;?]*)(?::(?P<port>\d+))?/?(?P<database>[^?;]*)")
+_JDBC = re.compile(r"jdbc:(?P<kind>[\w-]+)://(?:[^/]*@)?(?P<host>[^/:;?]*)(?::(?P<port>\d+))?/?(?P<database>[^?;]*)")
 
 
 class DatasetName(NamedTuple):

@@ -6,12 +6,15 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gmm_spark.jobs.io.dataset_names import DatasetName, name_database, name_path
+from gmm_spark.jobs.io.dataset_names import DatasetName, name_database, name_path, name_table
 from tests.jobs.conftest import Outcome
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 SECRET = "hunter2"
 
@@ -121,6 +124,16 @@ def test_without_its_client_lineage_is_refused_at_once(
     assert "gmm-spark[lineage]" in done.err
 
 
+def test_a_catalog_table_is_named_by_its_location_and_a_view_by_its_name(spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(3).createOrReplaceTempView("of_lineage")
+    assert name_table(spark, "of_lineage") == ("spark", "of_lineage")
+    spark.sql(f"CREATE TABLE kept_of_lineage (x INT) USING parquet LOCATION '{tmp_path}/t'")
+    try:
+        assert name_table(spark, "kept_of_lineage") == ("file", f"{tmp_path}/t")
+    finally:
+        spark.sql("DROP TABLE kept_of_lineage")
+
+
 @pytest.mark.parametrize(
     ("uri", "namespace", "name"),
     [
@@ -145,6 +158,8 @@ def test_paths_are_named_as_openlineage_asks_for(uri: str, namespace: str, name:
     [
         ("jdbc:postgresql://host/db?user=a&password=b", "s.t", ("postgres://host:5432", "db.s.t")),
         ("jdbc:mysql://me:word@host:1/db", "t", ("mysql://host:1", "db.t")),
+        ("jdbc:mysql://me:w@rd@host/db", "t", ("mysql://host:3306", "db.t")),
+        ("jdbc:sqlserver://host;user=me;password=word", "t", ("mssql://host:1433", "t")),
         ("jdbc:postgresql://host/db", "(select 'word') q", ("postgres://host:5432", "db")),
         ("jdbc:derby:memory:x", "t", None),
         ("", "", None),
