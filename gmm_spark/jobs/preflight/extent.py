@@ -79,13 +79,13 @@ def estimate_rows(spark: SparkSession, rows: DataFrame) -> int | None:
 
     if is_remote(spark):
         return None
-    with suppress(Py4JError, IndexError, ValueError):
-        leaves = rows._jdf.queryExecution().optimizedPlan().collectLeaves()
-        files = rows._jdf.inputFiles()
-        if leaves.size() != 1 or not len(files):
+    with suppress(Py4JError, IndexError):
+        leaves = rows._jdf.queryExecution().sparkPlan().collectLeaves()
+        if leaves.size() != 1:
             return None
-        length, count = _read_footer(spark, files[0])
-        return int(str(leaves.head().stats().sizeInBytes())) * count // length
+        read = leaves.head().selectedPartitions().totalFileSize()  # fails if it is no scan of files
+        length, count = _read_footer(spark, rows._jdf.inputFiles()[0])
+        return int(read) * count // length
     return None
 
 

@@ -103,6 +103,7 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
         If the table has fewer rows than the mixture components, or its features have no width.
     """
     from gmm_spark.spark.memory import available_bytes
+    from gmm_spark.spark.packing.limits import SAMPLE_COPIES
 
     rows, source, chosen = checked.rows, configuration.input, configuration.features
     plan, extent = Plan(configuration.job), measure(spark, source, rows)
@@ -122,10 +123,12 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
             "disks",
             f"{needed:,} bytes of blocks on the executors' disks, which have {count_free(checked.workers):,} free",
         )
-    needed = max(least_driver_bytes(kind, k, features.width) for kind, k in checked.shapes)
-    found = available_bytes()
+    drawn = configuration.model.sample_rows or Settings.sample_rows
+    sampled = drawn if extent.rows is None else min(drawn, extent.rows)
+    least_bytes = max(least_driver_bytes(kind, k, features.width) for kind, k in checked.shapes)
+    needed, found = least_bytes + SAMPLE_COPIES * 8 * features.width * sampled, available_bytes()
     can = "an unknown number" if found is None else f"{found:,}"
-    plan.add("memory", f"the driver needs {needed:,} bytes at least, and can get {can}")
+    plan.add("memory", f"the driver needs about {needed:,} bytes, its sample included, and can get {can}")
     return plan
 
 

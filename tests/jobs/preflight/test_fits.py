@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gmm_spark.core.kernels.sizes import least_driver_bytes
 from tests.jobs.conftest import N_ROWS, Outcome
 
 Run = Callable[..., Outcome]
@@ -81,6 +82,7 @@ def test_a_dry_run_of_a_fit_prints_its_plan_and_writes_nothing(
     lines = done.out.splitlines()
     assert lines[0] == "fit, a dry run: nothing is written"
     told = " ".join(done.out.split())
+    needed = 8 * 2 * 8 * N_ROWS + least_driver_bytes("full", 3, 2)
     for part in (
         f"input {table} (parquet) files: 1, bytes: {os.path.getsize(table):,}, partitions: 1 rows: {N_ROWS}",
         "of which those are read that meet: y < 4",
@@ -89,7 +91,7 @@ def test_a_dry_run_of_a_fit_prints_its_plan_and_writes_nothing(
         "starts 10 (k-means++), on a sample of 100,000 rows; seed 0",
         "7 times at most (model.max_iter)",
         f"disks {N_ROWS * 2 * 8:,} bytes of blocks",
-        "memory the driver needs ",
+        f"memory the driver needs about {needed:,} bytes, its sample included",
         "spark Spark ",
         f"output {model}/run_id=today: a new run",
         "r.json (output.report): a new file, once it is complete",

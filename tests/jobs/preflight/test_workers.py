@@ -116,6 +116,7 @@ def test_an_older_numpy_and_a_missing_pyarrow_are_named_in_one_message(
         "numpy": "__version__ = '1.20.3'",
         "pyarrow": "raise ModuleNotFoundError(\"No module named 'pyarrow'\")",
         "scipy": "__version__ = '1.14.0'",
+        "pandas": "raise ModuleNotFoundError(\"No module named 'pandas'\")",  # executors need not have it
     }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(text)
