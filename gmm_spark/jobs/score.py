@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
+from gmm_spark.jobs.drift import DriftGate
 from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, write_table
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
@@ -50,10 +51,10 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
         rows = faults.attempt(read_table, spark, configuration.input)
     # Count the rows while they are written: counting them separately would read the table twice.
-    read, written = Observation("read"), Observation("written")
+    read, written, gate = Observation("read"), Observation("written"), DriftGate(configuration.drift)
     with report.timed("check", spark):
         workers = check_workers(faults, spark, "gmm_spark.spark.scoring")
-        scored = check_columns(faults, model, rows, configuration, read)
+        scored = check_columns(faults, model, rows, configuration, read, gate)
         partition_by = None if scored is None else faults.attempt(require_partitioning, scored, output.partition_by)
         if scored is not None and partition_by is not None:
             faults.passes(require_same_table, scored, output.path, output.mode, partition_by)
@@ -69,13 +70,30 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
         plan_table(plan, scored, output, partition_by)
         show_plan(plan, spark, workers, configuration)
         return
-    with report.timed("score", spark):
-        write_table(count_outputs(scored, written, output), output.path, output.mode, partition_by)
-    with published(f"the table in {output.path} is written"):
-        counts = compare_counts(read.get, written.get)
+    counts: dict[str, int] = {}
+
+    def look() -> None:
+        counts.update(compare_counts(read.get, written.get))
         report.add("rows", **counts)
+        gate.judge(report)
+
+    def approve() -> None:
+        look()
+        if gate.breaches:
+            report.write(spark, output.report)
+            raise gate.explain(f"the new rows were not put in place, {output.path} is as it was")
+
+    with report.timed("score", spark):
+        observed = count_outputs(scored, written, output)
+        before = approve if gate.stops_before else None
+        write_table(observed, output.path, output.mode, partition_by, approve=before)
+    with published(f"the table in {output.path} is written"):
+        if not counts:
+            look()
         report.write(spark, output.report)
-    print(describe(counts, output.path))
+    print(describe(counts, output.path) + (f"; {gate.message}" if gate.message else ""))
+    if gate.breaches:
+        raise gate.explain(f"the table in {output.path} is written")
 
 
 def load_model(spark: SparkSession, path: str, report: RunReport) -> tuple[gmm_spark.GaussianMixtureModel, Located]:
@@ -91,6 +109,7 @@ def check_columns(
     rows: DataFrame | None,
     configuration: ScoreConfiguration,
     read: Observation,
+    gate: DriftGate,
 ) -> DataFrame | None:
     """Return the scored table, whose rows will be counted when they are read; None if columns do not allow it."""
     output = configuration.output
@@ -99,18 +118,22 @@ def check_columns(
     kept = faults.passes(require_columns, rows, "output.columns", output.columns)
     if model is None or not check_model_features(faults, rows, model, configuration.features.columns) or not kept:
         return None
-    return faults.attempt(append_columns, model, rows, configuration, read)
+    return faults.attempt(append_columns, model, rows, configuration, read, gate)
 
 
 def append_columns(
-    model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configuration: ScoreConfiguration, read: Observation
+    model: gmm_spark.GaussianMixtureModel,
+    rows: DataFrame,
+    configuration: ScoreConfiguration,
+    read: Observation,
+    gate: DriftGate,
 ) -> DataFrame:
     """Return the columns to keep, and those of the model."""
     output = configuration.output
     set_columns(model, rows, configuration)
     features = model.input_columns or [model.getFeaturesCol()]
     rows = drop_replaced(rows, output.columns, features, name_outputs(output))
-    return select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
+    return select_columns(gate.transform(model, count_rows(rows, read)), output.columns, name_outputs(output))
 
 
 def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configuration: ScoreConfiguration) -> None:

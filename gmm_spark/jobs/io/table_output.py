@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -141,7 +141,14 @@ def require_same_table(rows: DataFrame, path: str, mode: str, partition_by: Sequ
             )
 
 
-def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = (), job: str = "score") -> None:
+def write_table(
+    rows: DataFrame,
+    path: str,
+    mode: str,
+    partition_by: Sequence[str] = (),
+    job: str = "score",
+    approve: Callable[[], None] | None = None,
+) -> None:
     """Write a table as Parquet, complete or not at all: see :mod:`gmm_spark.storage.replacing`.
 
     Parameters
@@ -156,6 +163,9 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
         Columns to partition the files by.
     job : str
         For people who look at the claim.
+    approve : callable, optional
+        Called once the new files are written, before they are put in place. If it raises, they are not, and the old
+        table stays. Over Spark Connect, whose client cannot move files, it is not called.
 
     Raises
     ------
@@ -182,6 +192,8 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
             complete(files, path, workshop)  # what an earlier run has begun
             _require_free(files, path, mode)
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
+            if approve is not None:
+                approve()
             journal = plan(files, path, workshop, folder, replace=mode == "overwrite")
             _require_free(files, path, mode)
             begun = True
