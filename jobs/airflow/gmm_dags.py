@@ -77,7 +77,7 @@ with DAG("gmm_select", schedule=CronTriggerTimetable("@monthly", timezone="UTC")
 # begins.
 with DAG("gmm_score", schedule=CronDataIntervalTimetable("@daily", timezone="UTC"), **COMMON):
     score = submit(
-        *("score", "score.py", "--input.where", DAY),
+        *("score", "score.py", "--run-id", "{{ ds }}", "--input.where", DAY),
         *("--output.mode", "overwrite", "--output.partition_by", "{{ var.json.gmm.date_column }}"),
         skip_on_exit_code=[DRIFT],
     )

@@ -158,6 +158,21 @@ def test_scoring_can_keep_some_columns_and_drop_bad_rows(
     assert f"100 rows read, {100 - N_NULLS} scored, 0 kept without a score, {N_NULLS} dropped" in done.out
 
 
+def test_a_named_run_that_appends_again_replaces_its_own_rows(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "skip")
+    output = ("--output.path", tmp_path / "s", "--output.mode", "append", "--output.report", tmp_path / "r.json")
+    for run_id in ("mon", "tue", "mon"):
+        done = run_job(*score, *output, "--run-id", run_id)
+        assert done.code == 0, done.err
+        assert done.out.endswith(f"; run {run_id}, table in {tmp_path / 's'}\n")
+        assert json.loads((tmp_path / "r.json").read_text())["run_id"] == run_id
+    assert read(tmp_path / "s").num_rows == 2 * (N_ROWS - N_NULLS)
+    names = {path.name.split("-")[1] for path in (tmp_path / "s").glob("*.parquet")}
+    assert names == {"mon", "tue"}
+
+
 def test_a_table_is_not_scored_over_itself(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     pq.write_to_dataset(pq.read_table(table), place)

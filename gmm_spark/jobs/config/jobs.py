@@ -37,6 +37,7 @@ from gmm_spark.jobs.config.sections import (
     RunSection,
     Section,
     TableOutputSection,
+    TableRunSection,
     both_or_neither,
 )
 from gmm_spark.ml.defaults import Defaults
@@ -289,6 +290,7 @@ class ScoreConfiguration(JobConfiguration):
     features: ScoreFeaturesSection = ScoreFeaturesSection()
     output: ScoreOutputSection
     drift: DriftSection = DriftSection()
+    run: TableRunSection = TableRunSection()
 
 
 # sample
@@ -330,6 +332,7 @@ class SampleConfiguration(JobConfiguration):
     n: Count = Field(description="Number of rows to draw.")
     seed: Seed = Field(0, description="Seed. The same seed gives the same rows, in any number of partitions.")
     output: SampleOutputSection
+    run: TableRunSection = TableRunSection()
 
     @field_validator("model")
     @classmethod

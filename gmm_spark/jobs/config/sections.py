@@ -188,6 +188,17 @@ class RunSection(Section):
     )
 
 
+class TableRunSection(RunSection):
+    """The run itself."""
+
+    id: RunId = Field(
+        None,
+        description="Name of the run, in the report, the log and the names of the files; a scheduler passes its date. "
+        "With output.mode append, the rows of an earlier run of that name are replaced. By default the time and six "
+        "random digits. Also --run-id.",
+    )
+
+
 class FitRunSection(RunSection):
     """The run itself."""
 
