@@ -14,6 +14,7 @@ from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
+from gmm_spark.jobs.run.lineage import tell_lineage
 from gmm_spark.jobs.run.naming import name_run
 from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
@@ -60,6 +61,7 @@ def _sample(spark: SparkSession, configuration: SampleConfiguration, run_id: str
     with report.timed("sample", spark):
         write_table(rows, output.path, output.mode, job="sample", run_id=run_id)
     report.add("rows", written=n)
+    tell_lineage(rows_written=n)
     report.add("mixture", **model.parameters.to_dict())
     with published(f"the table in {output.path} is written"):
         report.write(spark, output.report)

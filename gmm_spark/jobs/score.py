@@ -24,6 +24,7 @@ from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
+from gmm_spark.jobs.run.lineage import tell_lineage
 from gmm_spark.jobs.run.naming import name_run
 from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
@@ -96,6 +97,7 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
     with published(f"the table in {output.path} is written"):
         if not counts:
             look()
+        tell_lineage(rows_written=counts["scored"] + counts["unscored"])
         report.write(spark, output.report)
     print(f"{describe(counts)}; run {run_id}, table in {output.path}" + (f"; {gate.message}" if gate.message else ""))
     if gate.breaches:

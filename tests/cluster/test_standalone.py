@@ -24,7 +24,7 @@ FEATURES = ("--features.columns", "x0", "x1", "x2")
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clusters along the diagonal, in many small files: passes read them in groups."""
+    """Three clusters along the diagonal, in many small files, each read by a task of its own."""
     folder = tmp_path_factory.mktemp("table") / "rows"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -160,7 +160,7 @@ def test_a_fit_ends_as_if_nothing_had_failed(outcomes: dict[str, Any], fault: st
     assert found["killed"] == killed
     for fact in ("passes", "rows", "log_likelihood", "means"):
         assert found[fact] == quiet[fact], fact
-    assert (found["misses"] > 0) == (fault == "hosts_of_one_name")
+    assert fault != "hosts_of_one_name" or found["misses"] > 0
 
 
 def test_lost_rows_that_are_others_when_read_again_end_the_fit(outcomes: dict[str, Any]) -> None:

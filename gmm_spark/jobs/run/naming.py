@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from gmm_spark.jobs.run.lineage import tell_lineage
 from gmm_spark.jobs.run.logs import add_facts
 from gmm_spark.spark.descriptions import describe_jobs
 
@@ -20,6 +21,7 @@ def name_run(spark: SparkSession, job: str, run_id: str | None) -> Iterator[str]
     """Yield the id of a run, a new one if none was given; log and Spark's pages show it within the block."""
     name = run_id or new_run_id()
     add_facts(run_id=name)
+    tell_lineage(run_id=name)
     with describe_jobs(spark, f"run {name}", group=f"gmm-spark {job} {name}"):
         yield name
 

@@ -18,6 +18,7 @@ from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.run_outputs import check_outputs, plan_outputs
 from gmm_spark.jobs.preflight.workers import Worker
+from gmm_spark.jobs.run.lineage import tell_lineage
 from gmm_spark.jobs.run.naming import name_run
 from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.report import RunReport
@@ -165,6 +166,7 @@ def _do_run(
             with step("publish"):
                 files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
                 _publish(files, run, run_id, claim, report, result)
+            tell_lineage(**result.facts)
     except BaseException as error:
         stands = _is_published(files, run, claim)
         if stands:
