@@ -86,6 +86,29 @@ def test_an_executor_without_numpy_is_told_before_the_work(
     assert not list((tmp_path / "model").glob("run_id=*/_manifest.json"))
 
 
+def test_of_two_hosts_the_one_with_an_older_numpy_is_told(
+    cluster: StandaloneCluster, package: Path, table: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old" / "numpy").mkdir(parents=True)
+    (tmp_path / "old" / "numpy" / "__init__.py").write_text("__version__ = '1.20.3'")
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\n[ "$(hostname)" = {NODES[1]} ] && export PYTHONPATH="{tmp_path}/old:$PYTHONPATH"\n'
+        f'exec "{cluster.python}" "$@"\n'
+    )
+    python.chmod(0o755)
+    # Of executors that come later nothing is asked: wait for both.
+    both = ["--conf", "spark.scheduler.minRegisteredResourcesRatio=1.0"]
+    arguments = ("--input.path", table, *FEATURES, "x9", "--output.model", tmp_path / "model")
+    submit = (ROOT / "jobs" / "fit.py", *arguments)
+    done = cluster.submit(*submit, options=[*options(package), *both], python=python)
+    assert done.returncode == 2, done.stdout[-3000:]
+    assert f"workers on {NODES[1]}: numpy is 1.20.3, needs numpy 1.26 or later (the driver has" in done.stdout
+    assert f"workers on {NODES[0]}" not in done.stdout
+    assert "features.columns: got x9, which the table lacks" in done.stdout, "in the same message"
+    assert not (tmp_path / "model").exists()
+
+
 def test_the_archive_runs_under_another_path(archive: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "-xzf", str(archive), "-C", str(tmp_path)], check=True)
     program = (
