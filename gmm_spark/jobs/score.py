@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
+from gmm_spark.jobs.drift import DriftGate
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
@@ -22,6 +23,8 @@ from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
+from gmm_spark.jobs.run.lineage import tell_lineage
+from gmm_spark.jobs.run.naming import name_run
 from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
@@ -40,19 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     """Read the table, append the model's columns, publish the result and the report."""
+    with name_run(spark, configuration.job, configuration.run.id) as run_id:
+        _score(spark, configuration, run_id)
+
+
+def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) -> None:
     from pyspark.sql import Observation
 
     output = configuration.output
-    report, faults = RunReport(configuration), Faults()
+    report, faults = RunReport(configuration, run_id), Faults()
     destination = check_table(faults, spark, output, configuration.model, configuration.input)
     with report.timed("read"):
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
         rows = faults.attempt(read_table, spark, configuration.input)
     # Count the rows while they are written: counting them separately would read the table twice.
-    read, written = Observation("read"), Observation("written")
+    read, written, gate = Observation("read"), Observation("written"), DriftGate(configuration.drift)
     with report.timed("check", spark):
         workers = check_workers(faults, spark, "gmm_spark.spark.scoring")
-        scored = check_columns(faults, model, rows, configuration, read)
+        scored = check_columns(faults, model, rows, configuration, read, gate)
         partition_by = None
         if scored is not None and destination is not None:
             partition_by = faults.attempt(destination.require_fit, scored, output.partition_by)
@@ -69,13 +77,31 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
         plan_table(plan, scored, output, destination, partition_by)
         show_plan(plan, spark, workers, configuration)
         return
-    with report.timed("score", spark):
-        destination.write(count_outputs(scored, written, output), partition_by, "score")
-    with published(f"the {destination.describe()} is written"):
-        counts = compare_counts(read.get, written.get)
+    counts: dict[str, int] = {}
+
+    def look() -> None:
+        counts.update(compare_counts(read.get, written.get))
         report.add("rows", **counts)
+        gate.judge(report)
+
+    def approve() -> None:
+        look()
+        if gate.breaches:
+            report.write(spark, output.report)
+            raise gate.explain(f"the new rows were not put in place, {output.path or output.table} is as it was")
+
+    with report.timed("score", spark):
+        observed = count_outputs(scored, written, output)
+        before = approve if gate.stops_before else None
+        destination.write(observed, partition_by, "score", run_id, before)
+    with published(f"the {destination.describe()} is written"):
+        if not counts:
+            look()
+        tell_lineage(rows_written=counts["scored"] + counts["unscored"])
         report.write(spark, output.report)
-    print(describe(counts, destination.describe()))
+    print(f"{describe(counts)}; run {run_id}, {destination.describe()}" + (f"; {gate.message}" if gate.message else ""))
+    if gate.breaches:
+        raise gate.explain(f"the {destination.describe()} is written")
 
 
 def load_model(spark: SparkSession, path: str, report: RunReport) -> tuple[gmm_spark.GaussianMixtureModel, Located]:
@@ -91,6 +117,7 @@ def check_columns(
     rows: DataFrame | None,
     configuration: ScoreConfiguration,
     read: Observation,
+    gate: DriftGate,
 ) -> DataFrame | None:
     """Return the scored table, whose rows will be counted when they are read; None if columns do not allow it."""
     output = configuration.output
@@ -99,18 +126,22 @@ def check_columns(
     kept = faults.passes(require_columns, rows, "output.columns", output.columns)
     if model is None or not check_model_features(faults, rows, model, configuration.features.columns) or not kept:
         return None
-    return faults.attempt(append_columns, model, rows, configuration, read)
+    return faults.attempt(append_columns, model, rows, configuration, read, gate)
 
 
 def append_columns(
-    model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configuration: ScoreConfiguration, read: Observation
+    model: gmm_spark.GaussianMixtureModel,
+    rows: DataFrame,
+    configuration: ScoreConfiguration,
+    read: Observation,
+    gate: DriftGate,
 ) -> DataFrame:
     """Return the columns to keep, and those of the model."""
     output = configuration.output
     set_columns(model, rows, configuration)
     features = model.input_columns or [model.getFeaturesCol()]
     rows = drop_replaced(rows, output.columns, features, name_outputs(output))
-    return select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
+    return select_columns(gate.transform(model, count_rows(rows, read)), output.columns, name_outputs(output))
 
 
 def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configuration: ScoreConfiguration) -> None:
@@ -160,10 +191,10 @@ def compare_counts(read: Mapping[str, int], written: Mapping[str, int]) -> dict[
     return {**counts, "anomalies": written["anomalies"]} if "anomalies" in written else counts
 
 
-def describe(counts: Mapping[str, int], place: str) -> str:
-    """Return the job's last line: what became of the rows."""
+def describe(counts: Mapping[str, int]) -> str:
+    """Return the beginning of the job's last line: what became of the rows."""
     anomalies = f"{counts['anomalies']:,} anomalies, " if "anomalies" in counts else ""
     return (
         f"score: {counts['read']:,} rows read, {counts['scored']:,} scored, {counts['unscored']:,} kept without a "
-        f"score, {anomalies}{counts['dropped']:,} dropped; {place}"
+        f"score, {anomalies}{counts['dropped']:,} dropped"
     )

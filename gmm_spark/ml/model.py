@@ -27,6 +27,7 @@ from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
+from gmm_spark.spark.observing import Watch
 from gmm_spark.spark.scoring import append_scores, evaluate
 
 
@@ -283,6 +284,10 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         return None
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        return self._append(dataset, None)
+
+    def _append(self, dataset: DataFrame, watch: Watch | None) -> DataFrame:
+        """Append the outputs to a table; what its rows are like is collected if there is a watch."""
         self.check_params()
         return append_scores(
             dataset,
@@ -292,6 +297,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
             self.getHandleInvalid(),
             self.getPrecision(),
             self.logDensityQuantile(self.getAnomalyFraction()) if self.getAnomalyCol() else -np.inf,
+            watch,
         )
 
     def _evaluate(self, dataset: DataFrame) -> Evaluation:

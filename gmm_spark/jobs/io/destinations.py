@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gmm_spark.errors import CompletedRunError, ConfigurationError
@@ -38,7 +38,14 @@ class Destination(Protocol):
     def require_fit(self, rows: DataFrame, partition_by: Sequence[str]) -> list[str]:
         """Return the columns to partition by; raises ConfigurationError if the rows do not fit what is there."""
 
-    def write(self, rows: DataFrame, partition_by: Sequence[str], job: str) -> None:
+    def write(
+        self,
+        rows: DataFrame,
+        partition_by: Sequence[str],
+        job: str,
+        run_id: str = "",
+        approve: Callable[[], None] | None = None,
+    ) -> None:
         """Write the rows, all or none."""
 
 
@@ -110,9 +117,16 @@ class Directory:
         table_output.require_same_table(rows, self._path, self._mode, found)
         return found
 
-    def write(self, rows: DataFrame, partition_by: Sequence[str], job: str) -> None:
+    def write(
+        self,
+        rows: DataFrame,
+        partition_by: Sequence[str],
+        job: str,
+        run_id: str = "",
+        approve: Callable[[], None] | None = None,
+    ) -> None:
         """Write the rows, all or none."""
-        table_output.write_table(rows, self._path, self._mode, partition_by, job)
+        table_output.write_table(rows, self._path, self._mode, partition_by, job, run_id=run_id, approve=approve)
 
 
 class _Table:
@@ -162,14 +176,28 @@ class _Table:
 class OwnTable(_Table):
     """A Parquet table of Spark's own catalog. Its files are written as those of a directory."""
 
-    def write(self, rows: DataFrame, partition_by: Sequence[str], job: str) -> None:
+    def write(
+        self,
+        rows: DataFrame,
+        partition_by: Sequence[str],
+        job: str,
+        run_id: str = "",
+        approve: Callable[[], None] | None = None,
+    ) -> None:
         """Write the rows, all or none, and tell the catalog of new partitions."""
         spark, name = rows.sparkSession, self._name
         there = self._there or self._create(rows, partition_by)
         columns = [self._name_as_there(rows, one, there) for one in partition_by]
         arranged = self._arrange(rows)
         table_output.write_table(
-            arranged, str(there.location), self._mode, columns, job, lambda: not _holds_rows(spark, name)
+            arranged,
+            str(there.location),
+            self._mode,
+            columns,
+            job,
+            lambda: not _holds_rows(spark, name),
+            run_id,
+            approve,
         )
         try:
             if there.tracked:
@@ -208,12 +236,24 @@ class OwnTable(_Table):
 class ForeignTable(_Table):
     """A table that its own catalog or format writes, in one commit."""
 
-    def write(self, rows: DataFrame, partition_by: Sequence[str], job: str) -> None:
+    def write(
+        self,
+        rows: DataFrame,
+        partition_by: Sequence[str],
+        job: str,
+        run_id: str = "",
+        approve: Callable[[], None] | None = None,
+    ) -> None:
         """Write the rows, all or none, if the catalog promises that."""
         from pyspark.errors import AnalysisException
         from pyspark.sql.functions import col, lit
 
         spark = rows.sparkSession
+        if approve is not None:
+            raise ConfigurationError(
+                f"output.table: got {self._name!r}, which commits as it is written, so that no limit of drift can stop "
+                "it before that; let the limits end the job afterwards, or write to output.path"
+            )
         if self._there is None and is_in_own_catalog(spark, self._name):  # over Spark Connect
             _prepare(rows, partition_by, "error").saveAsTable(self._name)
             return

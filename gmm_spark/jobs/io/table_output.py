@@ -167,6 +167,8 @@ def write_table(
     partition_by: Sequence[str] = (),
     job: str = "score",
     is_free: Callable[[], bool] | None = None,
+    run_id: str = "",
+    approve: Callable[[], None] | None = None,
 ) -> None:
     """Write a table as Parquet, complete or not at all: see :mod:`gmm_spark.storage.replacing`.
 
@@ -177,13 +179,19 @@ def write_table(
         Call :func:`require_writable` first.
     mode : str
         ``overwrite`` replaces the files of the partitions that have rows, all files if there are no partitions.
-        ``append`` adds to them. With ``error`` there must be no table.
+        ``append`` adds to them, and replaces what an earlier run of the same id has added. With ``error`` there must
+        be no table.
     partition_by : sequence of str
         Columns to partition the files by.
     job : str
         For people who look at the claim.
     is_free : callable, optional
         Whether there is no table yet; by default, whether nothing is at the path.
+    run_id : str, optional
+        The names of the files hold it.
+    approve : callable, optional
+        Called once the new files are written, before they are put in place. If it raises, they are not, and the old
+        table stays. Over Spark Connect, whose client cannot move files, it is not called.
 
     Raises
     ------
@@ -210,7 +218,9 @@ def write_table(
             complete(files, path, workshop)  # what an earlier run has begun
             _require_free(path, mode, is_free or (lambda: not files.exists(path)))
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
-            journal = plan(files, path, workshop, folder, replace=mode != "append")
+            if approve is not None:
+                approve()
+            journal = plan(files, path, workshop, folder, replace=mode != "append", run_id=run_id)
             _require_free(path, mode, is_free or (lambda: not files.exists(path)))
             begun = True
             begin(files, workshop, claim, journal)
