@@ -86,7 +86,7 @@ def test_spark_submit_fits_scores_and_samples(table: Path, tmp_path: Path) -> No
         (["--surplus"], 2),
         (["--features.columns", "x", "z"], 3),
         (["--model.max_iter", "1", "--model.tol", "0", "--run.require_convergence"], 4),
-        (["--run.spark", "spark.sql.shuffle.partitions=many"], 1),
+        (["--run.spark", "spark.sql.shuffle.partitions=many"], 2),
     ],
 )
 def test_spark_submit_passes_exit_codes_on(table: Path, tmp_path: Path, arguments: list[str], code: int) -> None:
@@ -167,7 +167,11 @@ def fail(how: str, reason: str, code: int) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("refuse", "refused"), ("worker", "refused in a task"), ("analysis", "[UNRESOLVED_COLUMN")],
+    [
+        ("refuse", "refused"),
+        ("worker", "refused in a task"),
+        ("analysis", "the table lacks a column, or has it twice: [UNRESOLVED_COLUMN"),
+    ],
 )
 def test_a_failed_job_stops_its_session_before_it_says_why(how: str, reason: str) -> None:
     assert fail(how, reason, code=3) == "running: False\n"
