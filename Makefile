@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest test-spark test-least test-airflow lint format types layers doctest docs ci package clean
+.PHONY: help demo test test-slow test-oldest test-spark test-least test-airflow lint format types layers doctest docs ci package archive clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,10 +56,10 @@ ci: ## all that a change must pass, in an environment of its own
 	@.ci/run
 
 package: ## build dist/gmm_spark.zip, for spark-submit --py-files
-	@rm -rf build/package dist/gmm_spark.zip && mkdir -p build/package dist
-	@cp -R gmm_spark build/package && find build/package -name __pycache__ -prune -exec rm -r {} +
-	@cd build/package && $(PYTHON) -m zipfile -c ../../dist/gmm_spark.zip gmm_spark
-	@echo dist/gmm_spark.zip
+	@$(PYTHON) shipping/build_zip.py dist/gmm_spark.zip
+
+archive: $(VENV)/.installed-dev ## build an environment with Python itself, for spark-submit --archives
+	@$(BIN)/python shipping/build_archive.py dist/gmm_spark-environment.tar.gz
 
 clean: ## remove what was built: build, dist, caches; not the environment
 	@rm -rf build dist spark-warehouse metastore_db derby.log artifacts

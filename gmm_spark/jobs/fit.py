@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
+from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.jobs.config.jobs import FitConfiguration
 from gmm_spark.jobs.fitting import (
     add_input,
@@ -17,11 +19,14 @@ from gmm_spark.jobs.fitting import (
 )
 from gmm_spark.jobs.io.parameter_files import read_parameters
 from gmm_spark.jobs.io.tables import read_table
-from gmm_spark.jobs.run.publishing import MODEL, Attempt, Result, do_run
+from gmm_spark.jobs.preflight.faults import Faults
+from gmm_spark.jobs.preflight.fits import Checked, check_fit, plan_fit
+from gmm_spark.jobs.run.publishing import MODEL, Attempt, Prepared, Result, do_run
+from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -32,31 +37,42 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
     """Read the table, fit, publish the model and the report."""
 
-    def work(attempt: Attempt) -> Result:
-        report = attempt.report
+    def prepare(faults: Faults, report: RunReport) -> Prepared:
+        initial = faults.attempt(read_start, spark, configuration)
         with report.timed("read"):
-            rows = read_table(spark, configuration.input)
-        estimator = build_estimator(spark, rows, configuration)
-        model = fit_model(estimator, rows, attempt)
+            rows = faults.attempt(read_table, spark, configuration.input)
+        with report.timed("check", spark):
+            checked = check_fit(spark, configuration, rows, initial, faults)
+        return Prepared(partial(work, checked), lambda: plan_fit(spark, configuration, checked), checked.workers)
+
+    def work(checked: Checked, attempt: Attempt) -> Result:
+        rows, report = checked.rows, attempt.report
+        model = fit_model(build_estimator(checked, configuration), rows, attempt)
         require_convergence(spark, configuration, model, report, "no convergence")
         add_input(spark, configuration, rows, report)
         with report.timed("write", spark):
             model.save(f"{attempt.folder}/{MODEL}")
         return Result(outline(model), describe_checks(model) + describe(model))
 
-    do_run(spark, configuration, work)
+    do_run(spark, configuration, prepare)
 
 
-def build_estimator(spark: SparkSession, rows: DataFrame, configuration: FitConfiguration) -> gmm_spark.GaussianMixture:
-    """Build the estimator of a configuration, with the model to start from if there is one."""
+def read_start(spark: SparkSession, configuration: FitConfiguration) -> MixtureParameters | None:
+    """Return the mixture to start from, if there is one."""
     mixture = configuration.model
-    parameters = estimator_parameters(rows, configuration.features, mixture)
-    estimator = gmm_spark.GaussianMixture(k=mixture.k, covarianceType=mixture.covariance_type, **parameters)
     if mixture.initial_model is not None:
-        estimator.setInitialModel(gmm_spark.GaussianMixtureModel.load(mixture.initial_model))
+        return gmm_spark.GaussianMixtureModel.load(mixture.initial_model).parameters
     if mixture.initial_parameters is not None:
-        estimator.setInitialModel(read_parameters(spark, "model.initial_parameters", mixture.initial_parameters))
-    return estimator
+        return read_parameters(spark, "model.initial_parameters", mixture.initial_parameters)
+    return None
+
+
+def build_estimator(checked: Checked, configuration: FitConfiguration) -> gmm_spark.GaussianMixture:
+    """Build the estimator of a configuration, with the mixture to start from if there is one."""
+    mixture = configuration.model
+    parameters = estimator_parameters(checked.rows, configuration.features, mixture)
+    estimator = gmm_spark.GaussianMixture(k=mixture.k, covarianceType=mixture.covariance_type, **parameters)
+    return estimator if checked.initial is None else estimator.setInitialModel(checked.initial)
 
 
 def describe(model: gmm_spark.GaussianMixtureModel) -> str:

@@ -28,6 +28,9 @@ def prune(spark: SparkSession, configuration: PruneConfiguration) -> None:
     found = read_runs(files, configuration.path)
     removed = 0
     for one in choose(found, configuration.keep):
+        if configuration.run.dry_run:
+            print(f"prune: would remove {one.id}, {one.state.value}")
+            continue
         try:
             remove(files, one)
         except RunHeldError as error:

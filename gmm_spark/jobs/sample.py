@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, NoReturn
 import gmm_spark
 from gmm_spark.jobs.config.jobs import SampleConfiguration
 from gmm_spark.jobs.io.parameter_files import read_parameters
-from gmm_spark.jobs.io.table_output import require_same_table, require_writable, write_table
+from gmm_spark.jobs.io.table_output import require_same_table, write_table
+from gmm_spark.jobs.preflight.faults import Faults
+from gmm_spark.jobs.preflight.models import plan_model
+from gmm_spark.jobs.preflight.plan import Plan
+from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
+from gmm_spark.jobs.preflight.workers import check_workers
+from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
-from gmm_spark.storage.runs import find_model
+from gmm_spark.storage.runs import Located, find_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -27,11 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
     """Load the mixture, draw from it, publish the rows and the report."""
     n, output = configuration.n, configuration.output
-    report = RunReport(configuration)
-    require_writable(spark, output)
-    model = load_model(spark, configuration, report)
-    rows = draw_rows(spark, model, configuration)
-    require_same_table(rows, output.path, output.mode, [])
+    report, faults = RunReport(configuration), Faults()
+    check_table(faults, spark, output, configuration.model)
+    model, saved = faults.attempt(load_model, spark, configuration, report) or (None, None)
+    rows = None if model is None else faults.attempt(draw_rows, spark, model, configuration)
+    if rows is not None:
+        faults.passes(require_same_table, rows, output.path, output.mode, [])
+    with report.timed("check", spark):
+        workers = check_workers(faults, spark, "gmm_spark.spark.generation")
+    faults.require_none()
+    assert model is not None  # or there was a fault
+    assert rows is not None
+    if configuration.run.dry_run:
+        plan = Plan(configuration.job)
+        plan_model(plan, model, saved)
+        plan.add("rows", f"{n:,}, seed {configuration.seed}")
+        plan_table(plan, rows, output)
+        show_plan(plan, spark, workers, configuration)
+        return
     with report.timed("sample", spark):
         write_table(rows, output.path, output.mode, job="sample")
     report.add("rows", written=n)
@@ -43,13 +62,13 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
 
 def load_model(
     spark: SparkSession, configuration: SampleConfiguration, report: RunReport
-) -> gmm_spark.GaussianMixtureModel:
-    """Load the saved model, or build one of the parameters in the JSON file."""
+) -> tuple[gmm_spark.GaussianMixtureModel, Located | None]:
+    """Load the saved model, or build one of the parameters in the JSON file; return it, and where it was saved."""
     if configuration.model is not None:
         saved = find_model(files_of(spark), configuration.model)
         report.add("model", path=saved.path, run_id=saved.run_id)
-        return gmm_spark.GaussianMixtureModel.load(saved.path)
-    return gmm_spark.GaussianMixtureModel(read_parameters(spark, "parameters", str(configuration.parameters)))
+        return gmm_spark.GaussianMixtureModel.load(saved.path), saved
+    return gmm_spark.GaussianMixtureModel(read_parameters(spark, "parameters", str(configuration.parameters))), None
 
 
 def draw_rows(

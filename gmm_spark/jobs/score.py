@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
-from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, require_writable, write_table
+from gmm_spark.jobs.drift import DriftGate
+from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, write_table
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
@@ -16,11 +17,19 @@ from gmm_spark.jobs.io.tables import (
     require_columns,
     select_columns,
 )
+from gmm_spark.jobs.preflight.columns import check_model_features
+from gmm_spark.jobs.preflight.extent import measure, plan_extent
+from gmm_spark.jobs.preflight.faults import Faults
+from gmm_spark.jobs.preflight.models import plan_model
+from gmm_spark.jobs.preflight.plan import Plan
+from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
+from gmm_spark.jobs.preflight.workers import check_workers
+from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
-from gmm_spark.storage.runs import find_model
+from gmm_spark.storage.runs import Located, find_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation, SparkSession
@@ -36,29 +45,95 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     from pyspark.sql import Observation
 
     output = configuration.output
-    report = RunReport(configuration)
-    require_writable(spark, output, configuration.input.path)
+    report, faults = RunReport(configuration), Faults()
+    check_table(faults, spark, output, configuration.model, configuration.input.path)
     with report.timed("read"):
-        saved = find_model(files_of(spark), configuration.model)
-        model = gmm_spark.GaussianMixtureModel.load(saved.path)
-        report.add("model", path=saved.path, run_id=saved.run_id)
-        rows = read_table(spark, configuration.input)
-    require_columns(rows, "output.columns", output.columns)
+        model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
+        rows = faults.attempt(read_table, spark, configuration.input)
+    # Count the rows while they are written: counting them separately would read the table twice.
+    read, written, gate = Observation("read"), Observation("written"), DriftGate(configuration.drift)
+    with report.timed("check", spark):
+        workers = check_workers(faults, spark, "gmm_spark.spark.scoring")
+        scored = check_columns(faults, model, rows, configuration, read, gate)
+        partition_by = None if scored is None else faults.attempt(require_partitioning, scored, output.partition_by)
+        if scored is not None and partition_by is not None:
+            faults.passes(require_same_table, scored, output.path, output.mode, partition_by)
+    faults.require_none()
+    assert model is not None  # or there was a fault
+    assert rows is not None
+    assert scored is not None
+    assert partition_by is not None
+    if configuration.run.dry_run:
+        plan = Plan(configuration.job)
+        plan_extent(plan, configuration.input, measure(spark, configuration.input, rows))
+        plan_model(plan, model, saved)
+        plan_table(plan, scored, output, partition_by)
+        show_plan(plan, spark, workers, configuration)
+        return
+    counts: dict[str, int] = {}
+
+    def look() -> None:
+        counts.update(compare_counts(read.get, written.get))
+        report.add("rows", **counts)
+        gate.judge(report)
+
+    def approve() -> None:
+        look()
+        if gate.breaches:
+            report.write(spark, output.report)
+            raise gate.explain(f"the new rows were not put in place, {output.path} is as it was")
+
+    with report.timed("score", spark):
+        observed = count_outputs(scored, written, output)
+        before = approve if gate.stops_before else None
+        write_table(observed, output.path, output.mode, partition_by, approve=before)
+    with published(f"the table in {output.path} is written"):
+        if not counts:
+            look()
+        report.write(spark, output.report)
+    print(describe(counts, output.path) + (f"; {gate.message}" if gate.message else ""))
+    if gate.breaches:
+        raise gate.explain(f"the table in {output.path} is written")
+
+
+def load_model(spark: SparkSession, path: str, report: RunReport) -> tuple[gmm_spark.GaussianMixtureModel, Located]:
+    """Load the model that a path stands for, and add to the report which it is; return it, and where it was saved."""
+    saved = find_model(files_of(spark), path)
+    report.add("model", path=saved.path, run_id=saved.run_id)
+    return gmm_spark.GaussianMixtureModel.load(saved.path), saved
+
+
+def check_columns(
+    faults: Faults,
+    model: gmm_spark.GaussianMixtureModel | None,
+    rows: DataFrame | None,
+    configuration: ScoreConfiguration,
+    read: Observation,
+    gate: DriftGate,
+) -> DataFrame | None:
+    """Return the scored table, whose rows will be counted when they are read; None if columns do not allow it."""
+    output = configuration.output
+    if rows is None:
+        return None
+    kept = faults.passes(require_columns, rows, "output.columns", output.columns)
+    if model is None or not check_model_features(faults, rows, model, configuration.features.columns) or not kept:
+        return None
+    return faults.attempt(append_columns, model, rows, configuration, read, gate)
+
+
+def append_columns(
+    model: gmm_spark.GaussianMixtureModel,
+    rows: DataFrame,
+    configuration: ScoreConfiguration,
+    read: Observation,
+    gate: DriftGate,
+) -> DataFrame:
+    """Return the columns to keep, and those of the model."""
+    output = configuration.output
     set_columns(model, rows, configuration)
     features = model.input_columns or [model.getFeaturesCol()]
     rows = drop_replaced(rows, output.columns, features, name_outputs(output))
-    # Count the rows while they are written: counting them separately would read the table twice.
-    read, written = Observation("read"), Observation("written")
-    scored = select_columns(model.transform(count_rows(rows, read)), output.columns, name_outputs(output))
-    partition_by = require_partitioning(scored, output.partition_by)
-    require_same_table(scored, output.path, output.mode, partition_by)
-    with report.timed("score", spark):
-        write_table(count_outputs(scored, written, output), output.path, output.mode, partition_by)
-    with published(f"the table in {output.path} is written"):
-        counts = compare_counts(read.get, written.get)
-        report.add("rows", **counts)
-        report.write(spark, output.report)
-    print(describe(counts, output.path))
+    return select_columns(gate.transform(model, count_rows(rows, read)), output.columns, name_outputs(output))
 
 
 def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configuration: ScoreConfiguration) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,7 +19,9 @@ from gmm_spark.jobs.fitting import (
     require_convergence,
 )
 from gmm_spark.jobs.io.tables import read_table
-from gmm_spark.jobs.run.publishing import MODEL, Attempt, Result, do_run
+from gmm_spark.jobs.preflight.faults import Faults
+from gmm_spark.jobs.preflight.fits import check_fit, plan_fit
+from gmm_spark.jobs.run.publishing import MODEL, Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
@@ -41,10 +44,15 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
     if configuration.output.plot is not None:
         import gmm_spark.plots  # noqa: F401 - fails if matplotlib is installed and cannot be loaded
 
-    def work(attempt: Attempt) -> Result:
-        report = attempt.report
+    def prepare(faults: Faults, report: RunReport) -> Prepared:
         with report.timed("read"):
-            rows = read_table(spark, configuration.input)
+            rows = faults.attempt(read_table, spark, configuration.input)
+        with report.timed("check", spark):
+            checked = check_fit(spark, configuration, rows, None, faults)
+        return Prepared(partial(work, checked.rows), lambda: plan_fit(spark, configuration, checked), checked.workers)
+
+    def work(rows: DataFrame, attempt: Attempt) -> Result:
+        report = attempt.report
         selector = build_selector(rows, configuration)
         model = fit_model(selector, rows, attempt)
         selection = model.summary.selection
@@ -58,7 +66,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
             model.save(f"{attempt.folder}/{MODEL}")
         return Result(outline(model), describe_checks(model) + describe(model, selection), copies)
 
-    do_run(spark, configuration, work)
+    do_run(spark, configuration, prepare)
 
 
 def build_selector(rows: DataFrame, configuration: SelectConfiguration) -> gmm_spark.GaussianMixtureSelector:

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from gmm_spark.core.checks.check import SEVERITIES, Check
 from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
+from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
@@ -179,10 +180,12 @@ class MixtureFitting(MixtureParams, MLWritable):
         """
         parameters = fitted.result.parameters
         moved = parameters.shifted(table.moments.mean)
-        model = GaussianMixtureModel(moved, list(table.features.names), fitted.evaluation.log_densities)
+        skipped = dict(table.bad if skipped is None else skipped)
+        profile = TrainingProfile.of(fitted.evaluation, table.moments, fitted.profile, sum(skipped.values()))
+        log_densities = fitted.evaluation.log_densities
+        model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile)
         self._copyValues(model)
         model._resetUid(self.uid)
-        skipped = dict(table.bad if skipped is None else skipped)
         evidence = Evidence(
             names=table.features.names,
             settings=self._settings(parameters.n_components, parameters.covariance_type),
@@ -200,7 +203,8 @@ class MixtureFitting(MixtureParams, MLWritable):
         )
         with one_blas_thread():
             checks = run_checks(evidence)
-        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, partial(model.transform, dataset))
+        score = partial(model.transform, dataset)
+        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record)
         _warn_of(checks)
         return model
 

@@ -14,6 +14,7 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
@@ -26,6 +27,7 @@ from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
+from gmm_spark.spark.observing import Watch
 from gmm_spark.spark.scoring import append_scores, evaluate
 
 
@@ -40,6 +42,8 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         A name for each feature, for reports.
     logDensities : LogDensityHistogram, optional
         Distribution of log p(row) over the training rows. ``anomalyCol`` and ``logDensityQuantile`` need it.
+    trainingProfile : TrainingProfile, optional
+        What the training rows were like. Drift is judged by it.
 
     Examples
     --------
@@ -54,6 +58,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         parameters: MixtureParameters,
         featureNames: Sequence[str] | None = None,
         logDensities: LogDensityHistogram | None = None,
+        trainingProfile: TrainingProfile | None = None,
     ) -> None:
         super().__init__()
         self.parameters = parameters
@@ -63,6 +68,9 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
             )
         self.featureNames = None if featureNames is None else list(featureNames)
         self.logDensities = logDensities
+        if trainingProfile is not None:
+            trainingProfile.require_fits(parameters.n_components, parameters.n_features)
+        self.trainingProfile = trainingProfile
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
@@ -257,7 +265,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
 
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
-        return ModelWriter(self, self.parameters, self.featureNames, self.logDensities)
+        return ModelWriter(self, self.parameters, self.featureNames, self.logDensities, self.trainingProfile)
 
     @classmethod
     def read(cls) -> ModelReader[GaussianMixtureModel]:
@@ -276,6 +284,10 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
         return None
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        return self._append(dataset, None)
+
+    def _append(self, dataset: DataFrame, watch: Watch | None) -> DataFrame:
+        """Append the outputs to a table; what its rows are like is collected if there is a watch."""
         self.check_params()
         return append_scores(
             dataset,
@@ -285,6 +297,7 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
             self.getHandleInvalid(),
             self.getPrecision(),
             self.logDensityQuantile(self.getAnomalyFraction()) if self.getAnomalyCol() else -np.inf,
+            watch,
         )
 
     def _evaluate(self, dataset: DataFrame) -> Evaluation:

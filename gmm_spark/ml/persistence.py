@@ -2,12 +2,14 @@
 
 Spark writes and reads the files, so any file system that it knows will do::
 
-    <path>/metadata   pyspark.ml's own layout, with formatVersion, covarianceType, featureNames and logDensities added
+    <path>/metadata   pyspark.ml's own layout; formatVersion, covarianceType, featureNames, logDensities and
+                      trainingProfile are added
     <path>/data       component int, weight double, mean array<double>, covariance array<double>
 
 A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (every row of a
 tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram of the training rows' log-densities, as
-:class:`.LogDensityHistogram` writes itself, or null. Files older than the histogram lack the key.
+:class:`.LogDensityHistogram` writes itself, or null; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or
+null. Files older than these lack the keys.
 
 ``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
 Readers ignore keys that they do not know, and defaults of parameters that they do not have.
@@ -37,6 +39,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
+from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -64,6 +67,7 @@ class SavedModel:
     feature_names : list of str or None
     log_densities : LogDensityHistogram or None
         Of the training rows.
+    training_profile : TrainingProfile or None
     metadata : dict
         pyspark.ml's own: uid, paramMap, defaultParamMap, sparkVersion, timestamp.
     """
@@ -71,6 +75,7 @@ class SavedModel:
     parameters: MixtureParameters
     feature_names: list[str] | None
     log_densities: LogDensityHistogram | None
+    training_profile: TrainingProfile | None
     metadata: dict[str, Any]
 
 
@@ -88,7 +93,7 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
         )
     if not overwrite and _exists(spark, path):
         raise ParameterError(f"path={path!r} exists already; use write().overwrite().save(path) or another path")
-    parameters, log_densities = model.parameters, model.log_densities
+    parameters, log_densities, profile = model.parameters, model.log_densities, model.training_profile
     # Metadata last: a folder without it is no model, so an interrupted save cannot be mistaken for one.
     rows = spark.createDataFrame(_to_rows(parameters), _DATA_SCHEMA)
     mode = "overwrite" if overwrite else "error"
@@ -99,6 +104,7 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
         "covarianceType": parameters.covariance_type,
         "featureNames": model.feature_names,
         "logDensities": None if log_densities is None else log_densities.to_dict(),
+        "trainingProfile": None if profile is None else profile.to_dict(),
     }
     _write_metadata(spark, path, model.metadata | added, overwrite)
 
@@ -133,11 +139,12 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
         rows = spark.read.parquet(f"{literal_path(path)}/data").orderBy("component")
         if structure(metadata["covarianceType"]).pooled:  # all rows repeat it: one will do
             rows = rows.withColumn("covariance", F.when(F.col("component") == 0, F.col("covariance")))
-        histogram = metadata.get("logDensities")
+        histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
         return SavedModel(
             _from_rows(collect(rows), metadata["covarianceType"]),
             metadata["featureNames"],
             None if histogram is None else LogDensityHistogram.from_dict(histogram),
+            None if profile is None else TrainingProfile.from_dict(profile),
             metadata,
         )
     except ResourceError:
@@ -165,6 +172,7 @@ class ModelWriter(MLWriter):
     parameters : MixtureParameters
     feature_names : list of str or None
     log_densities : LogDensityHistogram or None
+    training_profile : TrainingProfile or None
     """
 
     def __init__(
@@ -173,10 +181,11 @@ class ModelWriter(MLWriter):
         parameters: MixtureParameters,
         feature_names: list[str] | None,
         log_densities: LogDensityHistogram | None,
+        training_profile: TrainingProfile | None,
     ) -> None:
         super().__init__()
         self._model = model
-        self._parts = parameters, feature_names, log_densities
+        self._parts = parameters, feature_names, log_densities, training_profile
 
     def save(self, path: str) -> None:
         """Write the model below ``path``; raises ParameterError if the path exists and is not to be overwritten."""
@@ -191,10 +200,13 @@ class ModelReader(MLReader[M]):
     Parameters
     ----------
     build : callable
-        The class of the model, called with the parameters, the feature names and the log-densities.
+        The class of the model, called with what :class:`SavedModel` has, in its order, without the metadata.
     """
 
-    def __init__(self, build: Callable[[MixtureParameters, list[str] | None, LogDensityHistogram | None], M]) -> None:
+    def __init__(
+        self,
+        build: Callable[[MixtureParameters, list[str] | None, LogDensityHistogram | None, TrainingProfile | None], M],
+    ) -> None:
         super().__init__()
         self._build = build
 
@@ -209,7 +221,7 @@ class ModelReader(MLReader[M]):
         saved = read_model(self.sparkSession, path)
         metadata = saved.metadata
         try:
-            model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities)
+            model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities, saved.training_profile)
             model._resetUid(metadata["uid"])
             defaults = metadata["defaultParamMap"]
             metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}

@@ -180,6 +180,8 @@ precision
             seen = selection.grid, self._describe_held_out(selection, held_out)
             model = self._build_model(train, table, _best(selection, outcomes, table), skipped, *seen)
             model.summary.selection = selection
+            if held_out is not None:
+                model.summary.packing += held_out.blocks.record
         return model
 
     def _split(self, dataset: DataFrame, features: Features) -> tuple[DataFrame, DataFrame | None]:

@@ -17,6 +17,7 @@ from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.table import Sample
 from gmm_spark.ml.comparison import Selection
 from gmm_spark.ml.params import GaussianMixtureParams
+from gmm_spark.spark.packing.record import PackingRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,7 @@ class GaussianMixtureSummary:
         Names of the columns.
     score : callable
         Returns the training table with the model's outputs appended.
+    packing : PackingRecord
 
     Attributes
     ----------
@@ -91,6 +93,9 @@ class GaussianMixtureSummary:
         Columns of the fit.
     aic, bic, icl : float
         On the training rows; smaller is better.
+    packing : PackingRecord
+        How often the table was packed, how many bytes were written, how many passes were made, and how many of them in
+        vain, since blocks were lost.
     selection : Selection or None
         All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
@@ -102,6 +107,7 @@ class GaussianMixtureSummary:
         checks: list[Check],
         params: GaussianMixtureParams,
         score: Callable[[], DataFrame],
+        packing: PackingRecord,
     ) -> None:
         result, evaluation = fitted.result, fitted.evaluation
         parameters, log_likelihood, weight_sum = result.parameters, evaluation.log_likelihood, evaluation.weight_sum
@@ -117,6 +123,7 @@ class GaussianMixtureSummary:
         self.numRows = int(evaluation.rows)
         self.skipped = skipped
         self.checks = checks
+        self.packing = packing
         self.selection: Selection | None = None
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()

@@ -32,15 +32,15 @@ class Watch:
         """Tell of a pass that has ended."""
         change = "" if math.isnan(record.change) else f"change {record.change:+.2e}, "  # the first pass has none
         rate = self._table.rows / record.seconds if record.seconds else math.inf
+        took = "recalled" if self._table.recalled else f"{record.seconds:.2f} s, {rate:,.0f} rows/s"
         _logger.info(
-            "pass %d of at most %d: lower bound %.6f, %s%s, %.2f s, %s rows/s",
+            "pass %d of at most %d: lower bound %.6f, %s%s, %s",
             record.iteration,
             self._max_iter,
             record.lower_bound,
             change,
             record.step,
-            record.seconds,
-            f"{rate:,.0f}",
+            took,
             extra={
                 "step": "passes",
                 "pass": record.iteration,
@@ -48,6 +48,7 @@ class Watch:
                 "bound": record.lower_bound,
                 "change": record.change,
                 "kind": record.step,
+                "recalled": self._table.recalled,
                 "remaining": record.remaining,
                 "seconds": record.seconds,
                 "rows_per_second": rate,

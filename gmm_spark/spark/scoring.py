@@ -19,6 +19,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.drift.observation import ObservationSums
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan, plan_pass
@@ -37,6 +38,7 @@ from gmm_spark.spark.columns import (
     require_usable,
 )
 from gmm_spark.spark.decoding import Decoded
+from gmm_spark.spark.observing import SCORES, SUMS, ObserveScores, Watch
 from gmm_spark.spark.ranges import require_float32_range
 from gmm_spark.spark.results import collect
 from gmm_spark.spark.schema import Schema
@@ -64,10 +66,11 @@ class Score:
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
-        parts = [self._score_part(decoded) for decoded in self.features.decode_in_parts(columns)]
+        parts = [self.score(decoded) for decoded in self.features.decode_in_parts(columns)]
         return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
 
-    def _score_part(self, decoded: Decoded) -> pa.Array:
+    def score(self, decoded: Decoded) -> pa.StructArray:
+        """Score the rows of a part of a batch."""
         require_usable(decoded.bad, self.features, self.strict)
         rows, _ = decoded.usable()
         with one_blas_thread():
@@ -153,6 +156,7 @@ def append_scores(
     handle_invalid: str,
     precision: str = "float64",
     threshold: float = -np.inf,
+    watch: Watch | None = None,
 ) -> DataFrame:
     """Append per-row outputs to a table.
 
@@ -169,6 +173,8 @@ def append_scores(
     precision : {"float64", "float32"}
     threshold : float
         Log-density, nats, below which a row is an anomaly.
+    watch : Watch, optional
+        Collects what the scored rows are like.
 
     Raises
     ------
@@ -188,21 +194,28 @@ def append_scores(
         return table
     if ours := {fold(_STRUCT), fold(_INPUT)} & there:
         raise DataError(f"the table has {', '.join(map(repr, sorted(ours)))}, a name that scoring needs; rename it")
-    task = Score(_plan(parameters, precision, features), features, tuple(outputs), handle_invalid == "error", threshold)
+    wanted = tuple(outputs) if watch is None else tuple(dict.fromkeys((*outputs, PREDICTION, LOG_DENSITY)))
+    task = Score(_plan(parameters, precision, features), features, wanted, handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     arguments = features.expressions()
     if _holds_user_defined_types(table):
         # Spark 4.3 evaluates a UDF above a columnar scan on columnar batches, which cannot hold a Vector, not even one
         # that the UDF does not read. An operator in between makes rows of them.
         table, arguments = _append_unmerged(table, arguments[0], _INPUT), [F.col(_INPUT)]
-    scored = _append_unmerged(table, as_arrow_udf(task, f"struct<{fields}>")(*arguments), _STRUCT)
+    scores = F.col(_STRUCT)
+    if watch is None:
+        scored = _append_unmerged(table, as_arrow_udf(task, f"struct<{fields}>")(*arguments), _STRUCT)
+    else:
+        udf = _as_observing_udf(task, tuple(outputs), fields, watch)
+        scored = watch.attach(_append_unmerged(table, udf(*arguments), _STRUCT), scores)
+        scores = scores[SCORES]
     if handle_invalid == "skip":
-        scored = scored.where(F.col(_STRUCT).isNotNull())
+        scored = scored.where(scores.isNotNull())
     from pyspark.ml.functions import array_to_vector  # imports pyspark.ml, which tasks do without
 
     appended = []
     for output, name in outputs.items():
-        column = F.col(_STRUCT)[output]
+        column = scores[output]
         if output == PROBABILITY:
             vector = array_to_vector(column)  # fails on a null
             column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
@@ -306,4 +319,16 @@ def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., C
         return task(*columns)
 
     wrapped: Callable[..., Column] = F.arrow_udf(score, returns)  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _as_observing_udf(score: Score, written: tuple[str, ...], fields: str, watch: Watch) -> Callable[..., Column]:
+    """Wrap a score as an iterator UDF, which also sums what the rows are like."""
+    prediction, log_density = map(score.wanted.index, (PREDICTION, LOG_DENSITY))
+    task = ObserveScores(score.score, prediction, log_density, written, score.features, ObservationSums(watch.profile))
+
+    def observe(stream: Iterator[pa.Array]) -> Iterator[pa.Array]:  # Spark needs a function with annotations
+        return task(stream)
+
+    wrapped: Callable[..., Column] = F.arrow_udf(observe, f"struct<{SCORES}: struct<{fields}>, {SUMS}: binary>")  # type: ignore[attr-defined]
     return wrapped

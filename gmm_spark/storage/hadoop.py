@@ -194,6 +194,12 @@ class HadoopFiles:
                 system.delete(partial, False)
 
 
+def has_directories(name: str) -> bool:
+    """Return whether the file system of a path, named in full, has directories; object stores have prefixes."""
+    scheme, separator, _ = name.partition(":")
+    return not separator or "/" in scheme or scheme in _RENAMING | {"file"}
+
+
 def is_remote(session: SparkSession) -> bool:
     """Return whether the session is a Spark Connect client, which has no JVM of its own."""
     from pyspark.sql import SparkSession

@@ -48,10 +48,10 @@ def read_ending(text: str) -> Ending:
 
 def _read_code(about: str, output: str) -> int | None:
     # The command line comes first in the text, and may have anything in it: the last match counts.
-    codes = [int(found) for found in _CODE_ON_KUBERNETES.findall(about) + _ERROR_CODE.findall(about)[-1:]]
-    code = next((code for code in codes if code != 0), None)
-    if code in (None, 1) and (found := _CODE_ON_YARN.findall(f"{about}\n{output}")):
-        return int(found[-1])
+    found = _CODE_ON_KUBERNETES.findall(about)[-1:] + _ERROR_CODE.findall(about)[-1:]
+    code = next((int(one) for one in found if one != "0"), None)
+    if code in (None, 1) and (on_yarn := _CODE_ON_YARN.findall(f"{about}\n{output}")):
+        return int(on_yarn[-1])
     return code
 
 

@@ -82,10 +82,9 @@ class Airflow:
         self._programs, self.folder = programs, folder
         self.models, self.scored, self.selections = (folder / name for name in ("models", "scored", "selections"))
         self.dags = folder / "dags"
-        self._settings: dict[str, Any] = {
+        self.settings: dict[str, Any] = {
             "bin": str(Path(sys.executable).parent),
             "jobs": str(ROOT / "jobs"),
-            "config": str(folder / "config"),
             "date_column": "dt",
             "fit_days": 28,
         }
@@ -124,18 +123,17 @@ class Airflow:
     def finish(self, running: Running, dag: str, day: str) -> Outcome:
         running.process.wait(300)
         assert SECRET not in running.log
-        state, tasks = self._look_up(dag, day)
-        return Outcome(state, tasks, running.log)
+        return self.look_up(dag, day, running.log)
 
-    def _look_up(self, dag: str, day: str) -> tuple[str, dict[str, Task]]:
-        """Return the states of the newest run for a date, and of its tasks."""
+    def look_up(self, dag: str, day: str, log: str = "") -> Outcome:
+        """Look up the states of a DAG's run for a date, and of its tasks."""
         rows = self.query(
             "select r.state, t.task_id, t.state, t.try_number from dag_run r join task_instance t "
             "on t.dag_id = r.dag_id and t.run_id = r.run_id "
             f"where r.dag_id = '{dag}' and r.logical_date like '{day}%' order by r.id"
         )
         assert rows, f"no run of {dag} for {day}"
-        return rows[-1][0], {task: Task(state, tries) for _, task, state, tries in rows}
+        return Outcome(rows[-1][0], {task: Task(state, tries) for _, task, state, tries in rows}, log)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with sqlite3.connect(self.folder / "airflow.db") as database:
@@ -149,7 +147,7 @@ class Airflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
-            "AIRFLOW_VAR_GMM": json.dumps({**self._settings, **settings}),
+            "AIRFLOW_VAR_GMM": json.dumps({**self.settings, **settings}),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
@@ -167,7 +165,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     assert source.count("timedelta(minutes=5)") == 1
     dags.write_text(source.replace("timedelta(minutes=5)", "timedelta(seconds=1)"), encoding="utf-8")
     write_table(made.folder / "table")
-    write_configurations(made)
+    made.settings["config"] = str(write_configurations(made, made.models))
     made.run("airflow", "db", "migrate")
     return made
 
@@ -184,17 +182,20 @@ def write_table(path: Path) -> None:
         pq.write_table(pa.table({"id": range(N_ROWS), "x": rows[:, 0], "y": rows[:, 1]}), folder / "rows.parquet")
 
 
-def write_configurations(airflow: Airflow) -> None:
+def write_configurations(airflow: Airflow, models: Path) -> Path:
+    """Write the files of jobs that fit to a directory of models, and score with it. Return their folder."""
+    folder = airflow.folder / f"config-of-{models.name}"
+    folder.mkdir()
     table = f'[input]\npath = "{airflow.folder}/table"\noptions = {{ password = "{SECRET}" }}\n'
     features = '[features]\ncolumns = ["x", "y"]\n'
+    fit = "[model]\nk = 3\ntol = 0\nmax_iter = 12\n[run]\ncheckpoint_seconds = 0\n"  # enough passes to die between
     files = {
-        "fit.toml": f'{table}{features}[model]\nk = 2\ntol = 1e-9\n[output]\nmodel = "{airflow.models}"\n',
-        "score.toml": f'model = "{airflow.models}"\n{table}[output]\npath = "{airflow.scored}"\n',
+        "fit.toml": f'{table}{features}{fit}[output]\nmodel = "{models}"\n',
+        "score.toml": f'model = "{models}"\n{table}[output]\npath = "{airflow.scored}"\n',
         "select.toml": f'{table}{features}[selection]\nks = [1, 2]\n[output]\nmodel = "{airflow.selections}"\n',
         "spark-defaults.conf": f"spark.ui.enabled false\nspark.hadoop.fs.s3a.secret.key {SECRET}\n",
     }
     for name, text in files.items():
-        path = airflow.folder / "config" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o600)
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o600)
+    return folder

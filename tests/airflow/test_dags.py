@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -15,7 +14,7 @@ import pytest
 
 from gmm_spark.storage import claims
 from gmm_spark.storage.files import LocalFiles
-from tests.airflow.conftest import BAD, N_ROWS, ROOT, SECOND, THIRD, Airflow, Outcome, Task
+from tests.airflow.conftest import BAD, N_ROWS, ROOT, THIRD, Airflow, Outcome, Task, write_configurations
 
 pytestmark = pytest.mark.airflow
 NOT_REACHED = dict.fromkeys(("drift_gate", "drift_alarm", "refit"), Task("skipped", 0))
@@ -47,9 +46,18 @@ def scored(airflow: Airflow, fitted: Outcome) -> Outcome:
     return airflow.test("gmm_score", THIRD)
 
 
-def test_the_dags_load_and_say_what_follows_what(airflow: Airflow) -> None:
+@pytest.fixture(scope="module")
+def described(airflow: Airflow) -> dict[str, Any]:
     printed = airflow.run("python", str(ROOT / "tests/airflow/describe_dags.py"), str(airflow.dags))
-    described = json.loads(printed.splitlines()[-1])
+    return json.loads(printed.splitlines()[-1])
+
+
+def test_the_operator_refuses_a_secret_on_the_command_line(described: dict[str, Any]) -> None:
+    assert described["refuses"] == [True] * 4
+    assert described["accepts"]
+
+
+def test_the_dags_load_and_say_what_follows_what(described: dict[str, Any]) -> None:
     assert described["errors"] == {}
     assert described["warnings"] == []
     dags = described["dags"]
@@ -74,7 +82,7 @@ def test_a_fit_reads_the_days_before_and_a_score_its_day(airflow: Airflow, fitte
     assert scored.state == "success"
     assert scored.tasks == {"score": Task("success", 1), "scored": Task("success", 1), **NOT_REACHED}
     assert rows_of(airflow.scored).num_rows == N_ROWS
-    # The next day is scored once it has ended, and fits run at the end of a week.
+    # The next day is scored once it has ended; fits run on Sundays.
     planned = {dag: (at, after) for dag, *times in airflow.query(NEXT) for at, after in [map(parse, times)]}
     at, after = planned["gmm_score"]
     assert (at, after - at) == (at.replace(hour=0, minute=0), timedelta(days=1))
@@ -110,19 +118,18 @@ def test_a_bad_day_fails_at_once_says_why_and_leaves_the_day_before(airflow: Air
     assert checksums(airflow.scored) == before
 
 
-def test_a_fit_that_is_killed_is_retried_and_ends_as_if_it_had_not_been(airflow: Airflow, tmp_path: Path) -> None:
-    run = airflow.models / f"run_id={SECOND}"
-    with airflow.testing("gmm_fit", SECOND) as running:
-        running.wait_until(lambda: (run / "_claim-1.json").exists())
+def test_a_fit_that_is_killed_is_retried_and_ends_as_if_it_had_not_been(airflow: Airflow, fitted: Outcome) -> None:
+    models = airflow.folder / "other-models"
+    run = models / f"run_id={THIRD}"
+    with airflow.testing("gmm_fit", THIRD, config=str(write_configurations(airflow, models))) as running:
+        running.wait_until((run / "_answers" / "1-000003.answers").exists)
         assert running.kill_job("fit.py") == 2
         assert not (run / "_manifest.json").exists()
-        done = airflow.finish(running, "gmm_fit", SECOND)
+        done = airflow.finish(running, "gmm_fit", THIRD)
     assert (done.state, done.tasks) == ("success", {"fit": Task("success", 2)})
     assert [path.name for path in run.glob("attempt-*")] == ["attempt-2"]
-    command = [sys.executable, str(ROOT / "jobs" / "fit.py"), "--config", str(airflow.folder / "config" / "fit.toml")]
-    where = ("--input.where", f"dt < '{SECOND}'", "--run.spark", "spark.master=local[2]")
-    subprocess.run([*command, *where, "--output.model", tmp_path, "--run-id", "once"], check=True, capture_output=True)
-    assert parameters_of(run).equals(parameters_of(tmp_path / "run_id=once"))
+    assert json.loads((run / "attempt-2" / "report.json").read_text())["resume"]["answers_recalled"] >= 3
+    assert parameters_of(run).equals(parameters_of(airflow.models / f"run_id={THIRD}"))
 
 
 def test_a_run_that_another_process_holds_is_waited_for(airflow: Airflow) -> None:
@@ -138,7 +145,6 @@ def test_a_run_that_another_process_holds_is_waited_for(airflow: Airflow) -> Non
     assert (run / "_manifest.json").exists()
 
 
-LATER = "2026-11-28"
 DRIFTED = """
 import sys
 print("score failed: x has moved by 3 standard deviations\\nscore ended with exit code 6. Look at it.", file=sys.stderr)
@@ -146,19 +152,21 @@ sys.exit(6)
 """
 
 
-def test_drift_raises_an_alarm_starts_a_refit_if_asked_and_stops_what_reads_the_scores(
-    airflow: Airflow, tmp_path: Path
+@pytest.mark.parametrize(("day", "refit"), [("2026-11-28", False), ("2026-11-29", True)])
+def test_drift_raises_an_alarm_stops_what_reads_the_scores_and_starts_a_refit_only_if_asked(
+    airflow: Airflow, tmp_path: Path, day: str, refit: bool
 ) -> None:
     (tmp_path / "score.py").write_text(DRIFTED)
-    drifted = airflow.test("gmm_score", LATER, jobs=str(tmp_path), refit_on_drift=True)
+    drifted = airflow.test("gmm_score", day, jobs=str(tmp_path), refit_on_drift=refit)
     assert drifted.state == "failed"
     assert drifted.tasks == {
         "score": Task("skipped", 1),
         "scored": Task("skipped", 0),
         "drift_gate": Task("success", 1),
         "drift_alarm": Task("failed", 1),
-        "refit": Task("success", 1),
+        "refit": Task("success", 1) if refit else Task("skipped", 0),
     }
     assert "AirflowFailException: score failed: x has moved by 3 standard deviations\n" in drifted.log
-    (queued,) = airflow.query("select logical_date from dag_run where dag_id = 'gmm_fit' and state = 'queued'")
-    assert queued[0].startswith("2026-11-29"), "the days before it include the day that has drifted"
+    queued = airflow.query("select logical_date from dag_run where dag_id = 'gmm_fit' and state = 'queued'")
+    # Of the next day: the days before it include the one that has drifted.
+    assert [date.partition(" ")[0] for (date,) in queued] == (["2026-11-30"] if refit else [])

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from unittest.mock import patch
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, MixtureParameters
 from gmm_spark.core.em.ascent import PassRecord
+from gmm_spark.jobs.run.executors import describe_application
 from gmm_spark.spark.packing.cluster import survey_cluster
 
 
@@ -71,6 +72,8 @@ def main(table: str, kills: list[int], hosts: str) -> None:
                 "rows": summary.numRows,
                 "log_likelihood": summary.logLikelihood,
                 "means": model.means.tolist(),
+                "executors": describe_application(spark),
+                "packing": asdict(summary.packing),
             }
         )
     )

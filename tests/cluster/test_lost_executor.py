@@ -31,7 +31,9 @@ def table(tmp_path: Path) -> Path:
 def test_killing_two_executors_during_a_fit_changes_nothing(table: Path, hosts: str) -> None:
     quiet = outcome_of(PROGRAM, str(table), "", "one")
     killed = outcome_of(PROGRAM, str(table), "3,6", hosts)
-    assert killed["killed"] == 2
+    assert killed["killed"] == killed["executors"]["executors_lost"] == 2
+    assert all(lost["reason"] for lost in killed["executors"]["lost"])
+    assert quiet["executors"]["executors_lost"] == quiet["packing"]["misses"] == 0
     assert killed["passes"] == quiet["passes"]
     assert killed["rows"] == quiet["rows"] == 160_000
     # Partitions, and so the order of every sum, are the same: so are the bits.

@@ -59,6 +59,17 @@ CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
 JOB_SCRIPTS = {f"jobs/{job.script}": name for name, job in JOBS.items()}
 # Its jobs take minutes and gigabytes: their configuration is loaded, and they are not run.
 LONG_PAGE = "benchmarks.md"
+SUBMIT_OPTIONS = (
+    "--archives",
+    "--conf",
+    "--deploy-mode",
+    "--driver-memory",
+    "--master",
+    "--properties-file",
+    "--py-files",
+)
+# Their commands are for clusters of other kinds than the tests have.
+PLATFORM_PAGES = "cluster-"
 ROWS = 1500
 
 
@@ -78,7 +89,12 @@ def blocks(page: Path) -> list[Block]:
 def commands(text: str) -> list[str]:
     """Return the commands of a shell block, one a line, without comments."""
     joined = text.replace("\\\n", " ")
-    return [line for line in joined.splitlines() if shlex.split(line, comments=True)]
+    return [line for line in joined.splitlines() if split_words(line)]
+
+
+def split_words(command: str) -> list[str]:
+    """Split a command as a shell does, to which a # within a word begins no comment."""
+    return shlex.split(re.sub(r"(?<=\S)#", r"\\#", command), comments=True)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +160,7 @@ class Shell:
 
     def __init__(self, spark: SparkSession, page: str) -> None:
         self._spark = spark
-        self._long = page == LONG_PAGE
+        self._checked_only = page == LONG_PAGE or page.startswith(PLATFORM_PAGES)
         self._programs: dict[str, Callable[[list[str]], None]] = {
             "airflow": self._airflow,
             "cp": self._cp,
@@ -160,7 +176,7 @@ class Shell:
 
     def run(self, command: str) -> None:
         command = re.sub(r'"\$\(gmm-spark where (\w+)\)"', lambda found: self._where(found[1]), command)
-        program, *arguments = shlex.split(command, comments=True)
+        program, *arguments = split_words(command)
         assert program in self._programs, f"{program}: not known here; add how it is run or checked"
         self._programs[program](arguments)
 
@@ -203,7 +219,7 @@ class Shell:
             assert (ROOT / script).exists()
 
     def _job(self, script: str, arguments: list[str]) -> None:
-        if self._long:
+        if self._checked_only:
             load(CONFIGURATIONS[JOB_SCRIPTS[script]], arguments)
         else:
             run_job(self._spark, script, arguments)
@@ -212,12 +228,15 @@ class Shell:
         """Run the program in this session; tests/jobs and tests/cluster start a real spark-submit."""
         while arguments[0].startswith("--"):
             option, value, *arguments = arguments
-            assert option in ("--driver-memory", "--master", "--properties-file", "--py-files"), option
+            assert option in SUBMIT_OPTIONS, option
             if option == "--properties-file":
                 assert (ROOT / value).exists(), value
             if option == "--py-files":
-                assert f"@echo {value}\n" in MAKEFILE, "`make package` writes another"
-        self._python(arguments)
+                assert f"build_zip.py {value}\n" in MAKEFILE, "`make package` writes another"
+            if option == "--archives":
+                assert f"build_archive.py {value.partition('#')[0]}\n" in MAKEFILE, "`make archive` writes another"
+        script, *rest = arguments
+        self._python([re.sub("^local:///.*/jobs/", "jobs/", script), *rest])
 
     def _make(self, arguments: list[str]) -> None:
         """Targets install, test or build: all that is checked is that there are such."""
@@ -236,9 +255,9 @@ class Shell:
         assert (ROOT / ".pre-commit-config.yaml").exists()
 
     def _export(self, arguments: list[str]) -> None:
-        name, _, value = arguments[0].partition("=")
-        assert name == "SPARK_CONF_DIR", name
-        assert (ROOT / value / "spark-defaults.conf").exists()
+        for name, _, value in (argument.partition("=") for argument in arguments):
+            assert name in ("SPARK_CONF_DIR", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"), name
+            assert name != "SPARK_CONF_DIR" or (ROOT / value / "spark-defaults.conf").exists()
 
     def _source(self, arguments: list[str]) -> None:
         assert arguments == [".venv/bin/activate"]

@@ -122,9 +122,11 @@ def test_who_was_taken_for_dead_publishes_nothing(
 
 def test_a_failed_run_leaves_word_and_can_be_done_again(fit: Run, run_job: Run, tmp_path: Path) -> None:
     assert fit("--run-id", "a", "--features.columns", "x", "z").code == 3
+    assert not (tmp_path / "m").exists(), "what is refused before any work is no run"
+    assert fit("--run-id", "a", "--features.handle_invalid", "error").code == 3
     (line,) = run_job("runs", tmp_path / "m").out.splitlines()[1:]
     assert line.split()[:2] == ["a", "failed"]
-    assert "DataError: features.columns: got z" in line
+    assert "DataError: bad rows in x, y: at least 5 with a null feature" in line
     assert fit("--run-id", "a").code == 0
     assert [path.name for path in (tmp_path / "m" / "run_id=a").glob("attempt-*")] == ["attempt-2"]
     GaussianMixtureModel.load(str(tmp_path / "m"))

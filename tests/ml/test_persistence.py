@@ -19,6 +19,7 @@ from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSele
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
 from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
 from gmm_spark.ml import persistence
+from tests.core.drift.profiles import draw, profile_of
 from tests.tables import array_table, mixture, rough_start, three_blobs
 
 KINDS = ("full", "tied", "diag", "spherical")
@@ -114,6 +115,9 @@ def test_a_fitted_model_scores_alike_after_loading(spark: SparkSession, tmp_path
     model.write().overwrite().save(str(tmp_path / "model"))
     loaded = GaussianMixtureModel.read().load(str(tmp_path / "model"))
     assert loaded.transform(table).orderBy("id").collect() == model.transform(table).orderBy("id").collect()
+    assert loaded.trainingProfile.to_dict() == model.trainingProfile.to_dict()
+    assert loaded.trainingProfile.rows == 120
+    np.testing.assert_allclose(loaded.trainingProfile.means, rows.mean(axis=0))
 
 
 def test_the_files_are_json_and_parquet_and_hold_no_pickle(pristine: Path) -> None:
@@ -250,13 +254,14 @@ def test_a_model_saved_before_log_densities_were_kept_loads_and_scores_without(
     spark: SparkSession, copied: Path
 ) -> None:
     def as_it_was(metadata: dict[str, Any]) -> None:
-        del metadata["logDensities"], metadata["defaultParamMap"]["anomalyCol"]
+        del metadata["logDensities"], metadata["trainingProfile"], metadata["defaultParamMap"]["anomalyCol"]
         del metadata["defaultParamMap"]["anomalyFraction"]
 
     edit_metadata(copied, as_it_was)
     loaded = GaussianMixtureModel.load(str(copied))
     table = array_table(spark, three_blobs(20, d=2))
     assert (loaded.logDensities, loaded.getAnomalyCol(), loaded.getAnomalyFraction()) == (None, "", 0.001)
+    assert loaded.trainingProfile is None
     assert loaded.transform(table).columns == ["id", "features", "probability", "prediction"]
     with pytest.raises(ParameterError, match="saved by an older gmm_spark; fit it again"):
         loaded.setAnomalyCol("odd").transform(table)
@@ -376,6 +381,16 @@ def a_log_density_in_no_bin(path: Path) -> None:
     edit_metadata(path, lambda m: m["logDensities"]["bins"].__setitem__(0, N_BINS))
 
 
+def a_profile_of_another_mixture(path: Path) -> None:
+    edit_metadata(
+        path, lambda m: m.update(trainingProfile=profile_of(draw(50, seed=1)).to_dict() | {"shares": [0.5, 0.5]})
+    )
+
+
+def a_profile_that_is_a_list(path: Path) -> None:
+    edit_metadata(path, lambda m: m.update(trainingProfile=[1, 2]))
+
+
 def log_densities_without_a_ceiling(path: Path) -> None:
     edit_metadata(path, lambda m: m["logDensities"].pop("ceiling"))
 
@@ -408,6 +423,8 @@ def test_a_model_that_the_driver_may_not_receive_is_not_called_damaged(
         no_covariance_type,
         a_log_density_in_no_bin,
         log_densities_without_a_ceiling,
+        a_profile_of_another_mixture,
+        a_profile_that_is_a_list,
     ],
 )
 def test_a_damaged_model_is_refused_with_its_path(copied: Path, spoil: Callable[[Path], None]) -> None:

@@ -89,6 +89,29 @@ class LogDensityHistogram:
         deep, shallow = _KNEE * np.sinh((N_BINS - found - np.arange(2)) / _STEPS)
         return float(self.ceiling - deep + share * (deep - shallow))
 
+    def find_edge(self, q: float) -> tuple[float, float]:
+        """Find the edge between two bins that is nearest to a quantile.
+
+        If many rows are alike, no value has a share q of them below it. The share below an edge is known exactly.
+
+        Parameters
+        ----------
+        q : float
+            Share of the rows, > 0 and < 1.
+
+        Returns
+        -------
+        threshold, share : float
+            A log-density, nats, and the share of the rows' weight that is not above it; more than 0.
+        """
+        ascending = self.weights[::-1]
+        share = np.cumsum(ascending) / ascending.sum()  # not above the upper edge of each bin
+        upper = int(np.searchsorted(share, q))  # the bin that the quantile is in
+        found = upper
+        if upper and share[upper - 1] > 0 and q / share[upper - 1] < share[upper] / q:
+            found = upper - 1
+        return float(self.ceiling - _KNEE * np.sinh((N_BINS - 1 - found) / _STEPS)), float(share[found])
+
     @property
     def deviation(self) -> float:
         """Standard deviation of the log-densities, nats; exact but for the widths of the bins."""

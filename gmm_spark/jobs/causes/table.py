@@ -159,7 +159,8 @@ _CREDENTIALS = (
     ),
     _row(
         ConfigurationError,
-        r"(?:Status Code|HTTP|[Ss]tatus|[Cc]ode)[ :=]*403\b|403 Forbidden|S3Exception: Access Denied|AuthorizationPermissionMismatch|AuthorizationFailure|storage\.objects\.\w+ access",
+        r"(?:Status Code|HTTP|[Ss]tatus|[Cc]ode)[ :=]*403\b|403 Forbidden|S3Exception: Access Denied"
+        r"|AuthorizationPermissionMismatch|AuthorizationFailure|storage\.objects\.\w+ access",
         "the object store refuses access: {told}",
         "Allow the job's role or account to read the input and write the output.",
     ),

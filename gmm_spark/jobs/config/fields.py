@@ -105,6 +105,13 @@ Fraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, lt=1, 
 ProperFraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
 Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST_SEED)]
 Positive = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, allow_inf_nan=False)]
+# Limits, which an empty value on the command line takes back.
+Limit = Annotated[Positive | None, BeforeValidator(_read_empty_as_none)]
+RatioLimit = Annotated[
+    Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=1, allow_inf_nan=False)] | None,
+    BeforeValidator(_read_empty_as_none),
+]
+Moment = Annotated[str, OneOf(("after", "before"))]
 VarianceFloor = Annotated[list[Positive], Field(min_length=1)] | None
 Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]

@@ -19,9 +19,12 @@ from gmm_spark.jobs.config.fields import (
     Criterion,
     Fraction,
     HandleInvalid,
+    Limit,
+    Moment,
     OptionalText,
     Precision,
     ProperFraction,
+    RatioLimit,
     Seed,
     Text,
 )
@@ -235,6 +238,48 @@ class ScoreOutputSection(TableOutputSection):
         return probability
 
 
+class DriftSection(Section):
+    """Comparison of the table's rows with the model's training rows, and limits that end the job with code 6."""
+
+    compare: bool = Field(
+        True, description="Compare the rows with the model's training rows while they are scored, for the report."
+    )
+    stop: Moment = Field(
+        "after",
+        description="When to end with code 6 if a limit is exceeded: after the table is published, or before, so that "
+        "the old one stays.",
+    )
+    max_psi: Limit = Field(
+        None,
+        description="Limit on the population stability index of the components' shares. By custom 0.1 is worth a look "
+        "and 0.25 a change.",
+    )
+    max_mean_shift: Limit = Field(
+        None, description="Limit on the shift of a feature's mean, in standard deviations of training; 0.5, say."
+    )
+    max_spread_ratio: RatioLimit = Field(
+        None,
+        description="Limit on a feature's standard deviation over that in training, or the other way round; 1.5, say.",
+    )
+    max_log_density_drop: Limit = Field(
+        None, description="Limit on how much lower than in training the mean log-density is, in nats; 0.5, say."
+    )
+    max_below_ratio: RatioLimit = Field(
+        None,
+        validate_default=True,
+        description="Limit on the share of rows that are less likely than the training quantiles 0.001, 0.01, 0.1, 0.5 "
+        "and 0.9, as a multiple of the share in training; 3, say.",
+    )
+
+    @field_validator("max_below_ratio")
+    @classmethod
+    def _require_comparison(cls, ratio: float | None, info: ValidationInfo) -> float | None:
+        others = ("max_psi", "max_mean_shift", "max_spread_ratio", "max_log_density_drop")
+        if info.data.get("compare") is False and any((ratio, *map(info.data.get, others))):
+            raise PydanticCustomError("not_compared", "got limits with drift.compare = false; needs it to be true")
+        return ratio
+
+
 class ScoreConfiguration(JobConfiguration):
     """Score a table with a saved model: component, log-density and, if asked, responsibilities of every row."""
 
@@ -243,6 +288,7 @@ class ScoreConfiguration(JobConfiguration):
     input: InputSection
     features: ScoreFeaturesSection = ScoreFeaturesSection()
     output: ScoreOutputSection
+    drift: DriftSection = DriftSection()
 
 
 # sample

@@ -169,6 +169,11 @@ class TableOutputSection(Section):
 class RunSection(Section):
     """The run itself."""
 
+    dry_run: bool = Field(
+        False,
+        description="Check everything that can be known before the work, print what the job would do, and write "
+        "nothing. Also --dry-run.",
+    )
     app_name: OptionalText = Field(None, description="Name of the Spark application.")
     spark: Options = Field(
         {}, description="Spark settings, as key=value; they override those of spark-submit. Never logged."

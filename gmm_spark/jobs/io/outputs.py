@@ -7,6 +7,7 @@ import uuid
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.storage.documents import describe_os_error
 from gmm_spark.storage.files import Files
+from gmm_spark.storage.hadoop import has_directories
 
 
 def require_apart(files: Files, key: str, path: str, other: str, folder: str | None) -> None:
@@ -46,15 +47,60 @@ def require_writable_file(files: Files, key: str, path: str) -> None:
     ConfigurationError
         If it cannot, or there is a directory of that name.
     """
-    parent, _, name = path.rpartition("/")
-    probe = f"{parent}/" * bool(parent or path.startswith("/")) + f".{name[:100]}.{uuid.uuid4().hex}"
+    parent, name = _split(path)
     try:
-        files.create(probe, b"")
-        files.delete(probe)
-        siblings = files.list_folder(parent or ("/" if path.startswith("/") else "."))
+        _probe(files, parent)
+        siblings = files.list_folder(parent) if files.exists(parent) else []
     except OSError as error:
         raise ConfigurationError(
             f"{key}: got {path!r}, which cannot be written: {describe_os_error(error)}; name another file"
         ) from error
     if any(one.is_directory and one.name == name for one in siblings):
         raise ConfigurationError(f"{key}: got {path!r}, which is a directory; name a file")
+
+
+def require_writable_folder(files: Files, key: str, path: str, beside: bool = False) -> None:
+    """Refuse a directory that cannot be made or written to later, by writing an empty file there.
+
+    Parameters
+    ----------
+    files : Files
+    key : str
+        The configuration key that names the path, for messages.
+    path : str
+    beside : bool
+        Write the file beside the directory, as jobs do before they replace what is in it.
+
+    Raises
+    ------
+    ConfigurationError
+        If so.
+    """
+    try:
+        _probe(files, _split(path)[0] if beside else path.rstrip("/") or path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{key}: got {path!r}, which cannot be written: {describe_os_error(error)}; name another path"
+        ) from error
+
+
+def _probe(files: Files, folder: str) -> None:
+    """Write an empty file in a directory, and remove it; if there is no such directory, in the nearest above it.
+
+    So no directory is made, nor removed while another process puts its first file there. An object store has no
+    directories, and may allow names of one prefix alone: there the file is written at its place.
+    """
+    if has_directories(files.qualify(folder)):
+        while not files.exists(folder) and _split(folder)[0] != folder:
+            folder, _ = _split(folder)
+    probe = f"{folder.rstrip('/')}/.{uuid.uuid4().hex}"
+    files.create(probe, b"")
+    files.delete(probe)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Return the directory that a path lies in, and its name there."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    if not parent or parent.endswith(("/", ":")):  # the root, of a file system perhaps, or the working directory
+        return (f"{parent}/" if path.startswith("/") or parent else "."), name
+    return parent, name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -37,17 +37,12 @@ def require_writable(spark: SparkSession, output: TableOutputSection, source: st
     Raises
     ------
     ConfigurationError
-        If the path exists and must not, holds something other than a table, or is the input's; or if the report cannot
-        be written.
+        If the path exists and must not, holds something other than a table, or is the input's.
     """
     files = files_of(spark)
     if source is not None:
         require_apart(files, "output.path", output.path, "input.path", source)
         require_apart(files, "input.path", source, "output.path", output.path)
-    if output.report is not None:
-        require_apart(files, "output.report", output.report, "input.path", source)
-        require_apart(files, "output.report", output.report, "output.path", output.path)
-        require_writable_file(files, "output.report", output.report)
     if not isinstance(files, HadoopFiles):
         if output.mode == "overwrite":
             raise ConfigurationError(
@@ -76,6 +71,14 @@ def require_writable(spark: SparkSession, output: TableOutputSection, source: st
         raise ConfigurationError(
             f"output.path: got {output.path!r}, which holds runs of fit or select; name another path"
         )
+
+
+def require_report(files: Files, output: TableOutputSection, source: str | None, target: str | None) -> None:
+    """Refuse a report that could not be written later, or that would lie in the table that is read or written."""
+    if output.report is not None:
+        require_apart(files, "output.report", output.report, "input.path", source)
+        require_apart(files, "output.report", output.report, "output.path", target)
+        require_writable_file(files, "output.report", output.report)
 
 
 def require_partitioning(rows: DataFrame, partition_by: Sequence[str]) -> list[str]:
@@ -138,7 +141,14 @@ def require_same_table(rows: DataFrame, path: str, mode: str, partition_by: Sequ
             )
 
 
-def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[str] = (), job: str = "score") -> None:
+def write_table(
+    rows: DataFrame,
+    path: str,
+    mode: str,
+    partition_by: Sequence[str] = (),
+    job: str = "score",
+    approve: Callable[[], None] | None = None,
+) -> None:
     """Write a table as Parquet, complete or not at all: see :mod:`gmm_spark.storage.replacing`.
 
     Parameters
@@ -153,6 +163,9 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
         Columns to partition the files by.
     job : str
         For people who look at the claim.
+    approve : callable, optional
+        Called once the new files are written, before they are put in place. If it raises, they are not, and the old
+        table stays. Over Spark Connect, whose client cannot move files, it is not called.
 
     Raises
     ------
@@ -179,6 +192,8 @@ def write_table(rows: DataFrame, path: str, mode: str, partition_by: Sequence[st
             complete(files, path, workshop)  # what an earlier run has begun
             _require_free(files, path, mode)
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
+            if approve is not None:
+                approve()
             journal = plan(files, path, workshop, folder, replace=mode == "overwrite")
             _require_free(files, path, mode)
             begun = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -15,8 +15,12 @@ from gmm_spark.core.steps import step
 from gmm_spark.errors import CompletedRunError, ConfigurationError, ModelFileError, RunHeldError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
-from gmm_spark.jobs.io.outputs import require_apart, require_writable_file
+from gmm_spark.jobs.preflight.faults import Faults
+from gmm_spark.jobs.preflight.plan import Plan
+from gmm_spark.jobs.preflight.run_outputs import check_outputs, plan_outputs
+from gmm_spark.jobs.preflight.workers import Worker
 from gmm_spark.jobs.run.logs import add_facts
+from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage import claims
@@ -25,7 +29,7 @@ from gmm_spark.storage.documents import describe_error, describe_os_error
 from gmm_spark.storage.files import Files
 from gmm_spark.storage.hadoop import HadoopFiles, files_of, is_remote
 from gmm_spark.storage.manifest import MANIFEST, Manifest, list_files, read_manifest
-from gmm_spark.storage.runs import PREFIX, Run, State, describe_time, look_at_run, name_directory, require_output
+from gmm_spark.storage.runs import PREFIX, Run, State, describe_time, look_at_run, name_directory
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,6 +58,24 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """A job of which all that can be known has been checked.
+
+    Attributes
+    ----------
+    work : callable
+        Does the job.
+    plan : callable
+        Returns what the work would do. It may measure the input by small jobs.
+    workers : sequence of Worker
+    """
+
+    work: Callable[[Attempt], Result]
+    plan: Callable[[], Plan]
+    workers: Sequence[Worker]
+
+
+@dataclass(frozen=True)
 class Result:
     """What a job has written to its folder.
 
@@ -75,21 +97,24 @@ class Result:
 def do_run(
     spark: SparkSession,
     configuration: FitConfiguration | SelectConfiguration,
-    work: Callable[[Attempt], Result],
+    prepare: Callable[[Faults, RunReport], Prepared],
 ) -> None:
     """Do a job as a run, unless that run is complete already, and print the job's last line.
+
+    With ``run.dry_run`` print the plan in its place, and write nothing.
 
     Parameters
     ----------
     spark : SparkSession
     configuration : FitConfiguration or SelectConfiguration
-    work : callable
-        Does the job.
+    prepare : callable
+        Checks all that can be known before the work, adds what is wrong to the faults, of which the outputs' are known
+        already, and raises them. Adds to the report what it finds.
 
     Raises
     ------
     ConfigurationError
-        If an output cannot be written.
+        If an output cannot be written, or ``prepare`` finds such faults.
     ModelFileError
         If a run of that id is damaged.
     RunHeldError
@@ -100,22 +125,29 @@ def do_run(
     run_id = configuration.run.id or new_run_id()
     add_facts(run_id=run_id)
     with describe_jobs(spark, f"run {run_id}", group=f"gmm-spark {configuration.job} {run_id}"):
-        _do_run(spark, configuration, run_id, work)
+        _do_run(spark, configuration, run_id, prepare)
 
 
 def _do_run(
     spark: SparkSession,
     configuration: FitConfiguration | SelectConfiguration,
     run_id: str,
-    work: Callable[[Attempt], Result],
+    prepare: Callable[[Faults, RunReport], Prepared],
 ) -> None:
     report, output = RunReport(configuration), configuration.output
     files = files_of(spark)
     if "overwrite" in output.model_fields_set:
         print("output.overwrite has no effect: every run has a directory of its own. Take it out.", file=sys.stderr)
-    require_outputs(files, configuration)
+    faults = Faults()
+    check_outputs(faults, files, configuration)
     run = name_directory(output.model, run_id)
-    if _is_complete(files, configuration, run_id):
+    if not faults and _is_complete(files, configuration, run_id):
+        return
+    prepared = prepare(faults, report)
+    if configuration.run.dry_run:
+        plan = prepared.plan()
+        plan_outputs(plan, files, configuration, run_id)
+        show_plan(plan, spark, prepared.workers, configuration)
         return
     try:
         claim = claims.take(files, run, configuration.job)
@@ -130,8 +162,9 @@ def _do_run(
     answers = KeptAnswers(files, run, claim.number, configuration.run.checkpoint_seconds)
     try:
         with claim.kept_alive():
-            result = work(Attempt(f"{run}/{claim.folder}", report, answers))
+            result = prepared.work(Attempt(f"{run}/{claim.folder}", report, answers))
             report.add("resume", attempt=claim.number, answers_recalled=answers.recalled, answers_new=answers.kept)
+            report.add_spark(spark)
             told = report.to_bytes()
             with step("publish"):
                 files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
@@ -176,19 +209,6 @@ def new_run_id() -> str:
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(3)}"
 
 
-def require_outputs(files: Files, configuration: FitConfiguration | SelectConfiguration) -> None:
-    """Refuse outputs that could not be written later, before any work is done."""
-    output = configuration.output
-    targets = {"output.report": output.report, "output.plot": getattr(output, "plot", None)}
-    require_apart(files, "output.model", output.model, "input.path", configuration.input.path)
-    require_output(files, "output.model", output.model)
-    for key, path in targets.items():
-        if path is not None:
-            require_apart(files, key, path, "input.path", configuration.input.path)
-            require_apart(files, key, path, "output.model", output.model)
-            require_writable_file(files, key, path)
-
-
 def _is_complete(files: Files, configuration: FitConfiguration | SelectConfiguration, run_id: str) -> bool:
     """Return whether there is nothing to do, and say so."""
     output = configuration.output
@@ -200,7 +220,8 @@ def _is_complete(files: Files, configuration: FitConfiguration | SelectConfigura
         )
     if found is None or found.manifest is None:
         return False
-    _restore_report(files, found, output.report)
+    if not configuration.run.dry_run:
+        _restore_report(files, found, output.report)
     changed = _find_changes(found.manifest.facts.get("configuration"), configuration)
     told = f"; it was done with other values of {', '.join(changed)}" if changed else ""
     print(

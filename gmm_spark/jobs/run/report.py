@@ -16,6 +16,7 @@ from gmm_spark.core.steps import step, timing
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.parameter_keys import name_keys
 from gmm_spark.jobs.config.secrets import redact_values
+from gmm_spark.jobs.run.executors import describe_application
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage.documents import write_document
 from gmm_spark.storage.hadoop import files_of
@@ -80,11 +81,16 @@ class RunReport:
             degenerate_components=summary.degenerateComponents,
             variance_floor=summary.varianceFloor,
             rounding_steps=summary.roundingSteps,
-            history=[asdict(one) for one in summary.history],
+            history=[asdict(one) | {"rows_per_second": _rate(summary.numRows, one.seconds)} for one in summary.history],
             log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES},
         )
+        self.add("spark", packing=asdict(summary.packing))
         self._facts["checks"] = [asdict(one) | {"remedy": name_keys(one.remedy)} for one in summary.checks]
         self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
+
+    def add_spark(self, spark: SparkSession) -> None:
+        """Add Spark's application, its executors, alive and lost, and the sums of their tasks."""
+        self.add("spark", **describe_application(spark))
 
     def collect(self) -> dict[str, Any]:
         """Return all facts so far, with durations and versions."""
@@ -98,7 +104,12 @@ class RunReport:
     def write(self, spark: SparkSession, path: str | None) -> None:
         """Write the report, if it was asked for with a path."""
         if path is not None:
+            self.add_spark(spark)
             files_of(spark).write_bytes(path, self.to_bytes())
+
+
+def _rate(rows: int, seconds: float) -> float | None:
+    return rows / seconds if seconds else None
 
 
 def collect_versions() -> dict[str, str]:

@@ -40,10 +40,16 @@ class Answers:
         None keeps nothing.
     *table
         What tells the table from others.
+
+    Attributes
+    ----------
+    recalled : bool
+        Whether the latest answers were all kept ones.
     """
 
     def __init__(self, store: AnswerStore | None, *table: Any) -> None:
         self._store = store
+        self.recalled = False
         self._table = make_digest(__version__, np.__version__, *table) if store else b""
 
     def ask(
@@ -66,6 +72,7 @@ class Answers:
         keys = [make_digest(common, question) for question in questions]
         found = {i: answer for i, key in enumerate(keys) if (answer := self._store.recall(key)) is not None}
         unknown = [i for i in range(len(keys)) if i not in found]
+        self.recalled = not unknown
         if unknown:
             for i, answer in zip(unknown, work(unknown), strict=True):
                 self._store.keep(keys[i], answer)

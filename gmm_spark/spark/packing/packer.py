@@ -28,6 +28,7 @@ from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
+from gmm_spark.spark.packing.leftovers import take_possession
 from gmm_spark.spark.ranges import count_rounded
 from gmm_spark.spark.results import collect, count_parts
 from gmm_spark.spark.schema import Schema
@@ -118,7 +119,8 @@ class Packer:
             blocks = rows.mapInArrow(StreamBlocks(self._features, self._strict, self._by_task), STREAM.spark)
         else:
             self._has_files = True
-            task = WriteBlocks(self._features, self._run, self._strict, self._by_task)
+            application = str(rows.sparkSession.conf.get("spark.app.id", ""))
+            task = WriteBlocks(self._features, self._run, self._strict, self._by_task, application)
             blocks = rows.mapInArrow(task, HANDLES.spark)
         self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
         packed = self._collect_handles(blocks.where("moments is not null"), cores)
@@ -179,12 +181,14 @@ class WriteBlocks:
     run: str
     strict: bool
     by_task: bool
+    application: str = ""
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack what one task reads."""
         freeze_loaded_objects()
-        partition, stream = identify(stream, self.by_task)
         directories = local_directories()
+        take_possession(directories, self.application)
+        partition, stream = identify(stream, self.by_task)
         directory = directories[task_number() % len(directories)]  # partition ids may have gaps of one length
         # A random name: one task may pack two partitions if Spark had lost both their handles.
         path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")

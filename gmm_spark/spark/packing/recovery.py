@@ -2,10 +2,10 @@
 
 1. The table is packed into files, one for each task. On one host the driver shares their pieces out
    (:class:`.sources.Listed`); on several, passes go where Spark has cached the handles (:class:`.sources.Cached`).
-2. If a pass misses a file, its answer is not used. Spark packs the table again, and the pass runs again, from then on
-   over cached handles.
+2. If a pass misses a file, or finds that Spark has packed a lost part of the table again from other rows, its answer is
+   not used. The table is packed again, and the pass runs again, from then on over cached handles.
 3. If passes miss files more than :data:`MAX_REBUILDS` times, the table is packed into blocks that stream through Spark
-   (:class:`.sources.Streamed`). They are never missed.
+   (:class:`.sources.Streamed`). They are missed only if the table gives other rows.
 
 A table is streamed from the start if ``spark.io.encryption.enabled`` forbids clear rows on local disks.
 """
@@ -13,9 +13,11 @@ A table is streamed from the start if ``spark.io.encryption.enabled`` forbids cl
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from pyspark.sql import DataFrame
@@ -23,18 +25,23 @@ from pyspark.sql import DataFrame
 from gmm_spark.core.kernels.moments import same_rows
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
 from gmm_spark.core.steps import step
-from gmm_spark.errors import DataError, ResourceError
+from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.cluster import survey_cluster
 from gmm_spark.spark.packing.packer import Packer
+from gmm_spark.spark.packing.record import PackingRecord
 from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
 from gmm_spark.spark.ranges import warn_of_rounding
 
 Answer = TypeVar("Answer")
 
+_logger = logging.getLogger(__name__)
+
 # Packing again more often than this means that files do not stay where their handles are.
 MAX_REBUILDS = 2
+# Missing streamed blocks more often than this means that the table never gives the same rows twice.
+MAX_STREAMED_MISSES = 2
 
 
 class RecoverableBlocks:
@@ -54,8 +61,8 @@ class RecoverableBlocks:
         Values that float64 may have rounded, by feature.
     source : Source or None
         Where passes find the blocks; None once they are removed.
-    misses : int
-        Passes that missed a file.
+    record : PackingRecord
+        What was packed, written and missed.
     weights : WeightSums or None
         Of the weights as passes see them; None if rows have none.
     """
@@ -71,7 +78,7 @@ class RecoverableBlocks:
         self._spark = table.sparkSession
         encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
         self._always_streamed = encrypted if streaming is None else streaming
-        self.misses = 0
+        self.record = PackingRecord()
         self._cluster = survey_cluster(self._spark)
         self._packer = Packer(table, features, strict)
         self.source: Source | None = None
@@ -79,7 +86,6 @@ class RecoverableBlocks:
             with self._named("pack"):
                 self.packing = self._packer.pack(self._cluster.cores, self.streaming)
             self.moments = self.packing.moments
-            self._checksum = self.packing.checksum
             # Of importance weights only the ratios matter. Near 1 their sums neither overflow nor vanish.
             self._unit = self.moments.weights.unit if features.weight and weight_kind == IMPORTANCE else 1.0
             self.weights = self.moments.weights.in_units(self._unit) if features.weight else None
@@ -97,6 +103,11 @@ class RecoverableBlocks:
     def streaming(self) -> bool:
         """Whether blocks stream through Spark."""
         return self._always_streamed or self.misses > MAX_REBUILDS
+
+    @property
+    def misses(self) -> int:
+        """Passes that missed a file."""
+        return self.record.misses
 
     def run(self, run_pass: Callable[[Source], Answer | None]) -> Answer:
         """Run a pass until no task misses its blocks, and pack again after each miss.
@@ -118,6 +129,7 @@ class RecoverableBlocks:
                 raise RuntimeError("this packed table has been closed; pack the table again")
             answer = run_pass(self.source)
             if answer is not None:
+                self.record = replace(self.record, passes=self.record.passes + 1)
                 return answer
             self._rebuild()
 
@@ -134,40 +146,53 @@ class RecoverableBlocks:
             yield
             told["rows"] = self.packing.rows
             told["bytes_written"] = self.packing.bytes
+        self.record += PackingRecord(packings=1, streamed=self.streaming, bytes_written=self.packing.bytes)
 
     def _rebuild(self) -> None:
         """Pack again after a miss; the rows must be those of the first time, in whatever order."""
-        was_streaming = self.streaming
-        self.misses += 1
-        if self.misses > MAX_REBUILDS:
-            if was_streaming:
-                raise ResourceError("a pass gave no answer although its blocks came through Spark: please report this")
+        self.record += PackingRecord(misses=1)
+        _logger.warning(
+            "a pass did not find its blocks where they were written, for the %s time: the table is read again, and the "
+            "pass made again",
+            f"{self.misses}.",
+            extra={"misses": self.misses},
+        )
+        if self.misses == MAX_REBUILDS + 1 and not self._always_streamed:
             warnings.warn(
                 f"blocks were not found, or could not be read, where they were written after packing {self.misses} "
                 "times; streaming them through Spark from here on, which is slower (see spark.locality.wait)",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        before = self.packing.rows
-        with self._named("pack again"):
-            self.packing = self._packer.pack(self._cluster.cores, self.streaming)
-        rows = self.packing.rows
-        # Compare whole tables, not partitions: Spark may group those differently when executors come and go.
-        if before != rows or not same_rows(self.moments, self.packing.moments):
+        if self.misses > MAX_STREAMED_MISSES + (0 if self._always_streamed else MAX_REBUILDS + 1):
             raise DataError(
-                f"the table gave {before} rows when it was first read and "
-                f"{rows if before != rows else 'as many others'} when lost blocks were read again; it is changing, or "
-                "not deterministic: write it to Parquet and fit that"
+                "the table gives other rows each time that it is read; it is changing, or not deterministic: write it "
+                "to Parquet and fit that"
             )
-        if self.packing.checksum != self._checksum:
+        self._pack_again("pack again")
+        self.source = self._choose_source()
+
+    def _pack_again(self, name: str) -> None:
+        """Read the table once more, which must give the rows of the first time, in whatever order."""
+        before = self.packing
+        with self._named(name):
+            self.packing = again = self._packer.pack(self._cluster.cores, self.streaming)
+        # Compare whole tables, not partitions: Spark may group those differently when executors come and go.
+        if before.rows != again.rows or not same_rows(self.moments, again.moments):
+            raise DataError(
+                f"the table gave {before.rows} rows when it was first read and "
+                f"{again.rows if before.rows != again.rows else 'as many others'} when it was read again; it is "
+                "changing, or not deterministic: write it to Parquet and fit that"
+            )
+        if before.checksum != again.checksum:
+            # All passes from here on see these rows alone: no sum is of two states of the table.
             warnings.warn(
-                "lost blocks were read again, and the table's rows are not to the bit what they were, while their "
-                "number and each feature's moments are: its values are rounded otherwise, or in other combinations; "
-                "write it to Parquet and fit that",
+                "the table was read again, and its rows are not to the bit what they were, while their number and each "
+                "feature's moments are: its values are rounded otherwise, or in other combinations; write it to "
+                "Parquet and fit that",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        self.source = self._choose_source()
 
     def _choose_source(self) -> Source:
         """Choose where passes find the blocks; if they do not share out pieces, first spread the rows over the cores.
@@ -182,8 +207,7 @@ class RecoverableBlocks:
         partitions = spread_over(self.packing.rows, cores)
         if len(self.packing.handles) < partitions:
             self._packer.repartition(partitions)
-            with self._named("spread over the cores"):
-                self.packing = self._packer.pack(cores, self.streaming)
+            self._pack_again("spread over the cores")
         if self.streaming:
             return Streamed(self.packing, self._unit)
-        return Cached(self.packing, cores, self._unit)
+        return Cached(self.packing, self._cluster, grouped=not self.misses, unit=self._unit)

@@ -15,7 +15,7 @@ the same ones in each source.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Protocol, TypeAlias
@@ -25,6 +25,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.spark.packing.blocks import Blocks, Handle, read_file
+from gmm_spark.spark.packing.cluster import Cluster
 from gmm_spark.spark.packing.packer import Packing
 from gmm_spark.spark.packing.pieces import Cut, Piece, share_out
 from gmm_spark.spark.schema import Schema
@@ -37,6 +38,9 @@ TASK_PRODUCTS, LISTED_TASKS_PER_CORE = 50e9, 4
 MIN_TASK_ROWS, TASK_BYTES = 100_000, 1 << 30
 # Tasks per core, however small: enough to even out their lengths.
 CACHED_TASKS_PER_CORE = 8
+# Groups of cached partitions for each host, at least. Spark puts a partition into a group of another host, which misses
+# its file, if its own host's groups are larger by a tenth of all partitions: with so many groups they never are.
+GROUPS_PER_HOST = 10
 
 PieceTask: TypeAlias = Callable[[Iterator[Piece]], Iterator[pa.RecordBatch]]
 """Task of a pass: pieces in, rows of a :class:`Schema` out. Picklable."""
@@ -114,23 +118,29 @@ class Cached:
     ----------
     packing : Packing
         As files.
-    cores : int
+    cluster : Cluster
+    grouped : bool
+        Whether a task may take the files of several partitions.
     unit : float
         As of :class:`Listed`.
     """
 
-    def __init__(self, packing: Packing, cores: int, unit: float = 1.0) -> None:
+    def __init__(self, packing: Packing, cluster: Cluster, grouped: bool = True, unit: float = 1.0) -> None:
         self._unit = unit
         cut = Cut.of(packing.handles)
         self.pieces = cut.split_all(packing.handles)
-        self._reader = ReadCached(cut)
+        self._reader = ReadCached(cut, checksums(packing))
         self.spark = packing.blocks.sparkSession
         self._handles = packing.blocks.select("handle")
-        waves = min(max(packing.rows // (MIN_TASK_ROWS * cores), 1), CACHED_TASKS_PER_CORE)
-        enough = max(waves * cores, sum(h.rows * h.row_bytes for h in packing.handles) // TASK_BYTES)
-        if len(packing.handles) > 2 * enough:
+        waves = min(max(packing.rows // (MIN_TASK_ROWS * cluster.cores), 1), CACHED_TASKS_PER_CORE)
+        enough = max(
+            waves * cluster.cores,
+            GROUPS_PER_HOST * cluster.hosts,
+            sum(h.rows * h.row_bytes for h in packing.handles) // TASK_BYTES,
+        )
+        if grouped and len(packing.handles) > 2 * enough:
             # Too many tasks cost more to schedule than they work. A narrow coalesce: Spark groups partitions that are
-            # cached on the same executor.
+            # cached on the same host.
             self._handles = self._handles.coalesce(enough)
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> DataFrame:
@@ -153,13 +163,18 @@ class Streamed:
         self._unit = unit
         cut = Cut.of(packing.handles)
         self.pieces = cut.split_all(packing.handles)
-        self._reader = ReadStreamed(cut)
+        self._reader = ReadStreamed(cut, checksums(packing))
         self.spark = packing.blocks.sparkSession
         self._blocks = packing.blocks.drop("moments")
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> DataFrame:
         """Run a task over all pieces, a Spark task for each partition."""
         return self._blocks.mapInArrow(OverPieces(self._reader, task, self._unit), schema.spark)
+
+
+def checksums(packing: Packing) -> dict[int, int]:
+    """Return the checksum of each partition's rows, as they were when the driver learnt of them."""
+    return {handle.partition: handle.checksum for handle in packing.handles}
 
 
 def spread_over(rows: int, cores: int) -> int:
@@ -201,23 +216,37 @@ class ReadListed:
 
 @dataclass(frozen=True)
 class ReadCached:
-    """Reader of handles."""
+    """Reader of handles.
+
+    If an executor is lost, Spark itself packs its partitions again, in the midst of a pass, and nobody compares what
+    it reads with what was read first. So a handle of other rows than the driver knows of is a miss.
+    """
 
     cut: Cut
+    checksums: Mapping[int, int]
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[Piece]:
         """Read the files of all handles, piece by piece."""
         for batch in stream:
             for text in batch.column("handle").to_pylist():
-                for piece in self.cut.split(Handle.from_json(text)):
+                handle = Handle.from_json(text)
+                if self.checksums.get(handle.partition) != handle.checksum:
+                    yield Piece(self.cut.number(handle.partition, 0), None)
+                    continue
+                for piece in self.cut.split(handle):
                     yield _open(piece)
 
 
 @dataclass(frozen=True)
 class ReadStreamed:
-    """Reader of one partition's blocks."""
+    """Reader of one partition's blocks.
+
+    Their checksum comes after them. If it is not the one that the driver knows, as in :class:`ReadCached`, a miss
+    follows the pieces.
+    """
 
     cut: Cut
+    checksums: Mapping[int, int]
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[Piece]:
         """Group the blocks into pieces; a partition without rows is one piece without blocks."""
@@ -225,10 +254,13 @@ class ReadStreamed:
         if first is None:
             return
         partition, i = first.column("partition")[0].as_py(), -1
-        blocks = enumerate(_split_stream(chain([first], stream)))
+        found: list[int] = []
+        blocks = enumerate(_split_stream(chain([first], stream), found))
         for i, piece in groupby(blocks, key=lambda numbered: numbered[0] // self.cut.blocks):
             yield Piece(self.cut.number(partition, i), (block for _, block in piece))
-        if i < 0:
+        if found != [self.checksums.get(partition)]:
+            yield Piece(self.cut.number(partition, 0), None)
+        elif i < 0:
             yield Piece(self.cut.number(partition, 0), iter(()))
 
 
@@ -246,10 +278,13 @@ def _open(piece: Handle) -> Piece:
     return Piece(piece.partition, read_file(piece))
 
 
-def _split_stream(stream: Iterator[pa.RecordBatch]) -> Blocks:
+def _split_stream(stream: Iterator[pa.RecordBatch], checksums: list[int]) -> Blocks:
+    """Yield the blocks of a partition, and add the checksum that ends them to a list."""
     for batch in stream:
         for text, block in zip(batch.column("handle").to_pylist(), batch.column("block"), strict=True):
             packed = block.as_buffer()
+            handle = Handle.from_json(text)
             if packed.size:
-                handle = Handle.from_json(text)
                 yield handle.split(packed, handle.rows)
+            else:
+                checksums.append(handle.checksum)

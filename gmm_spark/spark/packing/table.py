@@ -116,6 +116,11 @@ class PackedTable:
         return len(self.blocks.packing.handles)
 
     @property
+    def recalled(self) -> bool:
+        """Whether the latest pass was made by an earlier fit, and its sums were kept."""
+        return self._answers.recalled
+
+    @property
     def rows(self) -> int:
         """Usable rows."""
         return self.blocks.packing.rows

@@ -20,12 +20,14 @@ from gmm_spark.spark.columns import Features
 from gmm_spark.spark.packing import blocks as blocks_module
 from gmm_spark.spark.packing import packer as packer_module
 from gmm_spark.spark.packing import recovery as recovery_module
+from gmm_spark.spark.packing import sources as sources_module
 from gmm_spark.spark.packing.blocks import Handle
 from gmm_spark.spark.packing.cluster import Cluster, survey_cluster
 from gmm_spark.spark.packing.packer import SOURCE, StreamBlocks, WriteBlocks
 from gmm_spark.spark.packing.passes import SUMS, FoldPieces
 from gmm_spark.spark.packing.pieces import Cut, Piece, share_out
 from gmm_spark.spark.packing.sources import (
+    GROUPS_PER_HOST,
     LISTED_TASKS_PER_CORE,
     Cached,
     Listed,
@@ -151,7 +153,8 @@ def test_every_reader_yields_the_same_pieces(tmp_path: Path, monkeypatch: pytest
     cut = Cut(3, 20)
     lists = tuple(piece.to_json() for piece in cut.split(handle))
     numbers = pa.RecordBatch.from_pydict({"id": np.arange(len(lists))})
-    cached = read_all(ReadCached(cut)(iter([written])))
+    known = {handle.partition: handle.checksum}
+    cached = read_all(ReadCached(cut, known)(iter([written])))
     assert [number for number, _, _ in cached] == [
         (7 if rows else (1 << 23)) * 20 + i for i in range(max(1, -(-rows // 768)))
     ]
@@ -159,19 +162,35 @@ def test_every_reader_yields_the_same_pieces(tmp_path: Path, monkeypatch: pytest
         values.tolist()
     )
     assert read_all(ReadListed(lists)(iter([numbers]))) == cached
-    assert read_all(ReadStreamed(cut)(iter(streamed))) == cached
+    assert read_all(ReadStreamed(cut, known)(iter(streamed))) == cached
+
+    # Spark may pack lost partitions again unasked: what the driver does not know of is a miss.
+    other = {handle.partition: handle.checksum + 1}
+    (missed,) = ReadCached(cut, other)(iter([written]))
+    assert missed == (handle.partition * 20, None)
+    *_, missed = ReadStreamed(cut, other)(iter(streamed))
+    assert missed == (handle.partition * 20, None)
 
 
 # Tasks of a pass
 
 
 @pytest.mark.usefixtures("hosts")
-def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession) -> None:
+def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources_module, "GROUPS_PER_HOST", 1)
     table = array_table(spark, ROWS, 12)
     with PackedTable(table, found_features(table)) as blocks:
         assert blocks.n_partitions == 12
         assert tasks_of(blocks) == survey_cluster(spark).cores < 12
         assert blocks.evaluate(rough_start(ROWS)).rows == len(ROWS)
+
+
+@pytest.mark.usefixtures("several_hosts")
+def test_partitions_are_grouped_only_if_each_host_has_so_many_groups_that_none_moves(spark: SparkSession) -> None:
+    for partitions, tasks in ((2 * 2 * GROUPS_PER_HOST, 2 * 2 * GROUPS_PER_HOST), (50, 2 * GROUPS_PER_HOST)):
+        table = array_table(spark, ROWS, partitions)
+        with PackedTable(table, found_features(table)) as packed:
+            assert tasks_of(packed) == tasks
 
 
 def test_one_large_partition_is_shared_out_among_all_cores(spark: SparkSession, long_table: DataFrame) -> None:
@@ -205,6 +224,7 @@ def test_streaming_has_a_task_for_each_partition_even_if_cached_passes_had_fewer
     spark: SparkSession, block_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery_module, "MAX_REBUILDS", 0)
+    monkeypatch.setattr(sources_module, "GROUPS_PER_HOST", 1)
     table = array_table(spark, ROWS, 12)
     before = set(block_files())
     with PackedTable(table, found_features(table)) as packed:
@@ -228,7 +248,7 @@ def test_memory_of_a_pass_does_not_grow_with_the_partition(tmp_path: Path) -> No
         path.write_bytes((block.tobytes() + weight.tobytes()) * blocks)
         handle = Handle(0, str(path), 8192 * blocks, 8192, 4, "float64", True)
         handles = pa.RecordBatch.from_pydict({"handle": [handle.to_json()]})
-        task = OverPieces(ReadCached(Cut(blocks, 1)), fold)
+        task = OverPieces(ReadCached(Cut(blocks, 1), {0: 0}), fold)
         return peak_of(lambda: list(task(iter([handles]))))
 
     try:

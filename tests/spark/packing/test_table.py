@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +19,11 @@ from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing import packer as packer_module
+from gmm_spark.spark.packing import recovery as recovery_module
+from gmm_spark.spark.packing.cluster import Cluster
 from gmm_spark.spark.packing.packer import Packer, Packing
 from gmm_spark.spark.packing.recovery import MAX_REBUILDS
+from gmm_spark.spark.packing.sources import Source
 from gmm_spark.spark.packing.table import PackedTable
 from tests.spark.packing.fits import PASSES, ROWS, START, WEIGHT, Files, assert_same_bits, fit
 from tests.tables import array_table, found_features
@@ -102,6 +106,10 @@ def test_a_fit_whose_every_pass_misses_ends_by_streaming_with_one_warning(
     with pytest.warns(RuntimeWarning, match="streaming") as caught:
         survivor = fit(table, lambda record: None)
     assert packings == [False, False, False, True]  # packed, rebuilt twice, streamed
+    record = survivor.summary.packing
+    assert (record.packings, record.misses, record.streamed) == (4, 3, True)
+    assert record.bytes_written == 4 * undisturbed.summary.packing.bytes_written
+    assert record.passes == undisturbed.summary.packing.passes == 1 + PASSES + 1  # a sample, and the evaluation
     assert len([w for w in caught if "streaming" in str(w.message)]) == 1
     assert_same_bits(survivor, undisturbed)
     assert not set(block_files()) - before
@@ -206,6 +214,88 @@ def test_the_same_values_in_other_combinations_are_told_of_when_read_again(spark
         order.write_text("-1")  # sums of whole numbers are exact: moments show nothing
         with pytest.warns(RuntimeWarning, match="not to the bit what they were"):
             packed.sample(10, 0)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_partitions_that_spark_packs_again_unasked_are_not_mixed_with_those_of_another_table(
+    spark: SparkSession, tmp_path: Path, streaming: bool
+) -> None:
+    order = tmp_path / "order"
+    order.write_text("1")
+    path = str(order)
+
+    def pair_again(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in stream:
+            with open(path) as file:
+                step = int(file.read())
+            x = np.arange(1.0, 501.0)
+            yield pa.RecordBatch.from_pydict({"x": x + len(batch), "y": x[::step]})
+
+    source = spark.range(0, 2, 1, 2).mapInArrow(pair_again, "x double, y double")
+    features = found_features(source, input_cols=["x", "y"])
+    with (
+        patch.object(recovery_module, "survey_cluster", lambda spark: Cluster(cores=2, hosts=2)),
+        PackedTable(source, features, streaming=streaming) as packed,
+    ):
+        before = packed.sample(10, 0)[0]
+        order.write_text("-1")  # as many rows, and of each feature the same values
+        kept = packed.blocks.packing.blocks
+        kept.unpersist(blocking=True)  # as if their executor had been lost: Spark reads them again in the next pass
+        kept.persist()
+        with pytest.warns(RuntimeWarning, match=r"not to the bit what they were"):
+            after = packed.sample(1000, 0)[0]
+        assert packed.blocks.misses == 1
+        assert (before[0] - 1 == before[1]).all()
+        assert (after[0] + after[1] == 502).all()
+
+
+def test_a_table_that_never_gives_the_same_rows_is_refused_at_last(spark: SparkSession, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("0")
+    path = str(count)
+
+    def pair_anew(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in stream:
+            with open(path, "r+") as file:
+                turn = int(file.read()) + 1
+                file.seek(0)
+                file.write(str(turn))
+            x = np.arange(1.0, 501.0)
+            yield pa.RecordBatch.from_pydict({"x": x, "y": np.roll(x, turn)})
+
+    source = spark.range(0, 1, 1, 1).mapInArrow(pair_anew, "x double, y double")
+    with PackedTable(source, found_features(source, input_cols=["x", "y"]), streaming=True) as packed:
+
+        def lose(source: Source) -> None:
+            kept = packed.blocks.packing.blocks
+            kept.unpersist(blocking=True)
+            kept.persist()
+
+        with pytest.warns(RuntimeWarning), pytest.raises(DataError, match="other rows each time"):
+            packed.blocks.run(lose)
+
+
+def test_a_table_that_changes_before_it_is_spread_over_the_cores_is_refused(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    reads = tmp_path / "reads"
+    reads.write_text("")
+    path = str(reads)
+
+    def grow(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in stream:
+            with open(path, "a") as file:
+                file.write("x")
+                size = 5 + file.tell()
+            yield pa.RecordBatch.from_pydict({"x": np.arange(1.0, size)})
+
+    source = spark.range(0, 1, 1, 1).mapInArrow(grow, "x double")
+    with (
+        patch.object(recovery_module, "survey_cluster", lambda spark: Cluster(cores=2, hosts=2)),
+        patch.object(recovery_module, "spread_over", lambda rows, cores: 2),
+        pytest.raises(DataError, match=r"5 rows .* 6 when it was read again"),
+    ):
+        PackedTable(source, found_features(source, input_cols=["x"]))
 
 
 # Encryption

@@ -1,0 +1,145 @@
+"""The training profile: what the rows of a fit were like, kept with the model to compare later rows with.
+
+All of it is known by the end of a fit: the evaluation, the moments and the sample's profile have it. It takes no pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.kernels.evaluation import Evaluation
+from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.profile import ColumnProfile
+from gmm_spark.errors import ParameterError
+
+# Quantiles of the training rows' log-densities that later rows are compared at.
+QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
+_SHAPES = {"shares": 1, "thresholds": 1, "shares_below": 1, "means": 1, "spreads": 1, "quartiles": 2}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingProfile:
+    """What the training rows of a mixture of k components in d features were like.
+
+    Attributes
+    ----------
+    rows : float
+        Rows that were used.
+    bad_rows : float
+        Rows that were left out because a value was missing or not finite.
+    effective_rows : float
+        Rows of equal weight that would say as much (Kish 1965); ``rows`` if all weights are equal. Means are as exact
+        as over so many rows.
+    shares : array (k,)
+        Share of the rows by most probable component. (By responsibility they are the mixture's weights.)
+    mean_log_density, log_density_spread : float
+        Weighted mean and standard deviation of log p(row), nats.
+    thresholds : array (5,)
+        Log-densities near the quantiles :data:`QUANTILES`, nats.
+    shares_below : array (5,)
+        Share of the rows, by weight, that are less likely than each threshold. They are near the quantiles, and differ
+        from them if there are few rows or many alike.
+    means, spreads : array (d,)
+        Weighted mean and standard deviation of each feature; the latter is 0 if it is constant.
+    quartiles : array (3, d)
+        Of each feature in a sample, as :class:`.ColumnProfile` has them: without the most common value.
+
+    Raises
+    ------
+    ParameterError
+        If a shape or a value cannot be that of a profile.
+    """
+
+    rows: float
+    bad_rows: float
+    effective_rows: float
+    shares: Array
+    mean_log_density: float
+    log_density_spread: float
+    thresholds: Array
+    shares_below: Array
+    means: Array
+    spreads: Array
+    quartiles: Array
+
+    def __post_init__(self) -> None:
+        faults = [name for name, rank in _SHAPES.items() if getattr(self, name).ndim != rank]
+        faults += [one.name for one in fields(self) if not np.isfinite(getattr(self, one.name)).all()]
+        if not faults:
+            d = len(self.means)
+            lengths = self.spreads.shape == (d,) and self.quartiles.shape == (3, d)
+            levels = self.thresholds.shape == self.shares_below.shape == (len(QUANTILES),)
+            counts = self.rows > 0 and self.effective_rows > 0 and self.bad_rows >= 0
+            shares = [*self.shares, *self.shares_below]
+            if not (lengths and levels and counts and d and len(self.shares)):
+                faults.append("shapes or numbers of rows")
+            elif min(shares) < 0 or max(shares) > 1 + 1e-9 or min(self.spreads) < 0 or self.log_density_spread < 0:
+                faults.append("shares or spreads")
+        if faults:
+            raise ParameterError(f"not a training profile: its {', '.join(faults)} cannot be right")
+
+    @classmethod
+    def of(
+        cls, evaluation: Evaluation, moments: Moments, columns: ColumnProfile, bad_rows: int
+    ) -> TrainingProfile | None:
+        """Collect the profile from what a fit knows at its end; None if a row is so unlikely that no mean is finite.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            Of the fitted mixture on the training rows, with the histogram of log-densities.
+        moments : Moments
+        columns : ColumnProfile
+        bad_rows : int
+            Rows that were left out.
+        """
+        histogram = evaluation.log_densities
+        if histogram is None or not np.isfinite(evaluation.log_likelihood):
+            return None
+        edges = [histogram.find_edge(q) for q in QUANTILES]
+        return cls(
+            rows=evaluation.rows,
+            bad_rows=float(bad_rows),
+            effective_rows=moments.weights.effective_rows,
+            shares=evaluation.cluster_sizes / evaluation.rows,
+            mean_log_density=evaluation.log_likelihood / evaluation.weight_sum,
+            log_density_spread=histogram.deviation,
+            thresholds=np.array([threshold for threshold, _ in edges]),
+            shares_below=np.array([share for _, share in edges]),
+            means=moments.mean,
+            spreads=np.sqrt(moments.variance),
+            quartiles=columns.quartiles,
+        )
+
+    def require_fits(self, k: int, d: int) -> None:
+        """Raise ParameterError if this is the profile of a mixture of another size."""
+        if (len(self.shares), len(self.means)) != (k, d):
+            raise ParameterError(
+                f"the training profile is of {len(self.shares)} component(s) and {len(self.means)} feature(s); the "
+                f"mixture has {k} and {d}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the profile as plain numbers and lists, ready for JSON; floats survive the round trip exactly."""
+        return {one.name: np.asarray(getattr(self, one.name)).tolist() for one in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingProfile:
+        """Read what :meth:`to_dict` wrote; keys that are not known are passed over.
+
+        Raises
+        ------
+        ParameterError
+            If it is not that.
+        """
+        try:
+            found = {one.name: np.array(values[one.name], np.float64) for one in fields(cls)}
+            scalars = {name: float(value) for name, value in found.items() if name not in _SHAPES}
+            return cls(**{**found, **scalars})  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ParameterError(f"not a training profile: {error!r}") from error

@@ -1,0 +1,174 @@
+"""The comparison that score makes: the rows of a table with the model's training rows, held against limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from gmm_spark.core.drift.comparison import Drift
+from gmm_spark.core.drift.limits import Change, Limits, describe_largest, find_breaches, list_changes
+from gmm_spark.core.drift.reference import QUANTILES, TrainingProfile
+from gmm_spark.errors import ConfigurationError, DriftError
+from gmm_spark.jobs.config.jobs import DriftSection
+from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.storage.hadoop import is_remote
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from gmm_spark import GaussianMixtureModel
+    from gmm_spark.ml.drift import DriftObservation
+
+_NO_PROFILE = (
+    "the model has no profile of its training rows: it was built from parameters, or saved by an older gmm-spark; fit "
+    "it again (model.initial_model starts from it)"
+)
+# Changes that a message tells of.
+_TOLD = 3
+
+
+class DriftGate:
+    """Compares rows while they are scored, and tells whether a limit is exceeded.
+
+    Parameters
+    ----------
+    section : DriftSection
+
+    Attributes
+    ----------
+    breaches : list of Change
+        What is beyond a limit, the largest first; known once :meth:`judge` was called.
+    message : str
+        The largest change in a few words, for the job's last line; empty if nothing was compared.
+    """
+
+    def __init__(self, section: DriftSection) -> None:
+        self._section = section
+        self._limits = Limits(**{kind: getattr(section, f"max_{kind}") for kind in vars(Limits())})
+        self._observation: DriftObservation | None = None
+        self._model: GaussianMixtureModel | None = None
+        self._reason = "drift.compare is off"
+        self.breaches: list[Change] = []
+        self.message = ""
+
+    @property
+    def stops_before(self) -> bool:
+        """Whether a table beyond a limit is not to be published."""
+        return self._section.stop == "before"
+
+    def transform(self, model: GaussianMixtureModel, rows: DataFrame) -> DataFrame:
+        """Append the model's columns, and have the rows compared when the result is written.
+
+        Raises
+        ------
+        ConfigurationError
+            If there are limits, and the model or the session does not allow to hold rows against them.
+        """
+        from gmm_spark.ml.drift import observe_drift
+
+        limited = self._limits != Limits()
+        if limited and self.stops_before and is_remote(rows.sparkSession):
+            raise ConfigurationError(
+                "drift.stop: got 'before' over Spark Connect, whose client cannot hold files back; set it to 'after'"
+            )
+        if not self._section.compare:
+            return model.transform(rows)
+        if model.trainingProfile is None:
+            if limited:
+                raise ConfigurationError(f"drift: got limits, but {_NO_PROFILE}; or take the limits out")
+            self._reason = _NO_PROFILE
+            return model.transform(rows)
+        self._model = model
+        scored, self._observation = observe_drift(model, rows)
+        return scored
+
+    def judge(self, report: RunReport) -> None:
+        """Compare what was observed, hold it against the limits, and add the section ``drift`` to the report."""
+        observation, model = self._observation, self._model
+        drift = None if observation is None else observation.get()
+        if observation is None or model is None or drift is None:
+            reason = self._reason if observation is None else "no row was scored"
+            report.add("drift", compared=False, reason=reason, verdict="not compared")
+            self.message = f"drift not judged: {reason}" if self._section.compare else ""
+            return
+        profile = observation.watch.profile
+        names = model.featureNames or [f"feature {i}" for i in range(model.numFeatures)]
+        changes = list_changes(drift, profile, names)
+        self.breaches = find_breaches(changes, self._limits)
+        largest = describe_largest(changes)
+        self.message = f"largest change: {largest}"
+        report.add(
+            "drift",
+            compared=True,
+            **describe_figures(drift, profile, names),
+            limits=asdict(self._limits),
+            verdict="beyond limits" if self.breaches else "within limits" if self._limits != Limits() else "no limits",
+            exceeded=[self._describe(one) for one in self.breaches],
+            largest_change=largest,
+        )
+
+    def explain(self, outcome: str) -> DriftError:
+        """Return the error that says what is beyond which limit, and what became of the table."""
+        told = "; ".join(map(self._describe, self.breaches[:_TOLD]))
+        more = f"; and {len(self.breaches) - _TOLD} more" if len(self.breaches) > _TOLD else ""
+        return DriftError(f"{told}{more}; {outcome}")
+
+    def _describe(self, change: Change) -> str:
+        return f"{change.meaning} (drift.max_{change.kind} is {getattr(self._limits, change.kind):g})"
+
+
+def describe_figures(drift: Drift, profile: TrainingProfile, names: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of a comparison for the report: in general, by component, by quantile and by feature."""
+    features = (drift.means, drift.spreads, drift.mean_shifts, drift.mean_errors, drift.spread_ratios)
+    quantiles = zip(
+        QUANTILES, profile.thresholds, drift.shares_below, profile.shares_below, drift.below_ratios, strict=True
+    )
+    shares = zip(drift.shares, profile.shares, strict=True)
+    return {
+        "rows": {"scored": drift.rows, "training": profile.rows, "effective_training": profile.effective_rows},
+        "bad_rows": {
+            "share": drift.bad_rows / (drift.rows + drift.bad_rows),
+            "training_share": profile.bad_rows / (profile.rows + profile.bad_rows),
+        },
+        "psi": drift.psi._asdict(),
+        "components": [
+            {"component": j, "share": now, "training_share": before, "change": now - before}
+            for j, (now, before) in enumerate(shares)
+        ],
+        "log_density": {
+            "mean": drift.mean_log_density,
+            "training_mean": profile.mean_log_density,
+            "training_spread": profile.log_density_spread,
+            "standard_error": drift.log_density_error,
+            "change": drift.log_density_change.value,
+            "beyond_chance": drift.log_density_change.beyond_chance,
+        },
+        "below": [
+            {
+                "quantile": q,
+                "log_density": at,
+                "share": now,
+                "training_share": before,
+                "ratio": ratio.value,
+                "beyond_chance": ratio.beyond_chance,
+            }
+            for q, at, now, before, ratio in quantiles
+        ],
+        "features": [
+            {
+                "feature": name,
+                "mean": mean,
+                "training_mean": profile.means[i],
+                "shift": shift.value,
+                "standard_error": error,
+                "shift_beyond_chance": shift.beyond_chance,
+                "spread": spread,
+                "training_spread": profile.spreads[i],
+                "training_quartiles": profile.quartiles[:, i],
+                "spread_ratio": ratio.value,
+                "ratio_beyond_chance": ratio.beyond_chance,
+            }
+            for i, (name, mean, spread, shift, error, ratio) in enumerate(zip(names, *features, strict=True))
+        ],
+    }
