@@ -54,7 +54,7 @@ class Link(NamedTuple):
 
 def read_text(error: BaseException) -> str:
     """Return all that an error tells, with Java's stack trace if there is one."""
-    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     try:
         told = getattr(error, "_stackTrace", None) or f"{kind}: {error}"  # of an error that pyspark has translated
     except Exception:  # py4j asks the JVM for the text, which may have ended

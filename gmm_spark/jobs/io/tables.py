@@ -38,14 +38,18 @@ def read_table(spark: SparkSession, source: InputSection) -> DataFrame:
 
 
 def _filter(rows: DataFrame, condition: str) -> DataFrame:
-    from pyspark.errors import PySparkException
+    from pyspark.errors import ParseException, PySparkException
 
     try:
         kept = rows.where(condition)
         kept.schema  # noqa: B018 - over Spark Connect the condition is not analysed before this
+    except ParseException as error:
+        raise explain(error, f"input.where: got {condition!r}, needs a Spark SQL condition: ") from error
     except PySparkException as error:
         has = ", ".join(rows.columns)
-        raise explain(error, f"input.where: got {condition!r}; the table has the columns {has}; ") from error
+        raise explain(
+            error, f"input.where: got {condition!r}, which the table's columns ({has}) do not allow: "
+        ) from error
     return kept
 
 
