@@ -24,6 +24,8 @@ from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
+from gmm_spark.jobs.run.lineage import tell_lineage
+from gmm_spark.jobs.run.naming import name_run
 from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
@@ -42,10 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     """Read the table, append the model's columns, publish the result and the report."""
+    with name_run(spark, configuration.job, configuration.run.id) as run_id:
+        _score(spark, configuration, run_id)
+
+
+def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) -> None:
     from pyspark.sql import Observation
 
     output = configuration.output
-    report, faults = RunReport(configuration), Faults()
+    report, faults = RunReport(configuration, run_id), Faults()
     check_table(faults, spark, output, configuration.model, configuration.input.path)
     with report.timed("read"):
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
@@ -86,12 +93,13 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     with report.timed("score", spark):
         observed = count_outputs(scored, written, output)
         before = approve if gate.stops_before else None
-        write_table(observed, output.path, output.mode, partition_by, approve=before)
+        write_table(observed, output.path, output.mode, partition_by, run_id=run_id, approve=before)
     with published(f"the table in {output.path} is written"):
         if not counts:
             look()
+        tell_lineage(rows_written=counts["scored"] + counts["unscored"])
         report.write(spark, output.report)
-    print(describe(counts, output.path) + (f"; {gate.message}" if gate.message else ""))
+    print(f"{describe(counts)}; run {run_id}, table in {output.path}" + (f"; {gate.message}" if gate.message else ""))
     if gate.breaches:
         raise gate.explain(f"the table in {output.path} is written")
 
@@ -183,10 +191,10 @@ def compare_counts(read: Mapping[str, int], written: Mapping[str, int]) -> dict[
     return {**counts, "anomalies": written["anomalies"]} if "anomalies" in written else counts
 
 
-def describe(counts: Mapping[str, int], path: str) -> str:
-    """Return the job's last line: what became of the rows."""
+def describe(counts: Mapping[str, int]) -> str:
+    """Return the beginning of the job's last line: what became of the rows."""
     anomalies = f"{counts['anomalies']:,} anomalies, " if "anomalies" in counts else ""
     return (
         f"score: {counts['read']:,} rows read, {counts['scored']:,} scored, {counts['unscored']:,} kept without a "
-        f"score, {anomalies}{counts['dropped']:,} dropped; table in {path}"
+        f"score, {anomalies}{counts['dropped']:,} dropped"
     )

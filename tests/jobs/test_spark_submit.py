@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -132,7 +133,7 @@ def scoring_half_way(
         yield job
 
 
-def jvm_of(process: subprocess.Popen[str]) -> int:
+def jvm_of(process: subprocess.Popen[Any]) -> int:
     listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
     lines = (line.split(None, 2) for line in listed.splitlines())
     return next(int(pid) for pid, parent, name in lines if int(parent) == process.pid and "java" in name)

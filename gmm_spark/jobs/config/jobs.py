@@ -37,6 +37,7 @@ from gmm_spark.jobs.config.sections import (
     RunSection,
     Section,
     TableOutputSection,
+    TableRunSection,
     both_or_neither,
 )
 from gmm_spark.ml.defaults import Defaults
@@ -68,7 +69,16 @@ class ShapeSection(Section):
 class MixtureSection(FittingSection, ShapeSection):  # pydantic lists the fields of the last base first
     """The mixture and how it is fitted."""
 
-    initial_model: OptionalText = Field(None, description="Saved model to start from, instead of model.init_mode.")
+    initial_model: OptionalText = Field(
+        None,
+        description="Saved model to start from, instead of model.init_mode. Of a directory of runs, such as "
+        "output.model itself, the newest complete one. k and covariance_type stay as they are in it.",
+    )
+    initial_model_optional: bool = Field(
+        False,
+        description="Draw starts if there is no model at model.initial_model yet, as on the first day of a schedule. A "
+        "damaged one ends the job all the same.",
+    )
     initial_parameters: OptionalText = Field(
         None,
         description="JSON file with covariance_type, weights, means and covariances to start from. Not with "
@@ -289,6 +299,7 @@ class ScoreConfiguration(JobConfiguration):
     features: ScoreFeaturesSection = ScoreFeaturesSection()
     output: ScoreOutputSection
     drift: DriftSection = DriftSection()
+    run: TableRunSection = TableRunSection()
 
 
 # sample
@@ -330,6 +341,7 @@ class SampleConfiguration(JobConfiguration):
     n: Count = Field(description="Number of rows to draw.")
     seed: Seed = Field(0, description="Seed. The same seed gives the same rows, in any number of partitions.")
     output: SampleOutputSection
+    run: TableRunSection = TableRunSection()
 
     @field_validator("model")
     @classmethod

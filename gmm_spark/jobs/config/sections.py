@@ -18,6 +18,7 @@ from gmm_spark.jobs.config.fields import (
     CountOrZero,
     HandleInvalid,
     InitMode,
+    Lineage,
     LogFormat,
     LogLevel,
     OptionalText,
@@ -192,6 +193,25 @@ class RunSection(Section):
         "By default a temporary file, which stays if the job fails; the last lines name it.",
     )
     verbose: bool = Field(False, description="Leave Spark's log and stack traces on stderr instead. Also --verbose.")
+    lineage: Lineage = Field(
+        False,
+        description="Send OpenLineage events of the run, as OpenLineage's own configuration says (OPENLINEAGE_URL, "
+        "openlineage.yml); needs the extra lineage. run.app_name names the job there.",
+    )
+    lineage_namespace: OptionalText = Field(
+        None, description="Namespace of the job in OpenLineage. By default that of OPENLINEAGE_NAMESPACE, or default."
+    )
+
+
+class TableRunSection(RunSection):
+    """The run itself."""
+
+    id: RunId = Field(
+        None,
+        description="Name of the run, in the report, the log and the names of the files; a scheduler passes its date. "
+        "With output.mode append, the rows of an earlier run of that name are replaced. By default the time and six "
+        "random digits. Also --run-id.",
+    )
 
 
 class FitRunSection(RunSection):

@@ -147,6 +147,7 @@ def write_table(
     mode: str,
     partition_by: Sequence[str] = (),
     job: str = "score",
+    run_id: str = "",
     approve: Callable[[], None] | None = None,
 ) -> None:
     """Write a table as Parquet, complete or not at all: see :mod:`gmm_spark.storage.replacing`.
@@ -158,11 +159,14 @@ def write_table(
         Call :func:`require_writable` first.
     mode : str
         ``overwrite`` replaces the files of the partitions that have rows, all files if there are no partitions.
-        ``append`` adds to them. With ``error`` there must be no table.
+        ``append`` adds to them, and replaces what an earlier run of the same id has added. With ``error`` there must
+        be no table.
     partition_by : sequence of str
         Columns to partition the files by.
     job : str
         For people who look at the claim.
+    run_id : str, optional
+        The names of the files hold it.
     approve : callable, optional
         Called once the new files are written, before they are put in place. If it raises, they are not, and the old
         table stays. Over Spark Connect, whose client cannot move files, it is not called.
@@ -194,7 +198,7 @@ def write_table(
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
             if approve is not None:
                 approve()
-            journal = plan(files, path, workshop, folder, replace=mode == "overwrite")
+            journal = plan(files, path, workshop, folder, replace=mode == "overwrite", run_id=run_id)
             _require_free(files, path, mode)
             begun = True
             begin(files, workshop, claim, journal)

@@ -17,6 +17,7 @@ from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode, exit_code, remedy
 from gmm_spark.jobs.run.details import Details
+from gmm_spark.jobs.run.lineage import traced
 from gmm_spark.jobs.run.logs import JobLog, shows_passes
 from gmm_spark.jobs.run.session import open_session
 from gmm_spark.jobs.run.termination import Termination, treat_sigterm_as_interrupt
@@ -71,7 +72,11 @@ def _run(
         secrets = find_secrets(configuration)
         log.configure(configuration.run, secrets)
         details.open(configuration.run)
-        with open_session(configuration, details) as spark, describe_jobs(spark, title):
+        with (
+            open_session(configuration, details) as spark,
+            describe_jobs(spark, title),
+            traced(spark, configuration, secrets, explain),
+        ):
             job(spark, configuration)
             termination.is_over = True
     except (Exception, KeyboardInterrupt) as error:
