@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NoReturn
 import gmm_spark
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
-from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, write_table
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
@@ -53,7 +52,7 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
 
     output = configuration.output
     report, faults = RunReport(configuration, run_id), Faults()
-    check_table(faults, spark, output, configuration.model, configuration.input.path)
+    destination = check_table(faults, spark, output, configuration.model, configuration.input)
     with report.timed("read"):
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
         rows = faults.attempt(read_table, spark, configuration.input)
@@ -62,19 +61,20 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
     with report.timed("check", spark):
         workers = check_workers(faults, spark, "gmm_spark.spark.scoring")
         scored = check_columns(faults, model, rows, configuration, read, gate)
-        partition_by = None if scored is None else faults.attempt(require_partitioning, scored, output.partition_by)
-        if scored is not None and partition_by is not None:
-            faults.passes(require_same_table, scored, output.path, output.mode, partition_by)
+        partition_by = None
+        if scored is not None and destination is not None:
+            partition_by = faults.attempt(destination.require_fit, scored, output.partition_by)
     faults.require_none()
     assert model is not None  # or there was a fault
     assert rows is not None
     assert scored is not None
+    assert destination is not None
     assert partition_by is not None
     if configuration.run.dry_run:
         plan = Plan(configuration.job)
         plan_extent(plan, configuration.input, measure(spark, configuration.input, rows))
         plan_model(plan, model, saved)
-        plan_table(plan, scored, output, partition_by)
+        plan_table(plan, scored, output, destination, partition_by)
         show_plan(plan, spark, workers, configuration)
         return
     counts: dict[str, int] = {}
@@ -88,20 +88,20 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
         look()
         if gate.breaches:
             report.write(spark, output.report)
-            raise gate.explain(f"the new rows were not put in place, {output.path} is as it was")
+            raise gate.explain(f"the new rows were not put in place, {output.path or output.table} is as it was")
 
     with report.timed("score", spark):
         observed = count_outputs(scored, written, output)
         before = approve if gate.stops_before else None
-        write_table(observed, output.path, output.mode, partition_by, run_id=run_id, approve=before)
-    with published(f"the table in {output.path} is written"):
+        destination.write(observed, partition_by, "score", run_id, before)
+    with published(f"the {destination.describe()} is written"):
         if not counts:
             look()
         tell_lineage(rows_written=counts["scored"] + counts["unscored"])
         report.write(spark, output.report)
-    print(f"{describe(counts)}; run {run_id}, table in {output.path}" + (f"; {gate.message}" if gate.message else ""))
+    print(f"{describe(counts)}; run {run_id}, {destination.describe()}" + (f"; {gate.message}" if gate.message else ""))
     if gate.breaches:
-        raise gate.explain(f"the table in {output.path} is written")
+        raise gate.explain(f"the {destination.describe()} is written")
 
 
 def load_model(spark: SparkSession, path: str, report: RunReport) -> tuple[gmm_spark.GaussianMixtureModel, Located]:
