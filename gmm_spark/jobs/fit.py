@@ -47,7 +47,9 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
 
     def work(checked: Checked, attempt: Attempt) -> Result:
         rows, report = checked.rows, attempt.report
-        model = fit_model(build_estimator(checked, configuration), rows, attempt)
+        model = fit_model(
+            build_estimator(checked, configuration), rows, attempt, configuration.features.max_bad_fraction
+        )
         require_convergence(spark, configuration, model, report, "no convergence")
         add_input(spark, configuration, rows, report)
         with report.timed("write", spark):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
+from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
 from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, write_table
@@ -24,11 +25,12 @@ from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
+from gmm_spark.jobs.run.logs import add_facts
 from gmm_spark.jobs.run.plans import show_plan
-from gmm_spark.jobs.run.publishing import published
+from gmm_spark.jobs.run.publishing import new_run_id, published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
-from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.hadoop import files_of, is_remote
 from gmm_spark.storage.runs import Located, find_model
 
 if TYPE_CHECKING:
@@ -44,8 +46,21 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     """Read the table, append the model's columns, publish the result and the report."""
     from pyspark.sql import Observation
 
+    from gmm_spark.spark.columns import require_few_bad
+
     output = configuration.output
     report, faults = RunReport(configuration), Faults()
+    run_id = configuration.run.id or new_run_id()
+    add_facts(run_id=run_id)
+    report.add("run", id=run_id)
+    most = configuration.features.max_bad_fraction
+    if most < 1 and is_remote(spark):
+        faults.add(
+            ConfigurationError(
+                f"features.max_bad_fraction: got {most:g} over Spark Connect, whose client cannot hold a table back; "
+                "run the job by spark-submit, or take it out"
+            )
+        )
     check_table(faults, spark, output, configuration.model, configuration.input.path)
     with report.timed("read"):
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
@@ -74,24 +89,32 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 
     def look() -> None:
         counts.update(compare_counts(read.get, written.get))
+        if not counts["read"] and not configuration.input.allow_empty:
+            raise DataError(
+                "the input has no row: check input.where and the table; if that may be so, set input.allow_empty"
+            )
         report.add("rows", **counts)
         gate.judge(report)
 
+    def refuse_bad_rows() -> None:
+        bad = counts["read"] - counts["scored"]
+        require_few_bad(bad, counts["read"], most)
+
     def approve() -> None:
         look()
-        if gate.breaches:
+        refuse_bad_rows()
+        if gate.breaches and gate.stops_before:
             report.write(spark, output.report)
             raise gate.explain(f"the new rows were not put in place, {output.path} is as it was")
 
     with report.timed("score", spark):
         observed = count_outputs(scored, written, output)
-        before = approve if gate.stops_before else None
-        write_table(observed, output.path, output.mode, partition_by, approve=before)
+        write_table(observed, output.path, output.mode, partition_by, approve=approve, run_id=run_id)
     with published(f"the table in {output.path} is written"):
         if not counts:
             look()
         report.write(spark, output.report)
-    print(describe(counts, output.path) + (f"; {gate.message}" if gate.message else ""))
+    print(f"{describe(counts, output.path)}; run {run_id}" + (f"; {gate.message}" if gate.message else ""))
     if gate.breaches:
         raise gate.explain(f"the table in {output.path} is written")
 

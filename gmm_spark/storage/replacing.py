@@ -18,6 +18,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 
 from gmm_spark.errors import ModelFileError, ResourceError, RunHeldError
 from gmm_spark.storage.claims import Claim
@@ -27,6 +28,8 @@ from gmm_spark.storage.manifest import require_inner_path
 
 FORMAT = 1
 LARGEST = 2**28  # bytes of a journal: about a million files
+# What Spark names the files that it writes.
+_SPARKS_NAME = re.compile(r"part-\d+-[0-9a-f-]{36}([.-]c\d+)?\.[a-z0-9.]*parquet")
 _JOURNAL = re.compile(r"_journal-([1-9][0-9]{0,8})\.json")
 
 
@@ -39,12 +42,20 @@ class Journal:
     folder : str
         Where the new files lie, relative to the folder beside the table.
     added, removed : tuple of str
-        Files, relative to the table; the new ones have the same names below ``folder``.
+        Files: the new ones relative to ``folder``, the old ones relative to the table.
+    prefix : str
+        What the names of the new files begin with in the table, before their names in ``folder``.
     """
 
     folder: str
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    prefix: str = ""
+
+    def place(self, name: str) -> str:
+        """Return where a new file goes, relative to the table."""
+        partition, slash, own = name.rpartition("/")
+        return f"{partition}{slash}{self.prefix}{own}"
 
 
 def name_workshop(table: str) -> str:
@@ -55,7 +66,12 @@ def name_workshop(table: str) -> str:
     return f"{parent}{slash}_{name.replace('=', '-')}.writing"
 
 
-def plan(files: Files, table: str, workshop: str, folder: str, replace: bool) -> Journal:
+def name_files_of(run_id: str) -> str:
+    """Return what the names of a run's files begin with; not with its id, which may begin with ``_``."""
+    return f"run-{run_id}-"
+
+
+def plan(files: Files, table: str, workshop: str, folder: str, replace: bool, run_id: str | None = None) -> Journal:
     """Return the journal of the files that were written to a folder beside a table.
 
     Parameters
@@ -64,8 +80,12 @@ def plan(files: Files, table: str, workshop: str, folder: str, replace: bool) ->
     table, workshop, folder : str
         The folder is relative to the workshop.
     replace : bool
-        Whether the files of the partitions that are written are to go. If not, the new ones are added to them.
+        Whether the files of the partitions that are written are to go. If not, the new ones are added to them, and
+        only those that an earlier attempt at the same run has left go.
+    run_id : str, optional
+        The names of the new files will begin with it.
     """
+    prefix = "" if run_id is None else name_files_of(run_id)
     added = tuple(one.name for one in files.walk(f"{workshop}/{folder}"))
     removed: list[str] = []
     for partition in sorted({name.rpartition("/")[0] for name in added}) if replace else ():
@@ -73,7 +93,15 @@ def plan(files: Files, table: str, workshop: str, folder: str, replace: bool) ->
             there = files.list_folder(f"{table}/{partition}" if partition else table)
             names = [one.name for one in there if not one.is_directory and not is_hidden(one.name)]
             removed += [f"{partition}/{name}" if partition else name for name in names]
-    return Journal(folder, added, tuple(name for name in removed if name not in set(added)))
+    if prefix and not replace:
+        removed = [one.name for one in _walk(files, table) if _is_of_run(one.name.rpartition("/")[2], prefix)]
+    journal = Journal(folder, added, (), prefix)
+    places = {journal.place(name) for name in added}
+    return replace_fields(journal, removed=tuple(name for name in removed if name not in places))
+
+
+def _is_of_run(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and _SPARKS_NAME.fullmatch(name[len(prefix) :]) is not None
 
 
 def begin(files: Files, workshop: str, claim: Claim, journal: Journal) -> None:
@@ -88,6 +116,7 @@ def begin(files: Files, workshop: str, claim: Claim, journal: Journal) -> None:
     """
     path = f"{workshop}/_journal-{claim.number}.json"
     values = {"format": FORMAT, "folder": journal.folder, "added": journal.added, "removed": journal.removed}
+    values["prefix"] = journal.prefix
     data = write_document(values)
     if len(data) > LARGEST:
         raise ResourceError(
@@ -124,7 +153,7 @@ def complete(files: Files, table: str, workshop: str) -> bool:
         journal = _read(files, f"{workshop}/{name}")
         there = {one.name for one in _walk(files, f"{workshop}/{journal.folder}")}
         arrived = {one.name for one in _walk(files, table)} if there != set(journal.added) else set()
-        if lost := [one for one in journal.added if one not in there and one not in arrived]:
+        if lost := [one for one in journal.added if one not in there and journal.place(one) not in arrived]:
             raise ModelFileError(
                 f"{workshop}/{name} is damaged: {lost[0]} is neither there nor in {table}; look at both by hand, then "
                 "remove the journal"
@@ -132,7 +161,7 @@ def complete(files: Files, table: str, workshop: str) -> bool:
         for one in journal.added:
             if one in there:
                 with suppress(FileExistsError):  # moved already by an object store, which copies and then removes
-                    files.move(f"{workshop}/{journal.folder}/{one}", f"{table}/{one}")
+                    files.move(f"{workshop}/{journal.folder}/{one}", f"{table}/{journal.place(one)}")
         for one in journal.removed:
             files.delete(f"{table}/{one}")
         files.delete(f"{workshop}/{name}")
@@ -171,7 +200,10 @@ def _read(files: Files, path: str) -> Journal:
         if not isinstance(added, list) or not isinstance(removed, list):
             raise ValueError("it lists no files")
         names = [tuple(require_inner_path(str(name)) for name in listed) for listed in (added, removed)]
-        return Journal(require_inner_path(folder), names[0], names[1])
+        prefix = found.get("prefix", "")
+        if not isinstance(prefix, str) or "/" in prefix:
+            raise ValueError("its prefix is no part of a name")
+        return Journal(require_inner_path(folder), names[0], names[1], prefix)
     except ValueError as error:
         raise ModelFileError(f"{path} is damaged: {error}; look at the table by hand, then remove it") from error
 

@@ -26,6 +26,7 @@ from gmm_spark.jobs.config.fields import (
     ProperFraction,
     RatioLimit,
     Seed,
+    Share,
     Text,
 )
 from gmm_spark.jobs.config.sections import (
@@ -37,6 +38,7 @@ from gmm_spark.jobs.config.sections import (
     RunSection,
     Section,
     TableOutputSection,
+    TableRunSection,
     both_or_neither,
 )
 from gmm_spark.ml.defaults import Defaults
@@ -193,6 +195,11 @@ class ScoreFeaturesSection(Section):
         description="What to do with rows that have a null, NaN or infinite feature: error stops, skip drops them, "
         "keep writes them with null outputs.",
     )
+    max_bad_fraction: Share = Field(
+        1.0,
+        description="Share of the rows that may be bad, if features.handle_invalid is skip or keep. If more are, the "
+        "job ends with code 3, and the old table stays.",
+    )
 
 
 class ScoreOutputSection(TableOutputSection):
@@ -288,6 +295,7 @@ class ScoreConfiguration(JobConfiguration):
     input: InputSection
     features: ScoreFeaturesSection = ScoreFeaturesSection()
     output: ScoreOutputSection
+    run: TableRunSection = TableRunSection()
     drift: DriftSection = DriftSection()
 
 
@@ -330,6 +338,7 @@ class SampleConfiguration(JobConfiguration):
     n: Count = Field(description="Number of rows to draw.")
     seed: Seed = Field(0, description="Seed. The same seed gives the same rows, in any number of partitions.")
     output: SampleOutputSection
+    run: TableRunSection = TableRunSection()
 
     @field_validator("model")
     @classmethod

@@ -148,6 +148,7 @@ def write_table(
     partition_by: Sequence[str] = (),
     job: str = "score",
     approve: Callable[[], None] | None = None,
+    run_id: str | None = None,
 ) -> None:
     """Write a table as Parquet, complete or not at all: see :mod:`gmm_spark.storage.replacing`.
 
@@ -166,6 +167,9 @@ def write_table(
     approve : callable, optional
         Called once the new files are written, before they are put in place. If it raises, they are not, and the old
         table stays. Over Spark Connect, whose client cannot move files, it is not called.
+    run_id : str, optional
+        The names of the files will begin with ``run-`` and it. If they are added, those of an earlier attempt at the
+        run go.
 
     Raises
     ------
@@ -194,7 +198,7 @@ def write_table(
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
             if approve is not None:
                 approve()
-            journal = plan(files, path, workshop, folder, replace=mode == "overwrite")
+            journal = plan(files, path, workshop, folder, replace=mode == "overwrite", run_id=run_id)
             _require_free(files, path, mode)
             begun = True
             begin(files, workshop, claim, journal)
