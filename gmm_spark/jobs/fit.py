@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
-from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.jobs.config.jobs import FitConfiguration
 from gmm_spark.jobs.fitting import (
     add_input,
@@ -17,13 +16,13 @@ from gmm_spark.jobs.fitting import (
     outline,
     require_convergence,
 )
-from gmm_spark.jobs.io.parameter_files import read_parameters
 from gmm_spark.jobs.io.tables import read_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import Checked, check_fit, plan_fit
 from gmm_spark.jobs.run.publishing import MODEL, Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
+from gmm_spark.jobs.start import Start, add_moves, read_start
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -38,35 +37,26 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
     """Read the table, fit, publish the model and the report."""
 
     def prepare(faults: Faults, report: RunReport) -> Prepared:
-        initial = faults.attempt(read_start, spark, configuration)
+        start = faults.attempt(read_start, spark, configuration)
         with report.timed("read"):
             rows = faults.attempt(read_table, spark, configuration.input)
         with report.timed("check", spark):
-            checked = check_fit(spark, configuration, rows, initial, faults)
-        return Prepared(partial(work, checked), lambda: plan_fit(spark, configuration, checked), checked.workers)
+            checked = check_fit(spark, configuration, rows, None if start is None else start.parameters, faults)
+        return Prepared(partial(work, checked, start), lambda: plan_fit(spark, configuration, checked), checked.workers)
 
-    def work(checked: Checked, attempt: Attempt) -> Result:
+    def work(checked: Checked, start: Start | None, attempt: Attempt) -> Result:
         rows, report = checked.rows, attempt.report
         model = fit_model(
             build_estimator(checked, configuration), rows, attempt, configuration.features.max_bad_fraction
         )
         require_convergence(spark, configuration, model, report, "no convergence")
         add_input(spark, configuration, rows, report)
+        moves = add_moves(start, model, report)
         with report.timed("write", spark):
             model.save(f"{attempt.folder}/{MODEL}")
-        return Result(outline(model), describe_checks(model) + describe(model))
+        return Result(outline(model), describe_checks(model) + describe(model) + moves)
 
     do_run(spark, configuration, prepare)
-
-
-def read_start(spark: SparkSession, configuration: FitConfiguration) -> MixtureParameters | None:
-    """Return the mixture to start from, if there is one."""
-    mixture = configuration.model
-    if mixture.initial_model is not None:
-        return gmm_spark.GaussianMixtureModel.load(mixture.initial_model).parameters
-    if mixture.initial_parameters is not None:
-        return read_parameters(spark, "model.initial_parameters", mixture.initial_parameters)
-    return None
 
 
 def build_estimator(checked: Checked, configuration: FitConfiguration) -> gmm_spark.GaussianMixture:

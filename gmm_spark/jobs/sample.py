@@ -14,9 +14,10 @@ from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
-from gmm_spark.jobs.run.logs import add_facts
+from gmm_spark.jobs.run.lineage import tell_lineage
+from gmm_spark.jobs.run.naming import name_run
 from gmm_spark.jobs.run.plans import show_plan
-from gmm_spark.jobs.run.publishing import new_run_id, published
+from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
@@ -33,11 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
     """Load the mixture, draw from it, publish the rows and the report."""
+    with name_run(spark, configuration.job, configuration.run.id) as run_id:
+        _sample(spark, configuration, run_id)
+
+
+def _sample(spark: SparkSession, configuration: SampleConfiguration, run_id: str) -> None:
     n, output = configuration.n, configuration.output
-    report, faults = RunReport(configuration), Faults()
-    run_id = configuration.run.id or new_run_id()
-    add_facts(run_id=run_id)
-    report.add("run", id=run_id)
+    report, faults = RunReport(configuration, run_id), Faults()
     check_table(faults, spark, output, configuration.model)
     model, saved = faults.attempt(load_model, spark, configuration, report) or (None, None)
     rows = None if model is None else faults.attempt(draw_rows, spark, model, configuration)
@@ -58,10 +61,11 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
     with report.timed("sample", spark):
         write_table(rows, output.path, output.mode, job="sample", run_id=run_id)
     report.add("rows", written=n)
+    tell_lineage(rows_written=n)
     report.add("mixture", **model.parameters.to_dict())
     with published(f"the table in {output.path} is written"):
         report.write(spark, output.report)
-    print(f"sample: {n:,} rows drawn from {len(model.weights)} components; table in {output.path}; run {run_id}")
+    print(f"sample: {n:,} rows drawn from {len(model.weights)} components; run {run_id}, table in {output.path}")
 
 
 def load_model(

@@ -25,9 +25,10 @@ from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
-from gmm_spark.jobs.run.logs import add_facts
+from gmm_spark.jobs.run.lineage import tell_lineage
+from gmm_spark.jobs.run.naming import name_run
 from gmm_spark.jobs.run.plans import show_plan
-from gmm_spark.jobs.run.publishing import new_run_id, published
+from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of, is_remote
@@ -44,15 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     """Read the table, append the model's columns, publish the result and the report."""
+    with name_run(spark, configuration.job, configuration.run.id) as run_id:
+        _score(spark, configuration, run_id)
+
+
+def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) -> None:
     from pyspark.sql import Observation
 
     from gmm_spark.spark.columns import require_few_bad
 
     output = configuration.output
-    report, faults = RunReport(configuration), Faults()
-    run_id = configuration.run.id or new_run_id()
-    add_facts(run_id=run_id)
-    report.add("run", id=run_id)
+    report, faults = RunReport(configuration, run_id), Faults()
     most = configuration.features.max_bad_fraction
     if most < 1 and is_remote(spark):
         faults.add(
@@ -113,8 +116,9 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
     with published(f"the table in {output.path} is written"):
         if not counts:
             look()
+        tell_lineage(rows_written=counts["scored"] + counts["unscored"])
         report.write(spark, output.report)
-    print(f"{describe(counts, output.path)}; run {run_id}" + (f"; {gate.message}" if gate.message else ""))
+    print(f"{describe(counts)}; run {run_id}, table in {output.path}" + (f"; {gate.message}" if gate.message else ""))
     if gate.breaches:
         raise gate.explain(f"the table in {output.path} is written")
 
@@ -206,10 +210,10 @@ def compare_counts(read: Mapping[str, int], written: Mapping[str, int]) -> dict[
     return {**counts, "anomalies": written["anomalies"]} if "anomalies" in written else counts
 
 
-def describe(counts: Mapping[str, int], path: str) -> str:
-    """Return the job's last line: what became of the rows."""
+def describe(counts: Mapping[str, int]) -> str:
+    """Return the beginning of the job's last line: what became of the rows."""
     anomalies = f"{counts['anomalies']:,} anomalies, " if "anomalies" in counts else ""
     return (
         f"score: {counts['read']:,} rows read, {counts['scored']:,} scored, {counts['unscored']:,} kept without a "
-        f"score, {anomalies}{counts['dropped']:,} dropped; table in {path}"
+        f"score, {anomalies}{counts['dropped']:,} dropped"
     )

@@ -4,12 +4,13 @@ A table keeps the plain layout that its readers expect. The new files are writte
 begins with ``_``. Then a journal says which of them go where, and which old files go. From then on the replacement can
 only be completed: by the process that wrote the journal or, if that ended half-way, by the next that writes there::
 
-    scored.parquet/day=mon/part-...
+    scored.parquet/day=mon/part-2026-11-26-00000-...
     _scored.parquet.writing/_claim-1.json, _life-1.json   who writes to the table, as of runs
     _scored.parquet.writing/attempt-1/.../day=mon/part-...    its new files
     _scored.parquet.writing/_journal-1.json
 
-New files arrive before old ones go: in between, a reader may see rows of both. No row is ever missing.
+The names of files in the table hold the id of the run that wrote them. New files arrive before old ones go: in between,
+a reader may see rows of both. No row is ever missing.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from dataclasses import replace as replace_fields
+from dataclasses import asdict, dataclass
 
 from gmm_spark.errors import ModelFileError, ResourceError, RunHeldError
 from gmm_spark.storage.claims import Claim
@@ -26,10 +26,11 @@ from gmm_spark.storage.documents import read_document, write_document
 from gmm_spark.storage.files import Entry, Files, is_hidden
 from gmm_spark.storage.manifest import require_inner_path
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)  # journals of the first format name no run
 LARGEST = 2**28  # bytes of a journal: about a million files
-# What Spark names the files that it writes.
-_SPARKS_NAME = re.compile(r"part-\d+-[0-9a-f-]{36}([.-]c\d+)?\.[a-z0-9.]*parquet")
+_PREFIX = "part-"  # as Spark's names have it; then number and id of the write
+_REST = re.compile(r"[0-9]{5,}-[0-9a-f]{8}-")
 _JOURNAL = re.compile(r"_journal-([1-9][0-9]{0,8})\.json")
 
 
@@ -41,21 +42,23 @@ class Journal:
     ----------
     folder : str
         Where the new files lie, relative to the folder beside the table.
-    added, removed : tuple of str
-        Files: the new ones relative to ``folder``, the old ones relative to the table.
-    prefix : str
-        What the names of the new files begin with in the table, before their names in ``folder``.
+    added : tuple of str
+        New files, relative to ``folder``.
+    removed : tuple of str
+        Old files, relative to the table.
+    run_id : str
+        Run that the new files are of. Their names in the table hold it.
     """
 
     folder: str
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    prefix: str = ""
+    run_id: str = ""
 
     def place(self, name: str) -> str:
-        """Return where a new file goes, relative to the table."""
-        partition, slash, own = name.rpartition("/")
-        return f"{partition}{slash}{self.prefix}{own}"
+        """Return the name that a new file gets in the table, relative to it."""
+        partition, slash, file = name.rpartition("/")
+        return f"{partition}{slash}{_PREFIX}{self.run_id}-{file.removeprefix(_PREFIX)}" if self.run_id else name
 
 
 def name_workshop(table: str) -> str:
@@ -66,12 +69,7 @@ def name_workshop(table: str) -> str:
     return f"{parent}{slash}_{name.replace('=', '-')}.writing"
 
 
-def name_files_of(run_id: str) -> str:
-    """Return what the names of a run's files begin with; not with its id, which may begin with ``_``."""
-    return f"run-{run_id}-"
-
-
-def plan(files: Files, table: str, workshop: str, folder: str, replace: bool, run_id: str | None = None) -> Journal:
+def plan(files: Files, table: str, workshop: str, folder: str, replace: bool, run_id: str) -> Journal:
     """Return the journal of the files that were written to a folder beside a table.
 
     Parameters
@@ -80,28 +78,33 @@ def plan(files: Files, table: str, workshop: str, folder: str, replace: bool, ru
     table, workshop, folder : str
         The folder is relative to the workshop.
     replace : bool
-        Whether the files of the partitions that are written are to go. If not, the new ones are added to them, and
-        only those that an earlier attempt at the same run has left go.
-    run_id : str, optional
-        The names of the new files will begin with it.
+        Whether the files of the partitions that are written are to go. If not, the new ones are added to them, and only
+        those that an earlier run of the same id has added go.
+    run_id : str
     """
-    prefix = "" if run_id is None else name_files_of(run_id)
     added = tuple(one.name for one in files.walk(f"{workshop}/{folder}"))
     removed: list[str] = []
+    if run_id and not replace:
+        removed = [one.name for one in _walk(files, table) if is_of_run(one.name, run_id)]
     for partition in sorted({name.rpartition("/")[0] for name in added}) if replace else ():
         with suppress(FileNotFoundError):
             there = files.list_folder(f"{table}/{partition}" if partition else table)
             names = [one.name for one in there if not one.is_directory and not is_hidden(one.name)]
             removed += [f"{partition}/{name}" if partition else name for name in names]
-    if prefix and not replace:
-        removed = [one.name for one in _walk(files, table) if _is_of_run(one.name.rpartition("/")[2], prefix)]
-    journal = Journal(folder, added, (), prefix)
-    places = {journal.place(name) for name in added}
-    return replace_fields(journal, removed=tuple(name for name in removed if name not in places))
+    placed = {Journal(folder, added, (), run_id).place(name) for name in added}
+    return Journal(folder, added, tuple(name for name in removed if name not in placed), run_id)
 
 
-def _is_of_run(name: str, prefix: str) -> bool:
-    return name.startswith(prefix) and _SPARKS_NAME.fullmatch(name[len(prefix) :]) is not None
+def is_of_run(name: str, run_id: str) -> bool:
+    """Return whether a file of a table, by its name, was written by a run of that id.
+
+    Examples
+    --------
+    >>> is_of_run("day=mon/part-2026-11-26-00000-1f3a5b7c-9d0e.c000.snappy.parquet", "2026-11-26")
+    True
+    """
+    head, _, rest = name.rpartition("/")[2].partition(f"{_PREFIX}{run_id}-")
+    return not head and _REST.match(rest) is not None
 
 
 def begin(files: Files, workshop: str, claim: Claim, journal: Journal) -> None:
@@ -115,8 +118,7 @@ def begin(files: Files, workshop: str, claim: Claim, journal: Journal) -> None:
         If there are too many files for a journal.
     """
     path = f"{workshop}/_journal-{claim.number}.json"
-    values = {"format": FORMAT, "folder": journal.folder, "added": journal.added, "removed": journal.removed}
-    values["prefix"] = journal.prefix
+    values = {"format": FORMAT, **asdict(journal)}
     data = write_document(values)
     if len(data) > LARGEST:
         raise ResourceError(
@@ -195,15 +197,15 @@ def _read(files: Files, path: str) -> Journal:
     found = read_document(files, path, LARGEST)
     try:
         folder, added, removed = found.get("folder"), found.get("added"), found.get("removed")
-        if found.get("format") != FORMAT or not isinstance(folder, str):
+        run_id = found.get("run_id", "")
+        if found.get("format") not in READABLE or not isinstance(folder, str):
             raise ValueError("its format is unknown")
         if not isinstance(added, list) or not isinstance(removed, list):
             raise ValueError("it lists no files")
+        if not isinstance(run_id, str) or "/" in run_id:
+            raise ValueError("its run has no name")
         names = [tuple(require_inner_path(str(name)) for name in listed) for listed in (added, removed)]
-        prefix = found.get("prefix", "")
-        if not isinstance(prefix, str) or "/" in prefix:
-            raise ValueError("its prefix is no part of a name")
-        return Journal(require_inner_path(folder), names[0], names[1], prefix)
+        return Journal(require_inner_path(folder), names[0], names[1], run_id)
     except ValueError as error:
         raise ModelFileError(f"{path} is damaged: {error}; look at the table by hand, then remove it") from error
 

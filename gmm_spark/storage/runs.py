@@ -24,6 +24,10 @@ _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _PLAIN_MODEL = frozenset({"metadata", "data"})  # what model.save writes
 
 
+class NoCompleteRunError(ModelFileError):
+    """There are runs, and none is complete."""
+
+
 class State(Enum):
     """What became of a run."""
 
@@ -167,10 +171,29 @@ def find_model(files: Files, path: str) -> Located:
         raise ModelFileError(f"the runs in {path} cannot be read: {describe_os_error(error)}") from error
     if runs and not {one.name for one in entries} >= _PLAIN_MODEL:
         told = "; ".join(f"{run.id}: {run.state.value}, {run.about}" for run in runs[-3:])
-        raise ModelFileError(
+        raise NoCompleteRunError(
             f"{path} has no complete run ({told}); wait for one, or name the directory of another model"
         )
     return Located(path, None)
+
+
+def find_model_if_any(files: Files, path: str) -> Located | None:
+    """Return the saved model that a path stands for, as :func:`find_model` does; None if none was ever completed there.
+
+    Raises
+    ------
+    ModelFileError
+        If the newest run is damaged.
+    """
+    try:
+        found = find_model(files, path)
+    except NoCompleteRunError:
+        return None
+    try:
+        there = {one.name for one in files.list_folder(found.path)}
+    except (FileNotFoundError, ConfigurationError):  # the latter if it is a URL, over Spark Connect
+        there = set()
+    return found if found.run_id is not None or {name for name in there if not is_hidden(name)} else None
 
 
 def _by_time(run: Run) -> tuple[float, str]:

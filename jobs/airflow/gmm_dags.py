@@ -12,7 +12,8 @@ same again or finds that nothing is to be done.
 | `config` | folder of `fit.toml`, `score.toml`, `select.toml` and `spark-defaults.conf` |
 | `date_column` | column of the input that has the day |
 | `fit_days` | number of days before the run's date that fit and select read |
-| `refit_on_drift` | whether drift also starts `gmm_fit` |
+| `where` | further condition on the rows of all three jobs, in Spark SQL; may be missing |
+| `refit_on_drift` | whether drift also starts `gmm_fit`; false if it is missing |
 
 The master is that of the connection `spark_default`. No secret belongs here: put them into the files of `config`, and
 let only Airflow's user read these.
@@ -35,11 +36,12 @@ from airflow.sdk.exceptions import AirflowFailException
 from gmm_exits import DRIFT
 from gmm_operator import WHY_SKIPPED, GmmSparkSubmitOperator
 
-# Each option of the jobs that the DAGs set wins over the TOML files: do not set it there.
-DAY = "{{ var.json.gmm.date_column }} = '{{ ds }}'"
+# These win over `input.where` of the TOML files.
+AND = "{% if var.json.gmm.get('where') %} and ({{ var.json.gmm.where }}){% endif %}"
+DAY = "{{ var.json.gmm.date_column }} = '{{ ds }}'" + AND
 DAYS_BEFORE = (
     "{{ var.json.gmm.date_column }} >= '{{ macros.ds_add(ds, -var.json.gmm.fit_days) }}' "
-    "and {{ var.json.gmm.date_column }} < '{{ ds }}'"
+    "and {{ var.json.gmm.date_column }} < '{{ ds }}'" + AND
 )
 COMMON: dict[str, Any] = {
     "start_date": datetime(2026, 1, 1, tzinfo=timezone.utc),
@@ -77,7 +79,7 @@ with DAG("gmm_select", schedule=CronTriggerTimetable("@monthly", timezone="UTC")
 # begins.
 with DAG("gmm_score", schedule=CronDataIntervalTimetable("@daily", timezone="UTC"), **COMMON):
     score = submit(
-        *("score", "score.py", "--input.where", DAY),
+        *("score", "score.py", "--run-id", "{{ ds }}", "--input.where", DAY),
         *("--output.mode", "overwrite", "--output.partition_by", "{{ var.json.gmm.date_column }}"),
         skip_on_exit_code=[DRIFT],
     )

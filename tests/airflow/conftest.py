@@ -56,7 +56,7 @@ class Running:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 300
         while not condition():
             assert self.process.poll() is None, self.log[-3000:]
             assert time.monotonic() < deadline, self.log[-3000:]
@@ -121,7 +121,7 @@ class Airflow:
             return self.finish(running, dag, day)
 
     def finish(self, running: Running, dag: str, day: str) -> Outcome:
-        running.process.wait(300)
+        running.process.wait(600)
         assert SECRET not in running.log
         return self.look_up(dag, day, running.log)
 
@@ -189,11 +189,12 @@ def write_configurations(airflow: Airflow, models: Path) -> Path:
     table = f'[input]\npath = "{airflow.folder}/table"\noptions = {{ password = "{SECRET}" }}\n'
     features = '[features]\ncolumns = ["x", "y"]\n'
     fit = "[model]\nk = 3\ntol = 0\nmax_iter = 12\n[run]\ncheckpoint_seconds = 0\n"  # enough passes to die between
+    spark = f"spark.ui.enabled false\nspark.sql.shuffle.partitions 2\nspark.hadoop.fs.s3a.secret.key {SECRET}\n"
     files = {
         "fit.toml": f'{table}{features}{fit}[output]\nmodel = "{models}"\n',
         "score.toml": f'model = "{models}"\n{table}[output]\npath = "{airflow.scored}"\n',
         "select.toml": f'{table}{features}[selection]\nks = [1, 2]\n[output]\nmodel = "{airflow.selections}"\n',
-        "spark-defaults.conf": f"spark.ui.enabled false\nspark.hadoop.fs.s3a.secret.key {SECRET}\n",
+        "spark-defaults.conf": spark,
     }
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")

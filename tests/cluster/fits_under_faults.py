@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -76,7 +77,7 @@ class Faults:
             return self.fit(self.table())
 
     def tasks_raise_at_first(self) -> dict[str, Any]:
-        """Each task that reads the table, and each task of a pass, raises once."""
+        """Some tasks that read the table, and some of each pass, raise once."""
 
         def raise_half_way(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in stream:
@@ -121,7 +122,7 @@ class Faults:
         def call_back(record: PassRecord) -> None:
             (after or {}).get(record.iteration, lambda: None)()
 
-        estimator = GaussianMixture(inputCols=COLUMNS, maxIter=6, tol=0.0, accelerate=False)
+        estimator = GaussianMixture(inputCols=COLUMNS, maxIter=5, tol=0.0, accelerate=False)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -168,10 +169,10 @@ def below(pid: int, ancestor: int) -> bool:
 
 
 def raise_at_first() -> None:
-    """Raise in a task's first attempt."""
+    """Raise in the first attempt of some tasks: each costs a Python worker, which takes long to start."""
     context = TaskContext.get()
     assert context is not None
-    if context.attemptNumber() == 0:
+    if context.attemptNumber() == 0 and context.partitionId() % 16 == 3:
         raise RuntimeError("the first attempt fails")
 
 
@@ -179,8 +180,15 @@ def main(table: str, faults: list[str]) -> None:
     """Fit once for each fault."""
     spark = SparkSession.builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
+    while survey_cluster(spark).hosts < 2:  # executors come one by one
+        time.sleep(0.5)
     having = Faults(spark, Path(table))
-    print(json.dumps({name: getattr(having, name)() for name in faults}))
+    outcomes = {}
+    for name in faults:
+        began = time.monotonic()
+        outcomes[name] = getattr(having, name)()
+        outcomes[name]["seconds"] = time.monotonic() - began  # for people who wonder where a minute went
+    print(json.dumps(outcomes))
     spark.stop()
 
 

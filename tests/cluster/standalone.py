@@ -222,7 +222,11 @@ class StandaloneCluster:
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                ["unshare", "-u", "-m", "sh", "-ec", command], stdout=log, stderr=log, env=environment
+                # It ends with the tests, however those end.
+                ["setpriv", "--pdeathsig", "KILL", "unshare", "-u", "-m", "sh", "-ec", command],
+                stdout=log,
+                stderr=log,
+                env=environment,
             )
 
     def _state(self) -> dict[str, int] | None:

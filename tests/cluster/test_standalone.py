@@ -24,7 +24,7 @@ FEATURES = ("--features.columns", "x0", "x1", "x2")
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clusters along the diagonal, in many small files: passes read them in groups."""
+    """Three clusters along the diagonal, in many small files, each read by a task of its own."""
     folder = tmp_path_factory.mktemp("table") / "rows"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -86,6 +86,29 @@ def test_an_executor_without_numpy_is_told_before_the_work(
     assert not list((tmp_path / "model").glob("run_id=*/_manifest.json"))
 
 
+def test_of_two_hosts_the_one_with_an_older_numpy_is_told(
+    cluster: StandaloneCluster, package: Path, table: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old" / "numpy").mkdir(parents=True)
+    (tmp_path / "old" / "numpy" / "__init__.py").write_text("__version__ = '1.20.3'")
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\n[ "$(hostname)" = {NODES[1]} ] && export PYTHONPATH="{tmp_path}/old:$PYTHONPATH"\n'
+        f'exec "{cluster.python}" "$@"\n'
+    )
+    python.chmod(0o755)
+    # Of executors that come later nothing is asked: wait for both.
+    both = ["--conf", "spark.scheduler.minRegisteredResourcesRatio=1.0"]
+    arguments = ("--input.path", table, *FEATURES, "x9", "--output.model", tmp_path / "model")
+    submit = (ROOT / "jobs" / "fit.py", *arguments)
+    done = cluster.submit(*submit, options=[*options(package), *both], python=python)
+    assert done.returncode == 2, done.stdout[-3000:]
+    assert f"workers on {NODES[1]}: numpy is 1.20.3, needs numpy 1.26 or later (the driver has" in done.stdout
+    assert f"workers on {NODES[0]}" not in done.stdout
+    assert "features.columns: got x9, which the table lacks" in done.stdout, "in the same message"
+    assert not (tmp_path / "model").exists()
+
+
 def test_the_archive_runs_under_another_path(archive: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "-xzf", str(archive), "-C", str(tmp_path)], check=True)
     program = (
@@ -137,7 +160,7 @@ def test_a_fit_ends_as_if_nothing_had_failed(outcomes: dict[str, Any], fault: st
     assert found["killed"] == killed
     for fact in ("passes", "rows", "log_likelihood", "means"):
         assert found[fact] == quiet[fact], fact
-    assert (found["misses"] > 0) == (fault == "hosts_of_one_name")
+    assert fault != "hosts_of_one_name" or found["misses"] > 0
 
 
 def test_lost_rows_that_are_others_when_read_again_end_the_fit(outcomes: dict[str, Any]) -> None:
@@ -150,12 +173,14 @@ def test_lost_rows_that_are_others_when_read_again_end_the_fit(outcomes: dict[st
 def test_a_full_local_disk_is_told_and_keeps_no_row(
     cluster: StandaloneCluster, package: Path, table: Path, tmp_path: Path
 ) -> None:
-    # 96,000 rows of three doubles are 2.3 MB, about half of them on this disk, which Spark itself needs some of, too.
-    with cluster.small_disk(NODES[0], kilobytes=768):
+    # Spark keeps the zip there, too; then less is left on both disks together than the 2.3 MB of 96,000 rows.
+    kilobytes = package.stat().st_size // 1024 + 700
+    with cluster.small_disk(NODES[0], kilobytes), cluster.small_disk(NODES[1], kilobytes):
         arguments = ("--input.path", table, *FEATURES, "--output.model", tmp_path / "model")
         done = cluster.submit(ROOT / "jobs" / "fit.py", *arguments, options=options(package))
-        left = cluster.nodes[NODES[0]].run(f"find {cluster.local} -name '*.blocks*' -size +0").stdout
-    assert done.returncode in (1, 2), done.stdout[-3000:]
+        looked = [node.run(f"find {cluster.local} -name '*.blocks*' -size +0") for node in cluster.nodes.values()]
+        left = "".join(one.stdout for one in looked)
+    assert done.returncode == 1, done.stdout[-3000:]
     assert "the local disk is full" in done.stdout
     assert "spark.local.dir" in done.stdout
     assert left == ""

@@ -1,12 +1,10 @@
-"""Bad rows, columns of text, and the run's id in the names of a table's files."""
+"""Bad rows, inputs without rows, and columns of text."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -39,37 +37,6 @@ def test_a_fit_of_more_bad_rows_than_allowed_ends_before_em(run_job: Run, table:
     assert "5 of 600 rows are bad (0.83%): 5 with a null feature, more than" in done.err
     assert "EM" not in done.err
     assert list(tmp_path.rglob("_manifest.json")) == []
-
-
-def test_names_of_scored_files_tell_the_run_and_the_same_run_again_gives_its_rows_once(
-    run_job: Run, model: Path, table: Path, tmp_path: Path
-) -> None:
-    path, report = tmp_path / "scored", tmp_path / "r.json"
-    read = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "keep")
-    append = (*read, "--output.path", path, "--output.partition_by", "day")
-    score = (*append, "--output.mode", "append")
-    monday = (*score, "--input.where", "day = 'mon'")
-    done = run_job(*monday, "--run-id", "_a", "--output.report", report)  # a name of a file must not begin so
-    assert done.code == 0, done.err
-    assert done.out.splitlines()[-1].find("; run _a") > 0
-    assert json.loads(report.read_text())["run"] == {"id": "_a"}
-    assert run_job(*score, "--run-id", "_a-b").code == 0
-    names = {one.name.partition("-part-")[0] for one in path.rglob("*.parquet")}
-    assert names == {"run-_a", "run-_a-b"}
-    # Not the day that it was before: rows of the earlier attempt must go all the same, those of other runs must not.
-    assert run_job(*score, "--input.where", "day = 'tue'", "--run-id", "_a").code == 0
-    days = ds.dataset(path, partitioning="hive").to_table().to_pandas().groupby("day").size().to_dict()
-    assert days == {"mon": N_ROWS // 2, "tue": N_ROWS}
-
-
-def test_names_of_sampled_files_tell_the_run(run_job: Run, model: Path, tmp_path: Path) -> None:
-    sample = ("sample", "--model", model, "--n", 10, "--output.path", tmp_path / "s", "--output.mode", "overwrite")
-    for run_id in ("a", "a", "b"):
-        done = run_job(*sample, "--run-id", run_id)
-        assert done.code == 0, done.err
-        assert done.out.splitlines()[-1].endswith(f"; run {run_id}")
-        assert {one.name.partition("-part-")[0] for one in (tmp_path / "s").glob("*.parquet")} == {f"run-{run_id}"}
-        assert pq.read_table(tmp_path / "s").num_rows == 10
 
 
 def test_text_is_read_as_numbers_if_the_types_are_given(run_job: Run, table: Path, tmp_path: Path) -> None:

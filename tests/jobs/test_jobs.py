@@ -158,6 +158,21 @@ def test_scoring_can_keep_some_columns_and_drop_bad_rows(
     assert f"100 rows read, {100 - N_NULLS} scored, 0 kept without a score, {N_NULLS} dropped" in done.out
 
 
+def test_a_named_run_that_appends_again_replaces_its_own_rows(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    score = ("score", "--model", model, "--input.path", table, "--features.handle_invalid", "skip")
+    output = ("--output.path", tmp_path / "s", "--output.mode", "append", "--output.report", tmp_path / "r.json")
+    for run_id in ("mon", "tue", "mon"):
+        done = run_job(*score, *output, "--run-id", run_id)
+        assert done.code == 0, done.err
+        assert done.out.endswith(f"; run {run_id}, table in {tmp_path / 's'}\n")
+        assert json.loads((tmp_path / "r.json").read_text())["run_id"] == run_id
+    assert read(tmp_path / "s").num_rows == 2 * (N_ROWS - N_NULLS)
+    names = {path.name.split("-")[1] for path in (tmp_path / "s").glob("*.parquet")}
+    assert names == {"mon", "tue"}
+
+
 def test_a_table_is_not_scored_over_itself(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     pq.write_to_dataset(pq.read_table(table), place)
@@ -459,3 +474,33 @@ def test_rows_are_not_appended_to_a_table_of_another_kind(
     assert_failed(run_job(*score, *one, *changed), 2, message)
     assert run_job(*score, *one, "--output.partition_by", "Day").code == 0
     assert read(tmp_path / "s").num_rows == 2 * (N_ROWS - N_NULLS)
+
+
+def test_a_scheduled_fit_starts_from_its_newest_run_and_says_what_has_moved(
+    run_job: Run, table: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "models"
+    common = (*FEATURES, "--features.handle_invalid", "skip", "--output.model", output, "--model.k", 2)
+    yesterdays = (*common, "--model.initial_model", output, "--input.path", table)
+    assert_failed(run_job("fit", *yesterdays, "--run-id", "day-0"), 3, "no model at")
+    first = run_job("fit", *yesterdays, "--model.initial_model_optional", "--run-id", "day-1")
+    assert first.code == 0, first.err
+    assert "; since" not in first.out
+    frame = pq.read_table(table).to_pandas()
+    frame["y"] += np.where(frame["x"] > 3, 0.5, 0.0)
+    frame.iloc[:450].to_parquet(tmp_path / "later.parquet")
+    later = ("--input.path", tmp_path / "later.parquet", "--output.report", tmp_path / "later.json")
+    second = run_job("fit", *yesterdays, *later, "--model.initial_model_optional", "--run-id", "day-2")
+    assert second.code == 0, second.err
+    assert "; since run day-1 the mean of component " in second.out.splitlines()[-1]
+    moved = json.loads((tmp_path / "later.json").read_text())["moved"]
+    assert (moved["since"]["run_id"], moved["gone"], moved["new"]) == ("day-1", [], [])
+    right = max(moved["components"], key=lambda one: one["shifts"]["y"])
+    assert right["shifts"]["y"] == pytest.approx(0.5, abs=0.15)
+    assert right["weight"] == pytest.approx(1 / 3, abs=0.02)
+    assert_failed(run_job("fit", *yesterdays, "--model.k", 3), 2, "model.k: got 3, but model.initial_model has 2")
+    other = ("--features.columns", "y", "x")
+    assert_failed(run_job("fit", *yesterdays, *other), 2, "has them in another order")
+    (manifest,) = output.glob("run_id=day-2/_manifest.json")
+    manifest.write_text("{")
+    assert_failed(run_job("fit", *yesterdays, "--model.initial_model_optional"), 3, "damaged")

@@ -78,7 +78,7 @@ def test_claims_and_replacements_work_on_it(files: Files, tmp_path: Path) -> Non
     with pytest.raises(RunHeldError):
         take(files, workshop, "score")
     files.create(f"{workshop}/{claim.folder}/day=mon/new", b"c")
-    begin(files, workshop, claim, plan(files, table, workshop, claim.folder, replace=True))
+    begin(files, workshop, claim, plan(files, table, workshop, claim.folder, replace=True, run_id=""))
     assert complete(files, table, workshop)
     leave(files, workshop, claim)
     assert [one.name for one in files.walk(table)] == ["day=mon/new", "day=tue/old"]

@@ -65,14 +65,19 @@ def read(table: Path) -> dict[str, str]:
 
 
 def replace(
-    files: LocalFiles, table: Path, new: dict[str, str], claim: Claim | None = None, keep: bool = False
+    files: LocalFiles,
+    table: Path,
+    new: dict[str, str],
+    claim: Claim | None = None,
+    keep: bool = False,
+    run_id: str = "",
 ) -> None:
     """Do what a job does."""
     workshop = name_workshop(str(table))
     claim = claim or take(files, workshop, "score")
     complete(files, str(table), workshop)
     write(Path(workshop) / claim.folder, new)
-    begin(files, workshop, claim, plan(files, str(table), workshop, claim.folder, replace=not keep))
+    begin(files, workshop, claim, plan(files, str(table), workshop, claim.folder, replace=not keep, run_id=run_id))
     complete(files, str(table), workshop)
     leave(files, workshop, claim)
 
@@ -101,6 +106,22 @@ def test_files_can_be_added_and_partitions_may_begin_with_an_underscore(tmp_path
     write(tmp_path / "table", {"_day=mon/old": "a"})
     replace(FILES, tmp_path / "table", {"_day=mon/new": "A"}, keep=True)
     assert read(tmp_path / "table") == {"_day=mon/old": "a", "_day=mon/new": "A"}
+
+
+def spark_name(write: int) -> str:
+    """The end of a name that Spark gives a file: every write has an id of its own."""
+    return f"00000-{write:08x}-4567-89ab-cdef-0123456789ab.c000.snappy.parquet"
+
+
+def test_names_hold_the_run_and_what_the_same_run_has_added_before_goes(tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    for write_number, run_id in enumerate(("a", "a-00000", "_b", "a")):
+        new = {f"day=mon/part-{spark_name(write_number)}": str(write_number)}
+        replace(FILES, table, new, keep=True, run_id=run_id)
+    expected = {"a-00000": 1, "_b": 2, "a": 3}
+    assert read(table) == {f"day=mon/part-{run_id}-{spark_name(n)}": str(n) for run_id, n in expected.items()}
+    replace(FILES, table, {f"day=mon/part-{spark_name(4)}": "4"}, run_id="c")
+    assert read(table) == {f"day=mon/part-c-{spark_name(4)}": "4"}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +189,7 @@ def test_a_new_file_that_is_nowhere_is_told_and_no_old_one_goes(tmp_path: Path) 
     workshop = name_workshop(str(table))
     claim = take(FILES, workshop, "score")
     write(Path(workshop) / claim.folder, NEW)
-    begin(FILES, workshop, claim, plan(FILES, str(table), workshop, claim.folder, replace=True))
+    begin(FILES, workshop, claim, plan(FILES, str(table), workshop, claim.folder, replace=True, run_id=""))
     (Path(workshop) / claim.folder / "day=mon" / "new-0").unlink()
     with pytest.raises(ModelFileError, match=r"_journal-1.json is damaged: day=mon/new-0 is neither there nor in"):
         complete(FILES, str(table), workshop)

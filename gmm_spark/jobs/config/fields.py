@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, SecretStr
@@ -81,6 +82,13 @@ def _require_run_id(value: str | None) -> str | None:
         raise PydanticCustomError("run_id", "got {reason}", {"reason": str(error)}) from None
 
 
+def _require_lineage(wanted: bool) -> bool:
+    """Refuse lineage without its client: it would be missed only afterwards."""
+    if wanted and find_spec("openlineage") is None:
+        raise PydanticCustomError("no_client", "got true, needs OpenLineage's client: pip install 'gmm-spark[lineage]'")
+    return wanted
+
+
 CovarianceType = Annotated[str, OneOf(STRUCTURES)]
 InitMode = Annotated[str, OneOf(START_MODES)]
 Precision = Annotated[str, OneOf(PRECISIONS)]
@@ -89,6 +97,7 @@ Criterion = Annotated[str, OneOf(("bic", "aic", "icl", "heldout"))]
 WeightKind = Annotated[str, OneOf(WEIGHT_KINDS)]
 HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep"))]
 LogFormat = Annotated[str, OneOf(("text", "json"))]
+Lineage = Annotated[bool, AfterValidator(_require_lineage)]
 LogLevel = Annotated[str, OneOf(("debug", "info", "warning", "error"))]
 WriteMode = Annotated[str, OneOf(("error", "overwrite", "append"))]
 

@@ -70,7 +70,16 @@ class ShapeSection(Section):
 class MixtureSection(FittingSection, ShapeSection):  # pydantic lists the fields of the last base first
     """The mixture and how it is fitted."""
 
-    initial_model: OptionalText = Field(None, description="Saved model to start from, instead of model.init_mode.")
+    initial_model: OptionalText = Field(
+        None,
+        description="Saved model to start from, instead of model.init_mode. Of a directory of runs, such as "
+        "output.model itself, the newest complete one. k and covariance_type stay as they are in it.",
+    )
+    initial_model_optional: bool = Field(
+        False,
+        description="Draw starts if there is no model at model.initial_model yet, as on the first day of a schedule. A "
+        "damaged one ends the job all the same.",
+    )
     initial_parameters: OptionalText = Field(
         None,
         description="JSON file with covariance_type, weights, means and covariances to start from. Not with "
@@ -295,8 +304,8 @@ class ScoreConfiguration(JobConfiguration):
     input: InputSection
     features: ScoreFeaturesSection = ScoreFeaturesSection()
     output: ScoreOutputSection
-    run: TableRunSection = TableRunSection()
     drift: DriftSection = DriftSection()
+    run: TableRunSection = TableRunSection()
 
 
 # sample

@@ -18,6 +18,7 @@ from gmm_spark.jobs.config.fields import (
     CountOrZero,
     HandleInvalid,
     InitMode,
+    Lineage,
     LogFormat,
     LogLevel,
     OptionalText,
@@ -204,6 +205,14 @@ class RunSection(Section):
     log_level: LogLevel | None = Field(
         None, description="Least level that is written: debug, info, warning or error. By default info with run.log."
     )
+    lineage: Lineage = Field(
+        False,
+        description="Send OpenLineage events of the run, as OpenLineage's own configuration says (OPENLINEAGE_URL, "
+        "openlineage.yml); needs the extra lineage. run.app_name names the job there.",
+    )
+    lineage_namespace: OptionalText = Field(
+        None, description="Namespace of the job in OpenLineage. By default that of OPENLINEAGE_NAMESPACE, or default."
+    )
 
 
 class TableRunSection(RunSection):
@@ -211,9 +220,9 @@ class TableRunSection(RunSection):
 
     id: RunId = Field(
         None,
-        description="Name of the run; a scheduler passes its date. The names of the table's files begin with it. With "
-        "output.mode append, a run of the same id replaces its own rows. By default the time and six random digits. "
-        "Also --run-id.",
+        description="Name of the run, in the report, the log and the names of the files; a scheduler passes its date. "
+        "With output.mode append, the rows of an earlier run of that name are replaced. By default the time and six "
+        "random digits. Also --run-id.",
     )
 
 

@@ -147,8 +147,8 @@ def write_table(
     mode: str,
     partition_by: Sequence[str] = (),
     job: str = "score",
+    run_id: str = "",
     approve: Callable[[], None] | None = None,
-    run_id: str | None = None,
 ) -> None:
     """Write a table as Parquet, complete or not at all: see :mod:`gmm_spark.storage.replacing`.
 
@@ -159,17 +159,17 @@ def write_table(
         Call :func:`require_writable` first.
     mode : str
         ``overwrite`` replaces the files of the partitions that have rows, all files if there are no partitions.
-        ``append`` adds to them. With ``error`` there must be no table.
+        ``append`` adds to them, and replaces what an earlier run of the same id has added. With ``error`` there must
+        be no table.
     partition_by : sequence of str
         Columns to partition the files by.
     job : str
         For people who look at the claim.
+    run_id : str, optional
+        The names of the files hold it.
     approve : callable, optional
         Called once the new files are written, before they are put in place. If it raises, they are not, and the old
         table stays. Over Spark Connect, whose client cannot move files, it is not called.
-    run_id : str, optional
-        The names of the files will begin with ``run-`` and it. If they are added, those of an earlier attempt at the
-        run go.
 
     Raises
     ------

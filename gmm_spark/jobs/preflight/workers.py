@@ -260,13 +260,14 @@ def _name_hosts(line: str, hosts: Sequence[str]) -> str:
 def _explain(spark: SparkSession, text: str) -> ConfigurationError | None:
     """Return what keeps workers from running any task, if it is what they lack."""
     if other := _OTHER_PYTHON.search(text):
-        told = _describe_pythons(spark, other[2]) or f"workers on some host: Python is {other[1]}"
-        return ConfigurationError(f"{told}, needs {other[2]} as the driver; {_REMEDY}")
+        told = _describe_pythons(spark, other[2]) or f"workers on some host: Python {other[1]}"
+        return ConfigurationError(f"{told} is not the driver's, needs {other[2]}; {_REMEDY}")
     if program := _NO_PROGRAM.search(text):
         host = at[1] if (at := _HOST.search(text)) else "some host"
         return ConfigurationError(f"workers on {host}: there is no {program[1]!r} to run; {_REMEDY}")
     if _NO_PYSPARK.search(text):
-        return ConfigurationError(f"{_describe_pythons(spark) or 'workers'}, which lacks pyspark; {_REMEDY}")
+        told = _describe_pythons(spark) or "workers on some host: Python"
+        return ConfigurationError(f"{told} lacks pyspark; {_REMEDY}")
     return None
 
 
@@ -288,4 +289,4 @@ def _describe_pythons(spark: SparkSession, needed: str | None = None) -> str | N
         host, _, version = answer.partition(" ")
         if needed is None or _numbers(version) != _numbers(needed):
             hosts.setdefault(version, []).append(host)
-    return "; ".join(_name_hosts(f"Python is {version}", own) for version, own in hosts.items()) or None
+    return "; ".join(_name_hosts(f"Python {version}", own) for version, own in hosts.items()) or None

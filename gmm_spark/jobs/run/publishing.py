@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +18,10 @@ from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.run_outputs import check_outputs, plan_outputs
 from gmm_spark.jobs.preflight.workers import Worker
-from gmm_spark.jobs.run.logs import add_facts
+from gmm_spark.jobs.run.lineage import tell_lineage
+from gmm_spark.jobs.run.naming import name_run
 from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.report import RunReport
-from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage import claims
 from gmm_spark.storage.answers import KeptAnswers
 from gmm_spark.storage.documents import describe_error, describe_os_error
@@ -122,9 +121,7 @@ def do_run(
     CompletedRunError
         If the run is complete, and what was to follow failed.
     """
-    run_id = configuration.run.id or new_run_id()
-    add_facts(run_id=run_id)
-    with describe_jobs(spark, f"run {run_id}", group=f"gmm-spark {configuration.job} {run_id}"):
+    with name_run(spark, configuration.job, configuration.run.id) as run_id:
         _do_run(spark, configuration, run_id, prepare)
 
 
@@ -134,7 +131,7 @@ def _do_run(
     run_id: str,
     prepare: Callable[[Faults, RunReport], Prepared],
 ) -> None:
-    report, output = RunReport(configuration), configuration.output
+    report, output = RunReport(configuration, run_id), configuration.output
     files = files_of(spark)
     if "overwrite" in output.model_fields_set:
         print("output.overwrite has no effect: every run has a directory of its own. Take it out.", file=sys.stderr)
@@ -169,6 +166,7 @@ def _do_run(
             with step("publish"):
                 files.write_bytes(f"{run}/{claim.folder}/{REPORT}", told)
                 _publish(files, run, run_id, claim, report, result)
+            tell_lineage(**result.facts)
     except BaseException as error:
         stands = _is_published(files, run, claim)
         if stands:
@@ -201,12 +199,6 @@ def published(what: str) -> Iterator[None]:
         yield
     except BaseException as error:
         raise CompletedRunError(f"{what}, but what follows it failed: {describe_error(error)}") from error
-
-
-def new_run_id() -> str:
-    """Return an id that sorts by time, and that no other run has."""
-    now = datetime.now(timezone.utc)
-    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(3)}"
 
 
 def _is_complete(files: Files, configuration: FitConfiguration | SelectConfiguration, run_id: str) -> bool:

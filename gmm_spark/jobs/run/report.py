@@ -38,13 +38,15 @@ class RunReport:
     ----------
     configuration : JobConfiguration
         Part of the report, with its secret values as asterisks.
+    run_id : str, optional
     """
 
-    def __init__(self, configuration: JobConfiguration) -> None:
+    def __init__(self, configuration: JobConfiguration, run_id: str | None = None) -> None:
         self._begin = time.perf_counter()
         self._seconds: dict[str, float] = {}
         self._facts: dict[str, Any] = {
             "job": configuration.job,
+            "run_id": run_id,
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "configuration": redact_values(configuration.model_dump(mode="json")),
         }

@@ -19,6 +19,7 @@ from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode, exit_code, remedy
 from gmm_spark.jobs.io.tables import shorten_error
+from gmm_spark.jobs.run.lineage import traced
 from gmm_spark.jobs.run.logs import JobLog, shows_passes
 from gmm_spark.jobs.run.session import open_session
 from gmm_spark.spark.descriptions import describe_jobs
@@ -72,7 +73,12 @@ def _run(
         configuration = load(model, arguments)
         secrets = find_secrets(configuration)
         log.configure(configuration.run, secrets)
-        with _treat_sigterm_as_interrupt(), open_session(configuration) as spark, describe_jobs(spark, title):
+        with (
+            _treat_sigterm_as_interrupt(),
+            open_session(configuration) as spark,
+            describe_jobs(spark, title),
+            traced(spark, configuration, secrets, _translate),
+        ):
             job(spark, configuration)
     except KeyboardInterrupt:
         return _fail(model.job, ExitCode.FAILURE, "interrupted", "Nothing was published. Run it again.")

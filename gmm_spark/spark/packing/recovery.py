@@ -199,8 +199,11 @@ class RecoverableBlocks:
 
         Too few partitions would leave cores idle on every pass.
         """
-        if self.packing.rows >= 2 * MIN_TASK_ROWS:
-            self._cluster = survey_cluster(self._spark)  # executors may have come while the table was read
+        # Executors come one by one: more of them may have read the table than there were before. On a cluster the job
+        # also makes Spark forget where partitions lay before the table was read: it groups them by that.
+        local = str(self._spark.conf.get("spark.master", "local")).startswith("local[")
+        if self.packing.rows >= 2 * MIN_TASK_ROWS or not local:
+            self._cluster = survey_cluster(self._spark)
         cores = self._cluster.cores
         if self._cluster.hosts == 1 and not self.misses and not self.streaming:
             return Listed(self._spark, self.packing, cores, self._unit)

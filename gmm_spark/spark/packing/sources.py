@@ -39,8 +39,9 @@ MIN_TASK_ROWS, TASK_BYTES = 100_000, 1 << 30
 # Tasks per core, however small: enough to even out their lengths.
 CACHED_TASKS_PER_CORE = 8
 # Groups of cached partitions for each host, at least. Spark puts a partition into a group of another host, which misses
-# its file, if its own host's groups are larger by a tenth of all partitions: with so many groups they never are.
-GROUPS_PER_HOST = 10
+# its file, if its own host's groups are larger by a tenth of all partitions. After an executor was lost it also groups
+# by where partitions lay before. A task for each partition is surer, and its price is small for so few.
+GROUPS_PER_HOST = 40
 
 PieceTask: TypeAlias = Callable[[Iterator[Piece]], Iterator[pa.RecordBatch]]
 """Task of a pass: pieces in, rows of a :class:`Schema` out. Picklable."""

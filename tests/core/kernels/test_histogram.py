@@ -193,3 +193,12 @@ def test_what_is_no_histogram_is_refused(spoil):
     spoil(values)
     with pytest.raises(ParameterError, match="histogram"):
         LogDensityHistogram.from_dict(values)
+
+
+def test_the_edge_nearest_to_a_quantile_has_its_share_exactly():
+    depth = np.repeat([500.0, 300.0, 100.0, 1.0], [9, 291, 400, 300])
+    histogram = LogDensityHistogram(CEILING, bin_weights(depth, np.ones(1000)))
+    for q, share in ((0.001, 0.009), (0.01, 0.009), (0.2, 0.3), (0.5, 0.7), (0.9, 1.0)):
+        threshold, found = histogram.find_edge(q)
+        assert found == pytest.approx(share), q
+        assert (CEILING - depth <= threshold).mean() == pytest.approx(share), q

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from gmm_spark.core.kernels.sizes import least_driver_bytes
+from gmm_spark.storage import claims
+from gmm_spark.storage.files import LocalFiles
 from tests.jobs.conftest import N_ROWS, Outcome
 
 Run = Callable[..., Outcome]
@@ -113,6 +115,17 @@ def test_a_dry_run_says_what_becomes_of_a_run_that_is_there(run_job: Run, table:
     assert complete.code == 0, complete.err
     assert "nothing to do, run today" in complete.out
     assert list_tree(tmp_path) == before
+
+
+def test_a_dry_run_of_a_run_that_another_process_holds_ends_as_the_job_would(
+    run_job: Run, table: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    claims.take(LocalFiles(), str(tmp_path / "m" / "run_id=today"), "fit")
+    arguments = ("--input.path", table, *FEATURES, "--output.model", tmp_path / "m", "--run-id", "today")
+    done = run_job("fit", *arguments, "--dry-run")
+    assert done.code == 5
+    assert f"run today in {tmp_path / 'm'} is held by another process" in done.err
 
 
 def test_a_dry_run_of_select_lists_its_grid(run_job: Run, table: Path, tmp_path: Path) -> None:

@@ -134,9 +134,17 @@ def test_an_older_numpy_and_a_missing_pyarrow_are_named_in_one_message(
 def test_another_python_is_named(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spark.sparkContext, "pythonVer", "3.7")
     own = ".".join(map(str, sys.version_info[:2]))
-    assert re.match(
-        rf"workers on (?!some)\S+: Python is {own}\.\d+, needs 3\.7 as the driver; give executors", find_faults(spark)
-    )
+    told = find_faults(spark)
+    assert re.match(rf"workers on (?!some)\S+: Python {own}\.\d+ is not the driver's, needs 3\.7; give executors", told)
+
+
+def test_a_python_without_pyspark_is_named(spark: SparkSession, run_by: Callable[[str], None], tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nexec env -u PYTHONPATH "{sys.executable}" -S "$@"\n')
+    program.chmod(0o755)
+    run_by(str(program))
+    own = re.escape(sys.version.split()[0])
+    assert re.match(rf"workers on (?!some)\S+: Python {own} lacks pyspark; give executors", find_faults(spark))
 
 
 def test_a_python_that_is_not_there_is_named(spark: SparkSession, run_by: Callable[[str], None]) -> None:

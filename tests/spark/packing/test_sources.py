@@ -27,7 +27,6 @@ from gmm_spark.spark.packing.packer import SOURCE, StreamBlocks, WriteBlocks
 from gmm_spark.spark.packing.passes import SUMS, FoldPieces
 from gmm_spark.spark.packing.pieces import Cut, Piece, share_out
 from gmm_spark.spark.packing.sources import (
-    GROUPS_PER_HOST,
     LISTED_TASKS_PER_CORE,
     Cached,
     Listed,
@@ -186,8 +185,11 @@ def test_few_rows_in_many_partitions_are_few_tasks(spark: SparkSession, monkeypa
 
 
 @pytest.mark.usefixtures("several_hosts")
-def test_partitions_are_grouped_only_if_each_host_has_so_many_groups_that_none_moves(spark: SparkSession) -> None:
-    for partitions, tasks in ((2 * 2 * GROUPS_PER_HOST, 2 * 2 * GROUPS_PER_HOST), (50, 2 * GROUPS_PER_HOST)):
+def test_partitions_are_grouped_only_if_each_host_has_enough_groups(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources_module, "GROUPS_PER_HOST", 5)
+    for partitions, tasks in ((20, 20), (21, 10)):
         table = array_table(spark, ROWS, partitions)
         with PackedTable(table, found_features(table)) as packed:
             assert tasks_of(packed) == tasks
