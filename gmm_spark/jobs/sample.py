@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NoReturn
 import gmm_spark
 from gmm_spark.jobs.config.jobs import SampleConfiguration
 from gmm_spark.jobs.io.parameter_files import read_parameters
-from gmm_spark.jobs.io.table_output import require_same_table, write_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
@@ -41,31 +40,33 @@ def sample(spark: SparkSession, configuration: SampleConfiguration) -> None:
 def _sample(spark: SparkSession, configuration: SampleConfiguration, run_id: str) -> None:
     n, output = configuration.n, configuration.output
     report, faults = RunReport(configuration, run_id), Faults()
-    check_table(faults, spark, output, configuration.model)
+    destination, partition_by = check_table(faults, spark, output, configuration.model), None
     model, saved = faults.attempt(load_model, spark, configuration, report) or (None, None)
     rows = None if model is None else faults.attempt(draw_rows, spark, model, configuration)
-    if rows is not None:
-        faults.passes(require_same_table, rows, output.path, output.mode, [])
+    if rows is not None and destination is not None:
+        partition_by = faults.attempt(destination.require_fit, rows, [])
     with report.timed("check", spark):
         workers = check_workers(faults, spark, "gmm_spark.spark.generation")
     faults.require_none()
     assert model is not None  # or there was a fault
     assert rows is not None
+    assert destination is not None
+    assert partition_by is not None
     if configuration.run.dry_run:
         plan = Plan(configuration.job)
         plan_model(plan, model, saved)
         plan.add("rows", f"{n:,}, seed {configuration.seed}")
-        plan_table(plan, rows, output)
+        plan_table(plan, rows, output, destination, partition_by)
         show_plan(plan, spark, workers, configuration)
         return
     with report.timed("sample", spark):
-        write_table(rows, output.path, output.mode, job="sample", run_id=run_id)
+        destination.write(rows, partition_by, "sample", run_id)
     report.add("rows", written=n)
     tell_lineage(rows_written=n)
     report.add("mixture", **model.parameters.to_dict())
-    with published(f"the table in {output.path} is written"):
+    with published(f"the {destination.describe()} is written"):
         report.write(spark, output.report)
-    print(f"sample: {n:,} rows drawn from {len(model.weights)} components; run {run_id}, table in {output.path}")
+    print(f"sample: {n:,} rows drawn from {len(model.weights)} components; run {run_id}, {destination.describe()}")
 
 
 def load_model(

@@ -9,7 +9,7 @@ import gmm_spark
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
-from gmm_spark.jobs.io.table_output import require_partitioning, require_same_table, write_table
+from gmm_spark.jobs.io.destinations import ForeignTable
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
@@ -56,15 +56,16 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
 
     output = configuration.output
     report, faults = RunReport(configuration, run_id), Faults()
+    destination = check_table(faults, spark, output, configuration.model, configuration.input)
     most = configuration.features.max_bad_fraction
-    if most < 1 and is_remote(spark):
+    can_wait = not (is_remote(spark) or isinstance(destination, ForeignTable))
+    if most < 1 and not can_wait:
         faults.add(
             ConfigurationError(
-                f"features.max_bad_fraction: got {most:g} over Spark Connect, whose client cannot hold a table back; "
-                "run the job by spark-submit, or take it out"
+                f"features.max_bad_fraction: got {most:g}, but the table is written before its rows are counted over "
+                "Spark Connect, and if its catalog commits by itself; write to output.path by spark-submit"
             )
         )
-    check_table(faults, spark, output, configuration.model, configuration.input.path)
     with report.timed("read"):
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
         rows = faults.attempt(read_table, spark, configuration.input)
@@ -73,19 +74,20 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
     with report.timed("check", spark):
         workers = check_workers(faults, spark, "gmm_spark.spark.scoring")
         scored = check_columns(faults, model, rows, configuration, read, gate)
-        partition_by = None if scored is None else faults.attempt(require_partitioning, scored, output.partition_by)
-        if scored is not None and partition_by is not None:
-            faults.passes(require_same_table, scored, output.path, output.mode, partition_by)
+        partition_by = None
+        if scored is not None and destination is not None:
+            partition_by = faults.attempt(destination.require_fit, scored, output.partition_by)
     faults.require_none()
     assert model is not None  # or there was a fault
     assert rows is not None
     assert scored is not None
+    assert destination is not None
     assert partition_by is not None
     if configuration.run.dry_run:
         plan = Plan(configuration.job)
         plan_extent(plan, configuration.input, measure(spark, configuration.input, rows))
         plan_model(plan, model, saved)
-        plan_table(plan, scored, output, partition_by)
+        plan_table(plan, scored, output, destination, partition_by)
         show_plan(plan, spark, workers, configuration)
         return
     counts: dict[str, int] = {}
@@ -108,19 +110,20 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
         refuse_bad_rows()
         if gate.breaches and gate.stops_before:
             report.write(spark, output.report)
-            raise gate.explain(f"the new rows were not put in place, {output.path} is as it was")
+            raise gate.explain(f"the new rows were not put in place, {output.path or output.table} is as it was")
 
     with report.timed("score", spark):
         observed = count_outputs(scored, written, output)
-        write_table(observed, output.path, output.mode, partition_by, approve=approve, run_id=run_id)
-    with published(f"the table in {output.path} is written"):
+        before = approve if can_wait or gate.stops_before else None
+        destination.write(observed, partition_by, "score", run_id, before)
+    with published(f"the {destination.describe()} is written"):
         if not counts:
             look()
         tell_lineage(rows_written=counts["scored"] + counts["unscored"])
         report.write(spark, output.report)
-    print(f"{describe(counts)}; run {run_id}, table in {output.path}" + (f"; {gate.message}" if gate.message else ""))
+    print(f"{describe(counts)}; run {run_id}, {destination.describe()}" + (f"; {gate.message}" if gate.message else ""))
     if gate.breaches:
-        raise gate.explain(f"the table in {output.path} is written")
+        raise gate.explain(f"the {destination.describe()} is written")
 
 
 def load_model(spark: SparkSession, path: str, report: RunReport) -> tuple[gmm_spark.GaussianMixtureModel, Located]:

@@ -214,7 +214,6 @@ class ScoreFeaturesSection(Section):
 class ScoreOutputSection(TableOutputSection):
     """The scored table, in Parquet."""
 
-    path: Text = Field(description="Directory to write to; not that of the input.")
     partition_by: list[Text] = Field([], description="Columns to partition the files by.")
     columns: Columns = Field(["*"], description="Columns of the input to keep; * is all of them.")
     prediction: str = Field("prediction", description="Column of the likeliest component; empty: not written.")

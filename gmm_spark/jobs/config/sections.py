@@ -176,13 +176,25 @@ class ModelOutputSection(Section):
 class TableOutputSection(Section):
     """A table to write, in Parquet."""
 
-    path: Text = Field(description="Directory to write to.")
+    path: OptionalText = Field(
+        None, description="Directory to write to; not that of the input. Either this or output.table."
+    )
     mode: WriteMode = Field(
         "error",
-        description="What to do if output.path exists: error stops; overwrite replaces the partitions that are "
-        "written, and no others, or all files if there are no partitions; append adds files.",
+        description="What to do if the table exists: error stops; overwrite replaces the partitions that are "
+        "written, and no others, or all rows if there are no partitions; append adds rows.",
     )
     report: OptionalText = Field(None, description="JSON file to write the run report to.")
+    table: OptionalText = Field(
+        None, validate_default=True, description="Catalog table to write, as schema.table. Either this or output.path."
+    )
+
+    @field_validator("table")
+    @classmethod
+    def _require_one_target(cls, table: str | None, info: ValidationInfo) -> str | None:
+        if "path" in info.data and bool(table) == bool(info.data["path"]):
+            raise both_or_neither("output.path", "output.table", both=bool(table))
+        return table
 
 
 class RunSection(Section):

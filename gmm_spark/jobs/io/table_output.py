@@ -20,6 +20,7 @@ from gmm_spark.storage.runs import holds_runs
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 _OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode"
 
@@ -39,10 +40,10 @@ def require_writable(spark: SparkSession, output: TableOutputSection, source: st
     ConfigurationError
         If the path exists and must not, holds something other than a table, or is the input's.
     """
-    files = files_of(spark)
+    files, path = files_of(spark), str(output.path)
     if source is not None:
-        require_apart(files, "output.path", output.path, "input.path", source)
-        require_apart(files, "input.path", source, "output.path", output.path)
+        require_apart(files, "output.path", path, "input.path", source)
+        require_apart(files, "input.path", source, "output.path", path)
     if not isinstance(files, HadoopFiles):
         if output.mode == "overwrite":
             raise ConfigurationError(
@@ -50,27 +51,24 @@ def require_writable(spark: SparkSession, output: TableOutputSection, source: st
             )
         return
     try:
-        entries = [one for one in files.list_folder(output.path) if not is_hidden(one.name)]
+        entries = [one for one in files.list_folder(path) if not is_hidden(one.name)]
     except FileNotFoundError:
         return
     except OSError as error:
         raise ConfigurationError(
-            f"output.path: got {output.path!r}, which is no directory of a table ({describe_os_error(error)})"
+            f"output.path: got {path!r}, which is no directory of a table ({describe_os_error(error)})"
         ) from error
-    if output.mode == "error" and not _is_unfinished(files, output.path):
+    if output.mode == "error" and not is_unfinished(files, path):
         raise ConfigurationError(
-            f"output.path: got {output.path!r}, which is there already; set output.mode to overwrite or name another "
-            "path"
+            f"output.path: got {path!r}, which is there already; set output.mode to overwrite or name another path"
         )
     if strange := [one.name for one in entries if not _is_of_a_table(one)]:
         raise ConfigurationError(
-            f"output.path: got {output.path!r}, which holds something other than a Parquet table "
+            f"output.path: got {path!r}, which holds something other than a Parquet table "
             f"({shorten(', '.join(strange))}); name another path"
         )
-    if holds_runs(files, output.path):
-        raise ConfigurationError(
-            f"output.path: got {output.path!r}, which holds runs of fit or select; name another path"
-        )
+    if holds_runs(files, path):
+        raise ConfigurationError(f"output.path: got {path!r}, which holds runs of fit or select; name another path")
 
 
 def require_report(files: Files, output: TableOutputSection, source: str | None, target: str | None) -> None:
@@ -114,31 +112,52 @@ def require_same_table(rows: DataFrame, path: str, mode: str, partition_by: Sequ
     from gmm_spark.ml.persistence import literal_path
 
     spark = rows.sparkSession
-    if mode == "overwrite" and partition_by and _is_set_to_static(spark):
-        raise ConfigurationError(
-            f'output.mode: got "overwrite" with {_OVERWRITE_MODE} = static, which asks to remove the partitions that '
-            "are not written; the job removes none of those: take the setting out, or set it to dynamic"
-        )
+    require_partitions_stay(spark, mode, partition_by)
     try:
         there = spark.read.parquet(literal_path(path)).schema
     except AnalysisException:  # no table yet
         return
     files = files_of(spark)
     if isinstance(files, HadoopFiles):  # a client of Spark Connect cannot list it
-        _require_levels(rows, path, _read_partitioning(files, path), partition_by)
+        require_levels(rows, "output.path", path, _read_partitioning(files, path), partition_by)
     if mode == "append" or partition_by:
         # The types of partition columns are read from the names of directories: '1' is an integer there.
-        inner = {fold(rows, name) for name in partition_by}
-        before = {fold(rows, field.name): field.dataType.simpleString() for field in there}
-        now = {fold(rows, field.name): field.dataType.simpleString() for field in rows.schema}
-        differing = [name for name in {**before, **now} if name not in inner and before.get(name) != now.get(name)]
-        if differing:
-            told = ", ".join(
-                f"{name} (there {before.get(name, 'no')}, now {now.get(name, 'no')})" for name in differing
-            )
-            raise ConfigurationError(
-                f"output.path: got {path!r}, which has other columns: {told}; name another path, or move that table"
-            )
+        require_same_columns(rows, "output.path", path, there, partition_by)
+
+
+def require_partitions_stay(spark: SparkSession, mode: str, partition_by: Sequence[str]) -> None:
+    """Refuse to overwrite some partitions if Spark is set to remove all others; raises ConfigurationError."""
+    if mode == "overwrite" and partition_by and _is_set_to_static(spark):
+        raise ConfigurationError(
+            f'output.mode: got "overwrite" with {_OVERWRITE_MODE} = static, which asks to remove the partitions that '
+            "are not written; the job removes none of those: take the setting out, or set it to dynamic"
+        )
+
+
+def require_same_columns(
+    rows: DataFrame, key: str, target: str, there: StructType, untyped: Sequence[str] = ()
+) -> None:
+    """Refuse rows whose columns or types are not those of a table; raises ConfigurationError.
+
+    Parameters
+    ----------
+    rows : DataFrame
+    key, target : str
+        What the table is named by, and its name.
+    there : StructType
+        Its columns.
+    untyped : sequence of str
+        Columns that are not compared.
+    """
+    spared = {fold(rows, name) for name in untyped}
+    before = {fold(rows, field.name): field.dataType.simpleString() for field in there}
+    now = {fold(rows, field.name): field.dataType.simpleString() for field in rows.schema}
+    differing = [name for name in {**before, **now} if name not in spared and before.get(name) != now.get(name)]
+    if differing:
+        told = ", ".join(f"{name} (there {before.get(name, 'no')}, now {now.get(name, 'no')})" for name in differing)
+        raise ConfigurationError(
+            f"{key}: got {target!r}, which has other columns: {told}; name another, or move that table"
+        )
 
 
 def write_table(
@@ -147,6 +166,7 @@ def write_table(
     mode: str,
     partition_by: Sequence[str] = (),
     job: str = "score",
+    is_free: Callable[[], bool] | None = None,
     run_id: str = "",
     approve: Callable[[], None] | None = None,
 ) -> None:
@@ -165,6 +185,8 @@ def write_table(
         Columns to partition the files by.
     job : str
         For people who look at the claim.
+    is_free : callable, optional
+        Whether there is no table yet; by default, whether nothing is at the path.
     run_id : str, optional
         The names of the files hold it.
     approve : callable, optional
@@ -194,12 +216,12 @@ def write_table(
     try:
         with claim.kept_alive():
             complete(files, path, workshop)  # what an earlier run has begun
-            _require_free(files, path, mode)
+            _require_free(path, mode, is_free or (lambda: not files.exists(path)))
             rows.write.partitionBy(*partition_by).parquet(f"{workshop}/{folder}")
             if approve is not None:
                 approve()
-            journal = plan(files, path, workshop, folder, replace=mode == "overwrite", run_id=run_id)
-            _require_free(files, path, mode)
+            journal = plan(files, path, workshop, folder, replace=mode != "append", run_id=run_id)
+            _require_free(path, mode, is_free or (lambda: not files.exists(path)))
             begun = True
             begin(files, workshop, claim, journal)
             complete(files, path, workshop)
@@ -222,14 +244,14 @@ def _clean_up(files: HadoopFiles, workshop: str, claim: Claim) -> None:
     leave(files, workshop, claim)
 
 
-def _require_free(files: Files, path: str, mode: str) -> None:
-    if mode == "error" and files.exists(path):
+def _require_free(path: str, mode: str, is_free: Callable[[], bool]) -> None:
+    if mode == "error" and not is_free():
         raise ConfigurationError(
             f"output.path: got {path!r}, which an earlier run has written by now; there may be nothing left to do"
         )
 
 
-def _is_unfinished(files: Files, path: str) -> bool:
+def is_unfinished(files: Files, path: str) -> bool:
     """Return whether a run has begun to write a table, and not ended."""
     return files.exists(name_workshop(path))
 
@@ -243,11 +265,12 @@ def _is_set_to_static(spark: SparkSession) -> bool:
     return str(spark.conf.getAll.get(_OVERWRITE_MODE, "")).lower() == "static"
 
 
-def _require_levels(rows: DataFrame, path: str, levels: Sequence[str], partition_by: Sequence[str]) -> None:
+def require_levels(rows: DataFrame, key: str, target: str, levels: Sequence[str], partition_by: Sequence[str]) -> None:
+    """Refuse columns to partition by that are not those of a table; raises ConfigurationError."""
     if [fold(rows, name) for name in levels] != [fold(rows, name) for name in partition_by]:
         raise ConfigurationError(
-            f"output.partition_by: got {', '.join(partition_by) or 'nothing'}, but {path!r} is partitioned "
-            f"by {', '.join(levels) or 'nothing'}; partition as it is, or name another path"
+            f"output.partition_by: got {', '.join(partition_by) or 'nothing'}, but {key} {target!r} is partitioned "
+            f"by {', '.join(levels) or 'nothing'}; partition as it is, or name another"
         )
 
 
