@@ -14,6 +14,7 @@ from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.progress import draw_bar
 from gmm_spark.jobs.run.publishing import Attempt
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.storage.documents import describe_error
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -117,7 +118,11 @@ def require_convergence(
         If EM has stopped at ``model.max_iter``.
     """
     if configuration.run.require_convergence and not model.summary.converged:
-        report.write(spark, configuration.output.report)
         print(describe_checks(model), end="")
         fitting = configuration.model
-        raise NotConvergedError(f"{failure} to model.tol={fitting.tol:g} in model.max_iter={fitting.max_iter}")
+        refused = f"{failure} to model.tol={fitting.tol:g} in model.max_iter={fitting.max_iter}"
+        try:
+            report.write(spark, configuration.output.report)
+        except Exception as error:  # that the fit has not converged matters more
+            refused += f"; and the report could not be written: {describe_error(error)}"
+        raise NotConvergedError(refused)

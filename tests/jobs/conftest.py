@@ -51,7 +51,7 @@ def run_job(
     """Run a job's script in this process and in the tests' session, which stays open."""
 
     @contextmanager
-    def shared(configuration: object) -> Iterator[SparkSession]:
+    def shared(*_: object) -> Iterator[SparkSession]:
         yield spark
 
     monkeypatch.setattr("gmm_spark.jobs.run.running.open_session", shared)

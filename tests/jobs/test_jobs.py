@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -389,7 +390,7 @@ def test_a_report_that_fails_after_the_table_was_written_does_not_say_that_nothi
     assert read(tmp_path / "scored").num_rows == N_ROWS - N_NULLS
 
 
-def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
+def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets_in_a_file(
     run_job: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
@@ -400,8 +401,12 @@ def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
         "fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m", "--input.options", "password=hunter2"
     )
     assert_failed(done, 1, "fit failed: RuntimeError: cannot log in with [redacted]")
-    assert "Traceback" in done.err
-    assert "hunter2" not in done.err
+    named = re.search(r"Details are in (\S+\.log)\. ", done.err)
+    assert named
+    told = Path(named[1]).read_text()
+    assert "Traceback" in told
+    assert "hunter2" not in told + done.err
+    assert "Traceback" not in done.err
 
 
 def test_an_interruption_ends_with_code_1_and_publishes_nothing(

@@ -34,7 +34,7 @@ else:  # pragma: no cover
 Configuration = TypeVar("Configuration", bound=JobConfiguration)
 
 SECRET_KEYS = ("input.options", "run.spark")
-ALIASES = {"run.id": "--run-id", "run.dry_run": "--dry-run"}  # flags with a second name
+ALIASES = {"run.id": "--run-id", "run.dry_run": "--dry-run", "run.verbose": "--verbose"}  # flags with a second name
 NO_VALUE = "\0no value"  # marks a flag that was given without a value; no shell can pass this text
 
 

@@ -217,6 +217,12 @@ class RunSection(Section):
     log_level: LogLevel | None = Field(
         None, description="Least level that is written: debug, info, warning or error. By default info with run.log."
     )
+    log_file: OptionalText = Field(
+        None,
+        description="File on the driver's disk for Spark's log and all stack traces, for its owner alone; appended to. "
+        "By default a temporary file, which stays if the job fails; the last lines name it.",
+    )
+    verbose: bool = Field(False, description="Leave Spark's log and stack traces on stderr instead. Also --verbose.")
     lineage: Lineage = Field(
         False,
         description="Send OpenLineage events of the run, as OpenLineage's own configuration says (OPENLINEAGE_URL, "
