@@ -43,12 +43,13 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
 
 
 def fit_model(
-    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt
+    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt, max_bad_fraction: float
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report.
 
     Passes that an earlier attempt at the run has made are not made again.
     """
+    estimator._max_bad_fraction = max_bad_fraction
     estimator.setAnswerStore(attempt.answers)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
         model = estimator.setCallback(show).fit(rows)

@@ -22,12 +22,19 @@ def read_table(spark: SparkSession, source: InputSection) -> DataFrame:
     DataError
         If there is no such path or table, if it has another format, or if the condition does not fit its columns.
     ConfigurationError
-        If the condition is not Spark SQL.
+        If the condition is not Spark SQL, or the columns are no schema.
     """
     from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
+    from pyspark.errors import ParseException, PySparkException
 
     reader = spark.read.options(**reveal(source.options))
+    try:
+        if source.columns is not None:
+            reader = reader.schema(source.columns)
+    except ParseException as error:
+        raise explain(
+            error, f"input.columns: got {source.columns!r}, needs columns and types, 'id bigint, x double': "
+        ) from error
     try:
         rows = reader.table(source.table) if source.table else reader.format(source.format).load(source.path)
         rows.columns  # noqa: B018 - over Spark Connect nothing is looked up before it is asked for
