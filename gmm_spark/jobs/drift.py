@@ -48,6 +48,8 @@ class DriftGate:
         self._limits = Limits(**{kind: getattr(section, f"max_{kind}") for kind in vars(Limits())})
         self._observation: DriftObservation | None = None
         self._model: GaussianMixtureModel | None = None
+        limited = self._limits != Limits()
+        self._compares = limited if section.compare is None else section.compare
         self._reason = "drift.compare is off"
         self.breaches: list[Change] = []
         self.message = ""
@@ -68,11 +70,12 @@ class DriftGate:
         from gmm_spark.ml.drift import observe_drift
 
         limited = self._limits != Limits()
-        if limited and self.stops_before and is_remote(rows.sparkSession):
+        if limited and is_remote(rows.sparkSession):
             raise ConfigurationError(
-                "drift.stop: got 'before' over Spark Connect, whose client cannot hold files back; set it to 'after'"
+                "drift: got limits over Spark Connect, which does not always say what was observed; run the job by "
+                "spark-submit, or take the limits out"
             )
-        if not self._section.compare:
+        if not self._compares:
             return model.transform(rows)
         if model.trainingProfile is None:
             if limited:
@@ -83,14 +86,22 @@ class DriftGate:
         scored, self._observation = observe_drift(model, rows)
         return scored
 
-    def judge(self, report: RunReport) -> None:
-        """Compare what was observed, hold it against the limits, and add the section ``drift`` to the report."""
+    def judge(self, report: RunReport, bad_rows: int = 0) -> None:
+        """Compare what was observed, hold it against the limits, and add the section ``drift`` to the report.
+
+        Raises
+        ------
+        DriftError
+            If there are limits, and all rows are bad.
+        """
         observation, model = self._observation, self._model
         drift = None if observation is None else observation.get()
         if observation is None or model is None or drift is None:
             reason = self._reason if observation is None else "no row was scored"
+            if observation is not None and self._limits != Limits() and bad_rows:
+                raise DriftError(f"{reason}, so the limits of drift cannot be judged: {bad_rows:,} rows are bad")
             report.add("drift", compared=False, reason=reason, verdict="not compared")
-            self.message = f"drift not judged: {reason}" if self._section.compare else ""
+            self.message = f"drift not judged: {reason}" if self._compares else ""
             return
         profile = observation.watch.profile
         names = model.featureNames or [f"feature {i}" for i in range(model.numFeatures)]

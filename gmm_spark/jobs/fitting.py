@@ -14,6 +14,7 @@ from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.progress import draw_bar
 from gmm_spark.jobs.run.publishing import Attempt
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.storage.documents import describe_error
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -42,12 +43,13 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
 
 
 def fit_model(
-    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt
+    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt, max_bad_fraction: float
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report.
 
     Passes that an earlier attempt at the run has made are not made again.
     """
+    estimator._max_bad_fraction = max_bad_fraction
     estimator.setAnswerStore(attempt.answers)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
         model = estimator.setCallback(show).fit(rows)
@@ -116,7 +118,11 @@ def require_convergence(
         If EM has stopped at ``model.max_iter``.
     """
     if configuration.run.require_convergence and not model.summary.converged:
-        report.write(spark, configuration.output.report)
         print(describe_checks(model), end="")
         fitting = configuration.model
-        raise NotConvergedError(f"{failure} to model.tol={fitting.tol:g} in model.max_iter={fitting.max_iter}")
+        refused = f"{failure} to model.tol={fitting.tol:g} in model.max_iter={fitting.max_iter}"
+        try:
+            report.write(spark, configuration.output.report)
+        except Exception as error:  # that the fit has not converged matters more
+            refused += f"; and the report could not be written: {describe_error(error)}"
+        raise NotConvergedError(refused)

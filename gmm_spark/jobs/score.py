@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
+from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
+from gmm_spark.jobs.io.destinations import ForeignTable
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
@@ -29,7 +31,7 @@ from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
-from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.hadoop import files_of, is_remote
 from gmm_spark.storage.runs import Located, find_model
 
 if TYPE_CHECKING:
@@ -50,9 +52,20 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) -> None:
     from pyspark.sql import Observation
 
+    from gmm_spark.spark.columns import require_few_bad
+
     output = configuration.output
     report, faults = RunReport(configuration, run_id), Faults()
     destination = check_table(faults, spark, output, configuration.model, configuration.input)
+    most = configuration.features.max_bad_fraction
+    can_wait = not (is_remote(spark) or isinstance(destination, ForeignTable))
+    if most < 1 and not can_wait:
+        faults.add(
+            ConfigurationError(
+                f"features.max_bad_fraction: got {most:g}, but the table is written before its rows are counted over "
+                "Spark Connect, and if its catalog commits by itself; write to output.path by spark-submit"
+            )
+        )
     with report.timed("read"):
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
         rows = faults.attempt(read_table, spark, configuration.input)
@@ -81,18 +94,27 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
 
     def look() -> None:
         counts.update(compare_counts(read.get, written.get))
+        if not counts["read"] and not configuration.input.allow_empty:
+            raise DataError(
+                "the input has no row: check input.where and the table; if that may be so, set input.allow_empty"
+            )
         report.add("rows", **counts)
-        gate.judge(report)
+        gate.judge(report, bad_rows=counts["read"] - counts["scored"])
+
+    def refuse_bad_rows() -> None:
+        bad = counts["read"] - counts["scored"]
+        require_few_bad(bad, counts["read"], most)
 
     def approve() -> None:
         look()
-        if gate.breaches:
+        refuse_bad_rows()
+        if gate.breaches and gate.stops_before:
             report.write(spark, output.report)
             raise gate.explain(f"the new rows were not put in place, {output.path or output.table} is as it was")
 
     with report.timed("score", spark):
         observed = count_outputs(scored, written, output)
-        before = approve if gate.stops_before else None
+        before = approve if can_wait or gate.stops_before else None
         destination.write(observed, partition_by, "score", run_id, before)
     with published(f"the {destination.describe()} is written"):
         if not counts:

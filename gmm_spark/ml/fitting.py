@@ -28,7 +28,7 @@ from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
-from gmm_spark.spark.columns import Features, describe_bad, require_distinct, resolve_features
+from gmm_spark.spark.columns import Features, describe_bad, require_distinct, require_few_bad, resolve_features
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import AnswerStore
 from gmm_spark.spark.packing.limits import require_memory
@@ -48,6 +48,7 @@ class MixtureFitting(MixtureParams, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callable[[PassRecord], None] | None = None
+    _max_bad_fraction = 1.0
     _answers: AnswerStore | None = None
 
     @keyword_only
@@ -143,7 +144,7 @@ class MixtureFitting(MixtureParams, MLWritable):
     def _pack(self, dataset: DataFrame, features: Features) -> PackedTable:
         """Read the table once, into blocks on the executors' disks."""
         strict = self.getHandleInvalid() == "error"
-        return PackedTable(
+        table = PackedTable(
             dataset,
             features,
             strict=strict,
@@ -151,6 +152,13 @@ class MixtureFitting(MixtureParams, MLWritable):
             weight_kind=self.getWeightKind(),
             answers=self._answers,
         )
+        try:
+            bad = sum(table.bad.values())
+            require_few_bad(bad, bad + table.rows, self._max_bad_fraction, f": {describe_bad(table.bad)}")
+        except DataError:
+            table.close()
+            raise
+        return table
 
     def _build_model(
         self,
