@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import NotConvergedError
+from gmm_spark.jobs.bad_rows import require_few_bad
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.parameter_keys import FITTING_KEYS, name_keys
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
+    from gmm_spark.spark.columns import Features
 
 # Checks of one code that are written out.
 _LINES = 5
@@ -42,13 +45,18 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
 
 
 def fit_model(
-    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt
+    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt, chosen: FeaturesSection
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report.
 
-    Passes that an earlier attempt at the run has made are not made again.
+    Passes that an earlier attempt at the run has made are not made again. Bad rows beyond the limit end the fit before
+    its first pass.
     """
-    estimator.setAnswerStore(attempt.answers)
+
+    def check(features: Features, used: int, bad: Mapping[str, int]) -> None:
+        require_few_bad(sum(bad.values()), used + sum(bad.values()), chosen.max_bad_fraction, bad)
+
+    estimator.setAnswerStore(attempt.answers).setRowsCheck(check)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
         model = estimator.setCallback(show).fit(rows)
     attempt.report.add_fit(model)

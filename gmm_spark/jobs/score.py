@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
+from gmm_spark.errors import ConfigurationError
+from gmm_spark.jobs.bad_rows import count_reasons, is_beyond, require_few_bad
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
 from gmm_spark.jobs.io.tables import (
@@ -29,7 +31,7 @@ from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
-from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.hadoop import files_of, is_remote
 from gmm_spark.storage.runs import Located, find_model
 
 if TYPE_CHECKING:
@@ -53,6 +55,13 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
     output = configuration.output
     report, faults = RunReport(configuration, run_id), Faults()
     destination = check_table(faults, spark, output, configuration.model, configuration.input)
+    if configuration.features.max_bad_fraction < 1 and is_remote(spark):
+        faults.add(
+            ConfigurationError(
+                f"features.max_bad_fraction: got {configuration.features.max_bad_fraction:g} over Spark Connect, whose "
+                "client cannot hold files back; take it out"
+            )
+        )
     with report.timed("read"):
         model, saved = faults.attempt(load_model, spark, configuration.model, report) or (None, None)
         rows = faults.attempt(read_table, spark, configuration.input)
@@ -79,6 +88,8 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
         return
     counts: dict[str, int] = {}
 
+    limit = configuration.features.max_bad_fraction
+
     def look() -> None:
         counts.update(compare_counts(read.get, written.get))
         report.add("rows", **counts)
@@ -86,13 +97,19 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
 
     def approve() -> None:
         look()
-        if gate.breaches:
+        bad = counts["unscored"] + counts["dropped"]
+        if is_beyond(limit, bad, counts["read"]):
+            reasons = count_reasons(model, rows)
+            report.add("rows", bad=reasons)
+            report.write(spark, output.report)
+            require_few_bad(bad, counts["read"], limit, reasons)
+        if gate.breaches and gate.stops_before:
             report.write(spark, output.report)
             raise gate.explain(f"the new rows were not put in place, {output.path or output.table} is as it was")
 
     with report.timed("score", spark):
         observed = count_outputs(scored, written, output)
-        before = approve if gate.stops_before else None
+        before = approve if gate.stops_before or limit < 1 else None
         destination.write(observed, partition_by, "score", run_id, before)
     with published(f"the {destination.describe()} is written"):
         if not counts:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,9 @@ from gmm_spark.spark.worker import one_blas_thread
 
 E = TypeVar("E", bound="MixtureFitting")
 
+RowsCheck: TypeAlias = Callable[[Features, int, Mapping[str, int]], None]
+"""Looks at a packed table: its features, the number of usable rows, and the numbers of bad ones by reason."""
+
 # Checks that packing the table has warned of: that is before a long fit.
 _WARNED_BEFORE = ("column-rounded",)
 # Checks of one code that a warning tells of.
@@ -49,6 +53,7 @@ class MixtureFitting(MixtureParams, MLWritable):
 
     _callback: Callable[[PassRecord], None] | None = None
     _answers: AnswerStore | None = None
+    _rows_check: RowsCheck | None = None
 
     @keyword_only
     def setParams(self: E, **kwargs: Any) -> E:
@@ -101,6 +106,11 @@ class MixtureFitting(MixtureParams, MLWritable):
         self._answers = store
         return self
 
+    def setRowsCheck(self: E, check: RowsCheck | None) -> E:
+        """Call ``check`` once the table is packed, before the first pass. An error that it raises ends the fit."""
+        self._rows_check = check
+        return self
+
     def write(self) -> ParamsWriter:
         """Return a writer: ``estimator.write().overwrite().save(path)``."""
         return ParamsWriter(self)
@@ -151,6 +161,12 @@ class MixtureFitting(MixtureParams, MLWritable):
             weight_kind=self.getWeightKind(),
             answers=self._answers,
         )
+
+    def _check_rows(self, features: Features, *tables: PackedTable) -> None:
+        """Let the check of rows see what was packed."""
+        if self._rows_check is not None:
+            bad = sum((table.bad for table in tables), Counter[str]())
+            self._rows_check(features, sum(table.rows for table in tables), bad)
 
     def _build_model(
         self,

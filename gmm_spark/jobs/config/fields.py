@@ -112,6 +112,7 @@ Counts = Annotated[list[Count], Field(min_length=1), AfterValidator(_refuse_dupl
 CovarianceTypes = Annotated[list[CovarianceType], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 Fraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, lt=1, allow_inf_nan=False)]
 ProperFraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
 Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST_SEED)]
 Positive = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, allow_inf_nan=False)]
 # Limits, which an empty value on the command line takes back.

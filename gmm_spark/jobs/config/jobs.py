@@ -26,6 +26,7 @@ from gmm_spark.jobs.config.fields import (
     ProperFraction,
     RatioLimit,
     Seed,
+    Share,
     Text,
 )
 from gmm_spark.jobs.config.sections import (
@@ -202,6 +203,11 @@ class ScoreFeaturesSection(Section):
         Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops, skip drops them, "
         "keep writes them with null outputs.",
+    )
+    max_bad_fraction: Share = Field(
+        1.0,
+        description="Largest share of the rows that may be left out, or kept without a score, because they are bad. If "
+        "there are more, the job ends with code 3 and publishes nothing.",
     )
 
 

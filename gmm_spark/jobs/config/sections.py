@@ -27,6 +27,7 @@ from gmm_spark.jobs.config.fields import (
     RunId,
     Seconds,
     Seed,
+    Share,
     Text,
     Tolerance,
     VarianceFloor,
@@ -99,6 +100,11 @@ class FeaturesSection(Section):
         Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops; skip and keep leave "
         "them out and count them.",
+    )
+    max_bad_fraction: Share = Field(
+        1.0,
+        description="Largest share of the rows that may be left out, or kept without a score, because they are bad. If "
+        "there are more, the job ends with code 3 and publishes nothing.",
     )
 
 
