@@ -262,7 +262,7 @@ def assert_failed(done: Outcome, code: int, message: str) -> None:
     assert done.code == code, done.err
     assert message in done.err
     assert done.err.splitlines()[-1].startswith(
-        tuple(f"{job} ended with exit code" for job in ("fit", "score", "sample"))
+        tuple(f"{job} ended with exit code" for job in ("fit", "select", "score", "sample"))
     )
 
 

@@ -138,6 +138,9 @@ def test_each_bad_row_counts_once_under_its_first_reason_and_column() -> None:
     decoded = Features(("x", "y"), "scalars", 2, False, "w").decode([pa.array(list(zip(x, y, strict=True))), w])
     found = {f"{NULL} in x": 1, f"{NOT_A_NUMBER} in x": 2, f"{INFINITE} in x": 1}
     assert decoded.bad == {**found, NEGATIVE_WEIGHT: 1, BAD_WEIGHT: 3}
+    rows, weight = decoded.usable()
+    np.testing.assert_array_equal(rows, [[1.0], [7.0]])
+    np.testing.assert_array_equal(weight, [2.0])
 
 
 def test_bad_rows_of_very_many_columns_are_counted_by_reason_alone() -> None:
@@ -146,9 +149,6 @@ def test_bad_rows_of_very_many_columns_are_counted_by_reason_alone() -> None:
     rows[0, 0], rows[1, width - 1] = np.nan, np.inf
     decoded = Features(("x",), "array", width, False).decode([pa.array(rows.tolist())])
     assert decoded.bad == {NOT_A_NUMBER: 1, INFINITE: 1}
-    rows, weight = decoded.usable()
-    np.testing.assert_array_equal(rows, [[1.0], [7.0]])
-    np.testing.assert_array_equal(weight, [2.0])
 
 
 def test_rows_without_weight_are_left_out_and_are_not_bad() -> None:
