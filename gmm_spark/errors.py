@@ -8,7 +8,15 @@ from __future__ import annotations
 
 
 class GmmSparkError(Exception):
-    """Base of all errors of gmm_spark; never raised itself."""
+    """Base of all errors of gmm_spark.
+
+    Attributes
+    ----------
+    remedy : str
+        What to do, if that is known better than from the class. The jobs print it last.
+    """
+
+    remedy: str = ""
 
 
 class ParameterError(GmmSparkError, ValueError):
@@ -50,6 +58,13 @@ class ResourceError(GmmSparkError, RuntimeError):
     """
 
 
+class ClusterError(GmmSparkError, RuntimeError):
+    """Spark, or what it works with, went away: the JVM, executors, a connection, a job that somebody cancelled.
+
+    Raised by the jobs; the exit code is 1. Running it again may help.
+    """
+
+
 class ModelFileError(GmmSparkError, ValueError):
     """A saved model cannot be read.
 
@@ -85,4 +100,11 @@ class CompletedRunError(GmmSparkError, RuntimeError):
     not all put in place.
 
     Raised by the jobs; the exit code is 1.
+    """
+
+
+class UnexplainedError(GmmSparkError, RuntimeError):
+    """Something failed in Spark or in this package for a reason that is not known.
+
+    Raised by the jobs; the exit code is 1. The message is what the innermost error says.
     """

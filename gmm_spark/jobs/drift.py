@@ -48,6 +48,8 @@ class DriftGate:
         self._limits = Limits(**{kind: getattr(section, f"max_{kind}") for kind in vars(Limits())})
         self._observation: DriftObservation | None = None
         self._model: GaussianMixtureModel | None = None
+        limited = self._limits != Limits()
+        self._compares = limited if section.compare is None else section.compare
         self._reason = "drift.compare is off"
         self.breaches: list[Change] = []
         self.message = ""
@@ -72,7 +74,7 @@ class DriftGate:
             raise ConfigurationError(
                 "drift.stop: got 'before' over Spark Connect, whose client cannot hold files back; set it to 'after'"
             )
-        if not self._section.compare:
+        if not self._compares:
             return model.transform(rows)
         if model.trainingProfile is None:
             if limited:
@@ -90,7 +92,7 @@ class DriftGate:
         if observation is None or model is None or drift is None:
             reason = self._reason if observation is None else "no row was scored"
             report.add("drift", compared=False, reason=reason, verdict="not compared")
-            self.message = f"drift not judged: {reason}" if self._section.compare else ""
+            self.message = f"drift not judged: {reason}" if self._compares else ""
             return
         profile = observation.watch.profile
         names = model.featureNames or [f"feature {i}" for i in range(model.numFeatures)]

@@ -49,7 +49,7 @@ _MEANINGS = {
     ExitCode.DONE: _Meaning("done", ""),
     ExitCode.FAILURE: _Meaning(
         "anything else",
-        "Nothing was published. If the message above does not tell the cause, Spark's log may; then run it again.",
+        "Nothing was published. If the message above does not tell the cause, the log may; then run it again.",
         is_retried=True,
     ),
     ExitCode.CONFIGURATION: _Meaning(
@@ -100,4 +100,7 @@ def exit_code(error: BaseException) -> ExitCode:
 
 def remedy(error: BaseException) -> str:
     """Return what the reader can do about an error that ends a job."""
-    return _AFTER_COMPLETION if isinstance(error, errors.CompletedRunError) else exit_code(error).remedy
+    if isinstance(error, errors.CompletedRunError):
+        return _AFTER_COMPLETION
+    own = error.remedy if isinstance(error, errors.GmmSparkError) else ""
+    return f"Nothing was published. {own}" if own else exit_code(error).remedy

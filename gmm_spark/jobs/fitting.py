@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import NotConvergedError
-from gmm_spark.jobs.bad_rows import require_few_bad
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.parameter_keys import FITTING_KEYS, name_keys
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
@@ -16,6 +15,7 @@ from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.progress import draw_bar
 from gmm_spark.jobs.run.publishing import Attempt
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.storage.documents import describe_error
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -45,16 +45,18 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
 
 
 def fit_model(
-    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt, chosen: FeaturesSection
+    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt, max_bad_fraction: float
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report.
 
-    Passes that an earlier attempt at the run has made are not made again. Bad rows beyond the limit end the fit before
+    Passes that an earlier attempt at the run has made are not made again. More bad rows than allowed end the fit before
     its first pass.
     """
+    from gmm_spark.spark.columns import describe_bad, require_few_bad
 
     def check(features: Features, used: int, bad: Mapping[str, int]) -> None:
-        require_few_bad(sum(bad.values()), used + sum(bad.values()), chosen.max_bad_fraction, bad)
+        count = sum(bad.values())
+        require_few_bad(count, count + used, max_bad_fraction, f": {describe_bad(bad)}")
 
     estimator.setAnswerStore(attempt.answers).setRowsCheck(check)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
@@ -124,7 +126,11 @@ def require_convergence(
         If EM has stopped at ``model.max_iter``.
     """
     if configuration.run.require_convergence and not model.summary.converged:
-        report.write(spark, configuration.output.report)
         print(describe_checks(model), end="")
         fitting = configuration.model
-        raise NotConvergedError(f"{failure} to model.tol={fitting.tol:g} in model.max_iter={fitting.max_iter}")
+        refused = f"{failure} to model.tol={fitting.tol:g} in model.max_iter={fitting.max_iter}"
+        try:
+            report.write(spark, configuration.output.report)
+        except Exception as error:  # that the fit has not converged matters more
+            refused += f"; and the report could not be written: {describe_error(error)}"
+        raise NotConvergedError(refused)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
-from gmm_spark.errors import ConfigurationError
-from gmm_spark.jobs.bad_rows import count_reasons, is_beyond, require_few_bad
+from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.jobs.bad_rows import count_reasons
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
+from gmm_spark.jobs.io.destinations import ForeignTable
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
@@ -52,14 +54,18 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) -> None:
     from pyspark.sql import Observation
 
+    from gmm_spark.spark.columns import describe_bad, require_few_bad
+
     output = configuration.output
     report, faults = RunReport(configuration, run_id), Faults()
     destination = check_table(faults, spark, output, configuration.model, configuration.input)
-    if configuration.features.max_bad_fraction < 1 and is_remote(spark):
+    most = configuration.features.max_bad_fraction
+    can_wait = not (is_remote(spark) or isinstance(destination, ForeignTable))
+    if most < 1 and not can_wait:
         faults.add(
             ConfigurationError(
-                f"features.max_bad_fraction: got {configuration.features.max_bad_fraction:g} over Spark Connect, whose "
-                "client cannot hold files back; take it out"
+                f"features.max_bad_fraction: got {most:g}, but the table is written before its rows are counted over "
+                "Spark Connect, and if its catalog commits by itself; write to output.path by spark-submit"
             )
         )
     with report.timed("read"):
@@ -88,28 +94,34 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
         return
     counts: dict[str, int] = {}
 
-    limit = configuration.features.max_bad_fraction
-
     def look() -> None:
         counts.update(compare_counts(read.get, written.get))
+        if not counts["read"] and not configuration.input.allow_empty:
+            raise DataError(
+                "the input has no row: check input.where and the table; if that may be so, set input.allow_empty"
+            )
         report.add("rows", **counts)
         gate.judge(report)
 
-    def approve() -> None:
-        look()
-        bad = counts["unscored"] + counts["dropped"]
-        if is_beyond(limit, bad, counts["read"]):
+    def refuse_bad_rows() -> None:
+        bad = counts["read"] - counts["scored"]
+        if bad and bad / counts["read"] > most:
             reasons = count_reasons(model, rows)
             report.add("rows", bad=reasons)
-            report.write(spark, output.report)
-            require_few_bad(bad, counts["read"], limit, reasons)
+            with suppress(Exception):  # that the rows are bad matters more
+                report.write(spark, output.report)
+            require_few_bad(bad, counts["read"], most, f": {describe_bad(reasons)}")
+
+    def approve() -> None:
+        look()
+        refuse_bad_rows()
         if gate.breaches and gate.stops_before:
             report.write(spark, output.report)
             raise gate.explain(f"the new rows were not put in place, {output.path or output.table} is as it was")
 
     with report.timed("score", spark):
         observed = count_outputs(scored, written, output)
-        before = approve if gate.stops_before or limit < 1 else None
+        before = approve if can_wait or gate.stops_before else None
         destination.write(observed, partition_by, "score", run_id, before)
     with published(f"the {destination.describe()} is written"):
         if not counts:

@@ -248,6 +248,15 @@ def require_usable(bad: Mapping[str, int], features: Features, strict: bool) -> 
     )
 
 
+def require_few_bad(bad: int, rows: int, most: float, described: str = "") -> None:
+    """Raise DataError if more than a share ``most`` of the rows is bad; ``rows`` counts the bad ones too."""
+    if rows and bad / rows > most:
+        raise DataError(
+            f"{bad:,} of {rows:,} rows are bad ({bad / rows:.2%}){described}, more than features.max_bad_fraction="
+            f"{most:g} allows; look at the table, or raise it"
+        )
+
+
 def require_rows(rows: int, bad: Mapping[str, int], features: Features) -> None:
     """Raise DataError if no row is left."""
     if rows:

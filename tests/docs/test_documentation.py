@@ -144,7 +144,7 @@ def run_job(spark: SparkSession, script: str, arguments: Sequence[str]) -> None:
 
 def run_program(spark: SparkSession, program: Callable[[], object], arguments: Sequence[str]) -> None:
     @contextmanager
-    def shared(configuration: object) -> Iterator[SparkSession]:
+    def shared(*_: object) -> Iterator[SparkSession]:
         yield spark
 
     with pytest.MonkeyPatch.context() as patch:

@@ -46,15 +46,19 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_job(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Outcome]:
     """Run a job's script in this process and in the tests' session, which stays open."""
 
     @contextmanager
-    def shared(configuration: object) -> Iterator[SparkSession]:
+    def shared(*_: object) -> Iterator[SparkSession]:
         yield spark
 
     monkeypatch.setattr("gmm_spark.jobs.run.running.open_session", shared)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("details")))
 
     def run(job: str, *arguments: object) -> Outcome:
         script = str(find_script(job))

@@ -87,7 +87,7 @@ def test_drift_can_stop_the_job_before_the_old_table_is_replaced(
     assert sorted((tmp_path / "scored").iterdir()) == before
     assert not (tmp_path / "_scored.writing").exists()
     assert drift_of(tmp_path)["verdict"] == "beyond limits"
-    done = run_job("score", *arguments(model, later, tmp_path), "--drift.stop", "before")
+    done = run_job("score", *arguments(model, later, tmp_path), "--drift.stop", "before", "--drift.compare", "true")
     assert done.code == 0, done.err
     assert drift_of(tmp_path)["verdict"] == "no limits"
     assert ds.dataset(tmp_path / "scored").count_rows() == 200
@@ -101,7 +101,7 @@ def test_a_model_without_a_profile_is_scored_and_not_judged_unless_there_are_lim
     known = GaussianMixtureModel.load(str(model))
     bare = GaussianMixtureModel(known.parameters, known.featureNames)
     bare.setInputCols(["x", "y"]).save(str(tmp_path / "bare"))
-    done = run_job("score", *arguments(tmp_path / "bare", later, tmp_path))
+    done = run_job("score", *arguments(tmp_path / "bare", later, tmp_path), "--drift.compare", "true")
     assert done.code == 0, done.err
     assert "drift not judged: the model has no profile of its training rows" in done.out
     assert drift_of(tmp_path)["compared"] is False
@@ -110,10 +110,13 @@ def test_a_model_without_a_profile_is_scored_and_not_judged_unless_there_are_lim
     assert "drift: got limits, but the model has no profile" in done.err
 
 
-def test_limits_without_a_comparison_are_refused(run_job: Run, model: Path, later: Path, tmp_path: Path) -> None:
+def test_nothing_is_compared_unless_asked_and_limits_without_a_comparison_are_refused(
+    run_job: Run, model: Path, later: Path, tmp_path: Path
+) -> None:
     done = run_job("score", *arguments(model, later, tmp_path), *LIMITS, "--drift.compare", "false")
     assert done.code == 2
     assert "got limits with drift.compare = false" in done.err
-    done = run_job("score", *arguments(model, later, tmp_path), "--drift.compare", "false")
+    done = run_job("score", *arguments(model, later, tmp_path))
     assert done.code == 0, done.err
+    assert "largest change" not in done.out
     assert drift_of(tmp_path) == {"compared": False, "reason": "drift.compare is off", "verdict": "not compared"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,20 @@ def test_scoring_can_keep_some_columns_and_drop_bad_rows(
     assert f"100 rows read, {100 - N_NULLS} scored, 0 kept without a score, {N_NULLS} dropped" in done.out
 
 
+def test_a_damaged_file_of_the_input_is_named(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
+    place = tmp_path / "t"
+    pq.write_to_dataset(pq.read_table(table), place, basename_template="part-{i}.parquet")
+    (damaged,) = place.glob("*.parquet")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :])  # the footer is sound
+    fit = ("fit", "--input.path", place, "--features.columns", "x", "y", "--output.model", tmp_path / "m")
+    score = ("score", "--model", model, "--input.path", place, "--output.path", tmp_path / "s")
+    for job in (fit, score):
+        done = run_job(*job, "--features.handle_invalid", "skip")
+        assert_failed(done, 3, damaged.name)
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_named_run_that_appends_again_replaces_its_own_rows(
     run_job: Run, model: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -167,7 +182,7 @@ def test_a_named_run_that_appends_again_replaces_its_own_rows(
     for run_id in ("mon", "tue", "mon"):
         done = run_job(*score, *output, "--run-id", run_id)
         assert done.code == 0, done.err
-        assert done.out.endswith(f"; run {run_id}, table in {tmp_path / 's'}\n")
+        assert f"; run {run_id}, table in {tmp_path / 's'}" in done.out
         assert json.loads((tmp_path / "r.json").read_text())["run_id"] == run_id
     assert read(tmp_path / "s").num_rows == 2 * (N_ROWS - N_NULLS)
     names = {path.name.split("-")[1] for path in (tmp_path / "s").glob("*.parquet")}
@@ -431,7 +446,7 @@ def test_a_report_that_fails_after_the_table_was_written_does_not_say_that_nothi
     assert read(tmp_path / "scored").num_rows == N_ROWS - N_NULLS
 
 
-def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
+def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets_in_a_file(
     run_job: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
@@ -442,8 +457,12 @@ def test_anything_else_ends_with_code_1_and_a_traceback_without_secrets(
         "fit", "--input.path", table, *FEATURES, "--output.model", tmp_path / "m", "--input.options", "password=hunter2"
     )
     assert_failed(done, 1, "fit failed: RuntimeError: cannot log in with [redacted]")
-    assert "Traceback" in done.err
-    assert "hunter2" not in done.err
+    named = re.search(r"Details are in (\S+\.log)\. ", done.err)
+    assert named
+    told = Path(named[1]).read_text()
+    assert "Traceback" in told
+    assert "hunter2" not in told + done.err
+    assert "Traceback" not in done.err
 
 
 def test_an_interruption_ends_with_code_1_and_publishes_nothing(

@@ -148,7 +148,8 @@ def test_a_report_that_cannot_be_copied_after_all_does_not_hide_that_the_run_is_
     failed, last = done.err.splitlines()
     assert "run a is complete, but what follows it failed: " in failed
     assert "No space left on device" in failed
-    assert last.startswith("fit ended with exit code 1. Part of it is published, as said above. Run it again, with")
+    assert last.startswith("fit ended with exit code 1. Details are in ")
+    assert " Part of it is published, as said above. Run it again, with" in last
     monkeypatch.undo()
     GaussianMixtureModel.load(str(tmp_path / "m"))
 

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -86,7 +87,7 @@ def test_spark_submit_fits_scores_and_samples(table: Path, tmp_path: Path) -> No
         (["--surplus"], 2),
         (["--features.columns", "x", "z"], 3),
         (["--model.max_iter", "1", "--model.tol", "0", "--run.require_convergence"], 4),
-        (["--run.spark", "spark.sql.shuffle.partitions=many"], 1),
+        (["--run.spark", "spark.sql.shuffle.partitions=many"], 2),
     ],
 )
 def test_spark_submit_passes_exit_codes_on(table: Path, tmp_path: Path, arguments: list[str], code: int) -> None:
@@ -99,58 +100,133 @@ def test_spark_submit_passes_exit_codes_on(table: Path, tmp_path: Path, argument
 
 
 @contextmanager
-def scoring_half_way(model: Path, table: Path, directory: Path) -> Iterator[subprocess.Popen[str]]:
+def started(program: str, job: str, log: Path, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A job as a process of its own, which writes to a file what it writes to stdout and stderr."""
+    command = [program, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)]
+    with open(log, "wb") as file, subprocess.Popen(command, stdout=file, stderr=file, env=environment()) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(is_there: Callable[[], object], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not is_there():
+        assert process.poll() is None, log.read_text()[-2000:]
+        assert time.monotonic() < deadline, "the job has not got so far: " + log.read_text()[-2000:]
+        time.sleep(0.05)
+
+
+@contextmanager
+def scoring_half_way(
+    model: Path, table: Path, directory: Path, log: Path, program: str = PYTHON
+) -> Iterator[subprocess.Popen[bytes]]:
     """A score job that is to replace a table, begun and seen to write."""
     pq.write_to_dataset(pa.table({"old": [1]}), directory / "scored")
-    command = [
-        *(PYTHON, str(ROOT / "jobs" / "score.py"), "--model", str(model), "--input.path", str(table)),
-        *("--input.where", SLOW, "--features.handle_invalid", "keep"),
-        *("--output.path", str(directory / "scored"), "--output.mode", "overwrite"),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as job:
-        try:
-            deadline = time.monotonic() + 120
-            while not list(directory.glob("_scored.writing/attempt-1")):
-                assert job.poll() is None, job.communicate()[1][-2000:]
-                assert time.monotonic() < deadline, "the job did not begin to write"
-                time.sleep(0.05)
-            yield job
-        finally:
-            job.kill()
+    arguments = (
+        *("--model", model, "--input.path", table, "--input.where", SLOW, "--features.handle_invalid", "keep"),
+        *("--output.path", directory / "scored", "--output.mode", "overwrite"),
+    )
+    with started(program, "score", log, *arguments) as job:
+        wait_for(lambda: list(directory.glob("_scored.writing/attempt-1")), job, log)
+        yield job
 
 
-def jvm_of(process: subprocess.Popen[str]) -> int:
+def jvm_of(process: subprocess.Popen[Any]) -> int:
     listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
     lines = (line.split(None, 2) for line in listed.splitlines())
     return next(int(pid) for pid, parent, name in lines if int(parent) == process.pid and "java" in name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("program", "signal_", "code"),
+    [(PYTHON, signal.SIGTERM, 143), (PYTHON, signal.SIGINT, 1), (SPARK_SUBMIT, signal.SIGTERM, 143)],
+)
 def test_a_terminated_job_fails_and_leaves_the_old_table_alone(
-    fitted: tuple[object, Path], table: Path, tmp_path: Path, signal_: signal.Signals
+    fitted: tuple[object, Path],
+    table: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    program: str,
+    signal_: signal.Signals,
+    code: int,
 ) -> None:
-    with scoring_half_way(fitted[1], table, tmp_path) as job:
+    log = tmp_path_factory.mktemp("log") / "log"
+    with scoring_half_way(fitted[1], table, tmp_path, log, program) as job:
         job.send_signal(signal_)
-        _, err = job.communicate(timeout=120)
-    assert job.returncode == 1
-    assert last_lines(err)[1] == "score ended with exit code 1. Nothing was published. Run it again."
+        job.wait(timeout=120)
+    assert job.returncode == code, log.read_text()[-2000:]
+    assert last_lines(log.read_text())[1] == f"score ended with exit code {code}. Nothing was published. Run it again."
     assert ds.dataset(tmp_path / "scored").to_table().to_pydict() == {"old": [1]}
     assert [path.name for path in tmp_path.iterdir()] == ["scored"], "nothing is left beside it"
 
 
 @pytest.mark.slow
-def test_a_driver_whose_jvm_has_died_publishes_nothing(
-    fitted: tuple[object, Path], table: Path, tmp_path: Path
+@pytest.mark.parametrize("program", [PYTHON, SPARK_SUBMIT], ids=["python", "spark-submit"])
+@pytest.mark.parametrize("stage", ["packing", "passes"])
+def test_a_fit_that_gets_sigterm_says_so_and_leaves_no_model_and_no_block(
+    table: Path, tmp_path: Path, program: str, stage: str
 ) -> None:
-    with scoring_half_way(fitted[1], table, tmp_path) as job:
+    """Also if spark-submit gets it, whose child the driver is."""
+    local, log = tmp_path / "local", tmp_path / "log"
+    local.mkdir()
+    arguments = (
+        *("--input.path", table, "--features.columns", "x", "y", "--features.handle_invalid", "skip"),
+        *("--output.model", tmp_path / "model", "--run.spark", f"spark.local.dir={local}", "--run.log", "text"),
+        *("--model.k", 5, "--model.tol", 0, "--model.max_iter", 10**6, "--model.accelerate", "false"),
+        *(("--model.sample_rows", 0) if stage == "passes" else ("--input.where", SLOW)),
+    )
+    with started(program, "fit", log, *arguments) as job:
+        if stage == "passes":
+            wait_for(lambda: " pass 3" in log.read_text(), job, log)
+        else:
+            wait_for(lambda: list(tmp_path.glob("model/run_id=*/_claim-1.json")), job, log)
+            time.sleep(3)  # the table is read then: a minute's work
+        job.send_signal(signal.SIGTERM)
+        job.wait(timeout=120)
+    assert job.returncode == 143, log.read_text()[-2000:]
+    assert last_lines(log.read_text()) == (
+        "fit failed: terminated by SIGTERM",
+        "fit ended with exit code 143. Nothing was published. Run it again.",
+    )
+    assert not list(tmp_path.glob("model/**/_manifest.json"))
+    assert not list(tmp_path.glob("model/**/*.parquet"))
+    deadline = time.monotonic() + 30
+    while list(local.rglob("*")) and time.monotonic() < deadline:  # a JVM that Python has started ends after it
+        time.sleep(0.1)
+    assert not list(local.rglob("*"))
+
+
+@pytest.mark.slow
+def test_a_driver_whose_jvm_has_died_publishes_nothing(
+    fitted: tuple[object, Path], table: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    log = tmp_path_factory.mktemp("log") / "log"
+    with scoring_half_way(fitted[1], table, tmp_path, log) as job:
         os.kill(jvm_of(job), signal.SIGKILL)
-        _, err = job.communicate(timeout=120)
+        job.wait(timeout=120)
     assert job.returncode == 1
-    failed, last = last_lines(err)
+    failed, last = last_lines(log.read_text())
     assert failed.startswith("score failed: Spark's JVM has ended")
-    assert last.startswith("score ended with exit code 1. Nothing was published.")
+    assert last.startswith("score ended with exit code 1. Details are in ")
+    assert ". Nothing was published. " in last
     assert ds.dataset(tmp_path / "scored").to_table().to_pydict() == {"old": [1]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("there", "code", "lines"), [(True, 0, 0), (False, 3, 2)], ids=["good", "missing"])
+def test_python_writes_nothing_to_stderr_but_why_it_failed(
+    table: Path, tmp_path: Path, there: bool, code: int, lines: int
+) -> None:
+    environment_ = environment()
+    environment_["SPARK_CONF_DIR"] = str(tmp_path)  # neither settings nor a log4j2.properties of ours
+    arguments = ("--input.path", table if there else tmp_path / "missing", "--features.columns", "y")
+    command = [PYTHON, str(ROOT / "jobs/fit.py"), *map(str, arguments), "--output.model", str(tmp_path / "m")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment_, timeout=300, check=False)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == lines, done.stderr
 
 
 def fail(how: str, reason: str, code: int) -> str:
@@ -167,7 +243,11 @@ def fail(how: str, reason: str, code: int) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("refuse", "refused"), ("worker", "refused in a task"), ("analysis", "[UNRESOLVED_COLUMN")],
+    [
+        ("refuse", "refused"),
+        ("worker", "refused in a task"),
+        ("analysis", "the table lacks a column, or has it twice: [UNRESOLVED_COLUMN"),
+    ],
 )
 def test_a_failed_job_stops_its_session_before_it_says_why(how: str, reason: str) -> None:
     assert fail(how, reason, code=3) == "running: False\n"

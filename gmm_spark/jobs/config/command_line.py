@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import difflib
 import sys
-import textwrap
 import types
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -22,19 +20,19 @@ from pydantic_core import ErrorDetails
 
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.jobs.config.fields import Count, OneOf
+from gmm_spark.jobs.config.files import read_file
 from gmm_spark.jobs.config.jobs import JobConfiguration
+from gmm_spark.jobs.config.secrets import redact
 from gmm_spark.jobs.config.sections import Section
 from gmm_spark.jobs.exits import ExitCode
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pragma: no cover
-    import tomli as tomllib
+from gmm_spark.storage.documents import shorten
 
 Configuration = TypeVar("Configuration", bound=JobConfiguration)
 
 SECRET_KEYS = ("input.options", "run.spark")
-ALIASES = {"run.id": "--run-id", "run.dry_run": "--dry-run"}  # flags with a second name
+ALIASES = {"run.id": "--run-id", "run.dry_run": "--dry-run", "run.verbose": "--verbose"}  # flags with a second name
+# A message has fewer than twenty lines, and fits a screen.
+SHOWN_FAULTS, SHOWN_SIGNS, FAULT_SIGNS = 17, 3_400, 400
 NO_VALUE = "\0no value"  # marks a flag that was given without a value; no shell can pass this text
 
 
@@ -65,7 +63,7 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
     Raises
     ------
     ConfigurationError
-        Lists every fault, one per line: ``key: what it got, what it needs``.
+        Lists the faults, one per line: ``key: what it got, what it needs``. Of very many, the first.
     """
     keys = {key.name: key for key in _list_keys(model)}
     given, strays = _build_parser(model, keys.values()).parse_known_args(arguments)
@@ -85,7 +83,8 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
         faults += [_describe(one, keys) for one in known]
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise ConfigurationError(f"{count} in the configuration of {model.job}:\n  " + "\n  ".join(faults))
+        lines = "\n  ".join(_list_briefly(faults))
+        raise ConfigurationError(f"{count} in the configuration of {model.job}:\n  {lines}")
     return configuration
 
 
@@ -95,15 +94,28 @@ def name_path(arguments: Sequence[str] | None) -> list[str]:
     return ["--path", *given] if given and not given[0].startswith("-") else given
 
 
+def _list_briefly(faults: Sequence[str]) -> list[str]:
+    """Return the first faults, each in one line, and how many there are besides."""
+    lines: list[str] = []
+    for fault in faults[:SHOWN_FAULTS]:
+        # Shorten after secrets are struck out: half a URL no longer looks like one.
+        line = shorten(redact(fault, ()), FAULT_SIGNS)
+        if sum(map(len, lines)) + len(line) > SHOWN_SIGNS:
+            break
+        lines.append(line)
+    if more := len(faults) - len(lines):
+        lines.append(f"and {more} more")
+    return lines
+
+
 def _read_files(paths: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the contents of the TOML files that can be read, and a fault for each that cannot."""
     contents, faults = [], []
     for path in paths:
         try:
-            contents.append(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            faults.append(f"--config {path}: {reason}; needs a readable TOML file")
+            contents.append(read_file(path))
+        except ValueError as error:
+            faults.append(f"--config {shorten(path, 200)}: {error}; needs a readable TOML file")
     return contents, faults
 
 
@@ -212,8 +224,11 @@ def _describe_strays(strays: Sequence[str], keys: Mapping[str, Key]) -> list[str
     after_flag = False
     for stray in strays:
         if stray.startswith("--"):
-            name = stray[2:].partition("=")[0]
+            name = shorten(stray[2:].partition("=")[0])
             faults.append(f"--{name}: unknown flag{_suggest(name, keys, dashes='--')}")
+            after_flag = True
+        elif stray.startswith("-"):
+            faults.append(f"{stray[:2]}: unknown flag{_suggest(stray[1:2], keys, dashes='--')}")
             after_flag = True
         elif not after_flag:
             faults.append(f"{stray!r}: got a word without a flag, needs --section.key before it")
@@ -233,7 +248,7 @@ def _suggest(name: str, keys: Mapping[str, Key], dashes: str = "") -> str:
 
 def _describe(details: ErrorDetails, keys: Mapping[str, Key]) -> str:
     """Put one of pydantic's errors in a line: key, what it got, what it needs."""
-    name = ".".join(str(part) for part in details["loc"])
+    name = ".".join(shorten(str(part)) for part in details["loc"])
     kind, message = details["type"], details["msg"]
     if kind == "extra_forbidden":
         return f"{name}: unknown key{_suggest(name, keys)}"
@@ -241,8 +256,20 @@ def _describe(details: ErrorDetails, keys: Mapping[str, Key]) -> str:
         description = keys[name].field.description or ""
         return f"{name}: missing, needs {description[0].lower()}{description[1:].partition('.')[0]}"
     if kind == "model_type":
-        return f"{name}: got {details['input']!r}, needs a section: [{name}]"
+        return f"{name}: got {_show(details['input'], texts=False)}, needs a section: [{name}]"
     if not message.startswith("Input should "):
         return f"{name}: {message[0].lower()}{message[1:]}"
-    got = "a value that is not shown" if name.startswith(SECRET_KEYS) else textwrap.shorten(repr(details["input"]), 80)
+    got = "a value that is not shown" if name.startswith(SECRET_KEYS) else _show(details["input"])
     return f"{name}: got {got}, needs to {message.removeprefix('Input should ')}"
+
+
+def _show(value: Any, texts: bool = True) -> str:
+    """Return a value as a message may repeat it: tables by their kind alone, since a table may hold passwords."""
+    parts = value if isinstance(value, list) else [value]
+    hidden = (dict, list) if texts else (dict, list, str)
+    if any(isinstance(part, hidden) for part in parts):
+        return "a list" if isinstance(value, list) else "a table" if isinstance(value, dict) else "a text"
+    try:
+        return shorten(repr(value))
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        return "a very large number"

@@ -17,7 +17,7 @@ from gmm_spark.storage.runs import require_run_id
 
 Value = TypeVar("Value", bound="str | int")
 
-LARGEST_SEED = 2**63 - 1  # Spark's seeds are Java longs
+LARGEST = 2**63 - 1  # whole numbers go to Java, as longs
 
 
 class OneOf:
@@ -106,14 +106,14 @@ Text = Annotated[str, Field(min_length=1)]
 OptionalText = Annotated[str | None, BeforeValidator(_read_empty_as_none)]
 RunId = Annotated[str | None, BeforeValidator(_read_empty_as_none), AfterValidator(_require_run_id)]
 Columns = Annotated[list[Text], Field(min_length=1), AfterValidator(_refuse_duplicates)]
-Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1)]
-CountOrZero = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0)]
+Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1, le=LARGEST)]
+CountOrZero = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST)]
 Counts = Annotated[list[Count], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 CovarianceTypes = Annotated[list[CovarianceType], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 Fraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, lt=1, allow_inf_nan=False)]
-ProperFraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
-Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST_SEED)]
+ProperFraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
+Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST)]
 Positive = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, allow_inf_nan=False)]
 # Limits, which an empty value on the command line takes back.
 Limit = Annotated[Positive | None, BeforeValidator(_read_empty_as_none)]

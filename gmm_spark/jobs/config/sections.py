@@ -67,6 +67,16 @@ class InputSection(Section):
     options: Options = Field(
         {}, description="Options of the data source, as key=value. Never logged: they may hold passwords."
     )
+    columns: OptionalText = Field(
+        None,
+        description="Columns and types of the files, as in SQL: 'id bigint, x double'. Of csv and json, whose columns "
+        "are text, or guessed, without it. Not with input.table.",
+    )
+    allow_empty: bool = Field(
+        False,
+        description="Whether score may read a table without rows, and write one. Otherwise it ends with code 3. A fit "
+        "needs rows in any case.",
+    )
     where: OptionalText = Field(
         None,
         description="Condition in Spark SQL; only rows that meet it are read. It is code: Spark SQL can run any Java "
@@ -83,6 +93,8 @@ class InputSection(Section):
             path, named_by_options = info.data["path"], info.data["format"].lower() not in FILE_FORMATS
             if (table and path) or not (table or path or named_by_options):
                 raise both_or_neither("input.path", "input.table", both=bool(table))
+        if table and info.data.get("columns"):
+            raise both_or_neither("input.columns", "input.table", both=True)
         return table
 
 
@@ -103,8 +115,8 @@ class FeaturesSection(Section):
     )
     max_bad_fraction: Share = Field(
         1.0,
-        description="Largest share of the rows that may be left out, or kept without a score, because they are bad. If "
-        "there are more, the job ends with code 3 and publishes nothing.",
+        description="Share of the rows that may be bad, if features.handle_invalid leaves them out. If more are, the "
+        "job ends with code 3 before EM begins.",
     )
 
 
@@ -205,6 +217,12 @@ class RunSection(Section):
     log_level: LogLevel | None = Field(
         None, description="Least level that is written: debug, info, warning or error. By default info with run.log."
     )
+    log_file: OptionalText = Field(
+        None,
+        description="File on the driver's disk for Spark's log and all stack traces, for its owner alone; appended to. "
+        "By default a temporary file, which stays if the job fails; the last lines name it.",
+    )
+    verbose: bool = Field(False, description="Leave Spark's log and stack traces on stderr instead. Also --verbose.")
     lineage: Lineage = Field(
         False,
         description="Send OpenLineage events of the run, as OpenLineage's own configuration says (OPENLINEAGE_URL, "

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import ConfigurationError
+from gmm_spark.jobs.causes.explaining import explain
 from gmm_spark.jobs.config.sections import FILE_FORMATS, InputSection
-from gmm_spark.jobs.io.tables import shorten_error
 from gmm_spark.storage.hadoop import files_of, is_remote
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def find_table(spark: SparkSession, key: str, name: str) -> CatalogTable | None:
         about = spark.catalog.getTable(name)
     except AnalysisException as error:
         raise ConfigurationError(
-            f"{key}: got {name!r}, needs the name of a table, such as schema.table: {shorten_error(error)}"
+            f"{key}: got {name!r}, needs the name of a table, such as schema.table: {explain(error)}"
         ) from error
     if about.isTemporary or about.tableType == "VIEW":
         raise ConfigurationError(f"{key}: got {name!r}, which is a view; name a table")

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gmm_spark.errors import CompletedRunError, ConfigurationError
+from gmm_spark.jobs.causes.explaining import explain
 from gmm_spark.jobs.config.sections import InputSection, TableOutputSection
 from gmm_spark.jobs.io import table_output
 from gmm_spark.jobs.io.catalog_tables import CatalogTable, find_table, is_in_own_catalog, locate_input
 from gmm_spark.jobs.io.outputs import require_apart
-from gmm_spark.jobs.io.tables import fold, quote, shorten_error
+from gmm_spark.jobs.io.tables import fold, quote
 from gmm_spark.storage.documents import describe_error
 from gmm_spark.storage.hadoop import files_of, is_remote
 
@@ -218,7 +219,7 @@ class OwnTable(_Table):
             _prepare(spark.createDataFrame([], rows.schema), partition_by, "ignore").saveAsTable(self._name)
         except AnalysisException as error:
             raise ConfigurationError(
-                f"output.table: got {self._name!r}, which cannot be created: {shorten_error(error)}"
+                f"output.table: got {self._name!r}, which cannot be created: {explain(error)}"
             ) from error
         there = find_table(spark, "output.table", self._name)
         if there is None or there.location is None:
@@ -267,7 +268,7 @@ class ForeignTable(_Table):
                 (writer.partitionedBy(*columns) if columns else writer).create()
             except AnalysisException as error:
                 raise ConfigurationError(
-                    f"output.table: got {self._name!r}, which cannot be created: {shorten_error(error)}"
+                    f"output.table: got {self._name!r}, which cannot be created: {explain(error)}"
                 ) from error
         elif self._mode == "append":
             writer.append()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.errors import DataError
+from gmm_spark.jobs.causes.explaining import explain
 from gmm_spark.jobs.config.secrets import reveal
 from gmm_spark.jobs.config.sections import InputSection
 
@@ -22,35 +22,40 @@ def read_table(spark: SparkSession, source: InputSection) -> DataFrame:
     DataError
         If there is no such path or table, if it has another format, or if the condition does not fit its columns.
     ConfigurationError
-        If the condition is not Spark SQL.
+        If the condition is not Spark SQL, or the columns are no schema.
     """
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import AnalysisException
+    from py4j.protocol import Py4JError
+    from pyspark.errors import ParseException, PySparkException
 
     reader = spark.read.options(**reveal(source.options))
     try:
+        if source.columns is not None:
+            reader = reader.schema(source.columns)
+    except ParseException as error:
+        raise explain(
+            error, f"input.columns: got {source.columns!r}, needs columns and types, 'id bigint, x double': "
+        ) from error
+    try:
         rows = reader.table(source.table) if source.table else reader.format(source.format).load(source.path)
         rows.columns  # noqa: B018 - over Spark Connect nothing is looked up before it is asked for
-    except (AnalysisException, Py4JJavaError) as error:  # the latter if Spark does not know the format
+    except (PySparkException, Py4JError) as error:
         named = f"input.table: got {source.table!r}" if source.table else f"input.path: got {source.path!r}"
-        raise DataError(f"{named}, which cannot be read as {source.format}: {shorten_error(error)}") from error
+        raise explain(error, f"{named}, which cannot be read as {source.format}: ") from error
     return rows if source.where is None else _filter(rows, source.where)
 
 
 def _filter(rows: DataFrame, condition: str) -> DataFrame:
-    from pyspark.errors import AnalysisException, ParseException
+    from pyspark.errors import ParseException, PySparkException
 
     try:
         kept = rows.where(condition)
         kept.schema  # noqa: B018 - over Spark Connect the condition is not analysed before this
     except ParseException as error:
-        raise ConfigurationError(
-            f"input.where: got {condition!r}, needs a Spark SQL condition: {shorten_error(error)}"
-        ) from error
-    except AnalysisException as error:
-        raise DataError(
-            f"input.where: got {condition!r}, which the table's columns ({', '.join(rows.columns)}) do not allow: "
-            f"{shorten_error(error)}"
+        raise explain(error, f"input.where: got {condition!r}, needs a Spark SQL condition: ") from error
+    except PySparkException as error:
+        has = ", ".join(rows.columns)
+        raise explain(
+            error, f"input.where: got {condition!r}, which the table's columns ({has}) do not allow: "
         ) from error
     return kept
 
@@ -116,11 +121,3 @@ def drop_replaced(rows: DataFrame, kept: Sequence[str], features: Sequence[str],
     replaced = {fold(rows, name) for name in appended} - spared
     dropped = [] if "*" in kept else [name for name in rows.columns if fold(rows, name) in replaced]
     return rows.drop(*dropped) if dropped else rows
-
-
-def shorten_error(error: Exception | str) -> str:
-    """Return the sentence that Spark says, without the query plan or the stack that follows it."""
-    lines = [line.strip().rstrip(";") for line in str(error).splitlines() if line.strip()]
-    # Spark's sentence begins with its error condition in brackets; py4j or Java may say something before it.
-    told = [line[line.index("[") :] for line in lines if re.search(r"(^|: )\[[A-Z_.0-9]+\]", line)]
-    return (told or lines or [""])[0]

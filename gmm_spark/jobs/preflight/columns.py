@@ -42,7 +42,12 @@ def check_features(faults: Faults, rows: DataFrame, key: str, names: Sequence[st
     ]
     if wrong:
         needs = "numeric columns, or one Vector or array column alone"
-        faults.add(DataError(f"{key}: {', '.join(wrong)}; needs {needs}: cast them, or leave them out"))
+        faults.add(
+            DataError(
+                f"{key}: {', '.join(wrong)}; needs {needs}; if they are text in files, give their types "
+                "by input.columns; or leave them out"
+            )
+        )
     return not wrong and all(kinds for _, kinds in types)
 
 

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import logging
-import re
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
-from gmm_spark import errors
-from gmm_spark.errors import DataError, GmmSparkError, ResourceError
+from gmm_spark.errors import CompletedRunError, GmmSparkError
+from gmm_spark.jobs.causes.explaining import explain
+from gmm_spark.jobs.causes.texts import read_text
 from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode, exit_code, remedy
-from gmm_spark.jobs.io.tables import shorten_error
+from gmm_spark.jobs.run.details import Details
 from gmm_spark.jobs.run.lineage import traced
 from gmm_spark.jobs.run.logs import JobLog, shows_passes
 from gmm_spark.jobs.run.session import open_session
+from gmm_spark.jobs.run.termination import Termination, treat_sigterm_as_interrupt
 from gmm_spark.spark.descriptions import describe_jobs
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_RAISED_IN_WORKER = re.compile(r"gmm_spark\.errors\.(?P<kind>\w+): (?P<message>.+)")
-# All that py4j says if its connection is reset during a call. If Java raised an error, a stack trace follows.
-_CONNECTION_RESET = re.compile(r"An error occurred while calling \S+")
-_JVM_HAS_ENDED = "Spark's JVM has ended; it may have been killed, or have had too little memory"
+LONGEST_LINE = 360  # characters of a line of a message, without what stands around it
 
 _logger = logging.getLogger(__name__)
 
@@ -45,7 +41,7 @@ def run(
     """Read the configuration, run a job in a session of its own, and end the process with its exit code.
 
     If the job fails, the last two lines that it writes to stderr, after the session has been stopped, say why and what
-    to do.
+    to do. Stack traces go to a file that they name.
 
     Parameters
     ----------
@@ -56,8 +52,8 @@ def run(
     arguments : sequence of str, optional
         The command line, by default that of the process.
     """
-    with JobLog(model.job) as log:
-        code = _run(job, model, arguments, log)
+    with JobLog(model.job) as log, Details(model.job) as details, treat_sigterm_as_interrupt() as termination:
+        code = _run(job, model, arguments, log, details, termination)
     sys.exit(code)
 
 
@@ -66,6 +62,8 @@ def _run(
     model: type[Configuration],
     arguments: Sequence[str] | None,
     log: JobLog,
+    details: Details,
+    termination: Termination,
 ) -> ExitCode:
     secrets: list[str] = []
     title = f"gmm-spark {model.job}"
@@ -73,74 +71,65 @@ def _run(
         configuration = load(model, arguments)
         secrets = find_secrets(configuration)
         log.configure(configuration.run, secrets)
+        details.open(configuration.run)
         with (
-            _treat_sigterm_as_interrupt(),
-            open_session(configuration) as spark,
+            open_session(configuration, details) as spark,
             describe_jobs(spark, title),
-            traced(spark, configuration, secrets, _translate),
+            traced(spark, configuration, secrets, explain),
         ):
             job(spark, configuration)
-    except KeyboardInterrupt:
-        return _fail(model.job, ExitCode.FAILURE, "interrupted", "Nothing was published. Run it again.")
-    except Exception as error:
-        ours = _translate(error)
-        code = exit_code(ours)
-        if isinstance(ours, GmmSparkError):
-            message = str(ours)
-        else:
-            print(redact(traceback.format_exc(), secrets), file=sys.stderr)
-            message = f"{type(error).__name__}: {shorten_error(_read_text(error))}"
-        return _fail(model.job, code, redact(message, secrets), remedy(ours))
+            termination.is_over = True
+    except (Exception, KeyboardInterrupt) as error:
+        failure = _judge(error, termination, details, secrets)
+        return _fail(model.job, failure, details)
+    details.drop()
     return ExitCode.DONE
 
 
-def _fail(job: str, code: ExitCode, message: str, what_to_do: str) -> ExitCode:
+class _Failure(NamedTuple):
+    code: ExitCode
+    message: str
+    remedy: str
+
+
+def _judge(error: BaseException, termination: Termination, details: Details, secrets: Sequence[str]) -> _Failure:
+    """Say why a job failed, and keep the details if there are any."""
+    if isinstance(error, GmmSparkError) and error.__cause__ is None:
+        details.drop()
+    else:
+        told = "".join(traceback.format_exception(error))
+        with suppress(OSError):  # a full disk
+            details.write(redact(f"{told.rstrip()}\n{read_text(error)}" if _hides_java(error) else told, secrets))
+    if termination.has_come:
+        if isinstance(error, CompletedRunError):
+            return _Failure(ExitCode.TERMINATED, redact(str(error), secrets), remedy(error))
+        details.drop()
+        return _Failure(ExitCode.TERMINATED, "terminated by SIGTERM", ExitCode.TERMINATED.remedy)
+    if isinstance(error, KeyboardInterrupt):
+        details.drop()
+        return _Failure(ExitCode.FAILURE, "interrupted", "Nothing was published. Run it again.")
+    ours = explain(error, log=details.tail())
+    return _Failure(exit_code(ours), redact(str(ours), secrets), remedy(ours))
+
+
+def _hides_java(error: BaseException) -> bool:
+    """Return whether an error of pyspark's has Java's stack, and does not show it."""
+    return bool(getattr(error, "_stackTrace", None))
+
+
+def _fail(job: str, failure: _Failure, details: Details) -> ExitCode:
     """Print why a job failed and what to do, and return its exit code."""
+    code, message, what_to_do = failure
+    message = "\n".join(_cut(line) for line in message.splitlines())
     if shows_passes():  # a log that is read by a program has it as a record, too
         _logger.error("%s failed: %s", job, message, extra={"exit_code": code.value, "remedy": what_to_do})
-    print(
-        f"{job} failed: {message}\n{job} ended with exit code {code.value}. {what_to_do}", file=sys.stderr, flush=True
-    )
+    where = f" Details are in {details.path}." if details.path else ""
+    lines = f"{job} failed: {message}\n{job} ended with exit code {code.value}.{where} {what_to_do}"
+    with suppress(BrokenPipeError):  # whoever started us may have ended first
+        print(lines, file=sys.stderr, flush=True)
     return code
 
 
-def _translate(error: Exception) -> Exception:
-    """Translate what Spark says of a table, a column or a row into an error of ours; return any other as it is."""
-    if isinstance(error, GmmSparkError):
-        return error
-    from py4j.protocol import Py4JError, Py4JNetworkError
-    from pyspark.errors import AnalysisException
-
-    if isinstance(error, (ConnectionRefusedError, Py4JNetworkError)):
-        return ResourceError(_JVM_HAS_ENDED)
-    text = _read_text(error)
-    if type(error) is Py4JError and _CONNECTION_RESET.fullmatch(text):
-        return ResourceError(_JVM_HAS_ENDED)
-    # If a worker raises an error of ours, it arrives as text inside an error of Spark's.
-    if ours := _RAISED_IN_WORKER.search(text):
-        kind = getattr(errors, ours["kind"], None)
-        if isinstance(kind, type) and issubclass(kind, GmmSparkError):
-            return kind(ours["message"])
-    return DataError(shorten_error(text)) if isinstance(error, AnalysisException) else error
-
-
-def _read_text(error: Exception) -> str:
-    """Return an error's text. py4j asks the JVM for it, which may have died."""
-    try:
-        return str(error)
-    except Exception:
-        return "the JVM ended"
-
-
-@contextmanager
-def _treat_sigterm_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM, which schedulers send, like Ctrl-C: pyspark cancels its jobs, and the staging directory goes."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+def _cut(line: str) -> str:
+    """Keep the beginning and the end of a line that is too long to read."""
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 125]} ... {line[-115:]}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import reveal
+from gmm_spark.jobs.run.details import Details
+from gmm_spark.jobs.run.termination import passed_on_by_jvm
 from gmm_spark.storage.hadoop import is_remote
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_session(configuration: JobConfiguration) -> Iterator[SparkSession]:
-    """Start a session, and stop it when the block ends.
+def open_session(configuration: JobConfiguration, details: Details) -> Iterator[SparkSession]:
+    """Start a session whose log goes to the details, and stop it when the block ends.
 
     The configuration's Spark settings override those of spark-submit. If no master is set anywhere, as when a job is
     run by Python alone, Spark chooses ``local[*]``.
@@ -31,16 +33,36 @@ def open_session(configuration: JobConfiguration) -> Iterator[SparkSession]:
         name = f"gmm-spark {configuration.job}"
     if name is not None:
         builder = builder.appName(name)
-    for key, value in reveal(configuration.run.spark).items():
+    settings = reveal(configuration.run.spark)
+    for key, value in settings.items():
         builder = builder.config(key, value)
+    _launch_jvm(settings, name, details)
     session = builder.getOrCreate()
     try:
         if not is_remote(session):
+            details.take_over(session)
             _prepare(session)
-        yield session
+        with passed_on_by_jvm(session):
+            yield session
     finally:
         with suppress(Exception):  # the JVM may have died; whatever was published stays published
             session.stop()
+
+
+def _launch_jvm(settings: Mapping[str, str], name: str | None, details: Details) -> None:
+    """Start the JVM here, so that its stderr can be chosen, if pyspark would start one now."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+
+    connects = any(key in settings for key in ("spark.remote", "spark.api.mode"))
+    connects = connects or any(key in os.environ for key in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"))
+    if connects or SparkContext._gateway is not None or "PYSPARK_GATEWAY_PORT" in os.environ:
+        return
+    conf = SparkConf()
+    for key, value in {**({} if name is None else {"spark.app.name": name}), **settings}.items():
+        conf.set(key, value)
+    launch: Any = launch_gateway  # which has no types
+    SparkContext._ensure_initialized(gateway=launch(conf, details.launch_options()))
 
 
 def _prepare(session: SparkSession) -> None:

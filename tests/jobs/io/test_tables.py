@@ -213,7 +213,7 @@ def test_reading_applies_the_condition(spark: SparkSession, old_table: str) -> N
         ({"table": "no_such_table"}, DataError, r"input\.table: got 'no_such_table'"),
         ({"path": "{old}", "where": "nothing > 1"}, DataError, r"input\.where: .* columns \(id\) do not allow"),
         ({"path": "{old}", "where": "id >"}, ConfigurationError, r"input\.where: .* needs a Spark SQL condition"),
-        ({"path": "{old}", "format": "no_such_format"}, DataError, "cannot be read as no_such_format"),
+        ({"path": "{old}", "format": "no_such_format"}, ConfigurationError, "cannot be read as no_such_format"),
     ],
 )
 def test_what_cannot_be_read_is_reported_under_its_key(

@@ -1,0 +1,1 @@
+"""What Spark, its workers and the JVM say when something fails, and what that means for whoever runs a job."""
