@@ -12,7 +12,7 @@ import pytest
 
 from gmm_spark.spark import columns
 from gmm_spark.spark.columns import Features
-from gmm_spark.spark.decoding import BAD_WEIGHT, INFINITE, NEGATIVE_WEIGHT, NOT_A_NUMBER, NULL, WIDTH
+from gmm_spark.spark.decoding import BAD_WEIGHT, COUNTED_FEATURES, INFINITE, NEGATIVE_WEIGHT, NOT_A_NUMBER, NULL, WIDTH
 from tests.tables import three_blobs
 
 ROWS = np.round(three_blobs(60) * 8) / 8
@@ -144,7 +144,7 @@ def test_each_bad_row_counts_once_under_its_first_reason_and_column() -> None:
 
 
 def test_bad_rows_of_very_many_columns_are_counted_by_reason_alone() -> None:
-    width = columns.COUNTED_FEATURES + 1
+    width = COUNTED_FEATURES + 1
     rows = np.zeros((3, width))
     rows[0, 0], rows[1, width - 1] = np.nan, np.inf
     decoded = Features(("x",), "array", width, False).decode([pa.array(rows.tolist())])
