@@ -1,4 +1,4 @@
-"""Bad rows of the tables that jobs read: the limit on them, and their counts."""
+"""Bad rows of the tables that jobs read: their counts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark import GaussianMixtureModel
-
-
-def describe_limit(limit: float) -> str:
-    """Describe the limit for a plan; an empty text if there is none."""
-    return f", at most {limit:.3%} of the rows" if limit < 1 else ""
 
 
 def count_reasons(model: GaussianMixtureModel, rows: DataFrame) -> dict[str, int]:

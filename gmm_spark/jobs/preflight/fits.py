@@ -10,7 +10,6 @@ from gmm_spark.core.kernels.sizes import least_driver_bytes
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ConfigurationError, DataError
-from gmm_spark.jobs.bad_rows import describe_limit
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.preflight.columns import check_features, count_features, describe_columns, require_weight
@@ -116,7 +115,8 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
     plan.add("features", describe_columns(rows, chosen.columns), f"{features.width} features")
     if chosen.weight is not None:
         plan.add("features", f"weight {describe_columns(rows, [chosen.weight])}, {chosen.weight_kind}")
-    plan.add("features", f"bad rows: {chosen.handle_invalid}{describe_limit(chosen.max_bad_fraction)}")
+    limit = f", at most {chosen.max_bad_fraction:.3%} of the rows" if chosen.max_bad_fraction < 1 else ""
+    plan.add("features", f"bad rows: {chosen.handle_invalid}{limit}")
     _plan_search(plan, configuration, checked)
     if extent.rows is not None:
         needed = count_block_bytes(features, extent.rows)
