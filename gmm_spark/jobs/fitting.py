@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
+    from gmm_spark.spark.columns import Features
 
 # Checks of one code that are written out.
 _LINES = 5
@@ -47,10 +49,16 @@ def fit_model(
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report.
 
-    Passes that an earlier attempt at the run has made are not made again.
+    Passes that an earlier attempt at the run has made are not made again. More bad rows than allowed end the fit before
+    its first pass.
     """
-    estimator._max_bad_fraction = max_bad_fraction
-    estimator.setAnswerStore(attempt.answers)
+    from gmm_spark.spark.columns import describe_bad, require_few_bad
+
+    def check(features: Features, used: int, bad: Mapping[str, int]) -> None:
+        count = sum(bad.values())
+        require_few_bad(count, count + used, max_bad_fraction, f": {describe_bad(bad)}")
+
+    estimator.setAnswerStore(attempt.answers).setRowsCheck(check)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
         model = estimator.setCallback(show).fit(rows)
     attempt.report.add_fit(model)

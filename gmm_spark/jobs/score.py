@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.jobs.bad_rows import count_reasons
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
 from gmm_spark.jobs.io.destinations import ForeignTable
@@ -52,7 +54,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) -> None:
     from pyspark.sql import Observation
 
-    from gmm_spark.spark.columns import require_few_bad
+    from gmm_spark.spark.columns import describe_bad, require_few_bad
 
     output = configuration.output
     report, faults = RunReport(configuration, run_id), Faults()
@@ -103,7 +105,12 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
 
     def refuse_bad_rows() -> None:
         bad = counts["read"] - counts["scored"]
-        require_few_bad(bad, counts["read"], most)
+        if bad and bad / counts["read"] > most:
+            reasons = count_reasons(model, rows)
+            report.add("rows", bad=reasons)
+            with suppress(Exception):  # that the rows are bad matters more
+                report.write(spark, output.report)
+            require_few_bad(bad, counts["read"], most, f": {describe_bad(reasons)}")
 
     def approve() -> None:
         look()

@@ -115,7 +115,8 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
     plan.add("features", describe_columns(rows, chosen.columns), f"{features.width} features")
     if chosen.weight is not None:
         plan.add("features", f"weight {describe_columns(rows, [chosen.weight])}, {chosen.weight_kind}")
-    plan.add("features", f"bad rows: {chosen.handle_invalid}")
+    limit = f", at most {chosen.max_bad_fraction:.3%} of the rows" if chosen.max_bad_fraction < 1 else ""
+    plan.add("features", f"bad rows: {chosen.handle_invalid}{limit}")
     _plan_search(plan, configuration, checked)
     if extent.rows is not None:
         needed = count_block_bytes(features, extent.rows)
