@@ -29,9 +29,14 @@ def reveal(options: Mapping[str, SecretStr]) -> dict[str, str]:
     return {key: value.get_secret_value() for key, value in options.items()}
 
 
+def is_sensitive(key: str) -> bool:
+    """Return whether the value of an option or a setting of this name may be a secret."""
+    return _SENSITIVE_KEY.search(key) is not None
+
+
 def find_secrets(configuration: BaseModel) -> list[str]:
     """Return the values of a configuration that no message may repeat, the longest first."""
-    found = {value.get_secret_value() for key, value in _list_secrets(configuration) if _SENSITIVE_KEY.search(key)}
+    found = {value.get_secret_value() for key, value in _list_secrets(configuration) if is_sensitive(key)}
     return sorted(found - {""}, key=len, reverse=True)
 
 
