@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import NotConvergedError
+from gmm_spark.jobs.bad_rows import quarantine, spell_handling
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.parameter_keys import FITTING_KEYS, name_keys
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
@@ -39,13 +40,16 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
         **feature_parameters(rows, features.columns),
         "weightCol": features.weight,
         "weightKind": features.weight_kind,
-        "handleInvalid": features.handle_invalid,
+        "handleInvalid": spell_handling(features.handle_invalid),
         **{parameter: getattr(fitting, key) for parameter, key in FITTING_KEYS.items()},
     }
 
 
 def fit_model(
-    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt, max_bad_fraction: float
+    estimator: GaussianMixture | GaussianMixtureSelector,
+    rows: DataFrame,
+    attempt: Attempt,
+    configuration: FitConfiguration | SelectConfiguration,
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report.
 
@@ -55,8 +59,10 @@ def fit_model(
     from gmm_spark.spark.columns import describe_bad, require_few_bad
 
     def check(features: Features, used: int, bad: Mapping[str, int]) -> None:
-        count = sum(bad.values())
-        require_few_bad(count, count + used, max_bad_fraction, f": {describe_bad(bad)}")
+        count, path = sum(bad.values()), configuration.output.quarantine
+        if path is not None:
+            quarantine(rows, features, path, configuration.job, attempt.report, count)
+        require_few_bad(count, count + used, configuration.features.max_bad_fraction, f": {describe_bad(bad)}")
 
     estimator.setAnswerStore(attempt.answers).setRowsCheck(check)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
