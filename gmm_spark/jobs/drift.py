@@ -70,9 +70,10 @@ class DriftGate:
         from gmm_spark.ml.drift import observe_drift
 
         limited = self._limits != Limits()
-        if limited and self.stops_before and is_remote(rows.sparkSession):
+        if limited and is_remote(rows.sparkSession):
             raise ConfigurationError(
-                "drift.stop: got 'before' over Spark Connect, whose client cannot hold files back; set it to 'after'"
+                "drift: got limits over Spark Connect, which does not always say what was observed; run the job by "
+                "spark-submit, or take the limits out"
             )
         if not self._compares:
             return model.transform(rows)
@@ -85,12 +86,20 @@ class DriftGate:
         scored, self._observation = observe_drift(model, rows)
         return scored
 
-    def judge(self, report: RunReport) -> None:
-        """Compare what was observed, hold it against the limits, and add the section ``drift`` to the report."""
+    def judge(self, report: RunReport, bad_rows: int = 0) -> None:
+        """Compare what was observed, hold it against the limits, and add the section ``drift`` to the report.
+
+        Raises
+        ------
+        DriftError
+            If there are limits, and all rows are bad.
+        """
         observation, model = self._observation, self._model
         drift = None if observation is None else observation.get()
         if observation is None or model is None or drift is None:
             reason = self._reason if observation is None else "no row was scored"
+            if observation is not None and self._limits != Limits() and bad_rows:
+                raise DriftError(f"{reason}, so the limits of drift cannot be judged: {bad_rows:,} rows are bad")
             report.add("drift", compared=False, reason=reason, verdict="not compared")
             self.message = f"drift not judged: {reason}" if self._compares else ""
             return

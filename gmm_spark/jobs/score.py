@@ -99,7 +99,7 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
                 "the input has no row: check input.where and the table; if that may be so, set input.allow_empty"
             )
         report.add("rows", **counts)
-        gate.judge(report)
+        gate.judge(report, bad_rows=counts["read"] - counts["scored"])
 
     def refuse_bad_rows() -> None:
         bad = counts["read"] - counts["scored"]

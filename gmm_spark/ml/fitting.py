@@ -24,9 +24,9 @@ from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, ParameterError, ResourceError
 from gmm_spark.ml.inputs import require_table
+from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
-from gmm_spark.ml.persistence import ParamsReader, ParamsWriter
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, describe_bad, require_distinct, require_few_bad, resolve_features
 from gmm_spark.spark.descriptions import describe_jobs

@@ -14,8 +14,7 @@ null. Files older than these lack the keys.
 ``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
 Readers ignore keys that they do not know, and defaults of parameters that they do not have.
 
-Estimators are saved by their parameters alone, in pyspark.ml's layout: :class:`ParamsWriter` writes them, and
-:class:`ParamsReader` reads them.
+Estimators are saved by their parameters alone: see :mod:`gmm_spark.ml.metadata`.
 
 The jobs write models into runs, ``<path>/run_id=.../``. Readers find them there: see :mod:`gmm_spark.storage.runs`.
 
@@ -25,8 +24,6 @@ path is escaped here before it is read.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -34,16 +31,16 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from pyspark.errors import AnalysisException
 from pyspark.ml.param import Params
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWriter
+from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWriter
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.utils import is_remote
 
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
+from gmm_spark.ml.metadata import describe_params, first_line, literal_path, read_metadata, write_metadata
 from gmm_spark.spark.results import collect
 from gmm_spark.storage.hadoop import files_of
 from gmm_spark.storage.runs import find_model, holds_runs
@@ -53,7 +50,7 @@ M = TypeVar("M", bound=MLReadable[Any])
 FORMAT_VERSION = 1
 # The class that the files of a model name: the public path, which stays when modules move. Older files name a module.
 _MODEL_CLASS = "gmm_spark.GaussianMixtureModel"
-_FORMER_MODEL_CLASS = "gmm_spark.model.GaussianMixtureModel"
+_MODEL_CLASSES = {_MODEL_CLASS, "gmm_spark.model.GaussianMixtureModel"}
 _DATA_SCHEMA = "component int, weight double, mean array<double>, covariance array<double>"
 
 
@@ -106,7 +103,7 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
         "logDensities": None if log_densities is None else log_densities.to_dict(),
         "trainingProfile": None if profile is None else profile.to_dict(),
     }
-    _write_metadata(spark, path, model.metadata | added, overwrite)
+    write_metadata(spark, path, model.metadata | added, overwrite)
 
 
 def read_model(spark: SparkSession, path: str) -> SavedModel:
@@ -128,7 +125,7 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
         If the driver may not receive so much.
     """
     path = find_model(files_of(spark), str(path)).path
-    metadata = _read_metadata(spark, path)
+    metadata = read_metadata(spark, path, _MODEL_CLASSES, "model")
     version = metadata.get("formatVersion")
     if version != FORMAT_VERSION:
         raise ModelFileError(
@@ -151,15 +148,6 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
         raise
     except Exception as error:  # Spark's reader of Parquet raises errors of many types
         raise _damaged(path, error) from error
-
-
-def describe_params(instance: Params, spark: SparkSession) -> dict[str, Any]:
-    """Return pyspark.ml's metadata of an estimator or a model, with its class under the public path."""
-    found: dict[str, Any] = json.loads(DefaultParamsWriter._get_metadata_to_save(instance, spark))
-    kind = type(instance)
-    if kind.__module__.startswith("gmm_spark."):  # a subclass in a user's module keeps its own path
-        found["class"] = f"gmm_spark.{kind.__name__}"
-    return found
 
 
 class ModelWriter(MLWriter):
@@ -231,36 +219,9 @@ class ModelReader(MLReader[M]):
             raise _damaged(path, error) from error
 
 
-class ParamsWriter(MLWriter):
-    """Writes the parameters of an estimator, as pyspark.ml's ``DefaultParamsWriter`` but with the public class path."""
-
-    def __init__(self, instance: Params) -> None:
-        super().__init__()
-        self._instance = instance
-
-    def save(self, path: str) -> None:
-        """Write the parameters below ``path``."""
-        # pyspark.ml empties a folder through a local JVM. Over Spark Connect only the metadata is replaced.
-        if self.shouldOverwrite and not is_remote():
-            self._handleOverwrite(path)
-        spark = self.sparkSession
-        _write_metadata(spark, path, describe_params(self._instance, spark), self.shouldOverwrite)
-
-
-class ParamsReader(DefaultParamsReader[Any]):
-    """Reads what :class:`ParamsWriter` wrote, as pyspark.ml's ``DefaultParamsReader`` but from the path as it is."""
-
-    def __init__(self, kind: type[Any]) -> None:
-        super().__init__(kind)
-
-    def load(self, path: str) -> Any:
-        """Read an estimator from the folder ``path``."""
-        return super().load(literal_path(path))
-
-
 def _damaged(path: str, error: Exception) -> ModelFileError:
     """Return the error that says why a model cannot be read."""
-    return ModelFileError(f"the model at {path} is damaged: {_first_line(error)}; save it again")
+    return ModelFileError(f"the model at {path} is damaged: {first_line(error)}; save it again")
 
 
 def _to_rows(parameters: MixtureParameters) -> list[tuple[int, float, list[float], list[float]]]:
@@ -281,30 +242,6 @@ def _from_rows(rows: list[Any], covariance_type: str) -> MixtureParameters:
     return MixtureParameters([r["weight"] for r in rows], means, covariances, covariance_type)
 
 
-def _write_metadata(spark: SparkSession, path: str, metadata: dict[str, Any], overwrite: bool) -> None:
-    line = json.dumps(metadata, separators=(",", ":"))
-    rows = spark.createDataFrame([(line,)], "value string")
-    rows.coalesce(1).write.mode("overwrite" if overwrite else "error").text(f"{path}/metadata")
-
-
-def _read_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
-    try:
-        line = spark.read.text(f"{literal_path(path)}/metadata").first()
-        if line is None:
-            raise ValueError("its metadata is empty")
-        metadata = json.loads(line["value"])
-    except (AnalysisException, ValueError) as error:
-        raise ModelFileError(f"no model at {path}: {_first_line(error)}; give the folder that save() wrote") from error
-    if not isinstance(metadata, dict) or metadata.get("class") not in (_MODEL_CLASS, _FORMER_MODEL_CLASS):
-        raise ModelFileError(f"{path} holds something else than a gmm_spark model; give the folder that save() wrote")
-    return metadata
-
-
-def literal_path(path: str) -> str:
-    """Escape the characters of a path that Spark's readers would take as a pattern."""
-    return re.sub(r"([\\{}\[\]*?])", r"\\\1", str(path))  # a pathlib.Path works too
-
-
 def _exists(spark: SparkSession, path: str) -> bool:
     """Whether there is anything at a path; files are listed, not read."""
     try:
@@ -313,7 +250,3 @@ def _exists(spark: SparkSession, path: str) -> bool:
     except AnalysisException:
         return False
     return True
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -120,3 +120,14 @@ def test_nothing_is_compared_unless_asked_and_limits_without_a_comparison_are_re
     assert done.code == 0, done.err
     assert "largest change" not in done.out
     assert drift_of(tmp_path) == {"compared": False, "reason": "drift.compare is off", "verdict": "not compared"}
+
+
+def test_a_day_of_bad_rows_alone_does_not_pass_its_limits(
+    run_job: Run, model: Path, table: Path, tmp_path: Path
+) -> None:
+    keep = ("--features.handle_invalid", "keep")
+    bad = ("--input.where", "x is null or y is null")
+    done = run_job("score", *arguments(model, table, tmp_path), *LIMITS, *keep, *bad)
+    assert done.code == 6, done.err
+    assert f"no row was scored, so the limits of drift cannot be judged: {N_NULLS} rows are bad" in done.err
+    assert not (tmp_path / "scored").exists()

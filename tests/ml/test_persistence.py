@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pyspark.sql import SparkSession
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
 from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
-from gmm_spark.ml import persistence
+from gmm_spark.ml import metadata, persistence
 from tests.core.drift.profiles import draw, profile_of
 from tests.tables import array_table, mixture, rough_start, three_blobs
 
@@ -289,6 +290,11 @@ def metadata_that_is_no_json(path: Path) -> None:
     next(path.glob("metadata/part-*")).write_text("{truncated\n")
 
 
+def metadata_nested_too_deeply(path: Path) -> None:
+    edit_metadata(path, lambda m: None)
+    next(path.glob("metadata/part-*")).write_text("[" * 100_000 + "\n")
+
+
 def metadata_that_is_a_list(path: Path) -> None:
     edit_metadata(path, lambda m: None)
     next(path.glob("metadata/part-*")).write_text("[1, 2]\n")
@@ -303,6 +309,7 @@ def metadata_that_is_a_list(path: Path) -> None:
         metadata_of_something_else,
         metadata_that_is_no_json,
         metadata_that_is_a_list,
+        metadata_nested_too_deeply,
     ],
 )
 def test_a_path_without_a_model_is_refused_by_name(copied: Path, spoil: Callable[[Path], None]) -> None:
@@ -324,6 +331,52 @@ def test_a_saved_estimator_is_not_loaded_as_a_model(spark: SparkSession, tmp_pat
     GaussianMixture().save(str(tmp_path / "estimator"))
     with pytest.raises(ModelFileError, match="something else than a gmm_spark model"):
         GaussianMixtureModel.load(str(tmp_path / "estimator"))
+
+
+def _name_class(name: object, metadata: dict[str, Any]) -> None:
+    metadata["class"] = name
+
+
+@pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureSelector, GaussianMixtureModel])
+def test_a_class_that_a_file_names_is_neither_imported_nor_called(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Any]
+) -> None:
+    (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nclass Planted: pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = copied
+    if kind is not GaussianMixtureModel:
+        path = tmp_path / "estimator"
+        kind().save(str(path))
+    for name in ("planted.Planted", "os.abort", 7, None, ["gmm_spark.GaussianMixture"]):
+        edit_metadata(path, partial(_name_class, name))
+        with pytest.raises(ModelFileError, match="something else than a gmm_spark"):
+            kind.load(str(path))
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_selector_is_not_loaded_as_an_estimator(spark: SparkSession, tmp_path: Path) -> None:
+    GaussianMixtureSelector().save(str(tmp_path / "selector"))
+    with pytest.raises(ModelFileError, match="something else than a gmm_spark GaussianMixture "):
+        GaussianMixture.load(str(tmp_path / "selector"))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [lambda m: m.pop("uid"), lambda m: m.update(paramMap={"k": "many"}), lambda m: m.update(sparkVersion=4)],
+)
+def test_a_damaged_estimator_is_refused_with_its_path(
+    spark: SparkSession, tmp_path: Path, edit: Callable[[dict[str, Any]], object]
+) -> None:
+    GaussianMixture().save(str(tmp_path / "estimator"))
+    edit_metadata(tmp_path / "estimator", edit)
+    with pytest.raises(ModelFileError, match=r"estimator is damaged: .+; save it again"):
+        GaussianMixture.load(str(tmp_path / "estimator"))
+
+
+def test_metadata_that_are_too_long_are_refused(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "LONGEST", 100)
+    with pytest.raises(ModelFileError, match="more than 100 characters"):
+        GaussianMixtureModel.load(str(copied))
 
 
 def no_data(path: Path) -> None:

@@ -109,7 +109,7 @@ def require_same_table(rows: DataFrame, path: str, mode: str, partition_by: Sequ
     """
     from pyspark.errors import AnalysisException
 
-    from gmm_spark.ml.persistence import literal_path
+    from gmm_spark.ml.metadata import literal_path
 
     spark = rows.sparkSession
     require_partitions_stay(spark, mode, partition_by)
