@@ -58,11 +58,12 @@ def load(read: Callable[[], GaussianMixtureModel]) -> str:
     """Load a model; return the message that refuses it, or an empty text."""
     try:
         require_sound(read())
+        said = ""
     except ModelFileError as error:
-        assert len(str(error)) < 1_500
-        assert "\n" not in str(error)
-        return str(error)
-    return ""
+        said = str(error)
+    assert len(said) < 1_500
+    assert "\n" not in said
+    return said
 
 
 # What the files hold once Spark has read them
