@@ -46,9 +46,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
 
     def work(checked: Checked, start: Start | None, attempt: Attempt) -> Result:
         rows, report = checked.rows, attempt.report
-        model = fit_model(
-            build_estimator(checked, configuration), rows, attempt, configuration.features.max_bad_fraction
-        )
+        model = fit_model(build_estimator(checked, configuration), rows, attempt, configuration)
         require_convergence(spark, configuration, model, report, "no convergence")
         add_input(spark, configuration, rows, report)
         moves = add_moves(start, model, report)

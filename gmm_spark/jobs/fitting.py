@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import NotConvergedError
+from gmm_spark.jobs.bad_rows import quarantine, spell_handling
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.parameter_keys import FITTING_KEYS, name_keys
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
+    from gmm_spark.spark.columns import Features
 
 # Checks of one code that are written out.
 _LINES = 5
@@ -37,20 +40,31 @@ def estimator_parameters(rows: DataFrame, features: FeaturesSection, fitting: Fi
         **feature_parameters(rows, features.columns),
         "weightCol": features.weight,
         "weightKind": features.weight_kind,
-        "handleInvalid": features.handle_invalid,
+        "handleInvalid": spell_handling(features.handle_invalid),
         **{parameter: getattr(fitting, key) for parameter, key in FITTING_KEYS.items()},
     }
 
 
 def fit_model(
-    estimator: GaussianMixture | GaussianMixtureSelector, rows: DataFrame, attempt: Attempt, max_bad_fraction: float
+    estimator: GaussianMixture | GaussianMixtureSelector,
+    rows: DataFrame,
+    attempt: Attempt,
+    configuration: FitConfiguration | SelectConfiguration,
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report.
 
-    Passes that an earlier attempt at the run has made are not made again.
+    Passes that an earlier attempt at the run has made are not made again. More bad rows than allowed end the fit before
+    its first pass.
     """
-    estimator._max_bad_fraction = max_bad_fraction
-    estimator.setAnswerStore(attempt.answers)
+    from gmm_spark.spark.columns import describe_bad, require_few_bad
+
+    def check(features: Features, used: int, bad: Mapping[str, int]) -> None:
+        count, path = sum(bad.values()), configuration.output.quarantine
+        if path is not None:
+            quarantine(rows, features, path, configuration.job, attempt.report, count)
+        require_few_bad(count, count + used, configuration.features.max_bad_fraction, f": {describe_bad(bad)}")
+
+    estimator.setAnswerStore(attempt.answers).setRowsCheck(check)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
         model = estimator.setCallback(show).fit(rows)
     attempt.report.add_fit(model)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
 from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.jobs.bad_rows import count_reasons, quarantine, resolve_model_features, spell_handling
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
 from gmm_spark.jobs.io.destinations import ForeignTable
@@ -23,6 +25,7 @@ from gmm_spark.jobs.preflight.extent import measure, plan_extent
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
+from gmm_spark.jobs.preflight.quarantine import check_quarantine
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
 from gmm_spark.jobs.run.lineage import tell_lineage
@@ -52,7 +55,7 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) -> None:
     from pyspark.sql import Observation
 
-    from gmm_spark.spark.columns import require_few_bad
+    from gmm_spark.spark.columns import describe_bad, require_few_bad
 
     output = configuration.output
     report, faults = RunReport(configuration, run_id), Faults()
@@ -77,6 +80,11 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
         partition_by = None
         if scored is not None and destination is not None:
             partition_by = faults.attempt(destination.require_fit, scored, output.partition_by)
+    check_quarantine(faults, spark, configuration, rows, None if destination is None else destination.folder)
+    if output.quarantine is not None and isinstance(destination, ForeignTable):
+        faults.add(
+            ConfigurationError("output.quarantine: got a path, but the catalog of output.table commits by itself")
+        )
     faults.require_none()
     assert model is not None  # or there was a fault
     assert rows is not None
@@ -103,7 +111,16 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
 
     def refuse_bad_rows() -> None:
         bad = counts["read"] - counts["scored"]
-        require_few_bad(bad, counts["read"], most)
+        if output.quarantine is not None:
+            features = resolve_model_features(model, rows)
+            assert features is not None  # the model knows their number
+            quarantine(rows, features, output.quarantine, "score", report, bad)
+        if bad and bad / counts["read"] > most:
+            reasons = count_reasons(model, rows)
+            report.add("rows", bad=reasons)
+            with suppress(Exception):  # that the rows are bad matters more
+                report.write(spark, output.report)
+            require_few_bad(bad, counts["read"], most, f": {describe_bad(reasons)}")
 
     def approve() -> None:
         look()
@@ -173,7 +190,7 @@ def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configur
         model.clear(model.inputCols)
         for name, value in feature_parameters(rows, features.columns).items():
             model.set(model.getParam(name), value)
-    model.setHandleInvalid(features.handle_invalid)
+    model.setHandleInvalid(spell_handling(features.handle_invalid))
     model.setPredictionCol(output.prediction)
     model.setLogDensityCol(output.log_density)
     model.setProbabilityCol(output.probability)

@@ -54,7 +54,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
     def work(rows: DataFrame, attempt: Attempt) -> Result:
         report = attempt.report
         selector = build_selector(rows, configuration)
-        model = fit_model(selector, rows, attempt, configuration.features.max_bad_fraction)
+        model = fit_model(selector, rows, attempt, configuration)
         selection = model.summary.selection
         assert selection is not None  # a selector's model has one
         add_selection(report, selection)

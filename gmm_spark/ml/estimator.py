@@ -252,6 +252,7 @@ class GaussianMixture(
         features = self._resolve(dataset, None if self._initial is None else self._initial.n_features)
         require_holdable(dataset.sparkSession, [settings], features.width, initial=self._initial is not None)
         with self._named(dataset), one_blas_thread(), self._pack(dataset, features) as table:
+            self._check_rows(features, table)
             require_fittable(table, settings)
             sample = table.sample(settings.rows_to_draw, settings.seed)
             profile = ColumnProfile.of(*sample)

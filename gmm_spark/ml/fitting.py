@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import MixtureParams
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
-from gmm_spark.spark.columns import Features, describe_bad, require_distinct, require_few_bad, resolve_features
+from gmm_spark.spark.columns import Features, describe_bad, require_distinct, resolve_features
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import AnswerStore
 from gmm_spark.spark.packing.limits import require_memory
@@ -37,6 +38,9 @@ from gmm_spark.spark.ranges import require_float32_range
 from gmm_spark.spark.worker import one_blas_thread
 
 E = TypeVar("E", bound="MixtureFitting")
+
+RowsCheck: TypeAlias = Callable[[Features, int, Mapping[str, int]], None]
+"""Looks at a packed table: its features, the number of usable rows, and the numbers of bad ones by reason."""
 
 # Checks that packing the table has warned of: that is before a long fit.
 _WARNED_BEFORE = ("column-rounded",)
@@ -48,8 +52,8 @@ class MixtureFitting(MixtureParams, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callable[[PassRecord], None] | None = None
-    _max_bad_fraction = 1.0
     _answers: AnswerStore | None = None
+    _rows_check: RowsCheck | None = None
 
     @keyword_only
     def setParams(self: E, **kwargs: Any) -> E:
@@ -102,6 +106,11 @@ class MixtureFitting(MixtureParams, MLWritable):
         self._answers = store
         return self
 
+    def setRowsCheck(self: E, check: RowsCheck | None) -> E:
+        """Call ``check`` once the table is packed, before the first pass. An error that it raises ends the fit."""
+        self._rows_check = check
+        return self
+
     def write(self) -> ParamsWriter:
         """Return a writer: ``estimator.write().overwrite().save(path)``."""
         return ParamsWriter(self)
@@ -144,7 +153,7 @@ class MixtureFitting(MixtureParams, MLWritable):
     def _pack(self, dataset: DataFrame, features: Features) -> PackedTable:
         """Read the table once, into blocks on the executors' disks."""
         strict = self.getHandleInvalid() == "error"
-        table = PackedTable(
+        return PackedTable(
             dataset,
             features,
             strict=strict,
@@ -152,13 +161,12 @@ class MixtureFitting(MixtureParams, MLWritable):
             weight_kind=self.getWeightKind(),
             answers=self._answers,
         )
-        try:
-            bad = sum(table.bad.values())
-            require_few_bad(bad, bad + table.rows, self._max_bad_fraction, f": {describe_bad(table.bad)}")
-        except DataError:
-            table.close()
-            raise
-        return table
+
+    def _check_rows(self, features: Features, *tables: PackedTable) -> None:
+        """Let the check of rows see what was packed."""
+        if self._rows_check is not None:
+            bad = sum((table.bad for table in tables), Counter[str]())
+            self._rows_check(features, sum(table.rows for table in tables), bad)
 
     def _build_model(
         self,

@@ -173,6 +173,7 @@ precision
             # Both tables are packed before the first pass, so that a bad row does not end a long fit.
             held_out = None if rest is None else stack.enter_context(self._pack_held_out(rest, features))
             table = stack.enter_context(self._pack(train, features))
+            self._check_rows(features, table, *([held_out] if held_out else []))
             outcomes = fit_together(table, settings, self._callback)
             selection = self._compare(grid, outcomes, table, held_out)
             selection = self._polish_best(selection, settings, outcomes, table, held_out)

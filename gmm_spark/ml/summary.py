@@ -50,7 +50,7 @@ class GaussianMixtureSummary:
     ----------
     fitted : Fitted
     skipped : dict
-        Rows left out, by reason.
+        Rows left out, by reason and feature.
     checks : list of Check
     params : GaussianMixtureParams
         Names of the columns.
@@ -82,7 +82,8 @@ class GaussianMixtureSummary:
     numRows : int
         Rows used: those that are valid and have weight.
     skipped : dict
-        Rows left out, by reason.
+        Rows left out, by reason and feature. Each counts once, under the first that applies; of more than 256 features,
+        by reason alone.
     k : int
         Number of components.
     varianceFloor : list of float

@@ -20,6 +20,7 @@ from pyspark.sql import types as T
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.spark.decoding import (
+    COUNTED_FEATURES,
     NEGATIVE_WEIGHT,
     Decoded,
     decode_floats,
@@ -31,6 +32,8 @@ from gmm_spark.spark.decoding import (
 HANDLE_INVALID = ("error", "skip", "keep")
 # Types whose large values float64 must round.
 _EXACT_TYPES = (T.LongType, T.DecimalType)
+# Reasons that a message lists, each with its column.
+_TOLD = 8
 # Rows whose widths are looked at to find d.
 _WIDTH_ROWS = 1_000
 # Bytes of decoded rows at a time. Spark counts the rows of a batch, and sparse vectors grow when they are decoded.
@@ -67,7 +70,11 @@ class Features:
         """Names of the d features, for messages and reports."""
         if self.form == "scalars":
             return self.columns
-        return tuple(f"{self.columns[0]}[{i}]" for i in range(self.width))
+        return tuple(map(self.name_feature, range(self.width)))
+
+    def name_feature(self, number: int) -> str:
+        """Name one feature, the first by 0."""
+        return self.columns[number] if self.form == "scalars" else f"{self.columns[0]}[{number}]"
 
     @property
     def dtype(self) -> type[np.floating[Any]]:
@@ -103,10 +110,12 @@ class Features:
         """Decode the Arrow columns of one batch and find its bad rows."""
         if self.form == "vector":
             rows, reasons = decode_vectors(columns[0], self.width)
+            holes = None
         else:
-            rows, reasons = decode_lists(columns[0], self.width, self.dtype)
+            rows, reasons, holes = decode_lists(columns[0], self.width, self.dtype)
         weight = decode_floats(columns[-1], np.float64) if self.weight else None
-        return find_bad_rows(rows, weight, reasons)
+        name = self.name_feature if self.width <= COUNTED_FEATURES else None
+        return find_bad_rows(rows, weight, reasons, holes, name)
 
     def usable_rows(
         self, stream: Iterator[pa.RecordBatch], bad: Counter[str], strict: bool
@@ -211,8 +220,12 @@ def require_batch(table: DataFrame) -> None:
 
 
 def describe_bad(bad: Mapping[str, int]) -> str:
-    """Describe counts of bad rows in words."""
-    return ", ".join(f"{count} with a {reason}" for reason, count in sorted(bad.items()))
+    """Describe counts of bad rows in words, the most frequent first; of very many reasons the rest together."""
+    ordered = sorted(bad.items(), key=lambda one: (-one[1], one[0]))
+    told = [f"{count} with a {reason}" for reason, count in ordered[:_TOLD]]
+    if rest := sum(count for _, count in ordered[_TOLD:]):
+        told.append(f"{rest} for other reasons")
+    return ", ".join(told)
 
 
 def must_refuse(bad: Mapping[str, int], strict: bool) -> bool:
@@ -237,7 +250,7 @@ def require_usable(bad: Mapping[str, int], features: Features, strict: bool) -> 
 
 def require_few_bad(bad: int, rows: int, most: float, described: str = "") -> None:
     """Raise DataError if more than a share ``most`` of the rows is bad; ``rows`` counts the bad ones too."""
-    if rows and bad > most * rows:
+    if rows and bad / rows > most:
         raise DataError(
             f"{bad:,} of {rows:,} rows are bad ({bad / rows:.2%}){described}, more than features.max_bad_fraction="
             f"{most:g} allows; look at the table, or raise it"

@@ -6,7 +6,7 @@ Tasks decode batches here. Rows are checked one by one, without a Python loop ov
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,44 @@ NULL, WIDTH, NOT_A_NUMBER, INFINITE, BAD_WEIGHT, NEGATIVE_WEIGHT = REASONS = (
     "negative weight",
 )
 
+# Bad rows are counted by feature up to so many features: each task hands the driver a count for each.
+COUNTED_FEATURES = 256
+
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Why rows are bad: each for the first reason that applies, and the first feature that gives it.
+
+    Attributes
+    ----------
+    reason : array (m,) of int8
+        Index into :data:`REASONS`; -1 of a good row.
+    feature : array (m,) of int32
+        -1 if the row is good, or the reason is about no single feature: the whole row is null or of another width, or
+        the weight is at fault.
+    """
+
+    reason: NDArray[np.int8]
+    feature: NDArray[np.int32]
+
+    def count(self, name: Callable[[int], str] | None) -> Counter[str]:
+        """Count the rows by reason, and by feature if there are names for features."""
+        bad = np.flatnonzero(self.reason >= 0)
+        pairs = np.stack([self.reason[bad], self.feature[bad] if name else np.full(len(bad), -1)])
+        (found, counts) = np.unique(pairs, axis=1, return_counts=True)
+        return Counter(
+            {
+                describe_reason(REASONS[reason], name(feature) if name and feature >= 0 else None): int(count)
+                for (reason, feature), count in zip(found.T.tolist(), counts, strict=True)
+            }
+        )
+
+
+def describe_reason(reason: str, feature: str | None) -> str:
+    """Return the words that a reason is counted under: "null feature in x", say."""
+    return reason if feature is None else f"{reason} in {feature}"
 
 
 @dataclass(frozen=True)
@@ -41,13 +78,16 @@ class Decoded:
     good : array (m,) of bool, or None
         None if every row is good.
     bad : Counter
-        Bad rows by reason.
+        Bad rows by reason and feature, see :func:`describe_reason`.
+    verdicts : Verdicts or None
+        None if every row is good.
     """
 
     rows: Block
     sample_weight: Array | None
     good: Mask | None
     bad: Counter[str]
+    verdicts: Verdicts | None = None
 
     def usable(self) -> tuple[Block, Array | None]:
         """Rows (d, m') and weights (m',) of the good rows; if there are weights, of those above 0.
@@ -62,7 +102,13 @@ class Decoded:
         return self.rows[:, wanted], None if weight is None else weight[wanted]
 
 
-def find_bad_rows(rows: Block, weight: Array | None, reasons: Mapping[str, Mask]) -> Decoded:
+def find_bad_rows(
+    rows: Block,
+    weight: Array | None,
+    reasons: Mapping[str, Mask],
+    holes: Mask | None = None,
+    name: Callable[[int], str] | None = None,
+) -> Decoded:
     """Find NaN, infinities and bad weights; if all rows are good that costs one sum.
 
     Parameters
@@ -72,6 +118,10 @@ def find_bad_rows(rows: Block, weight: Array | None, reasons: Mapping[str, Mask]
         With null as NaN.
     reasons : mapping
         Rows that are bad already, (m,) of bool, by reason.
+    holes : array (d, m) of bool, optional
+        Which values are null, and stand in the rows as NaN.
+    name : callable, optional
+        Names a feature by its number; without it, rows are counted by reason alone.
     """
     found = dict(reasons)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -82,13 +132,34 @@ def find_bad_rows(rows: Block, weight: Array | None, reasons: Mapping[str, Mask]
     if weight is not None and not (np.isfinite(weight) & (weight >= 0)).all():
         found[BAD_WEIGHT] = ~np.isfinite(weight)
         found[NEGATIVE_WEIGHT] = weight < 0
-    bad: Counter[str] = Counter()
     good = np.ones(rows.shape[1], bool)
-    for reason in REASONS:
-        if reason in found:
-            bad[reason] = int((good & found[reason]).sum())
-            good &= ~found[reason]
-    return Decoded(rows, weight, None if good.all() else good, +bad)
+    for mask in found.values():
+        good &= ~mask
+    if good.all():
+        return Decoded(rows, weight, None, Counter())
+    verdicts = _judge(rows, found, holes)
+    return Decoded(rows, weight, good, verdicts.count(name), verdicts)
+
+
+def _judge(rows: Block, found: Mapping[str, Mask], holes: Mask | None) -> Verdicts:
+    """Find the first reason why each row is bad, and the first feature that gives it."""
+    m = rows.shape[1]
+    verdicts = Verdicts(np.full(m, -1, np.int8), np.full(m, -1, np.int32))
+    for number, reason in enumerate(REASONS):
+        if reason not in found:
+            continue
+        own = np.flatnonzero(found[reason] & (verdicts.reason < 0))
+        verdicts.reason[own] = number
+        faulty: Mask | None = None  # (d, own)
+        if reason == NULL and holes is not None:
+            faulty = holes[:, own]
+        elif reason == NOT_A_NUMBER:
+            faulty = np.asarray(np.isnan(rows[:, own]))
+        elif reason == INFINITE:
+            faulty = np.asarray(np.isinf(rows[:, own]))
+        if faulty is not None:
+            verdicts.feature[own] = np.where(faulty.any(axis=0), faulty.argmax(axis=0), -1)
+    return verdicts
 
 
 def decode_floats(column: pa.Array, dtype: type[np.floating[Any]]) -> NDArray[Any]:
@@ -97,8 +168,10 @@ def decode_floats(column: pa.Array, dtype: type[np.floating[Any]]) -> NDArray[An
     return np.asarray(values, dtype=dtype)
 
 
-def decode_lists(column: pa.Array, width: int, dtype: type[np.floating[Any]]) -> tuple[Block, dict[str, Mask]]:
-    """Rows (width, m) of a list column, and the bad ones by reason.
+def decode_lists(
+    column: pa.Array, width: int, dtype: type[np.floating[Any]]
+) -> tuple[Block, dict[str, Mask], Mask | None]:
+    """Rows (width, m) of a list column, the bad ones by reason, and which elements are null if any are.
 
     Rows that are null or of another width are NaN; so is a null element.
     """
@@ -107,7 +180,7 @@ def decode_lists(column: pa.Array, width: int, dtype: type[np.floating[Any]]) ->
     lengths = np.diff(offsets)
     values = decode_floats(column.values, dtype)
     if nulls is None and column.values.null_count == 0 and np.all(lengths == width):
-        return values[offsets[0] : offsets[-1]].reshape(m, width).T, {}
+        return values[offsets[0] : offsets[-1]].reshape(m, width).T, {}, None
     missing = np.zeros(m, bool) if nulls is None else nulls.copy()
     fits = ~missing & (lengths == width)
     rows = np.full((width, m), np.nan, dtype)
@@ -115,10 +188,11 @@ def decode_lists(column: pa.Array, width: int, dtype: type[np.floating[Any]]) ->
     rows[:, fits] = values[elements]
     wrong = ~missing & ~fits
     element_nulls = _nulls(column.values)
-    if element_nulls is not None:
-        holes = element_nulls[elements].any(axis=0)
-        missing[np.flatnonzero(fits)[holes]] = True
-    return rows, {NULL: missing, WIDTH: wrong}
+    if element_nulls is None:
+        return rows, {NULL: missing, WIDTH: wrong}, None
+    holes = np.zeros((width, m), bool)
+    holes[:, fits] = element_nulls[elements]
+    return rows, {NULL: missing | holes.any(axis=0), WIDTH: wrong}, holes
 
 
 def decode_vectors(column: pa.StructArray, width: int) -> tuple[Block, dict[str, Mask]]:
@@ -126,11 +200,11 @@ def decode_vectors(column: pa.StructArray, width: int) -> tuple[Block, dict[str,
     # Arrow holds children without the parent's offset and nulls: flatten() applies both.
     kinds, sizes, indices, values = column.flatten()
     if column.null_count == 0 and kinds.null_count == 0 and np.all(kinds.to_numpy() == 1):
-        return decode_lists(values, width, np.float64)
+        return decode_lists(values, width, np.float64)[:2]
     missing = np.zeros(len(column), bool) if column.null_count == 0 else _nulls(column).copy()  # type: ignore[union-attr]
     kind = np.asarray(kinds.fill_null(1).to_numpy(zero_copy_only=False))
     sparse = ~missing & (kind == 0)
-    dense_rows, reasons = decode_lists(values, width, np.float64)
+    dense_rows, reasons, _ = decode_lists(values, width, np.float64)
     rows = np.require(dense_rows, requirements="W")  # a copy if it is a view of Spark's memory
     size = np.asarray(sizes.fill_null(-1).to_numpy(zero_copy_only=False))
     wrong = reasons.get(WIDTH, np.zeros(len(column), bool)) & ~sparse | sparse & (size != width)

@@ -198,16 +198,16 @@ def append_scores(
     task = Score(_plan(parameters, precision, features), features, wanted, handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     arguments = features.expressions()
-    if _holds_user_defined_types(table):
+    if holds_user_defined_types(table):
         # Spark 4.3 evaluates a UDF above a columnar scan on columnar batches, which cannot hold a Vector, not even one
         # that the UDF does not read. An operator in between makes rows of them.
-        table, arguments = _append_unmerged(table, arguments[0], _INPUT), [F.col(_INPUT)]
+        table, arguments = append_unmerged(table, arguments[0], _INPUT), [F.col(_INPUT)]
     scores = F.col(_STRUCT)
     if watch is None:
-        scored = _append_unmerged(table, as_arrow_udf(task, f"struct<{fields}>")(*arguments), _STRUCT)
+        scored = append_unmerged(table, as_arrow_udf(task, f"struct<{fields}>")(*arguments), _STRUCT)
     else:
         udf = _as_observing_udf(task, tuple(outputs), fields, watch)
-        scored = watch.attach(_append_unmerged(table, udf(*arguments), _STRUCT), scores)
+        scored = watch.attach(append_unmerged(table, udf(*arguments), _STRUCT), scores)
         scores = scores[SCORES]
     if handle_invalid == "skip":
         scored = scored.where(scores.isNotNull())
@@ -224,7 +224,7 @@ def append_scores(
     return scored.select("*", *appended).drop(_STRUCT, _INPUT)
 
 
-def _append_unmerged(table: DataFrame, column: Column, name: str) -> DataFrame:
+def append_unmerged(table: DataFrame, column: Column, name: str) -> DataFrame:
     """Append a column that no filter on it makes Spark compute twice.
 
     Spark pushes a filter on a projected column below the projection, and computes the column there as well; if it is
@@ -234,7 +234,7 @@ def _append_unmerged(table: DataFrame, column: Column, name: str) -> DataFrame:
     return table.select("*", F.explode(F.array(column)).alias(name))
 
 
-def _holds_user_defined_types(table: DataFrame) -> bool:
+def holds_user_defined_types(table: DataFrame) -> bool:
     """Tell whether a column, or a part of one, is of a user-defined type, as Vectors are."""
     return '"type":"udt"' in table.schema.json()
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from gmm_spark.spark.packing.table import PackedTable
 from tests.jobs.conftest import N_NULLS, N_ROWS, Outcome
 
 Run = Callable[..., Outcome]
 SHARE = N_NULLS / N_ROWS
+BAD = "5 of 600 rows are bad (0.83%): 5 with a null feature in x, more than features.max_bad_fraction="
 
 
 @pytest.mark.parametrize("handle", ["skip", "keep"])
@@ -23,18 +26,24 @@ def test_more_bad_rows_than_allowed_leave_the_old_table(
     invalid = ("--features.handle_invalid", handle, "--features.max_bad_fraction")
     assert run_job(*score, *invalid, SHARE, "--run-id", "mon").code == 0
     before = sorted(path.iterdir())
-    done = run_job(*score, *invalid, SHARE / 2, "--run-id", "tue")
+    done = run_job(*score, *invalid, SHARE / 2, "--run-id", "tue", "--output.report", tmp_path / "score.json")
     assert done.code == 3
-    assert "5 of 600 rows are bad (0.83%), more than features.max_bad_fraction=" in done.err
+    assert BAD in done.err
+    assert json.loads((tmp_path / "score.json").read_text())["rows"]["bad"] == {"null feature in x": N_NULLS}
     assert sorted(path.iterdir()) == before
     assert [one.name for one in tmp_path.glob("_scored*")] == []
 
 
-def test_a_fit_of_more_bad_rows_than_allowed_ends_before_em(run_job: Run, table: Path, tmp_path: Path) -> None:
-    fit = ("fit", "--input.path", table, "--features.columns", "x", "y", "--output.model", tmp_path / "m")
+@pytest.mark.parametrize("job", ["fit", "select"])
+def test_a_fit_of_more_bad_rows_than_allowed_ends_before_em(
+    run_job: Run, table: Path, tmp_path: Path, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PackedTable, "expect", lambda *_: pytest.fail("a pass was made"))
+    grid = () if job == "fit" else ("--selection.ks", 1, 2, "--selection.validation_fraction", 0.5)
+    fit = (job, *grid, "--input.path", table, "--features.columns", "x", "y", "--output.model", tmp_path / "m")
     done = run_job(*fit, "--features.handle_invalid", "skip", "--features.max_bad_fraction", 0.001)
     assert done.code == 3
-    assert "5 of 600 rows are bad (0.83%): 5 with a null feature, more than" in done.err
+    assert BAD in done.err
     assert "EM" not in done.err
     assert list(tmp_path.rglob("_manifest.json")) == []
 

@@ -73,7 +73,14 @@ def test_bad_rows_are_skipped_and_counted_and_do_not_change_the_fit(spark: Spark
     clean = good.limit(50).union(good.orderBy(F.col("features")[0])).coalesce(1)
     estimator = GaussianMixture(maxIter=5, tol=0.0, accelerate=False, handleInvalid=handle).setInitialModel(start)
     with_bad, without = estimator.fit(mixed), estimator.fit(clean)
-    assert with_bad.summary.skipped == {NOT_A_NUMBER: 2, INFINITE: 1, NULL: 2, WIDTH: 2}
+    assert with_bad.summary.skipped == {
+        f"{NOT_A_NUMBER} in features[1]": 1,
+        f"{NOT_A_NUMBER} in features[0]": 1,
+        f"{INFINITE} in features[0]": 1,
+        f"{NULL} in features[1]": 1,
+        NULL: 1,
+        WIDTH: 2,
+    }
     assert with_bad.summary.numRows == without.summary.numRows == 170
     assert without.summary.skipped == {}
     assert_same_mixture(with_bad.parameters, without.parameters, 1e-12)
@@ -88,7 +95,7 @@ def test_nulls_in_scalar_columns_are_skipped_and_counted(spark: SparkSession) ->
     estimator = GaussianMixture(inputCols=["x", "y"], maxIter=2)
     told(refusal(estimator, holed), "x, y", "1 with a", "handleInvalid")
     model = estimator.setHandleInvalid("skip").fit(holed)
-    assert model.summary.skipped == {NULL: 1, NOT_A_NUMBER: 1}
+    assert model.summary.skipped == {f"{NULL} in x": 1, f"{NOT_A_NUMBER} in y": 1}
     assert model.summary.numRows == len(ROWS)
 
 

@@ -216,7 +216,7 @@ def test_bad_rows_are_counted_on_both_sides(spark: SparkSession) -> None:
     frame = spark.createDataFrame(pa.table({"features": pa.array(rows, pa.list_(pa.float64()))}))
     selector = GaussianMixtureSelector(ks=[2], handleInvalid="skip", validationFraction=0.5, maxIter=2)
     summary = selector.fit(frame).summary
-    assert summary.skipped == {"NaN feature": 20}
+    assert summary.skipped == {"NaN feature in features[0]": 20}
     assert summary.numRows + summary.selection.heldOutRows == len(ROWS) - 20
     with pytest.raises(Exception, match="NaN feature"):
         selector.setHandleInvalid("error").fit(frame)

@@ -12,7 +12,7 @@ import pytest
 
 from gmm_spark.spark import columns
 from gmm_spark.spark.columns import Features
-from gmm_spark.spark.decoding import BAD_WEIGHT, INFINITE, NEGATIVE_WEIGHT, NOT_A_NUMBER, NULL, WIDTH
+from gmm_spark.spark.decoding import BAD_WEIGHT, COUNTED_FEATURES, INFINITE, NEGATIVE_WEIGHT, NOT_A_NUMBER, NULL, WIDTH
 from tests.tables import three_blobs
 
 ROWS = np.round(three_blobs(60) * 8) / 8
@@ -33,7 +33,12 @@ def test_numeric_columns_in_one_array_decode_in_their_own_precision(single: bool
     features = Features(("x", "y", "z"), "scalars", 3, single)
     decoded = features.decode([pa.array(rows, kind, from_pandas=False)])
     assert decoded.rows.dtype == features.dtype
-    assert decoded.bad == {"null feature": 2, "NaN feature": 1, "infinite feature": 1}
+    assert decoded.bad == {
+        "null feature in x": 1,
+        "null feature in y": 1,
+        "NaN feature in y": 1,
+        "infinite feature in z": 1,
+    }
     np.testing.assert_array_equal(decoded.good, [True, False, False, False, False])
     np.testing.assert_array_equal(decoded.usable()[0], [[1.0], [0.5], [7.0]])
 
@@ -43,7 +48,7 @@ def test_a_slice_with_nulls_decodes_to_its_own_rows() -> None:
     lists[12], lists[15] = None, [1.0, None, 2.0]
     decoded = Features(("x",), "array", 3, False).decode([pa.array(lists).slice(10, 20)])
     np.testing.assert_array_equal(decoded.usable()[0].T, np.delete(ROWS[10:30], [2, 5], axis=0))
-    assert decoded.bad == {NULL: 2}
+    assert decoded.bad == {NULL: 1, "null feature in x[1]": 1}
 
 
 def vector_array(vectors: Sequence[object]) -> pa.StructArray:
@@ -125,16 +130,25 @@ def test_an_empty_batch_decodes_to_no_rows() -> None:
         assert not decoded.bad
 
 
-def test_each_bad_row_counts_once_under_its_first_reason() -> None:
+def test_each_bad_row_counts_once_under_its_first_reason_and_column() -> None:
     nan, inf = float("nan"), float("inf")
     x = [None, nan, inf, nan, 1.0, 1.0, 1.0, 1.0, 1.0]
     y = [nan, inf, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0]
     w = pa.array([-1.0, 1.0, -1.0, 1.0, -1.0, None, nan, inf, 2.0])
     decoded = Features(("x", "y"), "scalars", 2, False, "w").decode([pa.array(list(zip(x, y, strict=True))), w])
-    assert decoded.bad == Counter({NULL: 1, NOT_A_NUMBER: 2, INFINITE: 1, NEGATIVE_WEIGHT: 1, BAD_WEIGHT: 3})
+    found = {f"{NULL} in x": 1, f"{NOT_A_NUMBER} in x": 2, f"{INFINITE} in x": 1}
+    assert decoded.bad == {**found, NEGATIVE_WEIGHT: 1, BAD_WEIGHT: 3}
     rows, weight = decoded.usable()
     np.testing.assert_array_equal(rows, [[1.0], [7.0]])
     np.testing.assert_array_equal(weight, [2.0])
+
+
+def test_bad_rows_of_very_many_columns_are_counted_by_reason_alone() -> None:
+    width = COUNTED_FEATURES + 1
+    rows = np.zeros((3, width))
+    rows[0, 0], rows[1, width - 1] = np.nan, np.inf
+    decoded = Features(("x",), "array", width, False).decode([pa.array(rows.tolist())])
+    assert decoded.bad == {NOT_A_NUMBER: 1, INFINITE: 1}
 
 
 def test_rows_without_weight_are_left_out_and_are_not_bad() -> None:

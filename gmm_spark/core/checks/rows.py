@@ -10,6 +10,8 @@ from gmm_spark.core.kernels.weight_kinds import BELOW_ROWS, EQUAL, FEW_EFFECTIVE
 
 # Share of the rows that may be skipped without a word.
 _SKIPPED = 0.05
+# Reasons that are written out.
+_TOLD = 8
 # What is odd about frequency weights, by the code of the doubt.
 _CONTRADICTIONS = {
     BELOW_ROWS: "the frequency weights of {rows:,.0f} rows sum to {weight_sum:.4g}, but a count is at least 1",
@@ -26,7 +28,9 @@ def find_skipped(evidence: Evidence) -> Iterator[Finding]:
     skipped = sum(evidence.skipped.values())
     used = evidence.evaluation.rows + (evidence.held_out.rows if evidence.held_out else 0)
     if skipped > _SKIPPED * (skipped + used):
-        reasons = ", ".join(f"{count:,} with a {reason}" for reason, count in sorted(evidence.skipped.items()))
+        ordered = sorted(evidence.skipped.items(), key=lambda one: (-one[1], one[0]))
+        reasons = ", ".join(f"{count:,} with a {reason}" for reason, count in ordered[:_TOLD])
+        reasons += ", and others" * (len(ordered) > _TOLD)
         yield Finding(
             f"{skipped:,} rows, {skipped / (skipped + used):.1%} of all, were skipped: {reasons}.",
             "Clean the table or replace the missing values; `handleInvalid` says what a fit does with such rows.",

@@ -95,7 +95,7 @@ Precision = Annotated[str, OneOf(PRECISIONS)]
 # The registries of these two import pyspark, which takes seconds; a test holds the names equal to theirs.
 Criterion = Annotated[str, OneOf(("bic", "aic", "icl", "heldout"))]
 WeightKind = Annotated[str, OneOf(WEIGHT_KINDS)]
-HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep"))]
+HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep", "quarantine"))]
 LogFormat = Annotated[str, OneOf(("text", "json"))]
 Lineage = Annotated[bool, AfterValidator(_require_lineage)]
 LogLevel = Annotated[str, OneOf(("debug", "info", "warning", "error"))]

@@ -202,7 +202,7 @@ class ScoreFeaturesSection(Section):
     handle_invalid: HandleInvalid = Field(
         Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops, skip drops them, "
-        "keep writes them with null outputs.",
+        "keep writes them with null outputs, quarantine drops them and writes them to output.quarantine.",
     )
     max_bad_fraction: Share = Field(
         1.0,
@@ -215,6 +215,11 @@ class ScoreOutputSection(TableOutputSection):
     """The scored table, in Parquet."""
 
     partition_by: list[Text] = Field([], description="Columns to partition the files by.")
+    quarantine: OptionalText = Field(
+        None,
+        description="Directory for rows that are left out, with features.handle_invalid = quarantine: Parquet, a "
+        "directory run_id=... for each run, all columns of the input, and _reason and _column.",
+    )
     columns: Columns = Field(["*"], description="Columns of the input to keep; * is all of them.")
     prediction: str = Field("prediction", description="Column of the likeliest component; empty: not written.")
     log_density: str = Field("log_density", description="Column of log p(row) in nats; empty: not written.")

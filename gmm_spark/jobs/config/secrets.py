@@ -8,9 +8,20 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-# Spark's own spark.redaction.regex, and URLs, which often carry a password.
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
-_SENSITIVE_KEY = re.compile(r"secret|password|token|access[.]?key|credential|url", re.IGNORECASE)
+# Spark's own spark.redaction.regex, the names that clouds and databases have, and URLs, which often carry a password.
+_SENSITIVE_KEY = re.compile(
+    r"secret|passw|passphrase|pwd|token|(access|account|private|api|encryption)[._-]?key|credential|signature|sas|url",
+    re.IGNORECASE,
+)
+# A password may hold @ and /, so it ends with the last @ before a blank or the next URL. What looks like a port does
+# not begin a password, and [ begins an IPv6 address.
+_PASSWORD = re.compile(r"(?<=://)([^\[/@:\s][^/@:\s]*|):(?!\d{1,5}(?:[/?#;,]|\s|$))(?:(?!://)\S)*@")
+# A token in place of user and password. Azure has the name of a container there, which is none.
+_TOKEN = re.compile(r"(?<!abfs)(?<!abfss)(?<!wasb)(?<!wasbs)://[^/?#:@\s]+@", re.IGNORECASE)
+_ORACLE_PASSWORD = re.compile(r"(?<=jdbc:oracle:)(\w+:[^/@\s]*)/[^@\s]\S*@", re.IGNORECASE)
+_PARAMETER = re.compile(
+    r"(?<=[?&;])([\w.-]*(?:secret|passw|pwd|token|key|credential|signature|sig)[\w.-]*)=[^&;\s\"']+", re.IGNORECASE
+)
 
 
 def reveal(options: Mapping[str, SecretStr]) -> dict[str, str]:
@@ -18,14 +29,21 @@ def reveal(options: Mapping[str, SecretStr]) -> dict[str, str]:
     return {key: value.get_secret_value() for key, value in options.items()}
 
 
+def is_sensitive(key: str) -> bool:
+    """Return whether the value of an option or a setting of this name may be a secret."""
+    return _SENSITIVE_KEY.search(key) is not None
+
+
 def find_secrets(configuration: BaseModel) -> list[str]:
     """Return the values of a configuration that no message may repeat, the longest first."""
-    found = {value.get_secret_value() for key, value in _list_secrets(configuration) if _SENSITIVE_KEY.search(key)}
+    found = {value.get_secret_value() for key, value in _list_secrets(configuration) if is_sensitive(key)}
     return sorted(found - {""}, key=len, reverse=True)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Replace every secret in a text that is about to be shown, and every password in a URL.
+    """Replace every secret in a text that is about to be shown, and every password and token in a URL.
+
+    A password without a user that holds ``/``, and one that begins with a port and ``/``, cannot be told from a path.
 
     Examples
     --------
@@ -36,7 +54,8 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     """
     for secret in secrets:
         text = text.replace(secret, "[redacted]")
-    return _PASSWORD_IN_URL.sub(r"\1:[redacted]@", text)
+    text = _ORACLE_PASSWORD.sub(r"\1/[redacted]@", _PASSWORD.sub(r"\1:[redacted]@", text))
+    return _PARAMETER.sub(r"\1=[redacted]", _TOKEN.sub("://[redacted]@", text))
 
 
 def redact_values(value: Any) -> Any:

@@ -111,7 +111,7 @@ class FeaturesSection(Section):
     handle_invalid: HandleInvalid = Field(
         Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops; skip and keep leave "
-        "them out and count them.",
+        "them out and count them; quarantine also writes them to output.quarantine.",
     )
     max_bad_fraction: Share = Field(
         1.0,
@@ -169,6 +169,11 @@ class ModelOutputSection(Section):
     )
     report: OptionalText = Field(
         None, description="JSON file to copy the run report to, once the run is complete. The run keeps its own."
+    )
+    quarantine: OptionalText = Field(
+        None,
+        description="Directory for rows that are left out, with features.handle_invalid = quarantine: Parquet, a "
+        "directory run_id=... for each run, all columns of the input, and _reason and _column.",
     )
     overwrite: bool = Field(False, description="Has no effect any more: a run replaces nothing. Take it out.")
 

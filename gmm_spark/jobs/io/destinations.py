@@ -252,8 +252,8 @@ class ForeignTable(_Table):
         spark = rows.sparkSession
         if approve is not None:
             raise ConfigurationError(
-                f"output.table: got {self._name!r}, which commits as it is written, so that no limit of drift can stop "
-                "it before that; let the limits end the job afterwards, or write to output.path"
+                f"output.table: got {self._name!r}, which commits as it is written, so that no limit can stop it "
+                "before that; set drift.stop to after and take features.max_bad_fraction out, or write to output.path"
             )
         if self._there is None and is_in_own_catalog(spark, self._name):  # over Spark Connect
             _prepare(rows, partition_by, "error").saveAsTable(self._name)

@@ -17,6 +17,7 @@ from gmm_spark.jobs.preflight.disks import count_block_bytes, count_free, warn_o
 from gmm_spark.jobs.preflight.extent import estimate_rows, measure, plan_extent
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
+from gmm_spark.jobs.preflight.quarantine import check_quarantine
 from gmm_spark.jobs.preflight.workers import Worker, check_workers
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def check_fit(
             _check_width(faults, configuration, d, initial)
             settings = [Settings(k=k, covariance_type=kind, n_init=configuration.model.n_init) for kind, k in shapes]
             faults.passes(_require_memory, spark, settings, d, initial is not None)
+    check_quarantine(faults, spark, configuration, rows, configuration.output.model)
     workers = check_workers(faults, spark, _MODULE)
     faults.require_none()
     assert rows is not None  # or there was a fault
@@ -115,7 +117,10 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
     plan.add("features", describe_columns(rows, chosen.columns), f"{features.width} features")
     if chosen.weight is not None:
         plan.add("features", f"weight {describe_columns(rows, [chosen.weight])}, {chosen.weight_kind}")
-    plan.add("features", f"bad rows: {chosen.handle_invalid}")
+    limit = f", at most {chosen.max_bad_fraction:.3%} of the rows" if chosen.max_bad_fraction < 1 else ""
+    plan.add("features", f"bad rows: {chosen.handle_invalid}{limit}")
+    if configuration.output.quarantine is not None:
+        plan.add("features", f"bad rows go to {configuration.output.quarantine}, in a directory of the run")
     _plan_search(plan, configuration, checked)
     if extent.rows is not None:
         needed = count_block_bytes(features, extent.rows)

@@ -39,9 +39,15 @@ class RunReport:
     configuration : JobConfiguration
         Part of the report, with its secret values as asterisks.
     run_id : str, optional
+
+    Attributes
+    ----------
+    run_id : str
+        Empty if there is none.
     """
 
     def __init__(self, configuration: JobConfiguration, run_id: str | None = None) -> None:
+        self.run_id = run_id or ""
         self._begin = time.perf_counter()
         self._seconds: dict[str, float] = {}
         self._facts: dict[str, Any] = {

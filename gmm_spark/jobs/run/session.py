@@ -9,13 +9,18 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.jobs.config.jobs import JobConfiguration
-from gmm_spark.jobs.config.secrets import reveal
+from gmm_spark.jobs.config.secrets import is_sensitive, reveal
 from gmm_spark.jobs.run.details import Details
 from gmm_spark.jobs.run.termination import passed_on_by_jvm
 from gmm_spark.storage.hadoop import is_remote
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# Spark's default, and the names that clouds and databases have. Values of such keys are struck out of the event log.
+_REDACTION = (
+    "(?i)secret|passw|passphrase|pwd|token|(access|account|private|api|encryption)[._-]?key|credential|signature"
+)
 
 
 @contextmanager
@@ -36,7 +41,8 @@ def open_session(configuration: JobConfiguration, details: Details) -> Iterator[
     settings = reveal(configuration.run.spark)
     for key, value in settings.items():
         builder = builder.config(key, value)
-    _launch_jvm(settings, name, details)
+    if _launch_jvm(settings, name, details) and "spark.redaction.regex" not in settings:
+        builder = builder.config("spark.redaction.regex", _find_redaction())
     session = builder.getOrCreate()
     try:
         if not is_remote(session):
@@ -49,20 +55,38 @@ def open_session(configuration: JobConfiguration, details: Details) -> Iterator[
             session.stop()
 
 
-def _launch_jvm(settings: Mapping[str, str], name: str | None, details: Details) -> None:
-    """Start the JVM here, so that its stderr can be chosen, if pyspark would start one now."""
+def _launch_jvm(settings: Mapping[str, str], name: str | None, details: Details) -> bool:
+    """Start the JVM here, so that its stderr can be chosen, if pyspark would start one now.
+
+    Returns
+    -------
+    bool
+        Whether this process has a JVM; a Spark Connect client has none.
+    """
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
 
     connects = any(key in settings for key in ("spark.remote", "spark.api.mode"))
     connects = connects or any(key in os.environ for key in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"))
-    if connects or SparkContext._gateway is not None or "PYSPARK_GATEWAY_PORT" in os.environ:
-        return
+    if connects:
+        return False
+    if SparkContext._gateway is not None or "PYSPARK_GATEWAY_PORT" in os.environ:
+        SparkContext._ensure_initialized()
+        return True
     conf = SparkConf()
     for key, value in {**({} if name is None else {"spark.app.name": name}), **settings}.items():
-        conf.set(key, value)
+        if not is_sensitive(key):  # these stand on the JVM's command line, which other users can read
+            conf.set(key, value)
     launch: Any = launch_gateway  # which has no types
     SparkContext._ensure_initialized(gateway=launch(conf, details.launch_options()))
+    return True
+
+
+def _find_redaction() -> str:
+    """Return what spark-submit or spark-defaults.conf say of the keys that Spark's event log redacts, or our own."""
+    from pyspark import SparkConf
+
+    return str(SparkConf().get("spark.redaction.regex", _REDACTION))
 
 
 def _prepare(session: SparkSession) -> None:
