@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,6 +46,21 @@ def test_a_file_is_replaced_whole_and_a_link_in_its_place_is_not_followed(tmp_pa
     with pytest.raises(FileExistsError):
         FILES.create(str(path), b"again")
     assert names(tmp_path) == ["file", "victim"]
+
+
+@pytest.mark.parametrize("write", [FILES.write_bytes, FILES.create])
+def test_a_link_planted_at_a_temporary_name_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[str, bytes], None]
+) -> None:
+    known = uuid.UUID(int=7)
+    monkeypatch.setattr("gmm_spark.storage.files.uuid.uuid4", lambda: known)  # as if it could be guessed
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / f".report.json.{known.hex}").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        write(str(tmp_path / "report.json"), b"new")
+    assert victim.read_text() == "kept"
+    assert not (tmp_path / "report.json").exists()
 
 
 def test_listings_leave_out_links_and_walks_also_what_spark_skips(tmp_path: Path) -> None:
