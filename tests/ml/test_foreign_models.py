@@ -73,7 +73,7 @@ def load(read: Callable[[], GaussianMixtureModel]) -> str:
 def stored(spark: SparkSession, pristine: Path) -> Iterator[Callable[[Any, list[Any]], str]]:
     """Load a model from metadata and rows that are given: Spark reads nothing, so that there may be many."""
     data = spark.read.parquet(str(pristine / "data"))
-    session = SimpleNamespace(read=SimpleNamespace(parquet=lambda path: data))
+    session: Any = SimpleNamespace(read=SimpleNamespace(parquet=lambda path: data))
     given: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(persistence, "files_of", lambda spark: None)

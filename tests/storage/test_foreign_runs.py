@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -32,7 +33,7 @@ LIVES = st.fixed_dictionaries({}, optional={"at": TIMES, "failure": VALUES})
 DEEP = st.sampled_from([b"[" * 100_000, b'{"a":' * 100_000, b'"' + b"x" * 100_000 + b'"', b"1" * 10_000])
 
 
-def written(values: st.SearchStrategy[dict[str, object]]) -> st.SearchStrategy[bytes]:
+def written(values: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
     """Draw the bytes of a file: a document, one that was cut, or something else."""
     documents = values.map(lambda value: json.dumps(value).encode())
     cut = st.tuples(documents, st.integers(0, 60)).map(lambda parts: parts[0][: -parts[1] or None])
@@ -102,9 +103,9 @@ def test_a_directory_or_a_broken_link_in_place_of_a_file_is_no_crash(tmp_path: P
         take(FILES, str(run), "fit")
         (run / name).unlink(missing_ok=True)
         place(run / name)
-    for run in list_runs(FILES, str(tmp_path)):
-        assert run.at is None or math.isfinite(run.at)
-        assert KeptAnswers(FILES, run.path, 9).recall(b"k" * 32) is None
+    for found in list_runs(FILES, str(tmp_path)):
+        assert found.at is None or math.isfinite(found.at)
+        assert KeptAnswers(FILES, found.path, 9).recall(b"k" * 32) is None
     if name == "_manifest.json":
         with pytest.raises(ModelFileError, match="it is a directory"):
             find_model(FILES, str(tmp_path / "run_id=a"))
