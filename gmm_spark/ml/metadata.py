@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from gmm_spark.errors import ModelFileError
-from gmm_spark.storage.documents import show
+from gmm_spark.storage.documents import shorten, show
 
 # Characters of metadata that are read at most. Training profiles of thousands of features have some millions.
 LONGEST = 1 << 26
@@ -144,4 +144,4 @@ def literal_path(path: str) -> str:
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return shorten((str(error).splitlines() or [type(error).__name__])[0], 600)

@@ -29,6 +29,7 @@ from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
 from gmm_spark.spark.observing import Watch
 from gmm_spark.spark.scoring import append_scores, evaluate
+from gmm_spark.storage.documents import shorten
 
 
 class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMixtureModel"], MLWritable):
@@ -62,9 +63,14 @@ class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMix
     ) -> None:
         super().__init__()
         self.parameters = parameters
-        if isinstance(featureNames, str) or (featureNames is not None and len(featureNames) != parameters.n_features):
+        if featureNames is not None and (
+            isinstance(featureNames, str)
+            or len(featureNames) != parameters.n_features
+            or not all(isinstance(name, str) for name in featureNames)
+        ):
             raise ParameterError(
-                f"featureNames={featureNames!r}; need a list of {parameters.n_features} names, one for each feature"
+                f"featureNames={shorten(repr(featureNames), 300)}; need a list of {parameters.n_features} names, one "
+                "for each feature"
             )
         self.featureNames = None if featureNames is None else list(featureNames)
         self.logDensities = logDensities

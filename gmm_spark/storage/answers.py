@@ -129,6 +129,8 @@ class KeptAnswers:
         while at + _HEAD.size <= len(data):
             key, length = _HEAD.unpack_from(data, at)
             at += _HEAD.size
+            if length > len(data) - at:  # not written by this module
+                return []
             found.append((key, data[at : at + length]))
             at += length
         return found

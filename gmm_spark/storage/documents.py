@@ -26,7 +26,10 @@ def read_document(files: Files, path: str, limit: int = LARGEST) -> dict[str, An
     ModelFileError
         If the file does not hold one JSON object.
     """
-    data = files.read_bytes(path, limit)
+    try:
+        data = files.read_bytes(path, limit)
+    except IsADirectoryError as error:
+        raise ModelFileError(f"{path} is damaged: it is a directory") from error
     if len(data) > limit:
         raise ModelFileError(f"{path} has more than {limit:,} bytes; it is not one of ours")
     try:

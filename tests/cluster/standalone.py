@@ -93,17 +93,31 @@ class Node:
 
 
 class StandaloneCluster:
-    """A Master and two Workers of one core each.
+    """A Master and Workers of one core each.
 
     Parameters
     ----------
     folder : Path
         For logs, work directories, the hosts' disks and Python environments.
+    hosts : sequence of str
+        Names of the Workers' hosts.
+    python : Path, optional
+        Of the executors; by default a new environment with what they need.
+    configuration : Path, optional
+        ``SPARK_CONF_DIR`` of the Master, the Workers and the drivers.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hosts: Sequence[str] = NODES,
+        python: Path | None = None,
+        configuration: Path | None = None,
+    ) -> None:
         self.folder = folder
-        self.python = make_executor_python(folder / "python")
+        self.hosts = hosts
+        self.python = python or make_executor_python(folder / "python")
+        self.configuration = configuration
         # The path of the hosts' local disks, alike on all; `disk` says where the files really are.
         self.local = folder / "local"
         self.local.mkdir()
@@ -117,9 +131,21 @@ class StandaloneCluster:
         """Start the Master, then the Workers."""
         self._master = self._start("master", self._master_command)
         wait_until(lambda: self._state() is not None, "the Master")
-        for name in NODES:
+        for name in self.hosts:
             self.nodes[name] = self._start_node(name)
-        wait_until(lambda: (self._state() or {}).get("aliveworkers") == len(NODES), "the Workers")
+        wait_until(lambda: self.count_workers() == len(self.hosts), "the Workers")
+
+    def count_workers(self) -> int:
+        """Return how many Workers the Master knows and hears from."""
+        return (self._state() or {}).get("aliveworkers", 0)
+
+    def join(self, name: str, configuration: Path) -> None:
+        """Start a Worker that has another configuration; wait for nothing."""
+        self.nodes[name] = self._start_node(name, configuration)
+
+    def log(self, name: str) -> str:
+        """Return the log of a Worker, or of the ``master``."""
+        return (self.folder / f"{name}.log").read_text()
 
     def disk(self, name: str) -> Path:
         """Return where a host's local disk is seen from outside of it."""
@@ -129,7 +155,7 @@ class StandaloneCluster:
         """Start a Worker in place of one that was killed, on an empty disk."""
         subprocess.run(["rm", "-rf", str(self.disk(name))], check=True)
         self.nodes[name] = self._start_node(name)
-        wait_until(lambda: (self._state() or {}).get("aliveworkers", 0) >= len(NODES), "the new Worker")
+        wait_until(lambda: self.count_workers() >= len(self.hosts), "the new Worker")
 
     def submit(
         self,
@@ -160,7 +186,7 @@ class StandaloneCluster:
             "PYSPARK_DRIVER_PYTHON": sys.executable,
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_DIRS": str(self.folder / "driver"),
-            "SPARK_CONF_DIR": str(ROOT / "conf"),
+            "SPARK_CONF_DIR": str(self.configuration or ROOT / "conf"),
         }
 
     @contextmanager
@@ -195,7 +221,7 @@ class StandaloneCluster:
             self._master.kill()
             self._master.wait()
 
-    def _start_node(self, name: str) -> Node:
+    def _start_node(self, name: str, configuration: Path | None = None) -> Node:
         host = f"127.0.0.{2 + NODES.index(name)}"
         work = self.folder / name / "work"
         for path in (self.disk(name), work):
@@ -205,6 +231,8 @@ class StandaloneCluster:
             f"mount --bind {shlex.quote(str(self.disk(name)))} {shlex.quote(str(self.local))}; "
         )
         settings = {"SPARK_LOCAL_IP": host, "SPARK_LOCAL_DIRS": str(self.local)}
+        if configuration is not None:
+            settings["SPARK_CONF_DIR"] = str(configuration)
         worker = self._start(name, f"worker.Worker --host {host} -c 1 -m 1g -d {work} {self.url}", before, settings)
         return Node(name, worker)
 
@@ -218,6 +246,7 @@ class StandaloneCluster:
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
             "SPARK_NO_DAEMONIZE": "1",
+            **({} if self.configuration is None else {"SPARK_CONF_DIR": str(self.configuration)}),
             **(settings or {}),
         }
         with (self.folder / f"{name}.log").open("ab") as log:

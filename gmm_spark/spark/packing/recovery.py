@@ -76,7 +76,8 @@ class RecoverableBlocks:
         weight_kind: str = FREQUENCY,
     ) -> None:
         self._spark = table.sparkSession
-        encrypted = self._spark.conf.get("spark.io.encryption.enabled", "false") == "true"
+        # Spark takes TRUE as well.
+        encrypted = str(self._spark.conf.get("spark.io.encryption.enabled", "false")).strip().lower() == "true"
         self._always_streamed = encrypted if streaming is None else streaming
         self.record = PackingRecord()
         self._cluster = survey_cluster(self._spark)

@@ -301,14 +301,19 @@ def test_a_table_that_changes_before_it_is_spread_over_the_cores_is_refused(
 # Encryption
 
 
+@pytest.mark.parametrize("enabled", ["true", "TRUE "])
 def test_rows_stay_off_local_disks_if_spark_must_encrypt_them(
-    table: DataFrame, undisturbed: GaussianMixtureModel, block_files: Files, monkeypatch: pytest.MonkeyPatch
+    table: DataFrame,
+    undisturbed: GaussianMixtureModel,
+    block_files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    enabled: str,
 ) -> None:
     conf = type(table.sparkSession.conf)
     get = conf.get
 
     def encrypted(self: Any, key: str, *default: Any) -> Any:
-        return "true" if key == "spark.io.encryption.enabled" else get(self, key, *default)
+        return enabled if key == "spark.io.encryption.enabled" else get(self, key, *default)
 
     monkeypatch.setattr(conf, "get", encrypted)
     before = set(block_files())
