@@ -29,6 +29,7 @@ handle_invalid = "skip"
 model = "{folder / "model"}"
 report = "{folder / "report.json"}"
 [run]
+umask = "077"
 log = "json"
 log_level = "debug"
 log_file = "{folder / "details.log"}"
@@ -66,4 +67,7 @@ def test_no_secret_is_left_anywhere(table: Path, tmp_path: Path, program: str, f
     assert (done.returncode != 0) == fails, (tmp_path / "stderr").read_text()[-2000:]
     (events,) = [p for p in tmp_path.rglob("*") if p.is_file() and p.name.startswith(("local-", "events_"))]
     assert "spark.my.secret" in events.read_text(), "the event log has the settings, so their values could be there"
+    outputs = [tmp_path / "model", *(tmp_path / "model").rglob("*"), *tmp_path.glob("report.json")]
+    shared = [path for path in outputs if path.exists() and path.stat().st_mode & 0o077]
+    assert shared == [], "run.umask keeps models, manifests, claims and reports for their owner"
     assert leaks(tmp_path, configuration) == []

@@ -104,6 +104,8 @@ WriteMode = Annotated[str, OneOf(("error", "overwrite", "append"))]
 Text = Annotated[str, Field(min_length=1)]
 # An empty value on the command line removes what a file has set.
 OptionalText = Annotated[str | None, BeforeValidator(_read_empty_as_none)]
+# Permissions that new files lack, as the shell writes them.
+Umask = Annotated[Annotated[str, Field(pattern="^0?[0-7]{3}$")] | None, BeforeValidator(_read_empty_as_none)]
 RunId = Annotated[str | None, BeforeValidator(_read_empty_as_none), AfterValidator(_require_run_id)]
 Columns = Annotated[list[Text], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1, le=LARGEST)]

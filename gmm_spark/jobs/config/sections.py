@@ -30,6 +30,7 @@ from gmm_spark.jobs.config.fields import (
     Share,
     Text,
     Tolerance,
+    Umask,
     VarianceFloor,
     WeightKind,
     WriteMode,
@@ -228,6 +229,11 @@ class RunSection(Section):
         "By default a temporary file, which stays if the job fails; the last lines name it.",
     )
     verbose: bool = Field(False, description="Leave Spark's log and stack traces on stderr instead. Also --verbose.")
+    umask: Umask = Field(
+        None,
+        description='Permissions that new files and directories do not get, in octal digits, quoted: "077" keeps all '
+        "outputs for their owner, Spark's too. By default those of the process and of Hadoop. Object stores ignore it.",
+    )
     lineage: Lineage = Field(
         False,
         description="Send OpenLineage events of the run, as OpenLineage's own configuration says (OPENLINEAGE_URL, "

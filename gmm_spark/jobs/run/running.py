@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from gmm_spark.errors import CompletedRunError, GmmSparkError
@@ -73,6 +74,7 @@ def _run(
         log.configure(configuration.run, secrets)
         details.open(configuration.run)
         with (
+            _masked(configuration.run.umask),
             open_session(configuration, details) as spark,
             describe_jobs(spark, title),
             traced(spark, configuration, secrets, explain),
@@ -84,6 +86,19 @@ def _run(
         return _fail(model.job, failure, details)
     details.drop()
     return ExitCode.DONE
+
+
+@contextmanager
+def _masked(umask: str | None) -> Iterator[None]:
+    """Give new files of this process, and of a JVM that it starts, fewer permissions."""
+    if umask is None:
+        yield
+        return
+    before = os.umask(int(umask, 8))
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 class _Failure(NamedTuple):

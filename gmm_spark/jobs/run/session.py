@@ -39,6 +39,8 @@ def open_session(configuration: JobConfiguration, details: Details) -> Iterator[
     if name is not None:
         builder = builder.appName(name)
     settings = reveal(configuration.run.spark)
+    if configuration.run.umask is not None:
+        settings = {"spark.hadoop.fs.permissions.umask-mode": configuration.run.umask, **settings}
     for key, value in settings.items():
         builder = builder.config(key, value)
     if _launch_jvm(settings, name, details) and "spark.redaction.regex" not in settings:
