@@ -42,6 +42,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
 from gmm_spark.ml.metadata import describe_params, first_line, literal_path, read_metadata, write_metadata
 from gmm_spark.spark.results import collect
+from gmm_spark.storage.documents import show
 from gmm_spark.storage.hadoop import files_of
 from gmm_spark.storage.runs import find_model, holds_runs
 
@@ -129,7 +130,7 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
     version = metadata.get("formatVersion")
     if version != FORMAT_VERSION:
         raise ModelFileError(
-            f"{path} has model format version {version!r}; this gmm_spark reads version {FORMAT_VERSION}: "
+            f"{path} has model format version {show(version)}; this gmm_spark reads version {FORMAT_VERSION}: "
             "install the gmm_spark that wrote it, or a later one"
         )
     try:

@@ -7,6 +7,7 @@ of ``conf`` and ``jobs``, and a small table of flights with its model. Spark is 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import runpy
@@ -95,6 +96,17 @@ def commands(text: str) -> list[str]:
 def split_words(command: str) -> list[str]:
     """Split a command as a shell does, to which a # within a word begins no comment."""
     return shlex.split(re.sub(r"(?<=\S)#", r"\\#", command), comments=True)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a page sets up for logging holds for that page."""
+    loggers = [logging.getLogger(), logging.getLogger("gmm_spark")]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture(scope="module")

@@ -520,8 +520,8 @@ def test_a_scored_table_can_be_scored_again_if_its_old_scores_are_not_kept(
     [
         (["--output.columns", "id"], "which has other columns: x (there double, now no)"),
         (["--output.prediction", "cluster"], "cluster (there no, now int)"),
-        (["--output.partition_by"], "output.partition_by: got nothing, but '"),
-        (["--output.partition_by", "day", "id"], "output.partition_by: got day, id, but '"),
+        (["--output.partition_by"], "output.partition_by: got nothing, but output.path '"),
+        (["--output.partition_by", "day", "id"], "output.partition_by: got day, id, but output.path '"),
     ],
 )
 def test_rows_are_not_appended_to_a_table_of_another_kind(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ConfigurationError, ParameterError
+from gmm_spark.storage.documents import shorten
 from gmm_spark.storage.hadoop import files_of
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ def read_parameters(spark: SparkSession, key: str, path: str) -> MixtureParamete
     """
     try:
         values = json.loads(files_of(spark).read_text(path))
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{key}: got {path!r}, needs a JSON file: {error}") from error
+    except (ValueError, RecursionError) as error:  # also if it is not UTF-8, nests without end, or a number is endless
+        raise ConfigurationError(f"{key}: got {path!r}, needs a JSON file: {shorten(str(error))}") from error
     if not isinstance(values, dict):
         raise ConfigurationError(f"{key}: got {path!r}, needs a JSON object in it")
     try:
         return MixtureParameters.from_dict(values)
     except ParameterError as error:
-        raise ConfigurationError(f"{key}: got {path!r}, which is not a mixture: {error}") from error
+        raise ConfigurationError(f"{key}: got {path!r}, which is not a mixture: {shorten(str(error), 300)}") from error
