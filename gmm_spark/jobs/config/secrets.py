@@ -8,11 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-# Spark's own spark.redaction.regex, the names that clouds and databases have, and URLs, which often carry a password.
-_SENSITIVE_KEY = re.compile(
-    r"secret|passw|passphrase|pwd|token|(access|account|private|api|encryption)[._-]?key|credential|signature|sas|url",
-    re.IGNORECASE,
-)
+# Names of values that must not be shown: Spark's own list, and those that clouds and databases have.
+SENSITIVE = "secret|passw|passphrase|pwd|token|(access|account|private|api|encryption)[._-]?key|credential|signature"
+# Signatures of Azure, and URLs, which often carry a password.
+_SENSITIVE_KEY = re.compile(f"{SENSITIVE}|sas|url", re.IGNORECASE)
 # A password may hold @ and /, so it ends with the last @ before a blank or the next URL. What looks like a port does
 # not begin a password, and [ begins an IPv6 address.
 _PASSWORD = re.compile(r"(?<=://)([^\[/@:\s][^/@:\s]*|):(?!\d{1,5}(?:[/?#;,]|\s|$))(?:(?!://)\S)*@")

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.jobs.config.jobs import JobConfiguration
-from gmm_spark.jobs.config.secrets import is_sensitive, reveal
+from gmm_spark.jobs.config.secrets import SENSITIVE, is_sensitive, reveal
 from gmm_spark.jobs.run.details import Details
 from gmm_spark.jobs.run.termination import passed_on_by_jvm
 from gmm_spark.storage.hadoop import is_remote
@@ -17,10 +17,8 @@ from gmm_spark.storage.hadoop import is_remote
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Spark's default, and the names that clouds and databases have. Values of such keys are struck out of the event log.
-_REDACTION = (
-    "(?i)secret|passw|passphrase|pwd|token|(access|account|private|api|encryption)[._-]?key|credential|signature"
-)
+# Values of such keys are struck out of the event log.
+_REDACTION = f"(?i){SENSITIVE}"
 
 
 @contextmanager
