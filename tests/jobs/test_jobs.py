@@ -17,7 +17,6 @@ from pyspark.sql import SparkSession
 from scipy.special import logsumexp
 from scipy.stats import chisquare, multivariate_normal
 
-from gmm_spark.spark.packing.table import PackedTable
 from tests.jobs.conftest import N_NULLS, N_ROWS, Outcome
 
 Run = Callable[..., Outcome]
@@ -346,47 +345,6 @@ def test_bad_rows_met_while_scoring_end_with_code_3_and_leave_the_old_table(
     assert_failed(done, 3, "5 with a null feature")
     assert read(tmp_path / "scored").to_pydict() == {"old": [1]}
     assert not (tmp_path / "score.json").exists()
-
-
-LEFT_OUT = f"{N_NULLS} of {N_ROWS} rows are bad, 0.833%, and features.max_bad_fraction is 0.008: 5 with a null"
-
-
-@pytest.mark.parametrize("handle", ["skip", "keep"])
-def test_more_bad_rows_than_allowed_end_a_score_with_code_3_and_leave_the_old_table(
-    run_job: Run, model: Path, table: Path, tmp_path: Path, handle: str
-) -> None:
-    pq.write_to_dataset(pa.table({"old": [1]}), tmp_path / "scored")
-    score = (
-        *("--model", model, "--input.path", table, "--output.path", tmp_path / "scored"),
-        *(
-            "--features.handle_invalid",
-            handle,
-            "--output.mode",
-            "overwrite",
-            "--output.report",
-            tmp_path / "score.json",
-        ),
-    )
-    assert_failed(run_job("score", *score, "--features.max_bad_fraction", "0.008"), 3, LEFT_OUT + " feature in x")
-    assert read(tmp_path / "scored").to_pydict() == {"old": [1]}
-    assert json.loads((tmp_path / "score.json").read_text())["rows"]["bad"] == {"null feature in x": N_NULLS}
-    done = run_job("score", *score, "--features.max_bad_fraction", N_NULLS / N_ROWS)
-    assert done.code == 0, done.err
-
-
-@pytest.mark.parametrize("job", ["fit", "select"])
-def test_more_bad_rows_than_allowed_end_a_fit_before_its_first_pass(
-    run_job: Run, table: Path, tmp_path: Path, job: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PackedTable, "expect", lambda *_: pytest.fail("a pass was made"))
-    grid = () if job == "fit" else ("--selection.ks", 1, 2, "--selection.validation_fraction", 0.5)
-    done = run_job(
-        job,
-        *("--input.path", table, *FEATURES, *grid, "--features.handle_invalid", "skip"),
-        *("--features.max_bad_fraction", 0.008, "--output.model", tmp_path / "m"),
-    )
-    assert_failed(done, 3, LEFT_OUT + " feature in x")
-    assert not published(tmp_path / "m")
 
 
 @pytest.mark.parametrize(
