@@ -60,7 +60,7 @@ def test_later_objects_are_frozen_only_if_there_are_many():
         assert gc.get_freeze_count() <= held  # what is freed since is not counted
         many: list[list[object]] = [[] for _ in range(2 * MOST_OBJECTS)]
         freeze_loaded_objects()
-        assert gc.get_freeze_count() > held + len(many)
+        assert gc.get_freeze_count() > held + len(many) // 2  # others may have been freed meanwhile
         assert len(few) == 10
     finally:
         gc.unfreeze()
