@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.errors import ConfigurationError, ParameterError
+from gmm_spark.errors import ConfigurationError, DataError, ParameterError
 from gmm_spark.storage.documents import shorten
 from gmm_spark.storage.hadoop import files_of
 
@@ -33,6 +33,8 @@ def read_parameters(spark: SparkSession, key: str, path: str) -> MixtureParamete
     """
     try:
         values = json.loads(files_of(spark).read_text(path))
+    except DataError:  # a ValueError too
+        raise
     except (ValueError, RecursionError) as error:  # also if it is not UTF-8, nests without end, or a number is endless
         raise ConfigurationError(f"{key}: got {path!r}, needs a JSON file: {shorten(str(error))}") from error
     if not isinstance(values, dict):
