@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Values of such keys are struck out of the event log.
 _REDACTION = f"(?i){SENSITIVE}"
+_UMASK = "spark.hadoop.fs.permissions.umask-mode"
 
 
 @contextmanager
@@ -37,12 +38,12 @@ def open_session(configuration: JobConfiguration, details: Details) -> Iterator[
     if name is not None:
         builder = builder.appName(name)
     settings = reveal(configuration.run.spark)
-    if configuration.run.umask is not None:
-        settings = {"spark.hadoop.fs.permissions.umask-mode": configuration.run.umask, **settings}
     for key, value in settings.items():
         builder = builder.config(key, value)
-    if _launch_jvm(settings, name, details) and "spark.redaction.regex" not in settings:
-        builder = builder.config("spark.redaction.regex", _find_redaction())
+    if _launch_jvm(settings, name, details):
+        for key, value in _find_defaults(configuration).items():
+            if key not in settings:
+                builder = builder.config(key, value)
     session = builder.getOrCreate()
     try:
         if not is_remote(session):
@@ -82,11 +83,18 @@ def _launch_jvm(settings: Mapping[str, str], name: str | None, details: Details)
     return True
 
 
-def _find_redaction() -> str:
-    """Return what spark-submit or spark-defaults.conf say of the keys that Spark's event log redacts, or our own."""
+def _find_defaults(configuration: JobConfiguration) -> dict[str, str]:
+    """Return what the event log redacts, and the umask of Hadoop's files, unless spark-submit or its files say it.
+
+    A ``run.umask`` that was given stands before theirs.
+    """
     from pyspark import SparkConf
 
-    return str(SparkConf().get("spark.redaction.regex", _REDACTION))
+    theirs, run = SparkConf(), configuration.run
+    found = {"spark.redaction.regex": str(theirs.get("spark.redaction.regex", _REDACTION))}
+    if run.umask is not None and ("umask" in run.model_fields_set or not theirs.contains(_UMASK)):
+        found[_UMASK] = run.umask
+    return found
 
 
 def _prepare(session: SparkSession) -> None:
