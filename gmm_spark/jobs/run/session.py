@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import SENSITIVE, is_sensitive, reveal
+from gmm_spark.jobs.config.sections import RunSection
 from gmm_spark.jobs.run.details import Details
 from gmm_spark.jobs.run.termination import passed_on_by_jvm
 from gmm_spark.storage.hadoop import is_remote
 
 if TYPE_CHECKING:
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
 # Values of such keys are struck out of the event log.
@@ -29,6 +31,7 @@ def open_session(configuration: JobConfiguration, details: Details) -> Iterator[
     The configuration's Spark settings override those of spark-submit. If no master is set anywhere, as when a job is
     run by Python alone, Spark chooses ``local[*]``.
     """
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder
@@ -41,7 +44,7 @@ def open_session(configuration: JobConfiguration, details: Details) -> Iterator[
     for key, value in settings.items():
         builder = builder.config(key, value)
     if _launch_jvm(settings, name, details):
-        for key, value in _find_defaults(configuration).items():
+        for key, value in _choose_settings(configuration.run, SparkConf()).items():
             if key not in settings:
                 builder = builder.config(key, value)
     session = builder.getOrCreate()
@@ -83,14 +86,11 @@ def _launch_jvm(settings: Mapping[str, str], name: str | None, details: Details)
     return True
 
 
-def _find_defaults(configuration: JobConfiguration) -> dict[str, str]:
-    """Return what the event log redacts, and the umask of Hadoop's files, unless spark-submit or its files say it.
+def _choose_settings(run: RunSection, theirs: SparkConf) -> dict[str, str]:
+    """Choose what the event log redacts, and the umask of Hadoop's files, unless spark-submit or its files say it.
 
     A ``run.umask`` that was given stands before theirs.
     """
-    from pyspark import SparkConf
-
-    theirs, run = SparkConf(), configuration.run
     found = {"spark.redaction.regex": str(theirs.get("spark.redaction.regex", _REDACTION))}
     if run.umask is not None and ("umask" in run.model_fields_set or not theirs.contains(_UMASK)):
         found[_UMASK] = run.umask
