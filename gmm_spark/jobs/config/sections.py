@@ -228,7 +228,11 @@ class RunSection(Section):
         description="File on the driver's disk for Spark's log and all stack traces, for its owner alone; appended to. "
         "By default a temporary file, which stays if the job fails; the last lines name it.",
     )
-    verbose: bool = Field(False, description="Leave Spark's log and stack traces on stderr instead. Also --verbose.")
+    verbose: bool = Field(
+        False,
+        description="Leave Spark's log and stack traces on stderr instead. Also --verbose. What the parameter verbose "
+        "of the Python classes shows, run.log writes.",
+    )
     umask: Umask = Field(
         "077",
         description='Permissions that new files and directories do not get, in octal digits, quoted: "077" keeps all '
