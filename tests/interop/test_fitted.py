@@ -19,7 +19,7 @@ from tests.interop.hostile import hostile_places, mixture_at
 ROWS = draw_rows(random_mixture("full", 3, 2, np.random.default_rng(1)), 300, np.random.default_rng(2))[0].T
 
 
-class Scaled(GaussianMixture):
+class Scaled(GaussianMixture):  # type: ignore[misc]  # scikit-learn has no types
     """A mixture that scores otherwise than its parameters say."""
 
     def score_samples(self, X):

@@ -40,7 +40,7 @@ def model(table: DataFrame) -> GaussianMixtureModel:
 
 @pytest.fixture(scope="module")
 def scored(model: GaussianMixtureModel, table: DataFrame) -> pd.DataFrame:
-    return model.transform(table).withColumn("probability", vector_to_array("probability")).toPandas()
+    return model.transform(table).withColumn("probability", vector_to_array(F.col("probability"))).toPandas()
 
 
 def test_scikit_learn_and_onnx_score_as_transform_does(model: GaussianMixtureModel, scored: pd.DataFrame) -> None:
@@ -87,7 +87,9 @@ def test_a_mixture_of_scikit_learn_becomes_a_model_of_its_columns(table: DataFra
 def test_a_model_of_pyspark_scores_the_same_and_keeps_its_columns(spark: SparkSession) -> None:
     rows = three_blobs(400)
     vectors = (
-        spark.createDataFrame(pd.DataFrame({"v": rows.tolist()})).select(array_to_vector("v").alias("v")).coalesce(1)
+        spark.createDataFrame(pd.DataFrame({"v": rows.tolist()}))
+        .select(array_to_vector(F.col("v")).alias("v"))
+        .coalesce(1)
     )
     theirs = PysparkMixture(k=3, seed=5, maxIter=9, featuresCol="v", predictionCol="cluster").fit(vectors)
     ours = GaussianMixtureModel.from_pyspark(theirs)
@@ -105,7 +107,7 @@ def test_a_model_of_pyspark_scores_the_same_and_keeps_its_columns(spark: SparkSe
 
 def test_far_from_every_component_pyspark_knows_no_difference_and_this_package_does(spark: SparkSession) -> None:
     vectors = spark.createDataFrame(pd.DataFrame({"v": [[0.0], [0.5], [20.0], [20.5]] * 5}))
-    theirs = PysparkMixture(k=2, seed=1).fit(vectors.select(array_to_vector("v").alias("features")))
+    theirs = PysparkMixture(k=2, seed=1).fit(vectors.select(array_to_vector(F.col("v")).alias("features")))
     ours = GaussianMixtureModel.from_pyspark(theirs)
     np.testing.assert_allclose(theirs.predictProbability(Vectors.dense([100.0])).toArray(), 0.5, atol=1e-6)
     assert ours.predictProbability([100.0]).toArray().max() == pytest.approx(1.0)
@@ -113,7 +115,7 @@ def test_far_from_every_component_pyspark_knows_no_difference_and_this_package_d
 
 def test_a_singular_covariance_of_pyspark_is_refused(spark: SparkSession) -> None:
     vectors = spark.createDataFrame(pd.DataFrame({"v": [[x, x] for x in (0.0, 1.0, 2.0, 10.0, 11.0, 12.0)]}))
-    theirs = PysparkMixture(k=2, seed=1).fit(vectors.select(array_to_vector("v").alias("features")))
+    theirs = PysparkMixture(k=2, seed=1).fit(vectors.select(array_to_vector(F.col("v")).alias("features")))
     with pytest.raises(ParameterError, match="not positive definite"):
         GaussianMixtureModel.from_pyspark(theirs)
 
