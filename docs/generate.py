@@ -39,7 +39,7 @@ from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "gmm_spark"
-ROOMS = ("jobs", "report", "ml", "spark", "storage", "core")  # from the top layer down
+ROOMS = ("jobs", "report", "ml", "interop", "spark", "storage", "core")  # from the top layer down
 MAP = re.compile("(?<=<!-- map of the code -->\n).*?(?=<!-- end of the map -->)", re.DOTALL)
 JOBS: list[type[JobConfiguration]] = [
     FitConfiguration,
