@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
-from types import ModuleType
 
 from gmm_spark import __version__
-from gmm_spark.errors import ConfigurationError
+from gmm_spark.extras import require_extra
 from gmm_spark.report.blocks import Section
 from gmm_spark.report.verdict import Verdict
 
@@ -29,10 +28,12 @@ def render(title: str, lead: str, verdict: Verdict, sections: Sequence[Section])
 
     Raises
     ------
-    ConfigurationError
+    MissingExtraError
         If Jinja2 is not installed.
     """
-    jinja2 = _import_jinja2()
+    require_extra("report", "jinja2", "a report")
+    import jinja2
+
     folder = files("gmm_spark.report") / "templates"
     sources = {name: (folder / name).read_text(encoding="utf-8") for name in _TEMPLATES}
     environment = jinja2.Environment(
@@ -46,13 +47,3 @@ def render(title: str, lead: str, verdict: Verdict, sections: Sequence[Section])
         title=title, lead=lead, verdict=verdict, sections=sections, version=__version__
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair cannot be written
-
-
-def _import_jinja2() -> ModuleType:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise ConfigurationError(
-            "a report needs Jinja2, which is not installed: pip install 'gmm-spark[report]'"
-        ) from error
-    return jinja2

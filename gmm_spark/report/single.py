@@ -32,7 +32,7 @@ def write_report(subject: Subject) -> str:
 
     Raises
     ------
-    ConfigurationError
+    MissingExtraError
         If Jinja2 is not installed.
     """
     parameters, rows = subject.parameters, subject.facts["rows"].number("used")
