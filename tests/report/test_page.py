@@ -51,7 +51,7 @@ def test_names_and_values_of_users_are_shown_whole_and_run_nothing() -> None:
 
 def test_a_report_of_any_form_makes_a_page() -> None:
     keys = ("rows", "fit", "checks", "seconds", "spark", "versions", "configuration", "selection", "resume", "input")
-    for odd in (
+    odds: list[Any] = [
         None,
         5,
         "text",
@@ -59,7 +59,8 @@ def test_a_report_of_any_form_makes_a_page() -> None:
         [1, None, "x", {"code": 3}],
         {"a": {"b": []}},
         {"history": [None], "skipped": [1]},
-    ):
+    ]
+    for odd in odds:
         require_sound(write_report(build_subject(facts=Facts(dict.fromkeys(keys, odd)))))
 
 
