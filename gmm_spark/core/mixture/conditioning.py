@@ -1,7 +1,7 @@
 """Marginals and conditionals of a mixture, which are mixtures again, and what some features say of the others.
 
 Of one Gaussian, let L be the Cholesky factor of its covariance with the given features first. The others, given values
-Of one Gaussian, let L be the Cholesky factor of its covariance, the given features first. The others, given values
+of those, have the mean mu_m + L_mo L_oo^-1 (x_o - mu_o) and covariance L_mm L_mm^T (Bishop 2006, eq. 2.81 and 2.82):
 no difference is taken, so that it stays positive definite. The weights become the responsibilities for x_o.
 """
 
@@ -88,7 +88,7 @@ def condition(parameters: MixtureParameters, given: Sequence[int], values: Array
     rows = known[:, None]
     weights = density.responsibilities(split.marginal, rows)[:, 0]
     covariances = parameters.covariances
-    if not parameters.structure.axis_aligned:
+    if split.covariances is not None:
         covariances = split.covariances[0] if parameters.structure.pooled else split.covariances
     elif covariances.ndim == 2:
         covariances = covariances[:, split.rest]
