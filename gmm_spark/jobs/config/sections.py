@@ -234,9 +234,11 @@ class RunSection(Section):
         "of the Python classes shows, run.log writes.",
     )
     umask: Umask = Field(
-        None,
+        "077",
         description='Permissions that new files and directories do not get, in octal digits, quoted: "077" keeps all '
-        "outputs for their owner, Spark's too. By default those of the process and of Hadoop. Object stores ignore it.",
+        'outputs for their owner, Spark\'s too; "027" lets the group read them, "022" everybody. Empty: as the process '
+        "and Hadoop have it. A spark.hadoop.fs.permissions.umask-mode of yours stands before the default. Object "
+        "stores ignore it.",
     )
     lineage: Lineage = Field(
         False,
