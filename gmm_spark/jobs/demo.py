@@ -24,7 +24,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 FOLDER = Path("gmm-spark-demo")  # in the working directory, as in the configurations
-CONFIGURATIONS = ("fit", "select", "score", "sample")
+CONFIGURATIONS = ("fit", "select", "score", "sample", "report")
 _FLIGHT = ["month", "day", "carrier", "flight", "origin", "dest"]
 
 
@@ -38,7 +38,7 @@ def main(find_file: Callable[[str], Path]) -> None:
     """
     write_flights(FOLDER / "flights.parquet")
     write_configurations(find_file("conf"))
-    for job in ("fit", "score", "sample"):
+    for job in ("fit", "score", "sample", "report"):
         run_job(job, find_file(job), find_file("conf"))
     fitted, scored = (json.loads((FOLDER / f"{job}.json").read_text()) for job in ("fit", "score"))
     print_rows(fitted, scored)
@@ -126,10 +126,11 @@ def print_files() -> None:
     print("\nfiles")
     for name, what in {
         "flights.parquet": "the table",
-        "fit.toml, score.toml, sample.toml, select.toml": "configurations of the jobs: change them, and run them again",
+        "*.toml": "configurations of the jobs: change them, and run them again",
         "model": "the fitted model, a directory for each run",
         "scored.parquet": "the table with prediction, log_density and is_anomaly",
         "sampled.parquet": "rows drawn from the model",
         "fit.json, score.json, sample.json": "run reports",
     }.items():
-        print(f"  {FOLDER}/{name:<49}{what}")
+        print(f"  {FOLDER}/{name:<36}{what}")
+    print(f"\nthe report, for a browser: open {FOLDER / 'report.html'}")

@@ -35,6 +35,7 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.reports import ReportConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.demo import write_configurations
 from gmm_spark.jobs.exits import ExitCode
@@ -56,6 +57,7 @@ CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "select": SelectConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
+    "report": ReportConfiguration,
     "runs": RunsConfiguration,
     "prune": PruneConfiguration,
 }

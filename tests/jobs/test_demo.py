@@ -11,6 +11,7 @@ from gmm_spark.jobs import demo
 from gmm_spark.jobs.command import main
 from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import FitConfiguration, SampleConfiguration, ScoreConfiguration, SelectConfiguration
+from gmm_spark.jobs.config.reports import ReportConfiguration
 from tests.jobs.conftest import ROOT
 
 
@@ -27,7 +28,9 @@ def test_the_configurations_are_written_and_are_those_of_the_jobs() -> None:
     sample = load(SampleConfiguration, ["--config", "gmm-spark-demo/sample.toml"])
     select = load(SelectConfiguration, ["--config", "gmm-spark-demo/select.toml"])
     assert {fit.input.path, score.input.path, select.input.path} == {str(demo.FOLDER / "flights.parquet")}
-    assert {score.model, sample.model} == {fit.output.model}
+    report = load(ReportConfiguration, ["--config", "gmm-spark-demo/report.toml"])
+    assert {score.model, sample.model, report.path} == {fit.output.model}
+    assert report.scores == score.output.report
 
 
 def test_a_configuration_that_was_changed_is_kept_and_said_so(capsys: pytest.CaptureFixture[str]) -> None:
