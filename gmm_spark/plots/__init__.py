@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.errors import MissingExtraError
+from gmm_spark.extras import require_extra
 
 if TYPE_CHECKING:
     from gmm_spark.plots.benchmark import draw_benchmark
@@ -43,17 +43,10 @@ __all__ = [
     "draw_weights",
 ]
 
-_EXTRA = ("altair", "vl_convert")
-
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        if error.name in _EXTRA:
-            raise MissingExtraError(
-                f"pictures need {error.name}, which is not installed: pip install 'gmm-spark[plot]'"
-            ) from error
-        raise
+    for module in ("altair", "vl_convert"):
+        require_extra("plot", module, "a picture")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -63,7 +63,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "altair", None)
     for module in [name for name in sys.modules if name.startswith("gmm_spark.plots.")]:
         monkeypatch.delitem(sys.modules, module)
-    with pytest.raises(MissingExtraError, match=r"need altair.*pip install 'gmm-spark\[plot\]'"):
+    with pytest.raises(MissingExtraError, match=r"a picture needs altair.*pip install 'gmm-spark\[plot\]'"):
         _ = plots.draw_weights
 
 
