@@ -115,7 +115,3 @@ class UnexplainedError(GmmSparkError, RuntimeError):
 
     Raised by the jobs; the exit code is 1. The message is what the innermost error says.
     """
-
-
-class MissingExtraError(GmmSparkError, ImportError):
-    """Something was asked for whose packages are not installed. The message names the extra that has them."""
