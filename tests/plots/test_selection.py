@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ from gmm_spark.plots.shortfall import Shortfalls
 from tests.plots.conftest import marks, parse, texts
 
 
-def row(k: int, kind: str, bic: float, **more: object) -> SelectionRow:
-    return SelectionRow(k, kind, 10 * k, **{"bic": bic, "heldout": -bic, "converged": True} | more)
+def row(k: int, kind: str, bic: float, **more: Any) -> SelectionRow:
+    return SelectionRow(k, kind, 10 * k, bic=bic, heldout=-bic, converged=True, **more)
 
 
 def tried(*rows: SelectionRow, criterion: str = "bic") -> Selection:
