@@ -34,17 +34,19 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.reports import ReportConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "gmm_spark"
-ROOMS = ("jobs", "ml", "interop", "spark", "storage", "core")  # from the top layer down
+ROOMS = ("jobs", "report", "ml", "interop", "spark", "storage", "core")  # from the top layer down
 MAP = re.compile("(?<=<!-- map of the code -->\n).*?(?=<!-- end of the map -->)", re.DOTALL)
 JOBS: list[type[JobConfiguration]] = [
     FitConfiguration,
     SelectConfiguration,
     ScoreConfiguration,
     SampleConfiguration,
+    ReportConfiguration,
     RunsConfiguration,
     PruneConfiguration,
 ]
