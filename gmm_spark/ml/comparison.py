@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass
-from typing import Literal
-
-from pyspark.sql import DataFrame, SparkSession
+from typing import TYPE_CHECKING, Literal
 
 from gmm_spark.core.checks.evidence import Grid
 from gmm_spark.core.em.ascent import EMResult
@@ -14,6 +12,9 @@ from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
 from gmm_spark.core.mixture.parameters import count_parameters
 from gmm_spark.errors import GmmSparkError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 # Each criterion, with the sign that makes smaller better.
 SIGNS = {"bic": 1.0, "aic": 1.0, "icl": 1.0, "heldout": -1.0}
@@ -136,4 +137,6 @@ class Selection:
 
     def toDF(self) -> DataFrame:
         """Return the rows as a DataFrame with a column for each attribute of a row."""
+        from pyspark.sql import SparkSession  # only here: pictures and reports of a selection need no Spark
+
         return SparkSession.active().createDataFrame([astuple(row) for row in self.rows], _SCHEMA)
