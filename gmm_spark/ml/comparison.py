@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import math
-<<<<<<< HEAD
 from dataclasses import asdict, astuple, dataclass, fields
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
-=======
-from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Literal
->>>>>>> next
 
 from gmm_spark.core.checks.evidence import Grid
 from gmm_spark.core.em.ascent import EMResult
@@ -24,11 +18,8 @@ from gmm_spark.core.mixture.parameters import count_parameters
 from gmm_spark.errors import GmmSparkError
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
     import pandas as pd
-=======
     from pyspark.sql import DataFrame
->>>>>>> next
 
 # Each criterion, with the sign that makes smaller better.
 SIGNS = {"bic": 1.0, "aic": 1.0, "icl": 1.0, "heldout": -1.0}
