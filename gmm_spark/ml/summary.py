@@ -80,6 +80,8 @@ class GaussianMixtureSummary:
         True if the last pass changed the lower bound by less than ``tol``.
     clusterSizes : list of int
         Training rows by most probable component.
+    starts, startsAlike : int
+        Starts that were compared on the sample, and how many of them ended where the best did; 0 if there was but one.
     degenerateComponents : list of int
         Components without weight: they starved or collapsed, and reseeding did not help.
     checks : list of Check
@@ -125,6 +127,7 @@ class GaussianMixtureSummary:
         self.effectiveRows = weight_sum
         self.numIter = len(result.history)
         self.converged = result.converged
+        self.starts, self.startsAlike = result.starts, result.starts_alike
         self.degenerateComponents: list[int] = list(degenerate_components(parameters))
         self.history: tuple[PassRecord, ...] = result.history
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
