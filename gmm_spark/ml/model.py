@@ -23,8 +23,8 @@ from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.defaults import Defaults
+from gmm_spark.ml.exchange import ExchangedModel
 from gmm_spark.ml.inputs import describe_bad_value, read_row, require_table
-from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
@@ -35,7 +35,7 @@ from gmm_spark.spark.scoring import append_scores, evaluate
 from gmm_spark.storage.documents import shorten
 
 
-class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMixtureModel"], MLWritable):
+class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureModel"], MLWritable):
     """A Gaussian mixture that scores tables and draws rows.
 
     Parameters

@@ -304,7 +304,11 @@ def assert_failed(done: Outcome, code: int, message: str) -> None:
         (["--features.columns", "x", "day"], 3, "day"),
         (["--input.where", "x >"], 2, "input.where: got 'x >', needs a Spark SQL condition"),
         (["--input.where", "y > 1e9"], 3, "no usable row"),
-        (["--features.handle_invalid", "error"], 3, "5 with a null feature"),
+        (
+            ["--features.handle_invalid", "error"],
+            3,
+            "5 with a null feature in x (d=2); clean the table, or set features.handle_invalid to 'skip'",
+        ),
         (["--features.weight", "w"], 3, "w"),
         (["--output.model", "{table}"], 2, "which is or lies in input.path"),
         (["--output.report", "{table}/r.json"], 2, "which is or lies in input.path"),
