@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,7 @@ from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
+from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
@@ -33,6 +35,9 @@ from gmm_spark.spark.observing import Watch
 from gmm_spark.spark.portraying import portray
 from gmm_spark.spark.scoring import append_scores, evaluate
 from gmm_spark.storage.documents import shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureModel"], MLWritable):
@@ -86,6 +91,31 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
     def __repr__(self) -> str:
         """Describe the model as pyspark.ml does."""
         return f"{type(self).__name__}: uid={self.uid}, k={self.getK()}, numFeatures={self.numFeatures}"
+
+    def _repr_html_(self) -> str:
+        """Describe the model for a notebook: its components as a table."""
+        return f"<p>{escape(repr(self))}</p>{draw_components(self.parameters, self.featureNames, self._sizes)}"
+
+    def describe(self) -> pd.DataFrame:
+        """Return the components as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each component. Columns: ``weight``; ``rows``, the training rows whose most probable component it
+            is, if the model knows them; ``mean of x`` and ``sd of x`` for each feature x.
+
+        Examples
+        --------
+        >>> from gmm_spark import MixtureParameters
+        >>> parameters = MixtureParameters([0.25, 0.75], [[-9.0], [9.0]], [1.0, 4.0], "spherical")
+        >>> GaussianMixtureModel(parameters, ["x"]).describe().loc[1].to_dict()
+        {'weight': 0.75, 'mean of x': 9.0, 'sd of x': 2.0}
+        """
+        import pandas as pd  # a moment's work, which a job can do without
+
+        found = pd.DataFrame(list_components(self.parameters, self.featureNames, self._sizes))
+        return found.rename_axis("component")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and deepcopy take: everything but the summary, which holds the training table."""
@@ -318,6 +348,12 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
     def read(cls) -> ModelReader[GaussianMixtureModel]:
         """Return a reader: ``GaussianMixtureModel.read().load(path)``."""
         return ModelReader(cls)
+
+    @property
+    def _sizes(self) -> Array | None:
+        """Training rows by most probable component, (k,); None if they are not known."""
+        profile = self.trainingProfile
+        return None if profile is None else profile.shares * profile.rows
 
     def _read_row(self, value: Vector | ArrayLike) -> Array | None:
         """Return one row as a block, (d, 1); None if it has a bad value and ``handleInvalid`` is not "error"."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gmm_spark.core.formatting import show_count, show_number, show_share
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text
-from gmm_spark.report.numbers import show_count, show_number, show_share
 from gmm_spark.report.subject import Subject
 
 FRACTIONS = (0.0001, 0.001, 0.005, 0.01, 0.05)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gmm_spark.core.formatting import count_of, show_name, show_number
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import count_of, show_name, show_number
 from gmm_spark.report.subject import Subject
 
 _NAMES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "heldout": "held-out log-likelihood, nats per row"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from gmm_spark.core.formatting import count_of, show_number, show_seconds
 from gmm_spark.report.blocks import Block, Cell, Figures, Missing, Section, Table, Text, word
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import count_of, show_number, show_seconds
 from gmm_spark.report.subject import Subject
 
 _STEPS = {

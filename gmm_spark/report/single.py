@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from gmm_spark.core.formatting import count_of, show_count
 from gmm_spark.report.anomalies import describe_anomalies
 from gmm_spark.report.choice import describe_choice
 from gmm_spark.report.components import describe_components
 from gmm_spark.report.cost import describe_cost
 from gmm_spark.report.drift import describe_drift
-from gmm_spark.report.numbers import count_of, show_count
 from gmm_spark.report.page import render
 from gmm_spark.report.provenance import describe_fitted
 from gmm_spark.report.search import describe_search
