@@ -21,6 +21,8 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
 from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.exchange import ExchangedModel
@@ -30,6 +32,7 @@ from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
 from gmm_spark.spark.observing import Watch
+from gmm_spark.spark.portraying import portray
 from gmm_spark.spark.scoring import append_scores, evaluate
 from gmm_spark.storage.documents import shorten
 
@@ -243,6 +246,44 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
         """Return BIC plus twice the entropy of the responsibilities on a table; smaller is better."""
         found = self._evaluate(dataset)
         return criteria.icl(found.log_likelihood, self.parameters.n_parameters, found.weight_sum, found.entropy)
+
+    def portray(self, dataset: DataFrame, frame: Frame | None = None) -> Portrait:
+        """Take a portrait of a table's rows beside the mixture, by one read of the table.
+
+        Rows are used, and counted, as by :meth:`logLikelihood`.
+
+        Parameters
+        ----------
+        dataset : DataFrame
+        frame : Frame, optional
+            Bins and features; that of another portrait makes the two comparable. By default it follows from the mixture
+            and from what it knows of its training rows.
+
+        Returns
+        -------
+        Portrait
+            Histograms by feature, in pairs and by component, responsibilities that rows share, the least likely rows.
+            Its size depends on the mixture alone.
+
+        Raises
+        ------
+        DataError
+            If a row is bad and ``handleInvalid`` is "error", or no row is left.
+        """
+        self.check_params()
+        features = self._features(dataset, self.weight_column)
+        strict = self.getHandleInvalid() == "error"
+        frame = self._choose_frame() if frame is None else frame
+        parameters, precision, kind = self.parameters, self.getPrecision(), self.getWeightKind()
+        return portray(dataset, parameters, features, frame, strict, precision, kind)
+
+    def _choose_frame(self) -> Frame:
+        """Choose the bins of a portrait: those of the fit's own, if it has one."""
+        if self._summary is not None and self._summary.portrait is not None:
+            return self._summary.portrait.frame
+        quartiles = None if self.trainingProfile is None else self.trainingProfile.quartiles
+        threshold = None if self.logDensities is None else self.logDensities.quantile(LEAST_LIKELY)
+        return Frame.of(self.parameters, quartiles, threshold=threshold)
 
     def sample(
         self,

@@ -17,6 +17,7 @@ from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.formatting import draw_table, show_number
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.table import Sample
 from gmm_spark.ml.comparison import Selection
@@ -106,6 +107,8 @@ class GaussianMixtureSummary:
     packing : PackingRecord
         How often the table was packed, how many bytes were written, how many passes were made, and how many of them in
         vain, since blocks were lost.
+    portrait : Portrait or None
+        What the training rows look like beside the mixture, if ``portrait`` was set.
     selection : Selection or None
         All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
@@ -136,6 +139,7 @@ class GaussianMixtureSummary:
         self.checks = checks
         self.packing = packing
         self.selection: Selection | None = None
+        self.portrait: Portrait | None = None
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()
         self.roundingSteps: list[float] = fitted.profile.step.tolist()
