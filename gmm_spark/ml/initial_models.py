@@ -9,7 +9,7 @@ from typing import Any
 
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
-from gmm_spark.ml.inputs import describe_type
+from gmm_spark.local.rows import describe_type
 from gmm_spark.ml.model import GaussianMixtureModel
 
 

@@ -20,8 +20,9 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.local.rows import describe_bad_value, read_row
 from gmm_spark.ml.defaults import Defaults
-from gmm_spark.ml.inputs import describe_bad_value, read_row, require_table
+from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
