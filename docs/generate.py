@@ -1,9 +1,9 @@
 """Write the pages that are made from the code: ``python docs/generate.py``, or ``make docs``.
 
 ``docs/parameters.md`` comes from the estimators' Params and docstrings, ``docs/job-keys.md`` from the jobs'
-configurations, ``docs/checks.md`` from the registry of checks, and the map of the code in ``CONTRIBUTING.md`` from the
-first lines of the modules' docstrings. A test fails if what is in the repository differs from what this script would
-write.
+configurations, ``docs/checks.md`` from the registry of checks, ``docs/drop-in.md`` from pyspark.ml's classes and ours,
+and the map of the code in ``CONTRIBUTING.md`` from the first lines of the modules' docstrings. A test fails if what is
+in the repository differs from what this script would write.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from itertools import starmap
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
+import pyspark
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pyspark.ml.param import Params
 
+import drop_in
 from gmm_spark import GaussianMixture, GaussianMixtureSelector
 from gmm_spark.core.checks.check import Rule
 from gmm_spark.core.checks.registry import RULES
@@ -31,17 +34,19 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.reports import ReportConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "gmm_spark"
-ROOMS = ("jobs", "ml", "spark", "storage", "core")  # from the top layer down
+ROOMS = ("jobs", "report", "ml", "interop", "spark", "storage", "core")  # from the top layer down
 MAP = re.compile("(?<=<!-- map of the code -->\n).*?(?=<!-- end of the map -->)", re.DOTALL)
 JOBS: list[type[JobConfiguration]] = [
     FitConfiguration,
     SelectConfiguration,
     ScoreConfiguration,
     SampleConfiguration,
+    ReportConfiguration,
     RunsConfiguration,
     PruneConfiguration,
 ]
@@ -105,6 +110,22 @@ A summary is not saved with a model, and neither are its checks.
 
 """
 
+DROP_IN = f"""{NOTE}
+# In place of pyspark.ml's GaussianMixture
+
+Change the import, and keep the code:
+
+```python
+from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSummary
+```
+
+Here is every public name of the three classes of `pyspark.ml.clustering`, found by looking at the classes of
+pyspark {{version}} itself. A test compares each with pyspark.ml's own, on a mixture that both have fitted
+(`tests/public/test_drop_in.py`), and pyspark.ml's own examples are run with the import changed. "pyspark's own" is
+code that both inherit. [What differs](differences.md) in what a fit finds is a page of its own.
+
+"""
+
 
 def pages() -> dict[Path, str]:
     """Return the text of every generated page."""
@@ -113,11 +134,26 @@ def pages() -> dict[Path, str]:
     return {
         contributing: MAP.sub(lambda _: package_map(), contributing.read_text(encoding="utf-8")),
         DOCS / "parameters.md": PARAMETERS + "\n".join(map(parameter_table, estimators)),
+        DOCS / "drop-in.md": DROP_IN.format(version=minor_version()) + "\n".join(starmap(drop_in_table, drop_in.PAIRS)),
         DOCS / "job-keys.md": JOB_KEYS + "\n".join(map(key_table, JOBS)),
         DOCS / "checks.md": CHECKS
         + table(("code", "severity", "what is found"), [*map(check_row, RULES)])
         + check_texts(),
     }
+
+
+def minor_version() -> str:
+    """Return pyspark's version, without the patch."""
+    return ".".join(pyspark.__version__.split(".")[:2])
+
+
+def drop_in_table(theirs: type, ours: type) -> str:
+    """Compare every public name of a class of pyspark.ml with ours."""
+    found = drop_in.compare(theirs, ours)
+    rows = [(f"`{one.name}`", one.kind, one.code, one.difference) for one in found]
+    differing = sum(one.code == "differs" for one in found)
+    head = f"## {theirs.__name__}\n\n{len(found)} names, of which {differing} differ in some way.\n\n"
+    return head + table(("name", "kind", "here", "what differs"), rows)
 
 
 def parameter_table(estimator: Params) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gmm_spark.ml.estimator import GaussianMixture
     from gmm_spark.ml.model import GaussianMixtureModel
     from gmm_spark.ml.selector import GaussianMixtureSelector
+    from gmm_spark.ml.summary import GaussianMixtureSummary
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # who runs the program decides what is written, and where
 
@@ -27,6 +28,7 @@ _HOMES = {
     "GaussianMixture": "gmm_spark.ml.estimator",
     "GaussianMixtureModel": "gmm_spark.ml.model",
     "GaussianMixtureSelector": "gmm_spark.ml.selector",
+    "GaussianMixtureSummary": "gmm_spark.ml.summary",
     "MixtureParameters": "gmm_spark.core.mixture.parameters",
 }
 
@@ -34,6 +36,7 @@ __all__ = [
     "GaussianMixture",
     "GaussianMixtureModel",
     "GaussianMixtureSelector",
+    "GaussianMixtureSummary",
     "MixtureParameters",
     "__version__",
     "errors",

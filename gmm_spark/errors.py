@@ -103,6 +103,13 @@ class CompletedRunError(GmmSparkError, RuntimeError):
     """
 
 
+class MissingExtraError(GmmSparkError, ImportError):
+    """A package that only an extra of gmm-spark brings is not installed.
+
+    Raised by what needs it, when it is called; the message names the extra to install.
+    """
+
+
 class UnexplainedError(GmmSparkError, RuntimeError):
     """Something failed in Spark or in this package for a reason that is not known.
 

@@ -30,7 +30,7 @@ def main() -> None:
     """Prepare the table, run the jobs, print the summary."""
     os.chdir(ROOT)
     write_flights(OUTPUT / "flights.parquet")
-    for job in ("fit", "score", "sample"):
+    for job in ("fit", "score", "sample", "report"):
         run_job(job)
     fitted, scored = (json.loads((OUTPUT / f"{job}.json").read_text()) for job in ("fit", "score"))
     print_rows(fitted, scored)
@@ -114,6 +114,7 @@ def print_files() -> None:
         "fit.json, score.json, sample.json": "run reports",
     }.items():
         print(f"  {OUTPUT}/{name:<36}{what}")
+    print(f"\nthe report, for a browser: open {OUTPUT / 'report.html'}")
 
 
 if __name__ == "__main__":

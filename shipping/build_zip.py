@@ -1,4 +1,4 @@
-"""Build dist/gmm_spark.zip, for ``spark-submit --py-files``: the package's modules and nothing else.
+"""Build dist/gmm_spark.zip, for ``spark-submit --py-files``: the package's modules and templates, nothing else.
 
 The same modules give the same bytes, on every machine: files are sorted, have one date, and are not compressed.
 """
@@ -18,7 +18,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 def list_modules() -> Iterator[tuple[Path, str]]:
     """Yield the files of the package and their names in an archive: no caches, nothing that an editor left."""
     for path in sorted((ROOT / "gmm_spark").rglob("*")):
-        if path.suffix == ".py" or path.name == "py.typed":
+        if path.suffix == ".py" or path.name == "py.typed" or path.parent.name == "templates":
             yield path, path.relative_to(ROOT).as_posix()
 
 

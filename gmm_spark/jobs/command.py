@@ -31,6 +31,7 @@ JOBS = {
     "select": Job("select_model.py", "fit mixtures of several k and shapes, and save the best"),
     "score": Job("score.py", "score a table with a saved model"),
     "sample": Job("sample.py", "draw rows from a saved model, or from parameters in a JSON file"),
+    "report": Job("report.py", "write a page about a run or a saved model, for a browser"),
     "runs": Job("runs.py", "list the runs in a directory of models"),
     "prune": Job("prune.py", "remove old and broken runs from a directory of models"),
 }

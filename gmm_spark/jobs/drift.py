@@ -59,6 +59,16 @@ class DriftGate:
         """Whether a table beyond a limit is not to be published."""
         return self._section.stop == "before"
 
+    def describe(self) -> str:
+        """Return what the rows will be held against, for a plan; once :meth:`transform` was called."""
+        if self._observation is None:
+            return f"not compared: {self._reason}"
+        limits = ", ".join(f"{kind} {limit:g}" for kind, limit in asdict(self._limits).items() if limit is not None)
+        if not limits:
+            return "rows are compared with the training rows; no limit"
+        when = "before" if self.stops_before else "after"
+        return f"exit code 6, {when} the table is published, beyond {limits}"
+
     def transform(self, model: GaussianMixtureModel, rows: DataFrame) -> DataFrame:
         """Append the model's columns, and have the rows compared when the result is written.
 

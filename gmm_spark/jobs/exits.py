@@ -81,6 +81,7 @@ _AFTER_COMPLETION = (
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.ConfigurationError, ExitCode.CONFIGURATION),
     (errors.ParameterError, ExitCode.CONFIGURATION),
+    (errors.MissingExtraError, ExitCode.CONFIGURATION),
     (errors.DataError, ExitCode.DATA),
     (errors.ModelFileError, ExitCode.DATA),
     (errors.DegenerateComponentError, ExitCode.DATA),

@@ -13,9 +13,10 @@ from gmm_spark.jobs.config.parameter_keys import FITTING_KEYS, name_keys
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
 from gmm_spark.jobs.io.fingerprints import take_fingerprint
 from gmm_spark.jobs.io.tables import feature_parameters
-from gmm_spark.jobs.run.progress import draw_bar
+from gmm_spark.jobs.run.logs import shows_passes
 from gmm_spark.jobs.run.publishing import Attempt
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.ml.progress import draw_bar
 from gmm_spark.storage.documents import describe_error
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def fit_model(
 ) -> GaussianMixtureModel:
     """Fit under a progress bar, and add the result and its duration to the report.
 
+    The bar is drawn if stderr is a terminal and the log, whose lines would tear it, does not tell of each pass anyway.
     Passes that an earlier attempt at the run has made are not made again. More bad rows than allowed end the fit before
     its first pass.
     """
@@ -66,7 +68,7 @@ def fit_model(
         require_few_bad(count, count + used, configuration.features.max_bad_fraction, f": {describe_bad(bad)}")
 
     estimator.setAnswerStore(attempt.answers).setRowsCheck(check)
-    with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter()) as show:
+    with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter(), hidden=shows_passes() or None) as show:
         model = estimator.setCallback(show).fit(rows)
     attempt.report.add_fit(model)
     return model

@@ -11,7 +11,6 @@ from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.jobs.bad_rows import count_reasons, quarantine, resolve_model_features, spell_handling
 from gmm_spark.jobs.config.jobs import ScoreConfiguration, ScoreOutputSection
 from gmm_spark.jobs.drift import DriftGate
-from gmm_spark.jobs.io.destinations import ForeignTable
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
@@ -25,7 +24,7 @@ from gmm_spark.jobs.preflight.extent import measure, plan_extent
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.models import plan_model
 from gmm_spark.jobs.preflight.plan import Plan
-from gmm_spark.jobs.preflight.quarantine import check_quarantine
+from gmm_spark.jobs.preflight.quarantine import check_quarantine, plan_bad_rows
 from gmm_spark.jobs.preflight.table_outputs import check_table, plan_table
 from gmm_spark.jobs.preflight.workers import check_workers
 from gmm_spark.jobs.run.lineage import tell_lineage
@@ -62,7 +61,7 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
     report, faults = RunReport(configuration, run_id), Faults()
     destination = check_table(faults, spark, output, configuration.model, configuration.input)
     most = configuration.features.max_bad_fraction
-    can_wait = not (is_remote(spark) or isinstance(destination, ForeignTable))
+    can_wait = not (is_remote(spark) or (destination is not None and destination.commits_by_itself))
     if most < 1 and not can_wait:
         faults.add(
             ConfigurationError(
@@ -82,7 +81,7 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
         if scored is not None and destination is not None:
             partition_by = faults.attempt(destination.require_fit, scored, output.partition_by)
     check_quarantine(faults, spark, configuration, rows, None if destination is None else destination.folder)
-    if output.quarantine is not None and isinstance(destination, ForeignTable):
+    if output.quarantine is not None and destination is not None and destination.commits_by_itself:
         faults.add(
             ConfigurationError("output.quarantine: got a path, but the catalog of output.table commits by itself")
         )
@@ -96,7 +95,10 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
         plan = Plan(configuration.job)
         plan_extent(plan, configuration.input, measure(spark, configuration.input, rows))
         plan_model(plan, model, saved)
+        plan_bad_rows(plan, configuration)
         plan_table(plan, scored, output, destination, partition_by)
+        plan.add("output", f"run {run_id}")
+        plan.add("drift", gate.describe())
         show_plan(plan, spark, workers, configuration)
         return
     counts: dict[str, int] = {}

@@ -24,3 +24,4 @@ class Defaults:
     aggregationDepth: int = 2
     criterion: str = "bic"
     validationFraction: float = 0.0
+    verbose: bool = False

@@ -28,6 +28,7 @@ from gmm_spark.ml.initial_models import to_parameters
 from gmm_spark.ml.joint_fitting import ModelsOnDemand, fit_members
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import GaussianMixtureParams
+from gmm_spark.ml.progress import Callback
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.ml.watching import Watch
 from gmm_spark.spark.packing.table import PackedTable
@@ -105,6 +106,10 @@ class GaussianMixture(
         the row ("skip"), or keeps it with null outputs ("keep"). A negative weight always stops a fit.
     precision : {"float64", "float32"}, default "float64"
         Type of the matrix products over rows. Sums are float64 with both.
+    verbose : bool, default False
+        Whether a fit shows its progress. In a notebook that has tqdm this is a bar. Elsewhere it is a line for each
+        pass and for each step around the passes, in Python's log: your handlers write them, or, if there are none, they
+        go to stderr. A number above 0 counts as True.
     aggregationDepth : int, default 2
         Accepted so that code for pyspark.ml runs unchanged, >= 1. It has no effect.
 
@@ -144,6 +149,7 @@ class GaussianMixture(
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,
         precision: str = Defaults.precision,
+        verbose: bool = Defaults.verbose,
         aggregationDepth: int = Defaults.aggregationDepth,
     ) -> None:
         super().__init__()
@@ -251,12 +257,17 @@ class GaussianMixture(
         settings = self._settings(self.getK(), self.getCovarianceType())
         features = self._resolve(dataset, None if self._initial is None else self._initial.n_features)
         require_holdable(dataset.sparkSession, [settings], features.width, initial=self._initial is not None)
-        with self._named(dataset), one_blas_thread(), self._pack(dataset, features) as table:
+        with (
+            self._named(dataset),
+            self._shown() as callback,
+            one_blas_thread(),
+            self._pack(dataset, features) as table,
+        ):
             self._check_rows(features, table)
             require_fittable(table, settings)
             sample = table.sample(settings.rows_to_draw, settings.seed)
             profile = ColumnProfile.of(*sample)
-            result = self._search(table, sample, profile, settings)
+            result = self._search(table, sample, profile, settings, callback)
             floor = choose_floor(table, profile, settings)
             fitted = Fitted(result, table.evaluate(result.parameters), profile, floor, sample)
             return self._build_model(dataset, table, fitted)
@@ -273,9 +284,16 @@ class GaussianMixture(
                 f"{initial.n_components} {initial.covariance_type} components; set them alike"
             )
 
-    def _search(self, table: PackedTable, sample: Sample, profile: ColumnProfile, settings: Settings) -> EMResult:
+    def _search(
+        self,
+        table: PackedTable,
+        sample: Sample,
+        profile: ColumnProfile,
+        settings: Settings,
+        callback: Callback | None,
+    ) -> EMResult:
         """Run EM from the initial model or means if there are any, else from starts drawn from a sample."""
-        watch = Watch(table, settings.max_iter, self._callback)
+        watch = Watch(table, settings.max_iter, callback)
         if self._initial is None:
             return search(table, sample, settings, watch, profile)
         variance = robust_variance(profile, table.moments.variance)

@@ -20,14 +20,14 @@ from gmm_spark.core.checks.check import SEVERITIES, Check
 from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
 from gmm_spark.core.drift.reference import TrainingProfile
-from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, ParameterError, ResourceError
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
-from gmm_spark.ml.params import MixtureParams
+from gmm_spark.ml.params import HasVerbose, MixtureParams
+from gmm_spark.ml.progress import Callback, show_fit
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, require_distinct, resolve_features
 from gmm_spark.spark.decoding import describe_bad
@@ -49,10 +49,10 @@ _WARNED_BEFORE = ("column-rounded",)
 _WARNED_OF = 3
 
 
-class MixtureFitting(MixtureParams, MLWritable):
+class MixtureFitting(MixtureParams, HasVerbose, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
-    _callback: Callable[[PassRecord], None] | None = None
+    _callback: Callback | None = None
     _answers: AnswerStore | None = None
     _rows_check: RowsCheck | None = None
 
@@ -97,7 +97,11 @@ class MixtureFitting(MixtureParams, MLWritable):
         """Set whether extrapolated steps are tried."""
         return self._set(accelerate=value)
 
-    def setCallback(self: E, callback: Callable[[PassRecord], None] | None) -> E:
+    def setVerbose(self: E, value: bool) -> E:
+        """Set whether a fit shows its progress."""
+        return self._set(verbose=value)
+
+    def setCallback(self: E, callback: Callback | None) -> E:
         """Call ``callback`` on the driver after each pass over the table; None removes it."""
         self._callback = callback
         return self
@@ -141,6 +145,10 @@ class MixtureFitting(MixtureParams, MLWritable):
     def _named(self, dataset: DataFrame) -> AbstractContextManager[None]:
         """Describe Spark's jobs by this estimator, unless the user has described them."""
         return describe_jobs(dataset.sparkSession, f"{type(self).__name__} fit", unless_named=True)
+
+    def _shown(self) -> AbstractContextManager[Callback | None]:
+        """Show the fit if it is verbose; gives what is to hear of each pass."""
+        return show_fit(self.getVerbose(), self.getMaxIter(), self._callback)
 
     def _resolve(self, dataset: DataFrame, width: int | None = None) -> Features:
         """Find the features in the table's columns; raises DataError or ParameterError if they cannot be used."""

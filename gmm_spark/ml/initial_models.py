@@ -9,6 +9,7 @@ from typing import Any
 
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
+from gmm_spark.interop.fitted import convert_pyspark, convert_sklearn
 from gmm_spark.local.rows import describe_type
 from gmm_spark.ml.model import GaussianMixtureModel
 
@@ -30,11 +31,9 @@ def to_parameters(model: Any) -> MixtureParameters:
     if isinstance(model, GaussianMixtureModel):
         return model.parameters
     if _has(model, "weights_", "means_", "covariances_", "covariance_type"):  # scikit-learn
-        return MixtureParameters(model.weights_, model.means_, model.covariances_, model.covariance_type)
+        return convert_sklearn(model)
     if _has(model, "weights", "gaussians"):  # pyspark.ml
-        gaussians = model.gaussians
-        means = [gaussian.mean.toArray() for gaussian in gaussians]
-        return MixtureParameters(model.weights, means, [gaussian.cov.toArray() for gaussian in gaussians])
+        return convert_pyspark(model)
     remedy = " (fit it first)" if hasattr(model, "fit") else ""
     raise ParameterError(
         f"the initial model is {describe_type(model)}; need a GaussianMixtureModel of gmm_spark or pyspark.ml, a "

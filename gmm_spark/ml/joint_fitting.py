@@ -9,7 +9,7 @@ from functools import cache
 
 from pyspark.sql import DataFrame
 
-from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.em.ascent import EMResult
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.search.single import choose_floor, search
@@ -23,6 +23,7 @@ from gmm_spark.errors import (
 )
 from gmm_spark.ml.fitting import MixtureFitting, require_fittable, require_holdable
 from gmm_spark.ml.model import GaussianMixtureModel
+from gmm_spark.ml.progress import Callback
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.ml.watching import Watch
 from gmm_spark.spark.packing.table import PackedTable
@@ -32,7 +33,7 @@ from gmm_spark.spark.worker import one_blas_thread
 def fit_together(
     table: PackedTable,
     settings: Sequence[Settings],
-    callback: Callable[[PassRecord], None] | None,
+    callback: Callback | None,
     log_densities: bool = False,
 ) -> list[Fitted | GmmSparkError]:
     """Fit one mixture for each of several settings.
@@ -78,7 +79,7 @@ def fit_together(
 
 
 def fit_alone(
-    table: PackedTable, settings: Settings, member: Fitted, callback: Callable[[PassRecord], None] | None
+    table: PackedTable, settings: Settings, member: Fitted, callback: Callback | None
 ) -> Fitted | DegenerateComponentError:
     """Fit one mixture by a search of its own, from the sample that it had as a member of a grid.
 
@@ -101,7 +102,8 @@ def fit_members(
     Parameters
     ----------
     members : sequence of MixtureFitting
-        The first that has sound parameters packs the table, and its callback hears of each pass.
+        The first that has sound parameters packs the table. Its callback hears of each pass, and its ``verbose`` says
+        whether the fit is shown.
     settings : sequence of Settings
         One for each member.
     dataset : DataFrame
@@ -122,8 +124,8 @@ def fit_members(
         first = members[able[0]]
         features = first._resolve(dataset)
         require_holdable(dataset.sparkSession, [settings[i] for i in able], features.width)
-        with first._named(dataset), first._pack(dataset, features) as table:
-            fitted = fit_together(table, [settings[i] for i in able], first._callback, log_densities=True)
+        with first._named(dataset), first._shown() as callback, first._pack(dataset, features) as table:
+            fitted = fit_together(table, [settings[i] for i in able], callback, log_densities=True)
             for i, found in zip(able, fitted, strict=True):
                 outcomes[i] = members[i]._build_model(dataset, table, found) if isinstance(found, Fitted) else found
     return [outcomes[i] for i in range(len(members))]

@@ -22,8 +22,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.local.rows import describe_bad_value, read_row
 from gmm_spark.ml.defaults import Defaults
+from gmm_spark.ml.exchange import ExchangedModel
 from gmm_spark.ml.inputs import require_table
-from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
@@ -33,7 +33,7 @@ from gmm_spark.spark.scoring import append_scores, evaluate
 from gmm_spark.storage.documents import shorten
 
 
-class GaussianMixtureModel(Model, GaussianMixtureParams, MLReadable["GaussianMixtureModel"], MLWritable):
+class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureModel"], MLWritable):
     """A Gaussian mixture that scores tables and draws rows.
 
     Parameters

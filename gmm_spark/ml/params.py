@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyspark.ml.param import Param, TypeConverters
+from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasAggregationDepth, HasMaxIter, HasSeed, HasTol
 
 from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.search.starts import START_MODES
 from gmm_spark.core.settings import Settings
 from gmm_spark.ml.defaults import Defaults
-from gmm_spark.ml.scoring_params import ScoringParams, declare, to_int64
+from gmm_spark.ml.scoring_params import ScoringParams, declare, to_flag, to_int64
 
 
 class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
@@ -159,3 +159,22 @@ class GaussianMixtureParams(MixtureParams, HasAggregationDepth):
     def _faults(self) -> list[str]:
         faults = self._below_one(self.k, self.aggregationDepth)
         return faults + self._unknown(self.covarianceType, STRUCTURES) + super()._faults()
+
+
+class HasVerbose(Params):
+    """The parameter ``verbose`` of the estimators. A model has none: it is about how a fit is watched."""
+
+    verbose: Param[bool] = declare(
+        "verbose",
+        "Whether a fit shows its progress: a line for each pass and each step in Python's log, which goes to stderr "
+        "unless the program has set up logging; in a notebook that has tqdm a bar.",
+        to_flag,
+    )
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._setDefault(verbose=Defaults.verbose)
+
+    def getVerbose(self) -> bool:
+        """Return whether a fit shows its progress."""
+        return self.getOrDefault(self.verbose)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasFeaturesCol, HasInputCols, HasPredictionCol, HasProbabilityCol, HasWeightCol
 
@@ -41,6 +42,13 @@ def to_int64(value: Any) -> int:
     if not -(1 << 63) <= found < 1 << 63:
         raise ValueError("need an integer >= -2**63 and < 2**63")
     return found
+
+
+def to_flag(value: Any) -> bool:
+    """Convert a bool, or a number from 0 as scikit-learn's ``verbose`` has; raise TypeError for anything else."""
+    if isinstance(value, (bool, int, np.bool_, np.integer)) and value >= 0:
+        return bool(value)
+    raise TypeError(f"{value!r}; need True or False")
 
 
 def to_names(value: Any) -> list[str]:

@@ -23,6 +23,7 @@ from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.fitting import MixtureFitting, require_holdable
 from gmm_spark.ml.joint_fitting import fit_alone, fit_together
 from gmm_spark.ml.model import GaussianMixtureModel
+from gmm_spark.ml.progress import Callback
 from gmm_spark.ml.scoring_params import declare, to_names
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.spark.columns import Features
@@ -59,7 +60,7 @@ class GaussianMixtureSelector(
         rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
     featuresCol, inputCols, weightCol, weightKind, predictionCol, probabilityCol, logDensityCol, anomalyCol, \
 anomalyFraction, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, handleInvalid, \
-precision
+precision, verbose
         As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
@@ -120,6 +121,7 @@ precision
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,
         precision: str = Defaults.precision,
+        verbose: bool = Defaults.verbose,
     ) -> None:
         super().__init__()
         self._setDefault(
@@ -169,14 +171,15 @@ precision
         require_holdable(dataset.sparkSession, settings, features.width)
         with ExitStack() as stack:
             stack.enter_context(self._named(dataset))
+            callback = stack.enter_context(self._shown())
             train, rest = self._split(dataset, features)
             # Both tables are packed before the first pass, so that a bad row does not end a long fit.
             held_out = None if rest is None else stack.enter_context(self._pack_held_out(rest, features))
             table = stack.enter_context(self._pack(train, features))
             self._check_rows(features, table, *([held_out] if held_out else []))
-            outcomes = fit_together(table, settings, self._callback)
+            outcomes = fit_together(table, settings, callback)
             selection = self._compare(grid, outcomes, table, held_out)
-            selection = self._polish_best(selection, settings, outcomes, table, held_out)
+            selection = self._polish_best(selection, settings, outcomes, table, held_out, callback)
             skipped = table.bad + held_out.bad if held_out else table.bad
             seen = selection.grid, self._describe_held_out(selection, held_out)
             model = self._build_model(train, table, _best(selection, outcomes, table), skipped, *seen)
@@ -230,6 +233,7 @@ precision
         outcomes: list[Fitted | GmmSparkError],
         table: PackedTable,
         held_out: PackedTable | None,
+        callback: Callback | None,
     ) -> Selection:
         """Fit the best mixture once more, alone, and put it in its place if the criterion prefers it.
 
@@ -241,7 +245,7 @@ precision
             return selection
         member, row = outcomes[best], selection.rows[best]
         assert isinstance(member, Fitted)
-        alone = fit_alone(table, settings[best], member, self._callback)
+        alone = fit_alone(table, settings[best], member, callback)
         polished = self._compare([(row.k, row.covarianceType)], [alone], table, held_out)
         both = replace(selection, rows=(row, *polished.rows))
         if both.best != 1:

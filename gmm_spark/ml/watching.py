@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 
 from gmm_spark.core.em.ascent import PassRecord
+from gmm_spark.ml.progress import Callback
 from gmm_spark.spark.packing.table import PackedTable
 
 _logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Watch:
         The user's.
     """
 
-    def __init__(self, table: PackedTable, max_iter: int, callback: Callable[[PassRecord], None] | None) -> None:
+    def __init__(self, table: PackedTable, max_iter: int, callback: Callback | None) -> None:
         self._table, self._max_iter, self._callback = table, max_iter, callback
         table.pass_name = f"pass 1 of at most {max_iter:,}"
 

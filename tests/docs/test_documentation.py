@@ -34,6 +34,7 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
+from gmm_spark.jobs.config.reports import ReportConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.exits import ExitCode
 
@@ -54,6 +55,7 @@ CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "select": SelectConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
+    "report": ReportConfiguration,
     "runs": RunsConfiguration,
     "prune": PruneConfiguration,
 }

@@ -24,7 +24,9 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["docs/parameters.md", "docs/job-keys.md", "docs/checks.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/parameters.md", "docs/job-keys.md", "docs/checks.md", "docs/drop-in.md", "CONTRIBUTING.md"]
+)
 def test_a_generated_page_is_what_the_code_would_give_now(generate: ModuleType, name: str) -> None:
     path = ROOT / name
     assert path.read_text(encoding="utf-8") == generate.pages()[path], "run `make docs`"

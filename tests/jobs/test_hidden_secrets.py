@@ -29,7 +29,6 @@ handle_invalid = "skip"
 model = "{folder / "model"}"
 report = "{folder / "report.json"}"
 [run]
-umask = "077"
 log = "json"
 log_level = "debug"
 log_file = "{folder / "details.log"}"
@@ -69,5 +68,5 @@ def test_no_secret_is_left_anywhere(table: Path, tmp_path: Path, program: str, f
     assert "spark.my.secret" in events.read_text(), "the event log has the settings, so their values could be there"
     outputs = [tmp_path / "model", *(tmp_path / "model").rglob("*"), *tmp_path.glob("report.json")]
     shared = [path for path in outputs if path.exists() and path.stat().st_mode & 0o077]
-    assert shared == [], "run.umask keeps models, manifests, claims and reports for their owner"
+    assert shared == [], "models, manifests, claims and reports are for their owner"
     assert leaks(tmp_path, configuration) == []

@@ -133,6 +133,21 @@ def test_the_least_likely_share_of_the_training_rows_can_be_flagged(
     assert f"{N_NULLS} kept without a score, {sum(flags)} anomalies, 0 dropped" in done.out
 
 
+@pytest.mark.parametrize(("asked", "mode"), [((), 0o600), (("--run.umask", "022"), 0o644)], ids=["default", "shared"])
+def test_outputs_are_for_their_owner_alone_unless_the_job_is_told_otherwise(
+    run_job: Run, table: Path, tmp_path: Path, asked: tuple[str, ...], mode: int
+) -> None:
+    done = run_job(
+        "fit",
+        *("--input.path", table, *FEATURES, "--features.handle_invalid", "skip", *asked),
+        *("--output.model", tmp_path / "m", "--output.report", tmp_path / "fit.json"),
+    )
+    assert done.code == 0, done.err
+    ours = [tmp_path / "fit.json", *(tmp_path / "m").rglob("_*.json")]  # Spark's files are the JVM's: a slow test
+    assert len(ours) > 1
+    assert {path.stat().st_mode & 0o777 for path in ours} == {mode}
+
+
 def test_a_model_that_knows_no_training_rows_flags_none(run_job: Run, model: Path, table: Path, tmp_path: Path) -> None:
     from gmm_spark import GaussianMixtureModel
 
@@ -289,7 +304,11 @@ def assert_failed(done: Outcome, code: int, message: str) -> None:
         (["--features.columns", "x", "day"], 3, "day"),
         (["--input.where", "x >"], 2, "input.where: got 'x >', needs a Spark SQL condition"),
         (["--input.where", "y > 1e9"], 3, "no usable row"),
-        (["--features.handle_invalid", "error"], 3, "5 with a null feature"),
+        (
+            ["--features.handle_invalid", "error"],
+            3,
+            "5 with a null feature in x (d=2); clean the table, or set features.handle_invalid to 'skip'",
+        ),
         (["--features.weight", "w"], 3, "w"),
         (["--output.model", "{table}"], 2, "which is or lies in input.path"),
         (["--output.report", "{table}/r.json"], 2, "which is or lies in input.path"),

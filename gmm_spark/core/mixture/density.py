@@ -15,7 +15,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 
 # Relative difference of squared lengths up to which they may be equal but for rounding.
-_SAME_WIDTH = 1e-12
+SAME_WIDTH = 1e-12
 
 
 def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
@@ -28,11 +28,26 @@ def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
     """
     if rows.ndim != 2 or rows.shape[0] != parameters.n_features:
         raise DataError(f"rows have shape {rows.shape}; need ({parameters.n_features}, m), one row per feature")
-    result = np.empty((parameters.n_components, rows.shape[1]))
-    for j, factor in enumerate(parameters.component_cholesky):
-        centred = rows - parameters.means[j][:, None]
+    return subtract_distances(parameters.log_normalisers, parameters.means, parameters.component_cholesky, rows)
+
+
+def subtract_distances(log_normalisers: Array, means: Array, factors: Array, rows: Block) -> Array:
+    """Subtract half the squared Mahalanobis distance of each row from each component's normaliser, (k, m).
+
+    Parameters
+    ----------
+    log_normalisers : array (k,)
+        Log of weight times normalising constant.
+    means : array (k, d)
+    factors : array (k, d) or (k, d, d)
+        Of the precisions.
+    rows : array (d, m)
+    """
+    result = np.empty((len(means), rows.shape[1]))
+    for j, factor in enumerate(factors):
+        centred = rows - means[j][:, None]
         whitened = factor[:, None] * centred if factor.ndim == 1 else factor.T @ centred
-        result[j] = parameters.log_normalisers[j] - 0.5 * np.einsum("ij,ij->j", whitened, whitened)
+        result[j] = log_normalisers[j] - 0.5 * np.einsum("ij,ij->j", whitened, whitened)
     return result
 
 
@@ -47,7 +62,7 @@ def log_density(parameters: MixtureParameters, rows: Block) -> Array:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         found = np.asarray(normalise(weighted_log_prob(parameters, rows)), np.float64)
-    found[_too_far(found, rows)] = -np.inf
+    found[find_too_far(found, rows)] = -np.inf
     return found
 
 
@@ -55,7 +70,7 @@ def responsibilities(parameters: MixtureParameters, rows: Block) -> Array:
     """Probability that each component made each row, (k, m); columns sum to 1 (Bishop 2006, eq. 9.23)."""
     with np.errstate(over="ignore", invalid="ignore"):
         log_prob = weighted_log_prob(parameters, rows)
-        far = _too_far(normalise(log_prob), rows)
+        far = find_too_far(normalise(log_prob), rows)
     if len(far):
         present = parameters.weights > 0
         nearest = find_nearest(parameters.means, parameters.component_cholesky, present, rows[:, far])
@@ -89,11 +104,11 @@ def find_nearest(means: Array, factors: Array, present: NDArray[np.bool_], rows:
         squares[j] = np.einsum("ij,ij->j", whitened, whitened)
         projections[j] = (factor * means[j] if factor.ndim == 1 else factor.T @ means[j]) @ whitened
     # Of components that are equally wide in the row's direction, the one whose mean lies farther that way is nearer.
-    widest = squares <= squares.min(axis=0) * (1 + _SAME_WIDTH)
+    widest = squares <= squares.min(axis=0) * (1 + SAME_WIDTH)
     nearest: NDArray[np.intp] = np.where(widest, projections, -np.inf).argmax(axis=0)
     return nearest
 
 
-def _too_far(log_density: Block, rows: Block) -> NDArray[np.intp]:
-    """Find the finite rows (d, m) whose log-densities (m,) are not a number or minus infinity."""
+def find_too_far(log_density: Block, rows: Block) -> NDArray[np.intp]:
+    """Find the finite rows (d, m) whose log-densities (m,) are not a number or minus infinity, by their positions."""
     return np.flatnonzero(~np.isfinite(log_density) & np.isfinite(rows).all(axis=0))

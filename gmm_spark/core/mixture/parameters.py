@@ -101,11 +101,7 @@ class MixtureParameters:
     @cached_property
     def log_normalisers(self) -> Array:
         """Log of weight times normalising constant of each component's density, (k,)."""
-        factors = self.component_cholesky
-        diagonals = factors if self.structure.axis_aligned else np.diagonal(factors, axis1=1, axis2=2)
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self.weights)
-        return np.asarray(log_weights + np.log(diagonals).sum(axis=1) - 0.5 * self.n_features * np.log(2 * np.pi))
+        return compute_log_normalisers(self.weights, self.component_cholesky)
 
     @property
     def deviations(self) -> Array:
@@ -247,6 +243,21 @@ class InitialMeans:
     def n_features(self) -> int:
         """Number of features, d."""
         return int(self.means.shape[1])
+
+
+def compute_log_normalisers(weights: Array, factors: Array) -> Array:
+    """Compute log of weight times normalising constant of each component, (k,).
+
+    Parameters
+    ----------
+    weights : array (k,)
+    factors : array (k, d) or (k, d, d)
+        Of the precisions.
+    """
+    diagonals = factors if factors.ndim == 2 else np.diagonal(factors, axis1=1, axis2=2)
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(weights)
+    return np.asarray(log_weights + np.log(diagonals).sum(axis=1) - 0.5 * factors.shape[1] * np.log(2 * np.pi))
 
 
 def count_parameters(covariance_type: str, k: int, d: int) -> int:

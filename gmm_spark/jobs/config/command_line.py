@@ -65,7 +65,7 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
     ConfigurationError
         Lists the faults, one per line: ``key: what it got, what it needs``. Of very many, the first.
     """
-    keys = {key.name: key for key in _list_keys(model)}
+    keys = {key.name: key for key in list_keys(model)}
     given, strays = _build_parser(model, keys.values()).parse_known_args(arguments)
     files, file_faults = _read_files(given.config or ())
     flags, flag_faults = _nest_flags(given, keys)
@@ -88,10 +88,15 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
     return configuration
 
 
-def name_path(arguments: Sequence[str] | None) -> list[str]:
-    """Return a command line of which the first word, if it is no flag, is the value of ``--path``."""
+def name_path(arguments: Sequence[str] | None, keys: Sequence[str] = ("path",)) -> list[str]:
+    """Return a command line of which the first words, as long as they are no flags, are values of these keys."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return ["--path", *given] if given and not given[0].startswith("-") else given
+    named: list[str] = []
+    for key in keys:
+        if not given or given[0].startswith("-"):
+            break
+        named += [f"--{key}", given.pop(0)]
+    return [*named, *given]
 
 
 def _list_briefly(faults: Sequence[str]) -> list[str]:
@@ -119,11 +124,11 @@ def _read_files(paths: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:
     return contents, faults
 
 
-def _list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
+def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
     """List the fields of a configuration, those of its sections under dotted names."""
     for name, field in model.model_fields.items():
         if _is_section(field):
-            yield from _list_keys(cast(type[Section], field.annotation), f"{prefix}{name}.")
+            yield from list_keys(cast(type[Section], field.annotation), f"{prefix}{name}.")
         else:
             yield Key(prefix + name, field, _strip(field.annotation))
 

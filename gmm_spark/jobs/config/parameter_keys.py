@@ -29,6 +29,9 @@ KEYS = {
     "validationFraction": "selection.validation_fraction",
 } | {parameter: f"model.{key}" for parameter, key in FITTING_KEYS.items()}
 
+_OWN_WORDS = "|".join(name for name in KEYS if not name.islower())
+_NAMED = re.compile(f"""'[^']*'|"[^"]*"|`[^`]*`|\\b(?:{_OWN_WORDS})\\b""")
+
 
 def name_keys(text: str) -> str:
     """Put the jobs' keys in place of the parameters in backticks.
@@ -39,3 +42,16 @@ def name_keys(text: str) -> str:
     'Raise model.max_iter or model.tol.'
     """
     return re.sub("`(\\w+)`", lambda found: KEYS.get(found[1], found[1]), text)
+
+
+def name_keys_in_error(text: str) -> str:
+    """Put the jobs' keys in place of the parameters that an error of the estimators names, other than in quotes.
+
+    Names that are words of their own, such as k and seed, stay.
+
+    Examples
+    --------
+    >>> name_keys_in_error("weightCol='inputCols' has nulls; set handleInvalid to 'skip'")
+    "features.weight='inputCols' has nulls; set features.handle_invalid to 'skip'"
+    """
+    return _NAMED.sub(lambda found: KEYS.get(found[0], found[0]), text)

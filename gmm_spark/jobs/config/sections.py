@@ -228,11 +228,17 @@ class RunSection(Section):
         description="File on the driver's disk for Spark's log and all stack traces, for its owner alone; appended to. "
         "By default a temporary file, which stays if the job fails; the last lines name it.",
     )
-    verbose: bool = Field(False, description="Leave Spark's log and stack traces on stderr instead. Also --verbose.")
+    verbose: bool = Field(
+        False,
+        description="Leave Spark's log and stack traces on stderr instead. Also --verbose. What the parameter verbose "
+        "of the Python classes shows, run.log writes.",
+    )
     umask: Umask = Field(
-        None,
+        "077",
         description='Permissions that new files and directories do not get, in octal digits, quoted: "077" keeps all '
-        "outputs for their owner, Spark's too. By default those of the process and of Hadoop. Object stores ignore it.",
+        'outputs for their owner, Spark\'s too; "027" lets the group read them, "022" everybody. Empty: as the process '
+        "and Hadoop have it. A spark.hadoop.fs.permissions.umask-mode of yours stands before the default. Object "
+        "stores ignore it.",
     )
     lineage: Lineage = Field(
         False,

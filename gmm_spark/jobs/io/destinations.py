@@ -26,9 +26,12 @@ class Destination(Protocol):
     ----------
     folder : str or None
         Directory of the table, None if it has none or if that is not known.
+    commits_by_itself : bool
+        Whether rows are in the table as soon as they are written, and cannot be looked at in between.
     """
 
     folder: str | None
+    commits_by_itself: bool
 
     def exists(self) -> bool:
         """Return whether there is a table."""
@@ -99,6 +102,8 @@ def _open_table(spark: SparkSession, name: str, mode: str, there: CatalogTable |
 
 class Directory:
     """A table in a directory of Parquet files."""
+
+    commits_by_itself = False
 
     def __init__(self, spark: SparkSession, path: str, mode: str) -> None:
         self._spark, self._path, self._mode = spark, path, mode
@@ -177,6 +182,8 @@ class _Table:
 class OwnTable(_Table):
     """A Parquet table of Spark's own catalog. Its files are written as those of a directory."""
 
+    commits_by_itself = False
+
     def write(
         self,
         rows: DataFrame,
@@ -236,6 +243,8 @@ class OwnTable(_Table):
 
 class ForeignTable(_Table):
     """A table that its own catalog or format writes, in one commit."""
+
+    commits_by_itself = True
 
     def write(
         self,

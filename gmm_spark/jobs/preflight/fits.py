@@ -17,7 +17,7 @@ from gmm_spark.jobs.preflight.disks import count_block_bytes, count_free, warn_o
 from gmm_spark.jobs.preflight.extent import estimate_rows, measure, plan_extent
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
-from gmm_spark.jobs.preflight.quarantine import check_quarantine
+from gmm_spark.jobs.preflight.quarantine import check_quarantine, plan_bad_rows
 from gmm_spark.jobs.preflight.workers import Worker, check_workers
 
 if TYPE_CHECKING:
@@ -117,10 +117,7 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
     plan.add("features", describe_columns(rows, chosen.columns), f"{features.width} features")
     if chosen.weight is not None:
         plan.add("features", f"weight {describe_columns(rows, [chosen.weight])}, {chosen.weight_kind}")
-    limit = f", at most {chosen.max_bad_fraction:.3%} of the rows" if chosen.max_bad_fraction < 1 else ""
-    plan.add("features", f"bad rows: {chosen.handle_invalid}{limit}")
-    if configuration.output.quarantine is not None:
-        plan.add("features", f"bad rows go to {configuration.output.quarantine}, in a directory of the run")
+    plan_bad_rows(plan, configuration)
     _plan_search(plan, configuration, checked)
     if extent.rows is not None:
         needed = count_block_bytes(features, extent.rows)

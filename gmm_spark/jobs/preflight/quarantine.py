@@ -10,6 +10,7 @@ from gmm_spark.jobs.io.catalog_tables import locate_input
 from gmm_spark.jobs.io.outputs import require_apart, require_writable_folder
 from gmm_spark.jobs.io.tables import fold
 from gmm_spark.jobs.preflight.faults import Faults
+from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.storage.hadoop import files_of, is_remote
 
 if TYPE_CHECKING:
@@ -74,3 +75,12 @@ def check_quarantine(
         if clash or len(folded) < len(rows.columns):
             told = f"already has {', '.join(clash)}" if clash else "has two columns of one name"
             faults.add(DataError(f"output.quarantine: the table {told}; rename it, or leave the quarantine out"))
+
+
+def plan_bad_rows(plan: Plan, configuration: FitConfiguration | SelectConfiguration | ScoreConfiguration) -> None:
+    """Add to a plan what becomes of bad rows."""
+    features, path = configuration.features, configuration.output.quarantine
+    limit = f", at most {features.max_bad_fraction:.3%} of the rows" if features.max_bad_fraction < 1 else ""
+    plan.add("features", f"bad rows: {features.handle_invalid}{limit}")
+    if path is not None:
+        plan.add("features", f"bad rows go to {path}, in a directory of the run")

@@ -15,6 +15,7 @@ from gmm_spark.jobs.causes.explaining import explain
 from gmm_spark.jobs.causes.texts import read_text
 from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import JobConfiguration
+from gmm_spark.jobs.config.parameter_keys import name_keys_in_error
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.exits import ExitCode, exit_code, remedy
 from gmm_spark.jobs.run.details import Details
@@ -124,7 +125,8 @@ def _judge(error: BaseException, termination: Termination, details: Details, sec
         details.drop()
         return _Failure(ExitCode.FAILURE, "interrupted", "Nothing was published. Run it again.")
     ours = explain(error, log=details.tail())
-    return _Failure(exit_code(ours), redact(str(ours), secrets), remedy(ours))
+    message = name_keys_in_error(redact(str(ours), secrets))
+    return _Failure(exit_code(ours), message, remedy(ours))
 
 
 def _hides_java(error: BaseException) -> bool:

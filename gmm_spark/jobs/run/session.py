@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import SENSITIVE, is_sensitive, reveal
+from gmm_spark.jobs.config.sections import RunSection
 from gmm_spark.jobs.run.details import Details
 from gmm_spark.jobs.run.termination import passed_on_by_jvm
 from gmm_spark.storage.hadoop import is_remote
 
 if TYPE_CHECKING:
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
 # Values of such keys are struck out of the event log.
 _REDACTION = f"(?i){SENSITIVE}"
+_UMASK = "spark.hadoop.fs.permissions.umask-mode"
 
 
 @contextmanager
@@ -28,6 +31,7 @@ def open_session(configuration: JobConfiguration, details: Details) -> Iterator[
     The configuration's Spark settings override those of spark-submit. If no master is set anywhere, as when a job is
     run by Python alone, Spark chooses ``local[*]``.
     """
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder
@@ -37,12 +41,12 @@ def open_session(configuration: JobConfiguration, details: Details) -> Iterator[
     if name is not None:
         builder = builder.appName(name)
     settings = reveal(configuration.run.spark)
-    if configuration.run.umask is not None:
-        settings = {"spark.hadoop.fs.permissions.umask-mode": configuration.run.umask, **settings}
     for key, value in settings.items():
         builder = builder.config(key, value)
-    if _launch_jvm(settings, name, details) and "spark.redaction.regex" not in settings:
-        builder = builder.config("spark.redaction.regex", _find_redaction())
+    if _launch_jvm(settings, name, details):
+        for key, value in _choose_settings(configuration.run, SparkConf()).items():
+            if key not in settings:
+                builder = builder.config(key, value)
     session = builder.getOrCreate()
     try:
         if not is_remote(session):
@@ -82,11 +86,15 @@ def _launch_jvm(settings: Mapping[str, str], name: str | None, details: Details)
     return True
 
 
-def _find_redaction() -> str:
-    """Return what spark-submit or spark-defaults.conf say of the keys that Spark's event log redacts, or our own."""
-    from pyspark import SparkConf
+def _choose_settings(run: RunSection, theirs: SparkConf) -> dict[str, str]:
+    """Choose what the event log redacts, and the umask of Hadoop's files, unless spark-submit or its files say it.
 
-    return str(SparkConf().get("spark.redaction.regex", _REDACTION))
+    A ``run.umask`` that was given stands before theirs.
+    """
+    found = {"spark.redaction.regex": str(theirs.get("spark.redaction.regex", _REDACTION))}
+    if run.umask is not None and ("umask" in run.model_fields_set or not theirs.contains(_UMASK)):
+        found[_UMASK] = run.umask
+    return found
 
 
 def _prepare(session: SparkSession) -> None:

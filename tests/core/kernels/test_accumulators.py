@@ -433,3 +433,16 @@ def test_exponentials_near_the_peak_are_numpys_own(rng):
     found = logs.copy()
     exponentiate(found)
     np.testing.assert_array_equal(found, np.exp(logs))
+
+
+@pytest.mark.parametrize(("precision", "fast", "least"), [("float64", -707.0, -708.0), ("float32", -86.5, -87.0)])
+def test_terms_that_become_zero_are_raised_to_where_exp_is_fast(precision, fast, least):
+    # numpy's exp() leaves its fast road at about -707.75 (float64); just above its denormals float32 is slower, too.
+    terms = np.array([0.0, -1.0, fast, least - 0.5, -1e5, -np.inf]).astype(precision)
+    expected = np.exp(np.maximum(terms, terms.dtype.type(least)))
+    far = FAR[terms.dtype]
+    results = np.empty_like(terms)
+    exponentiate(terms, results)
+    assert terms.min() >= fast
+    np.testing.assert_array_equal(results, (expected + far) - far)
+    assert not results[2:].any()

@@ -78,6 +78,7 @@ def test_a_dry_run_of_a_score_tells_what_it_would_replace_and_writes_nothing(
     score = (
         *("score", "--model", model, "--input.path", table, "--output.path", tmp_path / "scored"),
         *("--features.handle_invalid", "keep", "--output.partition_by", "day", "--output.report", tmp_path / "r.json"),
+        *("--features.max_bad_fraction", 0.5, "--drift.max_mean_shift", 2, "--drift.stop", "before", "--run-id", "one"),
     )
     before = list_tree(tmp_path)
     new = run_job(*score, "--dry-run")
@@ -92,6 +93,9 @@ def test_a_dry_run_of_a_score_tells_what_it_would_replace_and_writes_nothing(
         f"output {tmp_path / 'scored'}: a new table partitions by day columns id bigint, x double, y double, ",
         "prediction int, log_density double",
         f"{tmp_path / 'r.json'} (output.report): a new file",
+        "bad rows: keep, at most 50.000% of the rows",
+        "run one",
+        "drift exit code 6, before the table is published, beyond mean_shift 2",
     ):
         assert part in told, part
     assert run_job(*score).code == 0

@@ -1,0 +1,35 @@
+"""Write a page about a fitted mixture, for a browser: whether to trust it, what it says, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from gmm_spark.jobs.config.command_line import name_path
+from gmm_spark.jobs.config.reports import ReportConfiguration
+from gmm_spark.jobs.run.running import run
+from gmm_spark.jobs.subjects import name_page, read_subject, require_outside, write_page
+from gmm_spark.report.single import write_report
+from gmm_spark.storage.hadoop import files_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the job with a command line, by default that of the process, and end the process with its exit code."""
+    run(report, ReportConfiguration, name_path(arguments))
+
+
+def report(spark: SparkSession, configuration: ReportConfiguration) -> None:
+    """Read the run or the model, write the page, and print where it is."""
+    files = files_of(spark)
+    subject, found = read_subject(spark, configuration.path, configuration.scores)
+    output = configuration.output or name_page(files, found)
+    require_outside(files, "output", output, found)
+    page = write_report(subject)
+    if configuration.run.dry_run:
+        print(f"report: would write {len(page):,} bytes to {output}")
+        return
+    write_page(files, output, page)
+    print(f"report: {subject.title}, written to {output}")

@@ -1,0 +1,152 @@
+"""Ways from a model to scikit-learn and ONNX, and from models of scikit-learn and pyspark.ml to one of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gmm_spark.core.drift.reference import TrainingProfile
+from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.extras import require_extra
+from gmm_spark.interop.fitted import convert_pyspark, read_sklearn
+from gmm_spark.ml.params import GaussianMixtureParams
+from gmm_spark.ml.summary import GaussianMixtureSummary
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from sklearn.mixture import GaussianMixture as SklearnMixture
+
+M = TypeVar("M", bound="ExchangedModel")
+
+
+class ExchangedModel(GaussianMixtureParams):
+    """A model that comes from other libraries, and goes to them."""
+
+    parameters: MixtureParameters
+    featureNames: list[str] | None
+    logDensities: LogDensityHistogram | None
+    trainingProfile: TrainingProfile | None
+    _summary: GaussianMixtureSummary | None
+
+    def to_sklearn(self, plain: bool = False) -> SklearnMixture:
+        """Return the mixture as scikit-learn would have fitted it; needs the extra ``sklearn``.
+
+        Its scores are those of this model. ``tol``, ``max_iter`` and ``random_state`` are this model's ``tol``,
+        ``maxIter`` and ``seed``. ``feature_names_in_`` is there if ``inputCols`` is set.
+
+        Parameters
+        ----------
+        plain : bool
+            By default the result is of a subclass that subtracts means before it multiplies, and so keeps the digits
+            that scikit-learn loses far from zero. With True it is of scikit-learn's own class, for pickles that are
+            read without this package.
+
+        Returns
+        -------
+        sklearn.mixture.GaussianMixture
+            ``converged_``, ``n_iter_`` and ``lower_bounds_`` are those of the fit if the model has a summary, else
+            False, 0 and empty. ``lower_bound_`` is NaN if the model does not know it.
+
+        Raises
+        ------
+        MissingExtraError
+            If scikit-learn is not installed.
+        ParameterError
+            If ``plain``, and scikit-learn's formula would lose more than 1e-6 nats near the components.
+        """
+        require_extra("sklearn", "sklearn", "to_sklearn()")
+        from gmm_spark.interop.scikit_learn import to_sklearn
+
+        summary, profile = self._summary, self.trainingProfile
+        settings = {"tol": self.getTol(), "max_iter": self.getMaxIter(), "random_state": self.getSeed() % 2**32}
+        return to_sklearn(
+            self.parameters,
+            self.input_columns,
+            plain=plain,
+            settings=settings,
+            converged=summary is not None and summary.converged,
+            lower_bound=float("nan") if profile is None else profile.mean_log_density,
+            lower_bounds=[] if summary is None else [record.lower_bound for record in summary.history],
+        )
+
+    @classmethod
+    def from_sklearn(cls: type[M], mixture: SklearnMixture) -> M:
+        """Return a mixture that scikit-learn fitted as a model; its scores are the same.
+
+        ``inputCols`` is set to ``feature_names_in_``, if the mixture has them. The model does not know how likely its
+        training rows are, so ``anomalyCol`` cannot be used.
+
+        Raises
+        ------
+        ParameterError
+            If it is not fitted, Bayesian, of another class, or edited so that its covariances are not those that it
+            scores by.
+        """
+        parameters = read_sklearn(mixture)
+        names = getattr(mixture, "feature_names_in_", None)
+        if names is None:
+            return cls(parameters)
+        columns = [str(name) for name in names]
+        return cls(parameters, columns)._set(inputCols=columns)
+
+    @classmethod
+    def from_pyspark(cls: type[M], model: Any) -> M:
+        """Return a mixture that pyspark.ml fitted as a model, with the columns of that one.
+
+        pyspark.ml adds 2.2e-16 to each density before it compares them, and this package does not: labels and
+        probabilities are the same unless every component's density is about so small, and then pyspark.ml's tend to
+        be equal for all components.
+
+        Parameters
+        ----------
+        model : pyspark.ml.clustering.GaussianMixtureModel
+
+        Raises
+        ------
+        ParameterError
+            If it is something else, or a covariance is not positive definite.
+        """
+        found = cls(convert_pyspark(model))
+        columns = {param.name: model.getOrDefault(param) for param in model.params if model.isDefined(param)}
+        kept = ("featuresCol", "predictionCol", "probabilityCol")
+        return found._set(**{name: columns[name] for name in kept if name in columns})
+
+    def to_onnx(self, path: str | Path | None = None, columns: bool = False) -> ModelProto:
+        """Return the mixture as an ONNX graph, in float64; needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            A file of the driver's machine to write it to.
+        columns : bool
+            Whether each feature is an input of its own, (n, 1), under its name. By default there is one input,
+            ``features`` (n, d).
+
+        Returns
+        -------
+        onnx.ModelProto
+            Outputs are ``label`` (n,), ``probabilities`` (n, k) and ``log_density`` (n,), nats. A row with a value that
+            is NaN or infinite has label -1, and NaN in the others. Metadata: ``feature_names`` (JSON),
+            ``covariance_type``, ``anomaly_fraction`` and ``anomaly_threshold``, the log-density below which a row is an
+            anomaly, if the model knows its training rows' log-densities.
+
+        Raises
+        ------
+        MissingExtraError
+            If onnx is not installed.
+        ParameterError
+            If ``columns``, and the features have no names or names of outputs; or if the graph is too large for ONNX.
+        """
+        require_extra("onnx", "onnx", "to_onnx()")
+        from gmm_spark.interop.onnx import to_onnx
+
+        self.check_params()
+        fraction, densities = self.getAnomalyFraction(), self.logDensities
+        threshold = {} if densities is None else {"anomaly_threshold": densities.quantile(fraction)}
+        graph = to_onnx(
+            self.parameters, self.featureNames, columns=columns, metadata={"anomaly_fraction": fraction, **threshold}
+        )
+        if path is not None:
+            Path(path).write_bytes(graph.SerializeToString())
+        return graph

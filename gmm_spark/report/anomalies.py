@@ -1,0 +1,46 @@
+"""Anomalies: which log-density goes with which share of the rows, and how many alerts to expect."""
+
+from __future__ import annotations
+
+from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text
+from gmm_spark.report.numbers import show_count, show_number, show_share
+from gmm_spark.report.subject import Subject
+
+FRACTIONS = (0.0001, 0.001, 0.005, 0.01, 0.05)
+_ROWS = 1_000_000
+
+
+def describe_anomalies(subject: Subject) -> Section:
+    """Say which threshold goes with which fraction."""
+    histogram = subject.log_densities
+    if histogram is None:
+        return Section(
+            "anomalies",
+            "Anomalies",
+            [
+                Missing(
+                    "The model does not know how likely its training rows are: it was built from parameters, or saved "
+                    "by an older gmm-spark. Fit it again (model.initial_model starts from it)."
+                )
+            ],
+        )
+    rows = []
+    for fraction in FRACTIONS:
+        threshold = histogram.quantile(fraction)
+        alerts = [fraction * _ROWS]
+        if subject.training is not None:
+            alerts.append(fraction * subject.training.rows)
+        rows.append(
+            [Cell(show_share(fraction)), Cell(show_number(threshold, 5)), *(Cell(show_count(n)) for n in alerts)]
+        )
+    head = ["fraction of the training rows", "log-density below, nats", f"alerts in {_ROWS:,} rows like these"]
+    if subject.training is not None:
+        head.append("training rows that it flags")
+    blocks: list[Block] = [
+        Text(
+            "A row is an anomaly if its log-density is below the threshold. The fraction is what you choose "
+            "(output.anomaly_fraction, anomalyFraction); of new rows like the training rows, as many are flagged."
+        ),
+        Table("What a fraction means", head, rows),
+    ]
+    return Section("anomalies", "Anomalies", blocks)

@@ -1,0 +1,79 @@
+"""The choice of k and structure: every mixture that was tried, against the best."""
+
+from __future__ import annotations
+
+from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
+from gmm_spark.report.facts import Facts
+from gmm_spark.report.numbers import count_of, show_name, show_number
+from gmm_spark.report.subject import Subject
+
+_NAMES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "heldout": "held-out log-likelihood, nats per row"}
+
+
+def describe_choice(subject: Subject) -> Section:
+    """Say which mixtures were tried, and by what this one was chosen."""
+    selection = subject.facts["selection"]
+    mixtures = list(selection["mixtures"])
+    if not mixtures:
+        k, kind = subject.parameters.n_components, subject.parameters.covariance_type
+        return Section(
+            "choice",
+            "Choice of k and structure",
+            [
+                Missing(
+                    f"Nothing was compared: k = {k} and {kind} covariances were given. The job select fits several in "
+                    "the same passes over the table.",
+                    f"gmm-spark select --config FIT.toml --selection.ks {_list_near(k)} "
+                    "--selection.covariance_types full diag",
+                )
+            ],
+        )
+    criterion = selection.text("criterion") or "bic"
+    chosen = selection.number("chosen")
+    at = int(chosen) if chosen is not None and 0 <= chosen < len(mixtures) else None
+    best = None if at is None else mixtures[at].number(criterion)
+    blocks: list[Block] = [
+        Text(_tell_choice(mixtures, at, criterion)),
+        Table(
+            "Mixtures that were tried; Δ is the difference from the chosen one, in the criterion's units",
+            ["k", "structure", "parameters", _NAMES.get(criterion, criterion), "Δ", "converged", "note"],
+            [_list_cells(one, criterion, best, i == at) for i, one in enumerate(mixtures)],
+        ),
+    ]
+    return Section("choice", "Choice of k and structure", blocks)
+
+
+def _tell_choice(mixtures: list[Facts], at: int | None, criterion: str) -> str:
+    name = _NAMES.get(criterion, criterion)
+    failed = sum(one["failure"].value is not None for one in mixtures)
+    told = f"{count_of(len(mixtures), 'mixture')} tried, {failed} of which could not be fitted. "
+    if at is None:
+        return told + "Which was chosen is not known."
+    one = mixtures[at]
+    ks = [k for row in mixtures if row.text("covarianceType") == one.text("covarianceType") and (k := row.number("k"))]
+    k = one.number("k") or 0
+    told += f"Chosen: k = {k:.0f}, {one.text('covarianceType')}, with the best {name}."
+    if len(ks) > 1 and k in (max(ks), min(ks)) and k > 1:
+        edge = "highest" if k == max(ks) else "lowest"
+        told += f" That is the {edge} k that was tried with this structure: a better one may lie beyond."
+    return told
+
+
+def _list_cells(one: Facts, criterion: str, best: float | None, is_chosen: bool) -> list[Cell]:
+    value = one.number(criterion)
+    difference = None if value is None or best is None else value - best
+    failure = one.text("failure")
+    note = "chosen" if is_chosen else show_name(failure) if failure else ""
+    return [
+        word(f"{one.number('k') or 0:.0f}"),
+        word(show_name(one.text("covarianceType") or "?")),
+        Cell(show_number(one.number("nParameters"))),
+        Cell(show_number(value, 9)),
+        Cell(show_number(difference, 4)),
+        word({True: "yes", False: "no", None: "–"}[one.flag("converged") if not failure else None]),
+        Cell(note, tone="pass" if is_chosen else "stop" if failure else "", is_number=False),
+    ]
+
+
+def _list_near(k: int) -> str:
+    return " ".join(str(one) for one in range(max(k - 2, 1), k + 3))

@@ -1,0 +1,100 @@
+"""Drift: how the rows of the latest scores differ from the training rows."""
+
+from __future__ import annotations
+
+from gmm_spark.report.blocks import Block, Cell, Figures, Missing, Section, Table, Text, word
+from gmm_spark.report.facts import Facts
+from gmm_spark.report.numbers import show_count, show_name, show_number, show_share
+from gmm_spark.report.subject import Subject
+
+
+def describe_drift(subject: Subject) -> Section:
+    """Say how the rows that were scored differ from those of the fit."""
+    scores, drift = subject.scores, subject.scores["drift"]
+    if not scores:
+        return Section(
+            "drift",
+            "Drift of the latest scores",
+            [
+                Missing(
+                    "No scores were given. Let score compare its rows and write a report, and name that report here.",
+                    f"gmm-spark score ... --drift.compare true --output.report score.json\n"
+                    f"{subject.report_command} --scores score.json",
+                )
+            ],
+        )
+    rows: list[tuple[str, str]] = [("scored", show_name(scores.text("started") or "–"))]
+    rows += [("run of the scores", show_name(run))] if (run := scores.text("run_id")) else []
+    rows += [
+        (f"rows {show_name(key)}", show_count(one.number()))
+        for key, one in scores["rows"].items()
+        if one.number() is not None
+    ]
+    blocks: list[Block] = [Figures(rows)]
+    if (of := scores["model"].text("run_id")) is not None and of != subject.run_id:
+        blocks.append(Text(f"These scores were made with another model: run {show_name(of)}.", "look"))
+    if not drift.flag("compared"):
+        reason = show_name(drift.text("reason") or "the report has no comparison")
+        blocks.append(
+            Missing(
+                f"The rows were not compared with the training rows: {reason}.",
+                "gmm-spark score ... --drift.compare true",
+            )
+        )
+        return Section("drift", "Drift of the latest scores", blocks)
+    verdict = drift.text("verdict") or ""
+    blocks.append(
+        Text(
+            f"Verdict: {show_name(verdict)}. Largest change: {show_name(drift.text('largest_change') or '–')}.",
+            "stop" if verdict == "beyond limits" else "",
+        )
+    )
+    blocks += [Text(show_name(one.text() or ""), "stop") for one in drift["exceeded"]]
+    blocks += _list_changes(drift, subject)
+    return Section("drift", "Drift of the latest scores", blocks)
+
+
+def _list_changes(drift: Facts, subject: Subject) -> list[Block]:
+    features = [
+        [
+            word(show_name(one.text("feature") or "?")),
+            Cell(show_number(one.number("training_mean"))),
+            Cell(show_number(one.number("mean"))),
+            Cell(show_number(one.number("shift"), 3)),
+            Cell(show_number(one.number("spread_ratio"), 3)),
+        ]
+        for one in drift["features"]
+    ]
+    components = [
+        [
+            word(f"{one.number('component') or 0:.0f}"),
+            Cell(show_share(one.number("training_share"))),
+            Cell(show_share(one.number("share"))),
+            Cell(show_share(one.number("change"))),
+        ]
+        for one in drift["components"]
+    ]
+    below = [
+        [
+            word(show_share(one.number("quantile"))),
+            Cell(show_number(one.number("log_density"))),
+            Cell(show_share(one.number("training_share"))),
+            Cell(show_share(one.number("share"))),
+        ]
+        for one in drift["below"]
+    ]
+    return [
+        Table(
+            "Features",
+            ["feature", "mean in training", "mean now", "shift, in standard deviations", "spread, as a multiple"],
+            features,
+        ),
+        Table(
+            "Shares of the rows by most probable component", ["component", "in training", "now", "change"], components
+        ),
+        Table(
+            "Rows that are less likely than quantiles of the training rows",
+            ["quantile", "log-density, nats", "in training", "now"],
+            below,
+        ),
+    ]

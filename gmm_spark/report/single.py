@@ -1,0 +1,45 @@
+"""The page of one mixture: its sections, in the order in which a reader asks."""
+
+from __future__ import annotations
+
+from gmm_spark.report.anomalies import describe_anomalies
+from gmm_spark.report.choice import describe_choice
+from gmm_spark.report.components import describe_components
+from gmm_spark.report.cost import describe_cost
+from gmm_spark.report.drift import describe_drift
+from gmm_spark.report.numbers import count_of, show_count
+from gmm_spark.report.page import render
+from gmm_spark.report.provenance import describe_fitted
+from gmm_spark.report.search import describe_search
+from gmm_spark.report.subject import Subject
+from gmm_spark.report.usage import describe_usage
+from gmm_spark.report.verdict import judge
+
+_SECTIONS = (
+    describe_fitted,
+    describe_components,
+    describe_choice,
+    describe_search,
+    describe_anomalies,
+    describe_drift,
+    describe_cost,
+    describe_usage,
+)
+
+
+def write_report(subject: Subject) -> str:
+    """Return the report of a mixture, as one HTML page.
+
+    Raises
+    ------
+    MissingExtraError
+        If Jinja2 is not installed.
+    """
+    parameters, rows = subject.parameters, subject.facts["rows"].number("used")
+    fitted = "" if rows is None else f", fitted to {show_count(rows)} rows"
+    lead = (
+        f"{count_of(parameters.n_components, 'component')} in {count_of(parameters.n_features, 'feature')}, "
+        f"{parameters.covariance_type} covariances{fitted}"
+    )
+    sections = [describe(subject) for describe in _SECTIONS]
+    return render(f"Gaussian mixture, {subject.title}", lead, judge(subject.facts), sections)

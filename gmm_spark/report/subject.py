@@ -1,0 +1,93 @@
+"""Subject: all that a page may tell of one fitted mixture, read beforehand. Nothing here reads a file or a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gmm_spark.core.drift.reference import TrainingProfile
+from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.report.facts import Facts
+from gmm_spark.report.numbers import show_name
+
+
+class Setting(NamedTuple):
+    """A key of a job whose value is not the default: its name, its value, the default, and what the key means."""
+
+    key: str
+    value: str
+    default: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command that would fit the mixture again.
+
+    Attributes
+    ----------
+    line : str
+        For a shell.
+    notes : sequence of str
+        What must be filled in, or cannot be a flag.
+    """
+
+    line: str
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A fitted mixture, and what is known of its fit.
+
+    Attributes
+    ----------
+    path : str
+        Path that was asked for, as it may be shown.
+    model_path : str
+        Directory of the saved model.
+    parameters : MixtureParameters
+    names : tuple of str
+        A name for each feature, as users wrote it.
+    run_id : str or None
+        None for a model that ``save`` wrote.
+    log_densities : LogDensityHistogram or None
+        Of the training rows.
+    training : TrainingProfile or None
+    facts : Facts
+        The report of the run; empty if there is none.
+    finished : str
+        When the run ended, for people; empty if it is no run.
+    settings : sequence of Setting
+    command : Command or None
+    scores : Facts
+        The report of a job that scored a table with the model; empty if none was given.
+    report_command : str
+        The command that makes this page, for a shell.
+    """
+
+    path: str
+    model_path: str
+    parameters: MixtureParameters
+    names: tuple[str, ...]
+    run_id: str | None = None
+    log_densities: LogDensityHistogram | None = None
+    training: TrainingProfile | None = None
+    facts: Facts = field(default_factory=Facts)
+    finished: str = ""
+    settings: Sequence[Setting] = ()
+    command: Command | None = None
+    scores: Facts = field(default_factory=Facts)
+    report_command: str = "gmm-spark report"
+
+    @property
+    def shown_names(self) -> list[str]:
+        """The features' names as the page shows them: whole, and without signs that hide."""
+        return [show_name(name) for name in self.names]
+
+    @property
+    def title(self) -> str:
+        """What the mixture is called: the run, or the path."""
+        return f"run {self.run_id}" if self.run_id else show_name(self.path)

@@ -1,0 +1,40 @@
+"""How to use the model: in Python, in SQL, and by the jobs."""
+
+from __future__ import annotations
+
+import shlex
+
+from gmm_spark.report.blocks import Block, Code, Section, Text
+from gmm_spark.report.subject import Subject
+
+
+def describe_usage(subject: Subject) -> Section:
+    """Say how to use the model. What is copied from here names the model by its path, quoted for where it goes."""
+    path = repr(subject.model_path)
+    plain = shlex.quote(subject.model_path)
+    blocks: list[Block] = [
+        Text(
+            "The model reads the columns that it was fitted on, by name. The path is that of this run alone; of the "
+            "directory of runs above it, the newest complete run is read."
+        )
+        if subject.run_id is not None
+        else Text("The model reads the columns that it was fitted on, by name."),
+        Code(
+            "In Python, on a DataFrame of Spark",
+            "from gmm_spark import GaussianMixtureModel\n\n"
+            f"model = GaussianMixtureModel.load({path})\n"
+            'model.setLogDensityCol("log_density").setAnomalyCol("is_anomaly").setAnomalyFraction(0.001)\n'
+            "scored = model.transform(table)  # appends probability, prediction, log_density and is_anomaly",
+        ),
+        Code(
+            "In SQL, once the table is scored",
+            'scored.createOrReplaceTempView("scored")\n'
+            'spark.sql("SELECT prediction, count(*) AS n, avg(log_density) FROM scored GROUP BY prediction").show()',
+        ),
+        Code(
+            "By the job, for a scheduler",
+            f"gmm-spark score --model {plain} --input.path TABLE --output.path SCORED --output.anomaly is_anomaly",
+        ),
+        Code("Rows that look like the table", f"gmm-spark sample --model {plain} --n 100000 --output.path SAMPLED"),
+    ]
+    return Section("use", "How to use it", blocks)

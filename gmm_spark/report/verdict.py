@@ -1,0 +1,90 @@
+"""The verdict: pass, look or stop, from the coded checks of the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gmm_spark.report.facts import Facts
+from gmm_spark.report.numbers import count_of, show_name
+
+# What a severity asks of the reader; whatever is not known is worth a look.
+_TONES = {"serious": "stop", "warning": "look", "info": "pass"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check, as the page shows it."""
+
+    code: str
+    severity: str
+    tone: str
+    about: str
+    meaning: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to think of a mixture.
+
+    Attributes
+    ----------
+    tone : {"pass", "look", "stop", "unknown"}
+    word, sign, why : str
+    findings : sequence of Finding
+        Worst first.
+    """
+
+    tone: str
+    word: str
+    sign: str
+    why: str
+    findings: Sequence[Finding] = ()
+
+
+def judge(facts: Facts) -> Verdict:
+    """Judge a fit by the checks in its report.
+
+    Examples
+    --------
+    >>> judge(Facts({"checks": []})).word, judge(Facts()).word
+    ('Pass', 'Not judged')
+    """
+    if not isinstance(facts["checks"].value, list):
+        return Verdict(
+            "unknown",
+            "Not judged",
+            "?",
+            "There is no run report, or an old one without checks: whether the fit went well is not known. The jobs "
+            "fit and select write one.",
+        )
+    findings = [_read(check) for check in facts["checks"]]
+    tones = [one.tone for one in findings]
+    stop, look, rest = (tones.count(tone) for tone in ("stop", "look", "pass"))
+    if stop:
+        more = f" and {count_of(look, 'warning')}" if look else ""
+        why = (
+            f"{count_of(stop, 'serious finding')}{more}: the mixture, or the data it was fitted to, is probably not "
+            "what was meant. Do what stands in bold, then fit again."
+        )
+        return Verdict("stop", "Stop", "✕", why, findings)
+    if look:
+        why = f"{count_of(look, 'warning')}: the mixture may be worse than it could be. Look at each before you use it."
+        return Verdict("look", "Look", "!", why, findings)
+    why = "No check speaks against the fit." if not rest else "No check speaks against the fit; this may improve it."
+    return Verdict("pass", "Pass", "✓", why, findings)
+
+
+def _read(check: Facts) -> Finding:
+    severity, component, column = check.text("severity") or "warning", check.number("component"), check.text("column")
+    about = [f"component {component:.0f}"] if component is not None else []
+    about += [show_name(column)] if column is not None else []
+    return Finding(
+        code=show_name(check.text("code") or "unnamed"),
+        severity=show_name(severity),
+        tone=_TONES.get(severity, "look"),
+        about=", ".join(about),
+        meaning=show_name(check.text("meaning") or ""),
+        remedy=show_name(check.text("remedy") or ""),
+    )

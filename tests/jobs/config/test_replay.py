@@ -1,0 +1,89 @@
+"""The command that a page shows gives the configuration that the run had."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmm_spark.jobs.config.command_line import load
+from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
+from gmm_spark.jobs.config.replay import JOBS, list_given, spell_command
+
+FIT = ["--input.path", "t", "--features.columns", "x", "--output.model", "m"]
+# No NUL, which no command line can hold.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
+
+
+def replay(job: str, arguments: list[str]) -> tuple[Any, Any, list[str]]:
+    """Return the configuration of a command line, that of the command again, and the notes."""
+    model = JOBS[job]
+    first = load(model, arguments)
+    line = spell_command(job, first.model_dump(mode="json"))
+    assert line is not None
+    words = shlex.split(line.text)
+    assert words[:2] == ["gmm-spark", job]
+    return first, (load(model, words[2:]) if not line.notes else None), line.notes
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["--model.k", "7", "--model.tol", "1e-07", "--model.accelerate", "false", "--features.weight", "w"],
+        ["--model.variance_floor", "0.1", "--input.where", "a = 'b' AND c < \"d\" -- $HOME `id`"],
+        ["--features.columns", "a b", "c'd", "$(rm)", "--run.umask="],
+        ["--input.where=-1 < x"],
+    ],
+)
+def test_the_command_again_is_the_same_fit(more: list[str]) -> None:
+    first, again, _ = replay("fit", [*FIT, *more])
+    assert again == first
+
+
+def test_the_command_of_select_has_its_grid() -> None:
+    grid = ["--selection.ks", "1", "2", "--selection.covariance_types", "full", "diag"]
+    first, again, _ = replay("select", [*FIT, *grid])
+    assert isinstance(first, SelectConfiguration)
+    assert again == first
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3, unique=True), TEXTS)
+def test_any_name_survives_the_shell(columns: list[str], where: str) -> None:
+    configuration = FitConfiguration.model_validate(
+        {"input": {"path": "t", "where": where}, "features": {"columns": columns}, "output": {"model": "m"}}
+    ).model_dump(mode="json")
+    line = spell_command("fit", configuration)
+    assert line is not None
+    if any(name.startswith("-") for name in columns):
+        assert "features" in line.notes[0]
+    else:
+        again = load(FitConfiguration, shlex.split(line.text)[2:])
+        assert (again.features.columns, again.input.where) == (columns, where)
+
+
+def test_secrets_are_not_in_the_command() -> None:
+    options = [
+        "--input.options",
+        "password=hunter2",
+        "--run.spark",
+        "spark.x=hunter3",
+        "--input.path",
+        "s3a://u:hunter4@b/t",
+    ]
+    model = load(FitConfiguration, [*FIT, *options])
+    line = spell_command("fit", model.model_dump(mode="json"))
+    assert line is not None
+    assert "hunter" not in line.text
+    assert "password=..." in line.text
+    assert len(line.notes) == 2
+    assert "hunter" not in str(list_given("fit", model.model_dump(mode="json")))
+
+
+def test_keys_of_other_versions_are_left_out() -> None:
+    found = list_given("fit", {"input": {"path": "t", "gone": 1}, "model": None, "features": 5, "new": {}})
+    assert [one.key.name for one in found] == ["input.path"]
+    assert spell_command("sample", {}) is None
