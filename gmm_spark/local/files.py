@@ -24,7 +24,7 @@ _MOST_ROWS, _MOST_NUMBERS = 1 << 20, 1 << 28
 _BATCH_ROWS = 16
 
 
-def read_model(path: str | os.PathLike[str]) -> SavedModel:
+def read_model(path: Any) -> SavedModel:
     """Read a saved model.
 
     Parameters
@@ -53,7 +53,7 @@ def read_model(path: str | os.PathLike[str]) -> SavedModel:
     return build_model(located.path, metadata, lambda kind: _read_rows(Path(located.path, "data"), kind))
 
 
-def _to_local(path: str | os.PathLike[str]) -> str:
+def _to_local(path: Any) -> str:
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ParameterError(f"path={path!r}; need the path of a saved model or of a directory of runs")
     text = os.fspath(path)
@@ -67,7 +67,7 @@ def _to_local(path: str | os.PathLike[str]) -> str:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    """List the files in a folder that Spark would read, by name. Links are followed, as caches of artifacts use them."""
+    """List the files in a folder that Spark would read. Links are followed: caches of artifacts use them."""
     return sorted(file for file in folder.iterdir() if not is_hidden(file.name) and file.is_file())
 
 

@@ -53,7 +53,7 @@ def to_array(value: Any) -> Array | None:
         if hasattr(value, "toArray"):  # a Vector of pyspark.ml
             value = value.toArray()
         if isinstance(value, np.ma.MaskedArray):  # whose mask asarray would drop
-            return np.asarray(value.astype(np.float64).filled(np.nan))
+            return np.asarray(np.ma.filled(value.astype(np.float64), np.nan))
         found = np.asarray(value)
         if found.dtype.kind == "O" and any(isinstance(one, str | bytes) for one in found.flat):
             return None  # which astype would read as numbers

@@ -80,8 +80,8 @@ class Columns:
         has = f"they have {shorten(', '.join(map(repr, there)), 300)}"
         if missing:
             return (
-                f"the rows lack {shorten(', '.join(map(repr, missing)), 300)}; {has}: need a column for each feature of "
-                "the model, in any order"
+                f"the rows lack {shorten(', '.join(map(repr, missing)), 300)}; {has}: need a column for each feature, "
+                "in any order"
             )
         return (
             f"the model does not know the names of its features, and {has}; pass an array (n, {self.width}) with the "
@@ -108,7 +108,7 @@ def read_mapping(row: Mapping[str, Any], columns: Columns) -> Array:
 
 
 def is_table(value: Any) -> bool:
-    """Return whether a value is a table: of pandas, Arrow, or what gives itself as one by Arrow's C interface."""
+    """Return whether a value is a table: of pandas, of Arrow, or of a library that speaks Arrow's C interface."""
     return isinstance(value, pa.Table | pa.RecordBatch) or _is_pandas(value) or hasattr(value, "__arrow_c_stream__")
 
 
@@ -145,11 +145,12 @@ def _read_pandas(table: Any, columns: Columns) -> Decoded:
             else:
                 rows[:, number] = row
         return find_bad_rows(rows, None, reasons, None, columns.name_feature)
+    types = sys.modules["pandas"].api.types
     rows, holes = np.empty((columns.width, m)), np.zeros((columns.width, m), bool)
     for number, name in enumerate(columns.names or ()):
         column = table[name]
         kind = column.dtype
-        if not isinstance(kind, np.dtype) and getattr(kind, "_is_numeric", False) and not _is_boolean(kind):
+        if not isinstance(kind, np.dtype) and types.is_numeric_dtype(kind) and not types.is_bool_dtype(kind):
             holes[number] = column.isna().to_numpy(bool)
             rows[number] = column.to_numpy(np.float64, na_value=np.nan)
             continue
@@ -160,10 +161,6 @@ def _read_pandas(table: Any, columns: Columns) -> Decoded:
             holes[number] = column.isna().to_numpy(bool)
         rows[number] = values
     return _judge(rows, holes, columns)
-
-
-def _is_boolean(kind: Any) -> bool:
-    return bool(getattr(kind, "_is_boolean", False))
 
 
 def _to_arrow(table: Any) -> pa.Table:

@@ -128,13 +128,16 @@ def build_model(
     try:
         rows = read_rows(structure(metadata["covarianceType"]))
         histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
-        return SavedModel(
+        found = SavedModel(
             _from_rows(rows, metadata["covarianceType"]),
             metadata["featureNames"],
             None if histogram is None else LogDensityHistogram.from_dict(histogram),
             None if profile is None else TrainingProfile.from_dict(profile),
             metadata,
         )
+        if found.training_profile is not None:
+            found.training_profile.require_fits(*found.parameters.means.shape)
+        return found
     except ResourceError:
         raise
     except Exception as error:  # readers of Parquet raise errors of many types

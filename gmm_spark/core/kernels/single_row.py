@@ -52,7 +52,7 @@ class SingleRowKernel:
         z *= self._inverse_scale
         return np.concatenate([_ONE, z, z[self._left] * z[self._right]])[:, None]
 
-    def weighted_log_prob(self, features: Array) -> Array:
+    def weighted_log_prob(self, features: Block) -> Array:
         """Compute log(weight * density) - peak, (k, 1), nats."""
         (segment,) = self.plan.segments
         z = features[1 : 1 + self.plan.n_features, 0]

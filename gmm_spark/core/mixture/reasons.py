@@ -64,7 +64,7 @@ def find_reasons(
     >>> found.features.tolist(), found.z.round(6).tolist()  # 1.8 away from the expected -0.8, where sigma is 0.6
     ([[0]], [[3.0]])
     """
-    (d, m), most = rows.shape, min(most, len(rows))
+    m, most = rows.shape[1], min(most, len(rows))
     found = Reasons(np.empty((most, m), np.intp), np.empty((most, m)))
     for j in np.unique(components).tolist():
         mine = np.flatnonzero(components == j)
