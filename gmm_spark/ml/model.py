@@ -24,9 +24,11 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.local.names import require_names
+from gmm_spark.local.rows import describe_bad_value, read_row
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.exchange import ExchangedModel
-from gmm_spark.ml.inputs import describe_bad_value, read_row, require_table
+from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
@@ -34,7 +36,6 @@ from gmm_spark.spark.generation import sample_rows
 from gmm_spark.spark.observing import Watch
 from gmm_spark.spark.portraying import portray
 from gmm_spark.spark.scoring import append_scores, evaluate
-from gmm_spark.storage.documents import shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,16 +72,7 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
     ) -> None:
         super().__init__()
         self.parameters = parameters
-        if featureNames is not None and (
-            isinstance(featureNames, str)
-            or len(featureNames) != parameters.n_features
-            or not all(isinstance(name, str) for name in featureNames)
-        ):
-            raise ParameterError(
-                f"featureNames={shorten(repr(featureNames), 300)}; need a list of {parameters.n_features} names, one "
-                "for each feature"
-            )
-        self.featureNames = None if featureNames is None else list(featureNames)
+        self.featureNames = require_names("featureNames", featureNames, parameters.n_features)
         self.logDensities = logDensities
         if trainingProfile is not None:
             trainingProfile.require_fits(parameters.n_components, parameters.n_features)

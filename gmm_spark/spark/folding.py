@@ -14,7 +14,8 @@ from pyspark.sql import DataFrame
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.accumulators import Sums
-from gmm_spark.core.kernels.plan import Plan, plan_pass
+from gmm_spark.core.kernels.plan import Plan
+from gmm_spark.core.kernels.scorer import plan_scoring
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
 from gmm_spark.core.kernels.weight_sums import find_unit
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -132,10 +133,9 @@ def fold_table(
 
 def plan_unseen(parameters: MixtureParameters, precision: str, features: Features) -> Plan:
     """Plan a pass over rows of unknown moments: centre and scale are the mixture's own."""
-    mean, variance = parameters.moments()
     if precision == "float32":
-        require_float32_range(features.names, np.sqrt(variance))
-    return plan_pass([parameters.shifted(-mean)], mean, np.sqrt(variance), precision)
+        require_float32_range(features.names, np.sqrt(parameters.moments()[1]))
+    return plan_scoring(parameters, precision)
 
 
 def _add(sums: TableSums[object], one: tuple[float, Array], other: tuple[float, Array]) -> tuple[float, Array]:

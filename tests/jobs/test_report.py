@@ -132,3 +132,16 @@ def test_paths_are_quoted_for_the_shell_and_for_python(
     line = page.words.partition("By the job, for a scheduler")[2].partition("Rows that look like")[0]
     words = shlex.split(line)
     assert Path(words[words.index("--model") + 1]).is_dir()
+
+
+def test_two_runs_are_compared(run_job: Callable[..., Outcome], model: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(model, tmp_path / "other"))
+    done = run_job("compare", model, other)
+    assert done.code == 0, done.err
+    (path,) = tmp_path.glob("other-*-compared.html")
+    assert str(path) in done.out
+    sections = ("verdict", "fitted", "components", "moves", "fit", "checks", "cost")
+    assert " Alike " in require_sound(path.read_text(encoding="utf-8"), sections).words
+    done = run_job("compare", model, other, "--output", model / "page.html")
+    assert done.code == 2
+    assert "name a file beside" in done.err
