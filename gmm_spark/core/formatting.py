@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from html import escape
 
@@ -107,6 +108,20 @@ def show_name(name: str) -> str:
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode("ascii") for sign in name
     )
+
+
+def quote_word(word: str) -> str:
+    r"""Quote a word for a shell. If it has signs that cannot be seen, they are written as escapes, as bash reads them.
+
+    Examples
+    --------
+    >>> print(quote_word("it's"), quote_word("a" + chr(10) + "b"))
+    'it'"'"'s' $'a\nb'
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + show_name(escaped) + "'"
 
 
 def count_of(count: float, noun: str, plural: str = "") -> str:

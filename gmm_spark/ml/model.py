@@ -21,17 +21,21 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
 from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.local.names import require_names
+from gmm_spark.local.rows import describe_bad_value, read_row
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.exchange import ExchangedModel
-from gmm_spark.ml.inputs import describe_bad_value, read_row, require_table
+from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
 from gmm_spark.spark.observing import Watch
+from gmm_spark.spark.portraying import portray
 from gmm_spark.spark.scoring import append_scores, evaluate
-from gmm_spark.storage.documents import shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,16 +72,7 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
     ) -> None:
         super().__init__()
         self.parameters = parameters
-        if featureNames is not None and (
-            isinstance(featureNames, str)
-            or len(featureNames) != parameters.n_features
-            or not all(isinstance(name, str) for name in featureNames)
-        ):
-            raise ParameterError(
-                f"featureNames={shorten(repr(featureNames), 300)}; need a list of {parameters.n_features} names, one "
-                "for each feature"
-            )
-        self.featureNames = None if featureNames is None else list(featureNames)
+        self.featureNames = require_names("featureNames", featureNames, parameters.n_features)
         self.logDensities = logDensities
         if trainingProfile is not None:
             trainingProfile.require_fits(parameters.n_components, parameters.n_features)
@@ -243,6 +238,44 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
         """Return BIC plus twice the entropy of the responsibilities on a table; smaller is better."""
         found = self._evaluate(dataset)
         return criteria.icl(found.log_likelihood, self.parameters.n_parameters, found.weight_sum, found.entropy)
+
+    def portray(self, dataset: DataFrame, frame: Frame | None = None) -> Portrait:
+        """Take a portrait of a table's rows beside the mixture, by one read of the table.
+
+        Rows are used, and counted, as by :meth:`logLikelihood`.
+
+        Parameters
+        ----------
+        dataset : DataFrame
+        frame : Frame, optional
+            Bins and features; that of another portrait makes the two comparable. By default it follows from the mixture
+            and from what it knows of its training rows.
+
+        Returns
+        -------
+        Portrait
+            Histograms by feature, in pairs and by component, responsibilities that rows share, the least likely rows.
+            Its size depends on the mixture alone.
+
+        Raises
+        ------
+        DataError
+            If a row is bad and ``handleInvalid`` is "error", or no row is left.
+        """
+        self.check_params()
+        features = self._features(dataset, self.weight_column)
+        strict = self.getHandleInvalid() == "error"
+        frame = self._choose_frame() if frame is None else frame
+        parameters, precision, kind = self.parameters, self.getPrecision(), self.getWeightKind()
+        return portray(dataset, parameters, features, frame, strict, precision, kind)
+
+    def _choose_frame(self) -> Frame:
+        """Choose the bins of a portrait: those of the fit's own, if it has one."""
+        if self._summary is not None and self._summary.portrait is not None:
+            return self._summary.portrait.frame
+        quartiles = None if self.trainingProfile is None else self.trainingProfile.quartiles
+        threshold = None if self.logDensities is None else self.logDensities.quantile(LEAST_LIKELY)
+        return Frame.of(self.parameters, quartiles, threshold=threshold)
 
     def sample(
         self,

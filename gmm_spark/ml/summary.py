@@ -12,11 +12,13 @@ from pyspark.sql import DataFrame
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.checks.check import SEVERITIES, Check
+from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.formatting import draw_table, show_number
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.table import Sample
 from gmm_spark.ml.comparison import Selection
@@ -80,6 +82,8 @@ class GaussianMixtureSummary:
         True if the last pass changed the lower bound by less than ``tol``.
     clusterSizes : list of int
         Training rows by most probable component.
+    starts, startsAlike : int
+        Starts that were compared on the sample, and how many of them ended where the best did; 0 if there was but one.
     degenerateComponents : list of int
         Components without weight: they starved or collapsed, and reseeding did not help.
     checks : list of Check
@@ -104,6 +108,10 @@ class GaussianMixtureSummary:
     packing : PackingRecord
         How often the table was packed, how many bytes were written, how many passes were made, and how many of them in
         vain, since blocks were lost.
+    portrait : Portrait or None
+        What the training rows look like beside the mixture, if ``portrait`` was set.
+    mergeTree : MergeTree or None
+        Which components belong together, by a sample of the training rows, if ``portrait`` was set.
     selection : Selection or None
         All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
@@ -125,6 +133,7 @@ class GaussianMixtureSummary:
         self.effectiveRows = weight_sum
         self.numIter = len(result.history)
         self.converged = result.converged
+        self.starts, self.startsAlike = result.starts, result.starts_alike
         self.degenerateComponents: list[int] = list(degenerate_components(parameters))
         self.history: tuple[PassRecord, ...] = result.history
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
@@ -133,6 +142,8 @@ class GaussianMixtureSummary:
         self.checks = checks
         self.packing = packing
         self.selection: Selection | None = None
+        self.portrait: Portrait | None = None
+        self.mergeTree: MergeTree | None = None
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()
         self.roundingSteps: list[float] = fitted.profile.step.tolist()
