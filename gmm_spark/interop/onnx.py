@@ -141,12 +141,13 @@ def _add_scores(graph: _Graph, parameters: MixtureParameters, rows: str) -> None
     aligned = parameters.structure.axis_aligned
     factors = parameters.precisions_cholesky
     factor = graph.constant(factors.reshape(len(factors), 1, -1) if aligned else factors)
-    first, last = graph.constant([0], np.int64), graph.constant([-1], np.int64)
+    # Axes are counted from the first: with -1, old versions of onnxruntime fail if there are no rows.
+    first, second, third = (graph.constant([axis], np.int64) for axis in range(3))
     nothing, unknown = graph.constant(-np.inf), graph.constant(np.nan)
 
     centred = graph.add("Sub", graph.add("Unsqueeze", rows, first), means)  # (k, n, d)
     whitened = graph.add("Mul" if aligned else "MatMul", centred, factor)
-    half = graph.add("Mul", graph.add("ReduceSumSquare", whitened, last, keepdims=0), graph.constant(0.5))
+    half = graph.add("Mul", graph.add("ReduceSumSquare", whitened, third, keepdims=0), graph.constant(0.5))
     log_prob = graph.add("Sub", graph.constant(parameters.log_normalisers[:, None]), half)  # (k, n)
     # NaN comes of values that overflow. What ReduceMax makes of one depends on where it stands.
     log_prob = graph.add("Where", graph.add("IsNaN", log_prob), nothing, log_prob)
@@ -160,7 +161,7 @@ def _add_scores(graph: _Graph, parameters: MixtureParameters, rows: str) -> None
     probabilities = _replace_far(graph, parameters, rows, factor, far, graph.add("Div", shares, total))
 
     not_finite = graph.add("Or", graph.add("IsNaN", rows), graph.add("IsInf", rows))
-    count = graph.add("ReduceSum", graph.add("Cast", not_finite, to=TensorProto.DOUBLE), last, keepdims=0)
+    count = graph.add("ReduceSum", graph.add("Cast", not_finite, to=TensorProto.DOUBLE), second, keepdims=0)
     bad = graph.add("Greater", count, graph.constant(0.0))  # (n,)
     label = graph.add("ArgMax", probabilities, axis=0, keepdims=0)
     graph.add("Where", bad, graph.constant(-1, np.int64), label, output=OUTPUTS[0])
@@ -176,20 +177,20 @@ def _replace_far(
 
     If there is no such row, as nearly always, nothing of it is computed.
     """
-    first, last = graph.constant([0], np.int64), graph.constant([-1], np.int64)
     some = graph.add("ReduceSum", graph.add("Cast", far, to=TensorProto.DOUBLE), keepdims=0)
     found = _Graph(graph)
-    length = found.add("ReduceMax", found.add("Abs", rows), last, keepdims=1)
+    first, second, third = (found.constant([axis], np.int64) for axis in range(3))
+    length = found.add("ReduceMax", found.add("Abs", rows), second, keepdims=1)
     direction = found.add("Div", rows, found.add("Max", length, found.constant(1.0)))
     aligned = parameters.structure.axis_aligned
     largest = np.abs(parameters.component_cholesky).max()
     scaled = found.add("Mul", factor, found.constant(1 / largest))
     turned = found.add("Mul" if aligned else "MatMul", found.add("Unsqueeze", direction, first), scaled)  # (k, n, d)
-    squares = found.add("ReduceSumSquare", turned, last, keepdims=0)
+    squares = found.add("ReduceSumSquare", turned, third, keepdims=0)
     absent = found.constant(np.where(parameters.weights > 0, 0.0, np.inf)[:, None])
     squares = found.add("Add", squares, absent)  # (k, n), or (1, n) + (k, 1)
     whitened_means = _whiten_means(parameters) / largest
-    projections = found.add("ReduceSum", found.add("Mul", turned, found.constant(whitened_means)), last, keepdims=0)
+    projections = found.add("ReduceSum", found.add("Mul", turned, found.constant(whitened_means)), third, keepdims=0)
     bound = found.add("Mul", found.add("ReduceMin", squares, first, keepdims=1), found.constant(1 + SAME_WIDTH))
     widest = found.add("LessOrEqual", squares, bound)
     choice = found.add("Where", widest, projections, found.constant(-np.inf))

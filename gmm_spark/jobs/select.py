@@ -17,11 +17,12 @@ from gmm_spark.jobs.fitting import (
     fit_model,
     outline,
     require_convergence,
+    save_fit,
 )
 from gmm_spark.jobs.io.tables import read_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import check_fit, plan_fit
-from gmm_spark.jobs.run.publishing import MODEL, Attempt, Prepared, Result, do_run
+from gmm_spark.jobs.run.publishing import Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
     """Read the table, fit the mixtures, publish the best, the table of all, the picture and the report."""
     if configuration.output.plot is not None:
-        import gmm_spark.plots  # noqa: F401 - fails if matplotlib is installed and cannot be loaded
+        from gmm_spark.plots import draw_selection  # noqa: F401 - fails if Altair is there and cannot be loaded
 
     def prepare(faults: Faults, report: RunReport) -> Prepared:
         with report.timed("read"):
@@ -63,7 +64,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
         add_input(spark, configuration, rows, report)
         with report.timed("write", spark):
             copies = write_comparison(spark, selection, configuration.output, attempt.folder)
-            model.save(f"{attempt.folder}/{MODEL}")
+            save_fit(spark, model, attempt.folder)
         return Result(outline(model), describe_checks(model) + describe(model, selection), copies)
 
     do_run(spark, configuration, prepare)
@@ -101,11 +102,11 @@ def write_comparison(
     selection.toDF().coalesce(1).write.parquet(f"{folder}/{MIXTURES}")
     if output.plot is None:
         return {}
-    from gmm_spark.plots import criterion_plot
+    from gmm_spark.plots import draw_selection
 
-    name = f"criterion{PurePath(output.plot).suffix.lower()}"
-    picture = criterion_plot(selection, output.plot)
-    files_of(spark).write_bytes(f"{folder}/{name}", picture)
+    ending = PurePath(output.plot).suffix.lower()
+    picture = draw_selection(selection).render(ending[1:])
+    files_of(spark).write_bytes(f"{folder}/criterion{ending}", picture)
     return {output.plot: picture}
 
 

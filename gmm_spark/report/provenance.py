@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from gmm_spark.core.formatting import count_of, show_bytes, show_count, show_name, show_share
 from gmm_spark.report.blocks import Block, Cell, Code, Figures, Missing, Section, Table, Text, word
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import count_of, show_bytes, show_count, show_name, show_share
 from gmm_spark.report.subject import Subject
 
 
@@ -92,7 +92,7 @@ def _describe_rows(facts: Facts) -> list[Block]:
 def _describe_settings(subject: Subject) -> list[Block]:
     blocks: list[Block] = []
     if subject.settings:
-        cells = [[word(one.key), word(one.value), word(one.default), word(one.meaning)] for one in subject.settings]
+        cells = [[word(show_name(text)) for text in one] for one in subject.settings]
         blocks.append(Table("Settings that differ from the defaults", ["key", "value", "default", "meaning"], cells))
     if subject.command is not None:
         blocks.append(Code("The command again", subject.command.line))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-
+from gmm_spark.core.formatting import quote_word
 from gmm_spark.report.blocks import Block, Code, Section, Text
 from gmm_spark.report.subject import Subject
 
@@ -11,7 +10,7 @@ from gmm_spark.report.subject import Subject
 def describe_usage(subject: Subject) -> Section:
     """Say how to use the model. What is copied from here names the model by its path, quoted for where it goes."""
     path = repr(subject.model_path)
-    plain = shlex.quote(subject.model_path)
+    plain = quote_word(subject.model_path)
     blocks: list[Block] = [
         Text(
             "The model reads the columns that it was fitted on, by name. The path is that of this run alone; of the "
@@ -35,6 +34,13 @@ def describe_usage(subject: Subject) -> Section:
             "By the job, for a scheduler",
             f"gmm-spark score --model {plain} --input.path TABLE --output.path SCORED --output.anomaly is_anomaly",
         ),
+        Code(
+            "Without Spark, in a service",
+            "from gmm_spark import Mixture\n\n"
+            f"mixture = Mixture.load({path})  # a path of this machine\n"
+            "mixture.predict(rows), mixture.log_density(rows), mixture.is_anomaly(rows)  # numpy, pandas or Arrow",
+        ),
+        Code("As ONNX (pip install 'gmm-spark[onnx]')", 'model.to_onnx("mixture.onnx")'),
         Code("Rows that look like the table", f"gmm-spark sample --model {plain} --n 100000 --output.path SAMPLED"),
     ]
     return Section("use", "How to use it", blocks)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gmm_spark.core.formatting import count_of, show_name
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import count_of, show_name
 
 # What a severity asks of the reader; whatever is not known is worth a look.
 _TONES = {"serious": "stop", "warning": "look", "info": "pass"}
@@ -25,6 +25,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Note:
+    """A line that says what the checks do not, with the section that says more."""
+
+    text: str
+    section: str
+    tone: str = ""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What to think of a mixture.
 
@@ -34,6 +43,7 @@ class Verdict:
     word, sign, why : str
     findings : sequence of Finding
         Worst first.
+    notes : sequence of Note
     """
 
     tone: str
@@ -41,6 +51,7 @@ class Verdict:
     sign: str
     why: str
     findings: Sequence[Finding] = ()
+    notes: Sequence[Note] = ()
 
 
 def judge(facts: Facts) -> Verdict:
@@ -72,7 +83,8 @@ def judge(facts: Facts) -> Verdict:
     if look:
         why = f"{count_of(look, 'warning')}: the mixture may be worse than it could be. Look at each before you use it."
         return Verdict("look", "Look", "!", why, findings)
-    why = "No check speaks against the fit." if not rest else "No check speaks against the fit; this may improve it."
+    hints = f"; {count_of(rest, 'hint')} may improve it" if rest else ""
+    why = f"No check speaks against the fit{hints}."
     return Verdict("pass", "Pass", "✓", why, findings)
 
 

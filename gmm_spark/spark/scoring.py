@@ -5,52 +5,41 @@ Only the feature columns reach Python; the other columns never leave the JVM.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Block
 from gmm_spark.core.drift.observation import ObservationSums
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
-from gmm_spark.core.kernels.log_prob import Kernel
-from gmm_spark.core.kernels.plan import Plan, plan_pass
-from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
-from gmm_spark.core.kernels.weight_sums import find_unit
-from gmm_spark.core.mixture.density import find_nearest
-from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
+from gmm_spark.core.kernels.plan import Plan
+from gmm_spark.core.kernels.scorer import Scorer
+from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import (
     Features,
     name_folding,
-    require_batch,
     require_distinct,
     require_rows,
     require_usable,
 )
 from gmm_spark.spark.decoding import Decoded
+from gmm_spark.spark.folding import fold_table, plan_unseen
 from gmm_spark.spark.observing import SCORES, SUMS, ObserveScores, Watch
-from gmm_spark.spark.ranges import require_float32_range
-from gmm_spark.spark.results import collect
-from gmm_spark.spark.schema import Schema
-from gmm_spark.spark.worker import one_blas_thread, task_number
+from gmm_spark.spark.worker import one_blas_thread
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY, ANOMALY = "probability", "prediction", "log_density", "anomaly"
 _FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double", ANOMALY: "boolean"}
 # Name of the struct's column, until its fields become columns themselves, and of the features' if they need one.
 _STRUCT, _INPUT = "__gmm_spark_scores", "__gmm_spark_features"
-
-EVALUATIONS = Schema(task=pa.int32(), unit=pa.float64(), sums=pa.binary(), bad=pa.string())
 
 
 @dataclass(frozen=True)
@@ -83,68 +72,25 @@ class Score:
         return pa.StructArray.from_arrays(spread, names=list(self.wanted), mask=pa.array(~decoded.good))
 
     @cached_property
-    def _kernel(self) -> Kernel:
-        return Kernel(self.plan)  # its buffers serve all batches of a task
-
-    @cached_property
-    def _exact_kernel(self) -> Kernel:
-        return Kernel(replace(self.plan, precision="float64"))
-
-    def _find_nearest(self, rows: Block) -> NDArray[np.intp]:
-        """Find the nearest component of each row, (m,), in the table's own coordinates."""
-        (segment,), center, scale = self.plan.segments, self.plan.center, self.plan.scale
-        factors = segment.factors / (scale if segment.structure.axis_aligned else scale[:, None])
-        if segment.structure.shares_scatter:
-            factors = np.broadcast_to(factors, (len(segment.means), *factors.shape))
-        return find_nearest(segment.means * scale + center, factors, segment.present, rows)
-
-    def _score_far(self, rows: Block) -> tuple[Array, Array]:
-        """Compute in float64 what :func:`subtract_largest` leaves and returns, of rows (d, m) too far off for a kernel.
-
-        If float64 holds no density of a row either, the nearest component has the row.
-        """
-        kernel = self._exact_kernel
-        parts = (rows[:, start : start + kernel.chunk] for start in kernel.chunks(rows))
-        with np.errstate(over="ignore", invalid="ignore"):
-            terms = [kernel.weighted_log_prob(kernel.expand(part)).copy() for part in parts]
-            log_prob = np.concatenate(terms, axis=1).astype(np.float64, copy=False)
-            largest = np.asarray(subtract_largest(log_prob), np.float64)
-        lost = np.flatnonzero(~np.isfinite(largest))
-        if len(lost):
-            log_prob[:, lost], largest[lost] = -np.inf, -np.inf
-            log_prob[self._find_nearest(rows[:, lost]), lost] = 0.0
-        return log_prob, largest
+    def _scorer(self) -> Scorer:
+        return Scorer(self.plan)  # its buffers serve all batches of a task
 
     def _outputs(self, rows: Block) -> list[pa.Array]:
         k, m = self.plan.n_components, rows.shape[1]
-        kernel = self._kernel
-        probability = np.empty((m, k)) if PROBABILITY in self.wanted else None
-        prediction, density = np.empty(m, np.int32), np.empty(m)
-        for start in kernel.chunks(rows):
-            part = slice(start, min(start + kernel.chunk, m))
-            log_prob = kernel.weighted_log_prob(kernel.expand(rows[:, part]))
-            largest = subtract_largest(log_prob)
-            far = np.flatnonzero(~np.isfinite(largest))
-            if len(far):
-                largest = largest.astype(np.float64)  # which may hold what float32 does not
-                with np.errstate(over="ignore"):
-                    log_prob[:, far], largest[far] = self._score_far(rows[:, part][:, far])
-            if PREDICTION in self.wanted:
-                prediction[part] = find_leaders(log_prob)
-            if self.wanted != (PREDICTION,):
-                exponentiate(log_prob)
-                total = log_prob.sum(axis=0)
-                density[part] = np.log(total) + largest + self.plan.segments[0].peak
-                if probability is not None:
-                    probability[part] = (log_prob / total).T
+        scores = self._scorer.score(
+            rows,
+            prediction=PREDICTION in self.wanted,
+            log_density=self.wanted != (PREDICTION,),
+            probability=PROBABILITY in self.wanted,
+        )
         found = {
-            PREDICTION: pa.array(prediction),
-            LOG_DENSITY: pa.array(density),
-            ANOMALY: pa.array(density < self.threshold),
+            PREDICTION: pa.array(scores.prediction),
+            LOG_DENSITY: pa.array(scores.log_density),
+            ANOMALY: pa.array(scores.log_density < self.threshold),
         }
-        if probability is not None:
+        if scores.probability is not None:
             offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))
-            found[PROBABILITY] = pa.ListArray.from_arrays(offsets, pa.array(probability.ravel()))
+            found[PROBABILITY] = pa.ListArray.from_arrays(offsets, pa.array(scores.probability.ravel()))
         return [found[name] for name in self.wanted]
 
 
@@ -195,7 +141,7 @@ def append_scores(
     if ours := {fold(_STRUCT), fold(_INPUT)} & there:
         raise DataError(f"the table has {', '.join(map(repr, sorted(ours)))}, a name that scoring needs; rename it")
     wanted = tuple(outputs) if watch is None else tuple(dict.fromkeys((*outputs, PREDICTION, LOG_DENSITY)))
-    task = Score(_plan(parameters, precision, features), features, wanted, handle_invalid == "error", threshold)
+    task = Score(plan_unseen(parameters, precision, features), features, wanted, handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     arguments = features.expressions()
     if holds_user_defined_types(table):
@@ -248,33 +194,6 @@ def _ml_attributes(output: str, k: int) -> dict[str, Any]:
     return {"ml_attr": attributes[output]} if output in attributes else {}
 
 
-@dataclass(frozen=True)
-class EvaluateRows:
-    """Task that folds its usable rows into one vector of sums and counts the bad ones.
-
-    Its weights are in units of a power of two near the first, so that their sums neither overflow nor vanish.
-    """
-
-    sums: EvaluationSums
-    features: Features
-    strict: bool
-
-    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Fold the rows of one task."""
-        fold = self.sums.accumulator()
-        bad: Counter[str] = Counter()
-        unit = 0.0
-        for rows, weight in self.features.usable_rows(stream, bad, self.strict):
-            if weight is None:
-                unit = 1.0
-            elif len(weight):
-                unit = unit or find_unit(float(weight.max()))
-                weight = weight / unit
-            with one_blas_thread():
-                fold.add(rows, weight)
-        yield EVALUATIONS.row(task=task_number(), unit=unit, sums=fold.vector().tobytes(), bad=json.dumps(bad))
-
-
 def evaluate(
     table: DataFrame,
     parameters: MixtureParameters,
@@ -290,26 +209,11 @@ def evaluate(
     DataError
         If a row is bad and ``strict``, no good row has weight, or the table is a stream.
     """
-    require_batch(table)
-    sums = EvaluationSums(_plan(parameters, precision, features))
-    task = EvaluateRows(sums, features, strict)
-    found = collect(features.select(table).mapInArrow(task, EVALUATIONS.spark))
-    bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
-    require_usable(bad, features, strict)
-    total, unit = np.zeros(sums.length), max((row["unit"] for row in found), default=0.0) or 1.0
-    for row in sorted(found, key=lambda r: r["task"]):
-        total += sums.rescale(np.frombuffer(row["sums"]), row["unit"] / unit)
-    (evaluation,) = sums.read(total if weight_kind == IMPORTANCE else sums.rescale(total, unit))
+    sums = EvaluationSums(plan_unseen(parameters, precision, features))
+    vector, bad = fold_table(table, sums, features, strict, weight_kind)
+    (evaluation,) = sums.read(vector)
     require_rows(int(evaluation.rows), bad, features)
     return evaluation.counted(weight_kind)
-
-
-def _plan(parameters: MixtureParameters, precision: str, features: Features) -> Plan:
-    """Plan a pass over rows of unknown moments: centre and scale are the mixture's own."""
-    mean, variance = parameters.moments()
-    if precision == "float32":
-        require_float32_range(features.names, np.sqrt(variance))
-    return plan_pass([parameters.shifted(-mean)], mean, np.sqrt(variance), precision)
 
 
 def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:

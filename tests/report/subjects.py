@@ -8,6 +8,8 @@ import numpy as np
 
 from gmm_spark import MixtureParameters
 from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
+from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.subject import Subject
 
@@ -36,6 +38,12 @@ def build_subject(parameters: MixtureParameters | None = None, names: tuple[str,
     return Subject(parameters=parameters, names=names, **values)
 
 
+def build_portrait(parameters: MixtureParameters, names: tuple[str, ...] = (), n: int = 2000) -> Portrait:
+    """Return the portrait of rows drawn from a mixture."""
+    counts = component_counts(parameters, n, seed=1)
+    return Portrait.of(parameters, draw_chunk(parameters, counts, 1, 0)[0], feature_names=names or None)
+
+
 def build_facts(**more: Any) -> Facts:
     """Return a run report as the job fit writes it, in short."""
     history = [
@@ -54,7 +62,14 @@ def build_facts(**more: Any) -> Facts:
                 "effective": 900.0,
                 "skipped": {"null feature in x0": 60, "NaN in x1": 40},
             },
-            "fit": {"converged": True, "iterations": 3, "lower_bound": -2.5, "bic": 5000.0, "history": history},
+            "fit": {
+                "converged": True,
+                "iterations": 3,
+                "starts": {"compared": 10, "alike": 3},
+                "lower_bound": -2.5,
+                "bic": 5000.0,
+                "history": history,
+            },
             "checks": [],
             "seconds": {"read": 1.0, "fit": 3.0, "pack": 1.0, "passes": 1.5, "total": 5.0},
             "spark": {"packing": {"passes": 6, "bytes_written": 10_000_000, "packings": 1}, "tasks": 20},

@@ -112,6 +112,10 @@ class LogDensityHistogram:
             found = upper - 1
         return float(self.ceiling - _KNEE * np.sinh((N_BINS - 1 - found) / _STEPS)), float(share[found])
 
+    def bin_edge(self, i: int) -> float:
+        """Return the upper edge of bin i, nats; that of bin ``N_BINS`` is the lower edge of the last."""
+        return float(self.ceiling - _KNEE * np.sinh(i / _STEPS))
+
     @property
     def deviation(self) -> float:
         """Standard deviation of the log-densities, nats; exact but for the widths of the bins."""

@@ -146,8 +146,8 @@ class SelectOutputSection(ModelOutputSection):
     )
     plot: OptionalText = Field(
         None,
-        description="PNG, SVG or PDF file to plot the criterion in, against k for each shape; needs matplotlib. The "
-        "run keeps its own.",
+        description="PNG, SVG or PDF file to plot the criterion in, against k for each shape; needs the extra plot. "
+        "The run keeps its own.",
     )
 
     @field_validator("results")
@@ -171,11 +171,12 @@ class SelectOutputSection(ModelOutputSection):
             raise PydanticCustomError(
                 "no_picture", "got {got}, needs a name that ends in .png, .svg or .pdf", {"got": repr(plot)}
             )
-        if plot is not None and find_spec("matplotlib") is None:
+        missing = [name for name in ("altair", "vl_convert") if find_spec(name) is None] if plot is not None else []
+        if missing:
             raise PydanticCustomError(
-                "no_matplotlib",
-                "got {got}, needs matplotlib, which is not installed: pip install 'gmm-spark[plot]', or leave it out",
-                {"got": repr(plot)},
+                "no_extra",
+                "got {got}, needs {missing}, which is not installed: pip install 'gmm-spark[plot]', or leave it out",
+                {"got": repr(plot), "missing": missing[0]},
             )
         return plot
 

@@ -1,0 +1,62 @@
+"""The components' weights, largest first."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.plots.figure import WIDTH, Figure
+from gmm_spark.plots.marks import inline
+from gmm_spark.plots.palette import SERIES
+from gmm_spark.plots.words import share
+
+# Heights of a bar in pixels, if there are few components and if there are many.
+_TALL, _LOW, _MANY = 22, 13, 16
+
+
+def draw_weights(parameters: MixtureParameters) -> Figure:
+    """Draw the share of the rows that each component explains, largest first.
+
+    Parameters
+    ----------
+    parameters : MixtureParameters
+
+    Returns
+    -------
+    Figure
+        Its table has ``component`` and ``weight``, in the order drawn.
+    """
+    order = np.argsort(-parameters.weights, kind="stable")
+    table = pd.DataFrame({"component": order, "weight": parameters.weights[order]})
+    return Figure("weights", "Weights of the components", read(table), table, _chart(table))
+
+
+def read(table: pd.DataFrame) -> str:
+    """Say which component is the largest, which the smallest, and how many hold half of the rows."""
+    first, last, k = table.iloc[0], table.iloc[-1], len(table)
+    if k == 1:
+        return "The mixture has one component, which explains all rows."
+    said = (
+        f"Component {first['component']:.0f} is the largest of {k}, with {share(first['weight'])} of the rows; "
+        f"the smallest, {last['component']:.0f}, has {share(last['weight'])}."
+    )
+    half = int(np.searchsorted(np.cumsum(table["weight"]), 0.5)) + 1
+    return said if k < 5 or half == 1 else f"{said} The {half} largest have half of the rows."
+
+
+def _chart(table: pd.DataFrame) -> alt.Chart:
+    rows = [{"name": f"{i:.0f}", "weight": w, "text": share(w)} for i, w in zip(*table.T.to_numpy(), strict=True)]
+    step = _LOW if len(rows) > _MANY else _TALL
+    base = alt.Chart(inline(rows)).encode(
+        y=alt.Y("name:N", sort=None, axis=alt.Axis(title="component", ticks=False, domain=False, labelOverlap=False)),
+        x=alt.X(
+            "weight:Q",
+            scale=alt.Scale(domain=[0, float(table["weight"].max()) * 1.02], nice=False),
+            axis=None,
+        ),
+    )
+    bars = base.mark_bar(color=SERIES[0], cornerRadiusEnd=2)
+    values = base.mark_text(align="left", dx=5, fontSize=11.5 if step == _TALL else 10.5).encode(text="text:N")
+    return (bars + values).properties(width=WIDTH * 0.8, height=step * len(rows))
