@@ -17,6 +17,7 @@ from gmm_spark._version import __version__
 
 if TYPE_CHECKING:
     from gmm_spark.core.mixture.parameters import MixtureParameters
+    from gmm_spark.local.mixture import Mixture
     from gmm_spark.ml.estimator import GaussianMixture
     from gmm_spark.ml.model import GaussianMixtureModel
     from gmm_spark.ml.selector import GaussianMixtureSelector
@@ -29,6 +30,7 @@ _HOMES = {
     "GaussianMixtureModel": "gmm_spark.ml.model",
     "GaussianMixtureSelector": "gmm_spark.ml.selector",
     "GaussianMixtureSummary": "gmm_spark.ml.summary",
+    "Mixture": "gmm_spark.local.mixture",
     "MixtureParameters": "gmm_spark.core.mixture.parameters",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "GaussianMixtureModel",
     "GaussianMixtureSelector",
     "GaussianMixtureSummary",
+    "Mixture",
     "MixtureParameters",
     "__version__",
     "errors",

@@ -58,7 +58,8 @@ def fit_model(
     Passes that an earlier attempt at the run has made are not made again. More bad rows than allowed end the fit before
     its first pass.
     """
-    from gmm_spark.spark.columns import describe_bad, require_few_bad
+    from gmm_spark.spark.columns import require_few_bad
+    from gmm_spark.spark.decoding import describe_bad
 
     def check(features: Features, used: int, bad: Mapping[str, int]) -> None:
         count, path = sum(bad.values()), configuration.output.quarantine

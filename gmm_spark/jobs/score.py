@@ -54,7 +54,8 @@ def score(spark: SparkSession, configuration: ScoreConfiguration) -> None:
 def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) -> None:
     from pyspark.sql import Observation
 
-    from gmm_spark.spark.columns import describe_bad, require_few_bad
+    from gmm_spark.spark.columns import require_few_bad
+    from gmm_spark.spark.decoding import describe_bad
 
     output = configuration.output
     report, faults = RunReport(configuration, run_id), Faults()

@@ -1,4 +1,4 @@
-"""Ways from a model to scikit-learn and ONNX, and from models of scikit-learn and pyspark.ml to one of this package."""
+"""Ways from a model to scikit-learn, ONNX and rows in memory, and from models of scikit-learn and pyspark.ml."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.extras import require_extra
 from gmm_spark.interop.fitted import convert_pyspark, read_sklearn
+from gmm_spark.local.mixture import Mixture
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import GaussianMixtureSummary
 
@@ -28,6 +29,23 @@ class ExchangedModel(GaussianMixtureParams):
     logDensities: LogDensityHistogram | None
     trainingProfile: TrainingProfile | None
     _summary: GaussianMixtureSummary | None
+
+    def local(self) -> Mixture:
+        """Return the mixture without Spark: it scores rows of numpy, pandas and Arrow.
+
+        ``inputCols``, ``featuresCol``, ``anomalyFraction``, ``handleInvalid`` and ``seed`` go with it.
+        """
+        self.check_params()
+        columns = self.input_columns
+        return Mixture(
+            self.parameters,
+            self.featureNames if columns is None else columns,
+            self.logDensities,
+            features_col=self.getFeaturesCol() if columns is None else None,
+            anomaly_fraction=self.getAnomalyFraction(),
+            handle_invalid=self.getHandleInvalid(),
+            seed=self.getSeed(),
+        )
 
     def to_sklearn(self, plain: bool = False) -> SklearnMixture:
         """Return the mixture as scikit-learn would have fitted it; needs the extra ``sklearn``.

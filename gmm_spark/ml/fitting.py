@@ -29,7 +29,8 @@ from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import HasVerbose, MixtureParams
 from gmm_spark.ml.progress import Callback, show_fit
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
-from gmm_spark.spark.columns import Features, describe_bad, require_distinct, resolve_features
+from gmm_spark.spark.columns import Features, require_distinct, resolve_features
+from gmm_spark.spark.decoding import describe_bad
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import AnswerStore
 from gmm_spark.spark.packing.limits import require_memory

@@ -10,7 +10,7 @@ from typing import Any
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from gmm_spark.interop.fitted import convert_pyspark, convert_sklearn
-from gmm_spark.ml.inputs import describe_type
+from gmm_spark.local.rows import describe_type
 from gmm_spark.ml.model import GaussianMixtureModel
 
 

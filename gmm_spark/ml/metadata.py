@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, cast
+from collections.abc import Collection
+from typing import Any
 
 from pyspark.errors import AnalysisException
 from pyspark.ml.param import Params
@@ -18,10 +19,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from gmm_spark.errors import ModelFileError
-from gmm_spark.storage.documents import shorten, show
+from gmm_spark.storage.models import LONGEST, first_line, missing, parse_metadata
 
-# Characters of metadata that are read at most. Training profiles of thousands of features have some millions.
-LONGEST = 1 << 26
 _FORMER_MODULES = ("model.", "estimator.", "selector.")  # of earlier versions, whose files name them
 
 
@@ -100,14 +99,14 @@ def write_metadata(spark: SparkSession, path: str, metadata: dict[str, Any], ove
     rows.coalesce(1).write.mode("overwrite" if overwrite else "error").text(f"{path}/metadata")
 
 
-def read_metadata(spark: SparkSession, path: str, classes: set[str], kind: str) -> dict[str, Any]:
+def read_metadata(spark: SparkSession, path: str, classes: Collection[str], kind: str) -> dict[str, Any]:
     """Return the metadata of a saved object whose class has one of these names; the class is not imported.
 
     Parameters
     ----------
     spark : SparkSession
     path : str
-    classes : set of str
+    classes : collection of str
         Names that are accepted.
     kind : str
         What was asked for, as messages name it.
@@ -117,7 +116,6 @@ def read_metadata(spark: SparkSession, path: str, classes: set[str], kind: str) 
     ModelFileError
         If there is nothing of the kind at the path.
     """
-    advice = "give the folder that save() wrote"
     try:
         # What is too long does not reach the driver.
         value = F.when(F.length("value") <= LONGEST, F.col("value")).alias("value")
@@ -126,22 +124,11 @@ def read_metadata(spark: SparkSession, path: str, classes: set[str], kind: str) 
             raise ValueError("its metadata is empty")
         if line["value"] is None:
             raise ValueError(f"its metadata has more than {LONGEST:,} characters")
-        metadata = json.loads(line["value"])
-    except (AnalysisException, ValueError, RecursionError) as error:  # the last if brackets are nested too deeply
-        raise ModelFileError(f"no {kind} at {path}: {first_line(error)}; {advice}") from error
-    named = metadata.get("class") if isinstance(metadata, dict) else None
-    if not isinstance(named, str) or named not in classes:
-        raise ModelFileError(
-            f"{path} holds something else than a gmm_spark {kind} (its class: {show(named)}); {advice}"
-        )
-    return cast(dict[str, Any], metadata)
+    except (AnalysisException, ValueError) as error:
+        raise missing(path, kind, error) from error
+    return parse_metadata(path, line["value"], classes, kind)
 
 
 def literal_path(path: str) -> str:
     """Escape the characters of a path that Spark's readers would take as a pattern."""
     return re.sub(r"([\\{}\[\]*?])", r"\\\1", str(path))  # a pathlib.Path works too
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text."""
-    return shorten((str(error).splitlines() or [type(error).__name__])[0], 600)

@@ -20,16 +20,17 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.local.names import require_names
+from gmm_spark.local.rows import describe_bad_value, read_row
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.exchange import ExchangedModel
-from gmm_spark.ml.inputs import describe_bad_value, read_row, require_table
+from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.persistence import ModelReader, ModelWriter
 from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
 from gmm_spark.spark.observing import Watch
 from gmm_spark.spark.scoring import append_scores, evaluate
-from gmm_spark.storage.documents import shorten
 
 
 class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureModel"], MLWritable):
@@ -63,16 +64,7 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
     ) -> None:
         super().__init__()
         self.parameters = parameters
-        if featureNames is not None and (
-            isinstance(featureNames, str)
-            or len(featureNames) != parameters.n_features
-            or not all(isinstance(name, str) for name in featureNames)
-        ):
-            raise ParameterError(
-                f"featureNames={shorten(repr(featureNames), 300)}; need a list of {parameters.n_features} names, one "
-                "for each feature"
-            )
-        self.featureNames = None if featureNames is None else list(featureNames)
+        self.featureNames = require_names("featureNames", featureNames, parameters.n_features)
         self.logDensities = logDensities
         if trainingProfile is not None:
             trainingProfile.require_fits(parameters.n_components, parameters.n_features)

@@ -1,18 +1,7 @@
 """Models on disk: one JSON line of metadata and one Parquet row per component. Nothing is pickled.
 
-Spark writes and reads the files, so any file system that it knows will do::
-
-    <path>/metadata   pyspark.ml's own layout; formatVersion, covarianceType, featureNames, logDensities and
-                      trainingProfile are added
-    <path>/data       component int, weight double, mean array<double>, covariance array<double>
-
-A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (every row of a
-tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram of the training rows' log-densities, as
-:class:`.LogDensityHistogram` writes itself, or null; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or
-null. Files older than these lack the keys.
-
-``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
-Readers ignore keys that they do not know, and defaults of parameters that they do not have.
+Spark writes and reads the files, so any file system that it knows will do. What they hold, and how it is checked, is in
+:mod:`gmm_spark.storage.models`; :class:`gmm_spark.Mixture` reads the same files without Spark.
 
 Estimators are saved by their parameters alone: see :mod:`gmm_spark.ml.metadata`.
 
@@ -25,10 +14,8 @@ path is escaped here before it is read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-import numpy as np
 from pyspark.errors import AnalysisException
 from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWriter
@@ -37,44 +24,26 @@ from pyspark.sql import functions as F
 
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
-from gmm_spark.core.mixture.covariance import structure
+from gmm_spark.core.mixture.covariance import CovarianceStructure
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
-from gmm_spark.ml.metadata import describe_params, first_line, literal_path, read_metadata, write_metadata
+from gmm_spark.errors import ParameterError
+from gmm_spark.ml.metadata import describe_params, literal_path, read_metadata, write_metadata
 from gmm_spark.spark.results import collect
-from gmm_spark.storage.documents import show
 from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.models import (
+    FORMAT_VERSION,
+    MODEL_CLASS,
+    MODEL_CLASSES,
+    SavedModel,
+    build_model,
+    damaged,
+    to_rows,
+)
 from gmm_spark.storage.runs import find_model, holds_runs
 
 M = TypeVar("M", bound=MLReadable[Any])
 
-FORMAT_VERSION = 1
-# The class that the files of a model name: the public path, which stays when modules move. Older files name a module.
-_MODEL_CLASS = "gmm_spark.GaussianMixtureModel"
-_MODEL_CLASSES = {_MODEL_CLASS, "gmm_spark.model.GaussianMixtureModel"}
 _DATA_SCHEMA = "component int, weight double, mean array<double>, covariance array<double>"
-
-
-@dataclass(frozen=True, eq=False)
-class SavedModel:
-    """What the files of a model hold.
-
-    Attributes
-    ----------
-    parameters : MixtureParameters
-    feature_names : list of str or None
-    log_densities : LogDensityHistogram or None
-        Of the training rows.
-    training_profile : TrainingProfile or None
-    metadata : dict
-        pyspark.ml's own: uid, paramMap, defaultParamMap, sparkVersion, timestamp.
-    """
-
-    parameters: MixtureParameters
-    feature_names: list[str] | None
-    log_densities: LogDensityHistogram | None
-    training_profile: TrainingProfile | None
-    metadata: dict[str, Any]
 
 
 def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bool) -> None:
@@ -93,11 +62,11 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
         raise ParameterError(f"path={path!r} exists already; use write().overwrite().save(path) or another path")
     parameters, log_densities, profile = model.parameters, model.log_densities, model.training_profile
     # Metadata last: a folder without it is no model, so an interrupted save cannot be mistaken for one.
-    rows = spark.createDataFrame(_to_rows(parameters), _DATA_SCHEMA)
+    rows = spark.createDataFrame(to_rows(parameters), _DATA_SCHEMA)
     mode = "overwrite" if overwrite else "error"
     rows.coalesce(1).sortWithinPartitions("component").write.mode(mode).parquet(f"{path}/data")
     added = {
-        "class": _MODEL_CLASS,
+        "class": MODEL_CLASS,
         "formatVersion": FORMAT_VERSION,
         "covarianceType": parameters.covariance_type,
         "featureNames": model.feature_names,
@@ -126,29 +95,14 @@ def read_model(spark: SparkSession, path: str) -> SavedModel:
         If the driver may not receive so much.
     """
     path = find_model(files_of(spark), str(path)).path
-    metadata = read_metadata(spark, path, _MODEL_CLASSES, "model")
-    version = metadata.get("formatVersion")
-    if version != FORMAT_VERSION:
-        raise ModelFileError(
-            f"{path} has model format version {show(version)}; this gmm_spark reads version {FORMAT_VERSION}: "
-            "install the gmm_spark that wrote it, or a later one"
-        )
-    try:
+
+    def read_rows(kind: CovarianceStructure) -> list[Any]:
         rows = spark.read.parquet(f"{literal_path(path)}/data").orderBy("component")
-        if structure(metadata["covarianceType"]).pooled:  # all rows repeat it: one will do
+        if kind.pooled:  # all rows repeat it: one will do
             rows = rows.withColumn("covariance", F.when(F.col("component") == 0, F.col("covariance")))
-        histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
-        return SavedModel(
-            _from_rows(collect(rows), metadata["covarianceType"]),
-            metadata["featureNames"],
-            None if histogram is None else LogDensityHistogram.from_dict(histogram),
-            None if profile is None else TrainingProfile.from_dict(profile),
-            metadata,
-        )
-    except ResourceError:
-        raise
-    except Exception as error:  # Spark's reader of Parquet raises errors of many types
-        raise _damaged(path, error) from error
+        return collect(rows)
+
+    return build_model(path, read_metadata(spark, path, MODEL_CLASSES, "model"), read_rows)
 
 
 class ModelWriter(MLWriter):
@@ -217,30 +171,7 @@ class ModelReader(MLReader[M]):
             DefaultParamsReader.getAndSetParams(model, metadata)
             return cast(M, model)
         except Exception as error:  # whatever a key that is missing or has a wrong value leads to
-            raise _damaged(path, error) from error
-
-
-def _damaged(path: str, error: Exception) -> ModelFileError:
-    """Return the error that says why a model cannot be read."""
-    return ModelFileError(f"the model at {path} is damaged: {first_line(error)}; save it again")
-
-
-def _to_rows(parameters: MixtureParameters) -> list[tuple[int, float, list[float], list[float]]]:
-    covariances = parameters.covariances
-    if parameters.structure.pooled:
-        covariances = np.broadcast_to(covariances, (parameters.n_components, *covariances.shape))
-    columns = zip(parameters.weights.tolist(), parameters.means.tolist(), covariances, strict=True)
-    return [(j, weight, mean, covariance.ravel().tolist()) for j, (weight, mean, covariance) in enumerate(columns)]
-
-
-def _from_rows(rows: list[Any], covariance_type: str) -> MixtureParameters:
-    if [r["component"] for r in rows] != list(range(len(rows))) or not rows:
-        raise ParameterError(f"data holds components {[r['component'] for r in rows]}")
-    means = np.array([r["mean"] for r in rows])
-    kind = structure(covariance_type)
-    stored = np.array([r["covariance"] for r in (rows[:1] if kind.pooled else rows)])
-    covariances = stored.reshape(kind.shape(*means.shape))
-    return MixtureParameters([r["weight"] for r in rows], means, covariances, covariance_type)
+            raise damaged(path, error) from error
 
 
 def _exists(spark: SparkSession, path: str) -> bool:

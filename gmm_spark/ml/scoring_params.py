@@ -14,7 +14,7 @@ from gmm_spark.core.kernels.weight_kinds import WEIGHT_KINDS
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
-from gmm_spark.spark.columns import HANDLE_INVALID
+from gmm_spark.spark.decoding import HANDLE_INVALID
 from gmm_spark.spark.scoring import ANOMALY, LOG_DENSITY, PREDICTION, PROBABILITY
 
 T = TypeVar("T")

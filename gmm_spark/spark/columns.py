@@ -26,14 +26,12 @@ from gmm_spark.spark.decoding import (
     decode_floats,
     decode_lists,
     decode_vectors,
+    describe_bad,
     find_bad_rows,
 )
 
-HANDLE_INVALID = ("error", "skip", "keep")
 # Types whose large values float64 must round.
 _EXACT_TYPES = (T.LongType, T.DecimalType)
-# Reasons that a message lists, each with its column.
-_TOLD = 8
 # Rows whose widths are looked at to find d.
 _WIDTH_ROWS = 1_000
 # Bytes of decoded rows at a time. Spark counts the rows of a batch, and sparse vectors grow when they are decoded.
@@ -217,15 +215,6 @@ def require_batch(table: DataFrame) -> None:
             "to one, or call this on each micro-batch in stream.writeStream.foreachBatch(...). A fitted model's "
             "transform does work on a stream"
         )
-
-
-def describe_bad(bad: Mapping[str, int]) -> str:
-    """Describe counts of bad rows in words, the most frequent first; of very many reasons the rest together."""
-    ordered = sorted(bad.items(), key=lambda one: (-one[1], one[0]))
-    told = [f"{count} with a {reason}" for reason, count in ordered[:_TOLD]]
-    if rest := sum(count for _, count in ordered[_TOLD:]):
-        told.append(f"{rest} for other reasons")
-    return ", ".join(told)
 
 
 def must_refuse(bad: Mapping[str, int], strict: bool) -> bool:

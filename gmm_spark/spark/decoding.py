@@ -26,6 +26,11 @@ NULL, WIDTH, NOT_A_NUMBER, INFINITE, BAD_WEIGHT, NEGATIVE_WEIGHT = REASONS = (
     "negative weight",
 )
 
+# What is done about bad rows: stop, leave them out, or keep them without results.
+HANDLE_INVALID = ("error", "skip", "keep")
+# Reasons that a message lists, each with its column.
+_TOLD = 8
+
 # Bad rows are counted by feature up to so many features: each task hands the driver a count for each.
 COUNTED_FEATURES = 256
 
@@ -64,6 +69,15 @@ class Verdicts:
 def describe_reason(reason: str, feature: str | None) -> str:
     """Return the words that a reason is counted under: "null feature in x", say."""
     return reason if feature is None else f"{reason} in {feature}"
+
+
+def describe_bad(bad: Mapping[str, int]) -> str:
+    """Describe counts of bad rows in words, the most frequent first; of very many reasons the rest together."""
+    ordered = sorted(bad.items(), key=lambda one: (-one[1], one[0]))
+    told = [f"{count} with a {reason}" for reason, count in ordered[:_TOLD]]
+    if rest := sum(count for _, count in ordered[_TOLD:]):
+        told.append(f"{rest} for other reasons")
+    return ", ".join(told)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ Tasks draw chunks of rows; each chunk has a random stream of its own, so the row
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +17,7 @@ from pyspark.sql import types as T
 from gmm_spark.core.arrays import Block
 from gmm_spark.core.kernels.plan import PRECISIONS
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
+from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
 from gmm_spark.spark.columns import require_distinct
 from gmm_spark.spark.worker import one_blas_thread
@@ -101,11 +99,11 @@ def sample_rows(
         If n, the seed or the number of partitions is not an integer or out of range, the precision is unknown, or the
         names do not fit the features or repeat one another.
     """
-    n, seed = _to_int("n", n), _to_int("seed", seed)
+    n, seed = to_int("n", n), to_int("seed", seed)
     if not 1 <= n < 1 << 63:
         raise ParameterError(f"n={n}; need at least 1 row to sample, and fewer than 2**63")
     if partitions is not None:
-        partitions = _to_int("numPartitions", partitions)
+        partitions = to_int("numPartitions", partitions)
         if not 1 <= partitions < 1 << 31:
             raise ParameterError(f"numPartitions={partitions}; need at least 1, and fewer than 2**31")
     if isinstance(output_cols, str):
@@ -126,13 +124,3 @@ def sample_rows(
     task = DrawRows(parameters, component_counts(parameters, n, seed), seed, names, as_array, precision == "float32")
     chunks = -(-n // rows_per_chunk(parameters))
     return spark.range(0, chunks, 1, partitions).mapInArrow(task, T.StructType(types))
-
-
-def _to_int(name: str, value: Any) -> int:
-    """Convert an integer, or a float that is one such as 1e6; raise ParameterError for anything else."""
-    if not isinstance(value, bool | str):
-        with suppress(TypeError, ValueError, OverflowError):  # int() of what is no number, NaN and infinity
-            found = int(value)
-            if found == value:
-                return found
-    raise ParameterError(f"{name}={value!r}; need an integer")

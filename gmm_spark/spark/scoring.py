@@ -8,25 +8,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Block
 from gmm_spark.core.drift.observation import ObservationSums
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
-from gmm_spark.core.kernels.log_prob import Kernel
-from gmm_spark.core.kernels.plan import Plan, plan_pass
+from gmm_spark.core.kernels.plan import Plan
+from gmm_spark.core.kernels.scorer import Scorer, plan_scoring
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
 from gmm_spark.core.kernels.weight_sums import find_unit
-from gmm_spark.core.mixture.density import find_nearest
-from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import (
@@ -83,68 +80,25 @@ class Score:
         return pa.StructArray.from_arrays(spread, names=list(self.wanted), mask=pa.array(~decoded.good))
 
     @cached_property
-    def _kernel(self) -> Kernel:
-        return Kernel(self.plan)  # its buffers serve all batches of a task
-
-    @cached_property
-    def _exact_kernel(self) -> Kernel:
-        return Kernel(replace(self.plan, precision="float64"))
-
-    def _find_nearest(self, rows: Block) -> NDArray[np.intp]:
-        """Find the nearest component of each row, (m,), in the table's own coordinates."""
-        (segment,), center, scale = self.plan.segments, self.plan.center, self.plan.scale
-        factors = segment.factors / (scale if segment.structure.axis_aligned else scale[:, None])
-        if segment.structure.shares_scatter:
-            factors = np.broadcast_to(factors, (len(segment.means), *factors.shape))
-        return find_nearest(segment.means * scale + center, factors, segment.present, rows)
-
-    def _score_far(self, rows: Block) -> tuple[Array, Array]:
-        """Compute in float64 what :func:`subtract_largest` leaves and returns, of rows (d, m) too far off for a kernel.
-
-        If float64 holds no density of a row either, the nearest component has the row.
-        """
-        kernel = self._exact_kernel
-        parts = (rows[:, start : start + kernel.chunk] for start in kernel.chunks(rows))
-        with np.errstate(over="ignore", invalid="ignore"):
-            terms = [kernel.weighted_log_prob(kernel.expand(part)).copy() for part in parts]
-            log_prob = np.concatenate(terms, axis=1).astype(np.float64, copy=False)
-            largest = np.asarray(subtract_largest(log_prob), np.float64)
-        lost = np.flatnonzero(~np.isfinite(largest))
-        if len(lost):
-            log_prob[:, lost], largest[lost] = -np.inf, -np.inf
-            log_prob[self._find_nearest(rows[:, lost]), lost] = 0.0
-        return log_prob, largest
+    def _scorer(self) -> Scorer:
+        return Scorer(self.plan)  # its buffers serve all batches of a task
 
     def _outputs(self, rows: Block) -> list[pa.Array]:
         k, m = self.plan.n_components, rows.shape[1]
-        kernel = self._kernel
-        probability = np.empty((m, k)) if PROBABILITY in self.wanted else None
-        prediction, density = np.empty(m, np.int32), np.empty(m)
-        for start in kernel.chunks(rows):
-            part = slice(start, min(start + kernel.chunk, m))
-            log_prob = kernel.weighted_log_prob(kernel.expand(rows[:, part]))
-            largest = subtract_largest(log_prob)
-            far = np.flatnonzero(~np.isfinite(largest))
-            if len(far):
-                largest = largest.astype(np.float64)  # which may hold what float32 does not
-                with np.errstate(over="ignore"):
-                    log_prob[:, far], largest[far] = self._score_far(rows[:, part][:, far])
-            if PREDICTION in self.wanted:
-                prediction[part] = find_leaders(log_prob)
-            if self.wanted != (PREDICTION,):
-                exponentiate(log_prob)
-                total = log_prob.sum(axis=0)
-                density[part] = np.log(total) + largest + self.plan.segments[0].peak
-                if probability is not None:
-                    probability[part] = (log_prob / total).T
+        scores = self._scorer.score(
+            rows,
+            prediction=PREDICTION in self.wanted,
+            log_density=self.wanted != (PREDICTION,),
+            probability=PROBABILITY in self.wanted,
+        )
         found = {
-            PREDICTION: pa.array(prediction),
-            LOG_DENSITY: pa.array(density),
-            ANOMALY: pa.array(density < self.threshold),
+            PREDICTION: pa.array(scores.prediction),
+            LOG_DENSITY: pa.array(scores.log_density),
+            ANOMALY: pa.array(scores.log_density < self.threshold),
         }
-        if probability is not None:
+        if scores.probability is not None:
             offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))
-            found[PROBABILITY] = pa.ListArray.from_arrays(offsets, pa.array(probability.ravel()))
+            found[PROBABILITY] = pa.ListArray.from_arrays(offsets, pa.array(scores.probability.ravel()))
         return [found[name] for name in self.wanted]
 
 
@@ -305,11 +259,10 @@ def evaluate(
 
 
 def _plan(parameters: MixtureParameters, precision: str, features: Features) -> Plan:
-    """Plan a pass over rows of unknown moments: centre and scale are the mixture's own."""
-    mean, variance = parameters.moments()
+    """Plan the scoring of a table; raises DataError if float32 cannot hold the mixture's range."""
     if precision == "float32":
-        require_float32_range(features.names, np.sqrt(variance))
-    return plan_pass([parameters.shifted(-mean)], mean, np.sqrt(variance), precision)
+        require_float32_range(features.names, np.sqrt(parameters.moments()[1]))
+    return plan_scoring(parameters, precision)
 
 
 def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:

@@ -6,6 +6,9 @@ random stream, keyed by (seed, purpose, chunk), so that it does not matter which
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
@@ -13,6 +16,7 @@ from scipy.linalg import solve_triangular
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.randomness import Purpose, random_stream
+from gmm_spark.errors import ParameterError
 
 # Rows that share one random stream, and numbers of a chunk at most. Others would give other rows for the same seed.
 CHUNK_ROWS, CHUNK_NUMBERS = 1 << 16, 1 << 25
@@ -70,3 +74,13 @@ def draw_chunk(
             moved = solve_triangular(factor, np.eye(len(factor)), trans="T", lower=False) @ mine
         np.add(moved, parameters.means[j][:, None], out=mine)
     return rows, components
+
+
+def to_int(name: str, value: Any) -> int:
+    """Convert an integer, or a float that is one such as 1e6; raise ParameterError for anything else."""
+    if not isinstance(value, bool | str):
+        with suppress(TypeError, ValueError, OverflowError):  # int() of what is no number, NaN and infinity
+            found = int(value)
+            if found == value:
+                return found
+    raise ParameterError(f"{name}={value!r}; need an integer")

@@ -1,0 +1,179 @@
+"""Saved models: what their files hold, checked in one place, whether Spark has read the files or Python alone.
+
+A model is one JSON line of metadata and one row of data for each component::
+
+    <path>/metadata   pyspark.ml's own layout; formatVersion, covarianceType, featureNames, logDensities and
+                      trainingProfile are added
+    <path>/data       Parquet: component int, weight double, mean array<double>, covariance array<double>
+
+A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (every row of a
+tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram of the training rows' log-densities, as
+:class:`.LogDensityHistogram` writes itself, or null; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or
+null. Files older than these lack the keys.
+
+``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
+Readers ignore keys that they do not know, and defaults of parameters that they do not have.
+
+The metadata names a class. Anybody may have written the file, so the name is compared and never imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from gmm_spark.core.drift.reference import TrainingProfile
+from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.covariance import CovarianceStructure, structure
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
+from gmm_spark.storage.documents import shorten, show
+
+FORMAT_VERSION = 1
+# The class that the files of a model name: the public path, which stays when modules move. Older files name a module.
+MODEL_CLASS = "gmm_spark.GaussianMixtureModel"
+MODEL_CLASSES = frozenset({MODEL_CLASS, "gmm_spark.model.GaussianMixtureModel"})
+# Characters of metadata that are read at most. Training profiles of thousands of features have some millions.
+LONGEST = 1 << 26
+_ADVICE = "give the folder that save() wrote"
+
+
+@dataclass(frozen=True, eq=False)
+class SavedModel:
+    """What the files of a model hold.
+
+    Attributes
+    ----------
+    parameters : MixtureParameters
+    feature_names : list of str or None
+    log_densities : LogDensityHistogram or None
+        Of the training rows.
+    training_profile : TrainingProfile or None
+    metadata : dict
+        pyspark.ml's own: uid, paramMap, defaultParamMap, sparkVersion, timestamp.
+    """
+
+    parameters: MixtureParameters
+    feature_names: list[str] | None
+    log_densities: LogDensityHistogram | None
+    training_profile: TrainingProfile | None
+    metadata: dict[str, Any]
+
+
+def parse_metadata(path: str, line: str, classes: Collection[str], kind: str) -> dict[str, Any]:
+    """Return the metadata of a saved object whose class has one of these names.
+
+    Parameters
+    ----------
+    path : str
+        Of the object, for messages.
+    line : str
+        JSON.
+    classes : collection of str
+        Names that are accepted.
+    kind : str
+        What was asked for, as messages name it.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not that.
+    """
+    try:
+        metadata = json.loads(line)
+    except (ValueError, RecursionError) as error:  # the latter if brackets are nested too deeply
+        raise missing(path, kind, error) from error
+    named = metadata.get("class") if isinstance(metadata, dict) else None
+    if not isinstance(named, str) or named not in classes:
+        raise ModelFileError(
+            f"{path} holds something else than a gmm_spark {kind} (its class: {show(named)}); {_ADVICE}"
+        )
+    return cast(dict[str, Any], metadata)
+
+
+def build_model(
+    path: str,
+    metadata: dict[str, Any],
+    read_rows: Callable[[CovarianceStructure], Sequence[Mapping[str, Any]]],
+) -> SavedModel:
+    """Build a model from its metadata and its rows, which are read once the metadata have been found sound.
+
+    Parameters
+    ----------
+    path : str
+        Of the model, for messages.
+    metadata : dict
+        From :func:`parse_metadata`.
+    read_rows : callable
+        Takes the covariance structure and returns the rows of data, by component. If the structure is pooled, only the
+        first row needs its covariance.
+
+    Raises
+    ------
+    ModelFileError
+        If the format version is unknown, or something in the files cannot be right.
+    ResourceError
+        If ``read_rows`` raises it.
+    """
+    version = metadata.get("formatVersion")
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has model format version {show(version)}; this gmm_spark reads version {FORMAT_VERSION}: "
+            "install the gmm_spark that wrote it, or a later one"
+        )
+    try:
+        rows = read_rows(structure(metadata["covarianceType"]))
+        histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
+        found = SavedModel(
+            _from_rows(rows, metadata["covarianceType"]),
+            metadata["featureNames"],
+            None if histogram is None else LogDensityHistogram.from_dict(histogram),
+            None if profile is None else TrainingProfile.from_dict(profile),
+            metadata,
+        )
+        if found.training_profile is not None:
+            found.training_profile.require_fits(*found.parameters.means.shape)
+        return found
+    except ResourceError:
+        raise
+    except Exception as error:  # readers of Parquet raise errors of many types
+        raise damaged(path, error) from error
+
+
+def to_rows(parameters: MixtureParameters) -> list[tuple[int, float, list[float], list[float]]]:
+    """Return the rows of data: component, weight, mean and covariance of each."""
+    covariances = parameters.covariances
+    if parameters.structure.pooled:
+        covariances = np.broadcast_to(covariances, (parameters.n_components, *covariances.shape))
+    columns = zip(parameters.weights.tolist(), parameters.means.tolist(), covariances, strict=True)
+    return [(j, weight, mean, covariance.ravel().tolist()) for j, (weight, mean, covariance) in enumerate(columns)]
+
+
+def damaged(path: str, error: Exception) -> ModelFileError:
+    """Return the error that says why a model cannot be read."""
+    return ModelFileError(f"the model at {path} is damaged: {first_line(error)}; save it again")
+
+
+def missing(path: str, kind: str, error: Exception) -> ModelFileError:
+    """Return the error that says that there is nothing of a kind at a path."""
+    return ModelFileError(f"no {kind} at {path}: {first_line(error)}; {_ADVICE}")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text."""
+    return shorten((str(error).splitlines() or [type(error).__name__])[0], 600)
+
+
+def _from_rows(rows: Sequence[Mapping[str, Any]], covariance_type: str) -> MixtureParameters:
+    components = [r["component"] for r in rows]
+    if components != list(range(len(rows))) or not rows:
+        raise ParameterError(f"data holds components {components[:100]}")
+    means = np.array([r["mean"] for r in rows])
+    kind = structure(covariance_type)
+    stored = np.array([r["covariance"] for r in (rows[:1] if kind.pooled else rows)])
+    covariances = stored.reshape(kind.shape(*means.shape))
+    return MixtureParameters([r["weight"] for r in rows], means, covariances, covariance_type)
