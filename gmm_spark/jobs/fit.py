@@ -15,11 +15,12 @@ from gmm_spark.jobs.fitting import (
     fit_model,
     outline,
     require_convergence,
+    save_fit,
 )
 from gmm_spark.jobs.io.tables import read_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import Checked, check_fit, plan_fit
-from gmm_spark.jobs.run.publishing import MODEL, Attempt, Prepared, Result, do_run
+from gmm_spark.jobs.run.publishing import Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.jobs.start import Start, add_moves, read_start
@@ -51,7 +52,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
         add_input(spark, configuration, rows, report)
         moves = add_moves(start, model, report)
         with report.timed("write", spark):
-            model.save(f"{attempt.folder}/{MODEL}")
+            save_fit(spark, model, attempt.folder)
         return Result(outline(model), describe_checks(model) + describe(model) + moves)
 
     do_run(spark, configuration, prepare)

@@ -14,10 +14,12 @@ from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
 from gmm_spark.jobs.io.fingerprints import take_fingerprint
 from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.logs import shows_passes
-from gmm_spark.jobs.run.publishing import Attempt
+from gmm_spark.jobs.run.publishing import MODEL, Attempt
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.ml.progress import draw_bar
 from gmm_spark.storage.documents import describe_error
+from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.portraits import write_portrait
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -67,11 +69,18 @@ def fit_model(
             quarantine(rows, features, path, configuration.job, attempt.report, count)
         require_few_bad(count, count + used, configuration.features.max_bad_fraction, f": {describe_bad(bad)}")
 
-    estimator.setAnswerStore(attempt.answers).setRowsCheck(check)
+    estimator.setAnswerStore(attempt.answers).setRowsCheck(check).setPortrait(configuration.output.portrait)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter(), hidden=shows_passes() or None) as show:
         model = estimator.setCallback(show).fit(rows)
     attempt.report.add_fit(model)
     return model
+
+
+def save_fit(spark: SparkSession, model: GaussianMixtureModel, folder: str) -> None:
+    """Write the model, and the portrait if the fit took one, into the folder of a run."""
+    model.save(f"{folder}/{MODEL}")
+    if model.summary.portrait is not None:
+        write_portrait(files_of(spark), folder, model.summary.portrait)
 
 
 def describe_checks(model: GaussianMixtureModel) -> str:

@@ -17,11 +17,12 @@ from gmm_spark.jobs.fitting import (
     fit_model,
     outline,
     require_convergence,
+    save_fit,
 )
 from gmm_spark.jobs.io.tables import read_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import check_fit, plan_fit
-from gmm_spark.jobs.run.publishing import MODEL, Attempt, Prepared, Result, do_run
+from gmm_spark.jobs.run.publishing import Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.storage.hadoop import files_of
@@ -63,7 +64,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
         add_input(spark, configuration, rows, report)
         with report.timed("write", spark):
             copies = write_comparison(spark, selection, configuration.output, attempt.folder)
-            model.save(f"{attempt.folder}/{MODEL}")
+            save_fit(spark, model, attempt.folder)
         return Result(outline(model), describe_checks(model) + describe(model, selection), copies)
 
     do_run(spark, configuration, prepare)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import gmm_spark
+from gmm_spark.core.formatting import quote_word
 from gmm_spark.errors import ConfigurationError, DataError, ModelFileError
 from gmm_spark.jobs.config.replay import list_given, show_value, spell_command
 from gmm_spark.jobs.config.secrets import redact, redact_values
@@ -61,7 +61,7 @@ def read_subject(spark: SparkSession, path: str, scores: str | None = None) -> t
         settings=_list_settings(facts),
         command=_spell_command(facts),
         scores=Facts() if scores is None else _read_scores(files, scores),
-        report_command=f"gmm-spark report {shlex.quote(shown)}",
+        report_command=f"gmm-spark report {quote_word(shown)}",
     )
     return subject, found
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
+from html import escape
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from gmm_spark.core.checks.evidence import Grid
 from gmm_spark.core.em.ascent import EMResult
+from gmm_spark.core.formatting import draw_table, show_number
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
 from gmm_spark.core.mixture.parameters import count_parameters
 from gmm_spark.errors import GmmSparkError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import DataFrame
 
 # Each criterion, with the sign that makes smaller better.
@@ -86,7 +91,7 @@ class SelectionRow:
         return cls(k, covariance_type, count_parameters(covariance_type, k, d), failure=str(error))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """All mixtures that were tried, and the criterion that chose one of them.
 
@@ -102,6 +107,45 @@ class Selection:
     criterion: str
     rows: tuple[SelectionRow, ...]
     heldOutRows: int = 0
+
+    def __repr__(self) -> str:
+        """Describe the selection in a line."""
+        failed = sum(row.failure is not None for row in self.rows)
+        best = None if self.best is None else self.rows[self.best]
+        chosen = "none could be fitted" if best is None else f"k={best.k} {best.covarianceType} is the best"
+        return f"{type(self).__name__}: {chosen} of {len(self.rows)} by {self.criterion}, {failed} failed"
+
+    def _repr_html_(self) -> str:
+        """Describe the selection for a notebook: all mixtures, the best first."""
+        found = self.describe()
+        head = ["k", "covarianceType", "nParameters", self.criterion, "difference", "numIter", "converged", "failure"]
+        rows = [[_show(value) for value in row] for row in found[head].itertuples(index=False)]
+        return f"<p>{escape(repr(self))}</p>{draw_table('the best first', head, rows)}"
+
+    def describe(self) -> pd.DataFrame:
+        """Return all mixtures as a table, the best first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column for each attribute of :class:`SelectionRow`, and ``difference``: the criterion less that of the
+            best. The index is that of ``rows``.
+
+        Examples
+        --------
+        >>> tried = [SelectionRow(k, "full", nParameters=6 * k - 1, bic=bic) for k, bic in ((2, 9.0), (3, 7.0))]
+        >>> Selection("bic", tuple(tried)).describe()[["k", "bic", "difference"]]
+           k  bic  difference
+        1  3  7.0         0.0
+        0  2  9.0         2.0
+        """
+        import pandas as pd  # a moment's work, which a job can do without
+
+        found = pd.DataFrame([asdict(row) for row in self.rows], columns=[one.name for one in fields(SelectionRow)])
+        best = math.nan if self.best is None else getattr(self.rows[self.best], self.criterion)
+        found["difference"] = found[self.criterion] - best
+        order = (SIGNS[self.criterion] * found[self.criterion]).sort_values(kind="stable").index  # NaN last
+        return found.loc[order]
 
     @property
     def best(self) -> int | None:
@@ -140,3 +184,9 @@ class Selection:
         from pyspark.sql import SparkSession  # only here: pictures and reports of a selection need no Spark
 
         return SparkSession.active().createDataFrame([astuple(row) for row in self.rows], _SCHEMA)
+
+
+def _show(value: object) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    return show_number(float(value), 9) if isinstance(value, (int, float)) else "" if value is None else str(value)

@@ -24,4 +24,5 @@ class Defaults:
     aggregationDepth: int = 2
     criterion: str = "bic"
     validationFraction: float = 0.0
+    portrait: bool = False
     verbose: bool = False

@@ -106,6 +106,10 @@ class GaussianMixture(
         the row ("skip"), or keeps it with null outputs ("keep"). A negative weight always stops a fit.
     precision : {"float64", "float32"}, default "float64"
         Type of the matrix products over rows. Sums are float64 with both.
+    portrait : bool, default False
+        Whether the fit ends with one more pass over the table, which takes a portrait of its rows beside the mixture:
+        histograms, counts in pairs of features, how sure the components are of their rows. ``summary.portrait`` has it,
+        and pictures and reports are drawn from it.
     verbose : bool, default False
         Whether a fit shows its progress. In a notebook that has tqdm this is a bar. Elsewhere it is a line for each
         pass and for each step around the passes, in Python's log: your handlers write them, or, if there are none, they
@@ -149,6 +153,7 @@ class GaussianMixture(
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,
         precision: str = Defaults.precision,
+        portrait: bool = Defaults.portrait,
         verbose: bool = Defaults.verbose,
         aggregationDepth: int = Defaults.aggregationDepth,
     ) -> None:

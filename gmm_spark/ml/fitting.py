@@ -21,12 +21,14 @@ from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.mixture.covariance import structure
+from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, ParameterError, ResourceError
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
-from gmm_spark.ml.params import HasVerbose, MixtureParams
+from gmm_spark.ml.params import HasPortrait, HasVerbose, MixtureParams
 from gmm_spark.ml.progress import Callback, show_fit
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, require_distinct, resolve_features
@@ -49,7 +51,7 @@ _WARNED_BEFORE = ("column-rounded",)
 _WARNED_OF = 3
 
 
-class MixtureFitting(MixtureParams, HasVerbose, MLWritable):
+class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callback | None = None
@@ -96,6 +98,10 @@ class MixtureFitting(MixtureParams, HasVerbose, MLWritable):
     def setAccelerate(self: E, value: bool) -> E:
         """Set whether extrapolated steps are tried."""
         return self._set(accelerate=value)
+
+    def setPortrait(self: E, value: bool) -> E:
+        """Set whether a fit ends with a pass that takes a portrait of the rows."""
+        return self._set(portrait=value)
 
     def setVerbose(self: E, value: bool) -> E:
         """Set whether a fit shows its progress."""
@@ -206,6 +212,7 @@ class MixtureFitting(MixtureParams, HasVerbose, MLWritable):
         parameters = fitted.result.parameters
         moved = parameters.shifted(table.moments.mean)
         skipped = dict(table.bad if skipped is None else skipped)
+        portrait = _portray(table, fitted) if self.getPortrait() else None
         profile = TrainingProfile.of(fitted.evaluation, table.moments, fitted.profile, sum(skipped.values()))
         log_densities = fitted.evaluation.log_densities
         model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile)
@@ -230,6 +237,7 @@ class MixtureFitting(MixtureParams, HasVerbose, MLWritable):
             checks = run_checks(evidence)
         score = partial(model.transform, dataset)
         model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record)
+        model._summary.portrait = portrait
         _warn_of(checks)
         return model
 
@@ -259,6 +267,20 @@ def require_holdable(spark: SparkSession, settings: Sequence[Settings], d: int, 
             refusals.append(error)
     if refusals and len(refusals) == len(settings):
         raise refusals[0]
+
+
+def _portray(table: PackedTable, fitted: Fitted) -> Portrait | None:
+    """Take the portrait of a packed table; None, with a warning, if there is too little memory: the fit stands."""
+    candidate, profile, histogram = fitted.result.parameters, fitted.profile, fitted.evaluation.log_densities
+    threshold = None if histogram is None else histogram.quantile(LEAST_LIKELY)
+    moved = candidate.shifted(table.moments.mean)
+    with one_blas_thread():
+        frame = Frame.of(moved, profile.quartiles, profile.step, profile.mode, threshold)
+    try:
+        return table.portray(candidate, frame)
+    except ResourceError as error:
+        warnings.warn(f"the fit has no portrait: {error}", RuntimeWarning, stacklevel=3)
+        return None
 
 
 def _warn_of(checks: Sequence[Check]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +19,10 @@ from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture import criteria, density
+from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.local.names import require_names
 from gmm_spark.local.rows import describe_bad_value, read_row
@@ -30,7 +34,11 @@ from gmm_spark.ml.summary import GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, resolve_features
 from gmm_spark.spark.generation import sample_rows
 from gmm_spark.spark.observing import Watch
+from gmm_spark.spark.portraying import portray
 from gmm_spark.spark.scoring import append_scores, evaluate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureModel"], MLWritable):
@@ -75,6 +83,31 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
     def __repr__(self) -> str:
         """Describe the model as pyspark.ml does."""
         return f"{type(self).__name__}: uid={self.uid}, k={self.getK()}, numFeatures={self.numFeatures}"
+
+    def _repr_html_(self) -> str:
+        """Describe the model for a notebook: its components as a table."""
+        return f"<p>{escape(repr(self))}</p>{draw_components(self.parameters, self.featureNames, self._sizes)}"
+
+    def describe(self) -> pd.DataFrame:
+        """Return the components as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each component. Columns: ``weight``; ``rows``, the training rows whose most probable component it
+            is, if the model knows them; ``mean of x`` and ``sd of x`` for each feature x.
+
+        Examples
+        --------
+        >>> from gmm_spark import MixtureParameters
+        >>> parameters = MixtureParameters([0.25, 0.75], [[-9.0], [9.0]], [1.0, 4.0], "spherical")
+        >>> GaussianMixtureModel(parameters, ["x"]).describe().loc[1].to_dict()
+        {'weight': 0.75, 'mean of x': 9.0, 'sd of x': 2.0}
+        """
+        import pandas as pd  # a moment's work, which a job can do without
+
+        found = pd.DataFrame(list_components(self.parameters, self.featureNames, self._sizes))
+        return found.rename_axis("component")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and deepcopy take: everything but the summary, which holds the training table."""
@@ -206,6 +239,44 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
         found = self._evaluate(dataset)
         return criteria.icl(found.log_likelihood, self.parameters.n_parameters, found.weight_sum, found.entropy)
 
+    def portray(self, dataset: DataFrame, frame: Frame | None = None) -> Portrait:
+        """Take a portrait of a table's rows beside the mixture, by one read of the table.
+
+        Rows are used, and counted, as by :meth:`logLikelihood`.
+
+        Parameters
+        ----------
+        dataset : DataFrame
+        frame : Frame, optional
+            Bins and features; that of another portrait makes the two comparable. By default it follows from the mixture
+            and from what it knows of its training rows.
+
+        Returns
+        -------
+        Portrait
+            Histograms by feature, in pairs and by component, responsibilities that rows share, the least likely rows.
+            Its size depends on the mixture alone.
+
+        Raises
+        ------
+        DataError
+            If a row is bad and ``handleInvalid`` is "error", or no row is left.
+        """
+        self.check_params()
+        features = self._features(dataset, self.weight_column)
+        strict = self.getHandleInvalid() == "error"
+        frame = self._choose_frame() if frame is None else frame
+        parameters, precision, kind = self.parameters, self.getPrecision(), self.getWeightKind()
+        return portray(dataset, parameters, features, frame, strict, precision, kind)
+
+    def _choose_frame(self) -> Frame:
+        """Choose the bins of a portrait: those of the fit's own, if it has one."""
+        if self._summary is not None and self._summary.portrait is not None:
+            return self._summary.portrait.frame
+        quartiles = None if self.trainingProfile is None else self.trainingProfile.quartiles
+        threshold = None if self.logDensities is None else self.logDensities.quantile(LEAST_LIKELY)
+        return Frame.of(self.parameters, quartiles, threshold=threshold)
+
     def sample(
         self,
         spark: SparkSession,
@@ -269,6 +340,12 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
     def read(cls) -> ModelReader[GaussianMixtureModel]:
         """Return a reader: ``GaussianMixtureModel.read().load(path)``."""
         return ModelReader(cls)
+
+    @property
+    def _sizes(self) -> Array | None:
+        """Training rows by most probable component, (k,); None if they are not known."""
+        profile = self.trainingProfile
+        return None if profile is None else profile.shares * profile.rows
 
     def _read_row(self, value: Vector | ArrayLike) -> Array | None:
         """Return one row as a block, (d, 1); None if it has a bad value and ``handleInvalid`` is not "error"."""

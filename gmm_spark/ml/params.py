@@ -178,3 +178,22 @@ class HasVerbose(Params):
     def getVerbose(self) -> bool:
         """Return whether a fit shows its progress."""
         return self.getOrDefault(self.verbose)
+
+
+class HasPortrait(Params):
+    """The parameter ``portrait`` of the estimators."""
+
+    portrait: Param[bool] = declare(
+        "portrait",
+        "Whether a fit ends with one more pass over the table, which takes a portrait of its rows beside the mixture, "
+        "for pictures and reports: summary.portrait.",
+        TypeConverters.toBoolean,
+    )
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._setDefault(portrait=Defaults.portrait)
+
+    def getPortrait(self) -> bool:
+        """Return whether a fit takes a portrait of the rows."""
+        return self.getOrDefault(self.portrait)

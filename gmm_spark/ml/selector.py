@@ -60,7 +60,7 @@ class GaussianMixtureSelector(
         rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
     featuresCol, inputCols, weightCol, weightKind, predictionCol, probabilityCol, logDensityCol, anomalyCol, \
 anomalyFraction, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, handleInvalid, \
-precision, verbose
+precision, portrait, verbose
         As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
@@ -121,6 +121,7 @@ precision, verbose
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,
         precision: str = Defaults.precision,
+        portrait: bool = Defaults.portrait,
         verbose: bool = Defaults.verbose,
     ) -> None:
         super().__init__()

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.checks.check import Check
+from gmm_spark.core.checks.check import SEVERITIES, Check
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.reseeding import degenerate_components
+from gmm_spark.core.formatting import draw_table, show_number
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.table import Sample
 from gmm_spark.ml.comparison import Selection
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.spark.packing.record import PackingRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +81,8 @@ class GaussianMixtureSummary:
         True if the last pass changed the lower bound by less than ``tol``.
     clusterSizes : list of int
         Training rows by most probable component.
+    starts, startsAlike : int
+        Starts that were compared on the sample, and how many of them ended where the best did; 0 if there was but one.
     degenerateComponents : list of int
         Components without weight: they starved or collapsed, and reseeding did not help.
     checks : list of Check
@@ -97,6 +107,8 @@ class GaussianMixtureSummary:
     packing : PackingRecord
         How often the table was packed, how many bytes were written, how many passes were made, and how many of them in
         vain, since blocks were lost.
+    portrait : Portrait or None
+        What the training rows look like beside the mixture, if ``portrait`` was set.
     selection : Selection or None
         All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
@@ -118,6 +130,7 @@ class GaussianMixtureSummary:
         self.effectiveRows = weight_sum
         self.numIter = len(result.history)
         self.converged = result.converged
+        self.starts, self.startsAlike = result.starts, result.starts_alike
         self.degenerateComponents: list[int] = list(degenerate_components(parameters))
         self.history: tuple[PassRecord, ...] = result.history
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
@@ -126,6 +139,7 @@ class GaussianMixtureSummary:
         self.checks = checks
         self.packing = packing
         self.selection: Selection | None = None
+        self.portrait: Portrait | None = None
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()
         self.roundingSteps: list[float] = fitted.profile.step.tolist()
@@ -135,6 +149,50 @@ class GaussianMixtureSummary:
         self.aic = criteria.aic(log_likelihood, parameters.n_parameters)
         self.bic = criteria.bic(log_likelihood, parameters.n_parameters, weight_sum)
         self.icl = criteria.icl(log_likelihood, parameters.n_parameters, weight_sum, evaluation.entropy)
+
+    def __repr__(self) -> str:
+        """Describe the fit in a line."""
+        found = ", ".join(f"{n} {severity}" for severity, n in Counter(one.severity for one in self.checks).items())
+        return (
+            f"{type(self).__name__}: k={self.k}, {self.numRows:,} rows used, {sum(self.skipped.values()):,} skipped, "
+            f"{'converged' if self.converged else 'not converged'} after {self.numIter} iterations, "
+            f"lowerBound={self.lowerBound:.6g}, checks: {found or 'none'}"
+        )
+
+    def _repr_html_(self) -> str:
+        """Describe the fit for a notebook: its figures, and what speaks against it."""
+        figures = [[str(name), show_number(value, 9)] for name, value in self.describe()["value"].items()]
+        checks = [[one.severity, one.code, one.meaning, one.remedy] for one in self.checks]
+        told = draw_table("checks", ["severity", "code", "meaning", "remedy"], checks, wraps=True) if checks else ""
+        return f"<p>{escape(repr(self))}</p>{draw_table('the fit', ['', 'value'], figures)}{told}"
+
+    def describe(self) -> pd.DataFrame:
+        """Return the figures of the fit as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One column, ``value``; an index of names: rows used and skipped, iterations, likelihood, criteria, rows of
+            each component, and the number of checks of each severity.
+        """
+        import pandas as pd  # a moment's work, which a job can do without
+
+        checks = Counter(one.severity for one in self.checks)
+        figures = {
+            "rows used": self.numRows,
+            "effective rows": self.effectiveRows,
+            **{f"rows skipped: {reason}": count for reason, count in self.skipped.items()},
+            "iterations": self.numIter,
+            "converged": self.converged,
+            "log-likelihood": self.logLikelihood,
+            "lower bound": self.lowerBound,
+            "aic": self.aic,
+            "bic": self.bic,
+            "icl": self.icl,
+            **{f"rows of component {j}": size for j, size in enumerate(self.clusterSizes)},
+            **{f"checks: {severity}": checks[severity] for severity in SEVERITIES},
+        }
+        return pd.DataFrame({"value": [float(one) for one in figures.values()]}, index=list(figures))
 
     @property
     def predictions(self) -> DataFrame:

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from gmm_spark.plots.benchmark import draw_benchmark
     from gmm_spark.plots.bound import draw_bound
     from gmm_spark.plots.figure import Figure
+    from gmm_spark.plots.histogram import draw_histogram
     from gmm_spark.plots.log_densities import draw_log_densities
     from gmm_spark.plots.means import draw_means
+    from gmm_spark.plots.pair import draw_pair
+    from gmm_spark.plots.pairs import draw_pairs
     from gmm_spark.plots.selection import draw_selection
     from gmm_spark.plots.weights import draw_weights
 
@@ -27,8 +30,11 @@ _HOMES = {
     "Figure": "figure",
     "draw_benchmark": "benchmark",
     "draw_bound": "bound",
+    "draw_histogram": "histogram",
     "draw_log_densities": "log_densities",
     "draw_means": "means",
+    "draw_pair": "pair",
+    "draw_pairs": "pairs",
     "draw_selection": "selection",
     "draw_weights": "weights",
 }
@@ -37,8 +43,11 @@ __all__ = [
     "Figure",
     "draw_benchmark",
     "draw_bound",
+    "draw_histogram",
     "draw_log_densities",
     "draw_means",
+    "draw_pair",
+    "draw_pairs",
     "draw_selection",
     "draw_weights",
 ]

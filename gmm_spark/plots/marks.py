@@ -23,6 +23,14 @@ def _plain(value: Any) -> Any:
     return None if isinstance(number, float) and not math.isfinite(number) else number
 
 
+def value_axis(title: str, edges: Sequence[float], ticks: int) -> alt.Axis:
+    """Return the axis of a feature's values, large ones with letters: 20k, 1.5M."""
+    if max(abs(edges[0]), abs(edges[-1])) < 10_000:
+        return alt.Axis(title=title, grid=False, tickCount=ticks)
+    shown = "datum.value == 0 ? '0' : format(datum.value, '~s')"
+    return alt.Axis(title=title, grid=False, tickCount=ticks, labelExpr=shown)
+
+
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Move positions apart, each as little as can be in one sweep down and one up, and keep them within bounds.
 

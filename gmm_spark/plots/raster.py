@@ -10,16 +10,16 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array
 
+# Shades of a colour. Cells are numbers of shades, a byte each, which compress well.
+_SHADES = 48
+
 
 def paint(colour: str, opacity: Array) -> str:
     """Return the URL of an image of one colour, (height, width) cells of an opacity each, from 0 to 1.
 
     The top row comes first. Cells of opacity 0 are transparent, so that it does on a light and on a dark page.
     """
-    pixels = np.empty((*opacity.shape, 4), np.uint8)
-    pixels[..., :3] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    pixels[..., 3] = np.rint(255 * np.clip(opacity, 0, 1))
-    return _encode(pixels)
+    return _encode(_find_shades(opacity), [colour])
 
 
 def paint_signed(below: str, above: str, values: Array) -> str:
@@ -27,20 +27,26 @@ def paint_signed(below: str, above: str, values: Array) -> str:
 
     A cell is as opaque as its value is far from 0.
     """
-    pixels = np.empty((*values.shape, 4), np.uint8)
-    ends = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (below, above)], np.uint8)
-    pixels[..., :3] = ends[(values > 0).astype(int)]
-    pixels[..., 3] = np.rint(255 * np.clip(abs(values), 0, 1))
-    return _encode(pixels)
+    return _encode(_find_shades(abs(values)) + _SHADES * (values > 0), [below, above])
 
 
-def _encode(pixels: Array) -> str:
-    """Encode pixels (height, width, 4) of 8 bits: red, green, blue, opacity (PNG, colour type 6)."""
-    height, width = pixels.shape[:2]
-    lines = b"".join(b"\0" + line.tobytes() for line in pixels)  # 0: no filter
+def _find_shades(opacity: Array) -> Array:
+    """Return the number of each cell's shade, from 0 to ``_SHADES`` - 1; what is not 0 is seen."""
+    shades = np.rint((_SHADES - 1) * np.clip(opacity, 0, 1))
+    return np.where(opacity > 0, np.maximum(shades, 1), 0).astype(np.uint8)
+
+
+def _encode(cells: Array, colours: list[str]) -> str:
+    """Encode cells (height, width) as PNG of colour type 3: numbers of a palette whose entries have an opacity."""
+    height, width = cells.shape
+    rgb = b"".join(bytes.fromhex(colour[1:]) * _SHADES for colour in colours)
+    opacity = np.rint(np.linspace(0, 255, _SHADES)).astype(np.uint8).tobytes() * len(colours)
+    lines = b"".join(b"\0" + line.astype(np.uint8).tobytes() for line in cells)  # 0: no filter
     png = (
         b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
+        + _chunk(b"PLTE", rgb)
+        + _chunk(b"tRNS", opacity)
         + _chunk(b"IDAT", zlib.compress(lines, 9))
         + _chunk(b"IEND", b"")
     )

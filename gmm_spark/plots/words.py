@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from gmm_spark.errors import ParameterError
+
 _LONGEST = 22  # letters of a name in a chart; the table has the whole
 
 
@@ -81,3 +83,20 @@ def listing(items: Sequence[str]) -> str:
 def feature_names(names: Sequence[str] | None, d: int) -> list[str]:
     """Return the names of d features; those of a vector column have none of their own, and are numbered."""
     return [f"feature {j}" for j in range(d)] if names is None else list(names)
+
+
+def find_feature(names: Sequence[str], feature: str | int) -> int:
+    """Return the index of a feature that is given by name or index.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such feature.
+    """
+    if isinstance(feature, str) and feature in names:
+        return list(names).index(feature)
+    if not isinstance(feature, str) and 0 <= feature < len(names):
+        return int(feature)
+    raise ParameterError(
+        f"got feature {feature!r}; need one of {', '.join(names)}, or an index from 0 to {len(names) - 1}"
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from gmm_spark.core.formatting import show_count, show_number, show_share
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text
-from gmm_spark.report.numbers import show_count, show_number, show_share
+from gmm_spark.report.drawing import draw
 from gmm_spark.report.subject import Subject
 
 FRACTIONS = (0.0001, 0.001, 0.005, 0.01, 0.05)
+_USUAL = 0.001  # the default of anomalyFraction
 _ROWS = 1_000_000
 
 
@@ -42,5 +44,6 @@ def describe_anomalies(subject: Subject) -> Section:
             "(output.anomaly_fraction, anomalyFraction); of new rows like the training rows, as many are flagged."
         ),
         Table("What a fraction means", head, rows),
+        draw("draw_log_densities", histogram, histogram.quantile(_USUAL)),
     ]
     return Section("anomalies", "Anomalies", blocks)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gmm_spark.core.formatting import count_of, show_name, show_number
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
+from gmm_spark.report.drawing import draw, read_selection
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import count_of, show_name, show_number
 from gmm_spark.report.subject import Subject
 
 _NAMES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "heldout": "held-out log-likelihood, nats per row"}
@@ -32,8 +33,10 @@ def describe_choice(subject: Subject) -> Section:
     chosen = selection.number("chosen")
     at = int(chosen) if chosen is not None and 0 <= chosen < len(mixtures) else None
     best = None if at is None else mixtures[at].number(criterion)
+    found = read_selection(subject.facts)
     blocks: list[Block] = [
         Text(_tell_choice(mixtures, at, criterion)),
+        *([] if found is None else [draw("draw_selection", found)]),
         Table(
             "Mixtures that were tried; Δ is the difference from the chosen one, in the criterion's units",
             ["k", "structure", "parameters", _NAMES.get(criterion, criterion), "Δ", "converged", "note"],

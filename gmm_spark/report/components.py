@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gmm_spark.core.formatting import count_of, show_count, show_number, show_share, show_spread
 from gmm_spark.core.mixture.matching import bhattacharyya_distances
 from gmm_spark.report.blocks import Block, Cell, Section, Table, Text, word
-from gmm_spark.report.numbers import count_of, show_count, show_number, show_share, show_spread
 from gmm_spark.report.subject import Subject
 
 # Columns of a table of means: more do not fit on a printed page.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gmm_spark.core.formatting import count_of, show_bytes, show_count, show_name, show_seconds
 from gmm_spark.report.blocks import Block, Cell, Figures, Missing, Section, Table, Text, word
-from gmm_spark.report.numbers import count_of, show_bytes, show_count, show_name, show_seconds
 from gmm_spark.report.subject import Subject
 
 # Steps within the fit, as the report names them; all else is a step of the job.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gmm_spark.core.formatting import show_count, show_name, show_number, show_share
 from gmm_spark.report.blocks import Block, Cell, Figures, Missing, Section, Table, Text, word
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import show_count, show_name, show_number, show_share
 from gmm_spark.report.subject import Subject
 
 

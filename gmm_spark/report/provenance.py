@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from gmm_spark.core.formatting import count_of, show_bytes, show_count, show_name, show_share
 from gmm_spark.report.blocks import Block, Cell, Code, Figures, Missing, Section, Table, Text, word
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import count_of, show_bytes, show_count, show_name, show_share
 from gmm_spark.report.subject import Subject
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from gmm_spark.core.formatting import count_of, show_number, show_seconds
 from gmm_spark.report.blocks import Block, Cell, Figures, Missing, Section, Table, Text, word
+from gmm_spark.report.drawing import draw, read_history
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import count_of, show_number, show_seconds
 from gmm_spark.report.subject import Subject
 
 _STEPS = {
@@ -37,21 +38,22 @@ def describe_search(subject: Subject) -> Section:
         ("AIC", show_number(fit.number("aic"), 10)),
     ]
     if (starts := model.number("n_init")) is not None:
-        rows.insert(0, ("starts", f"{starts:.0f}{_describe_agreement(subject.facts)}"))
+        rows.insert(0, ("starts", f"{starts:.0f}{_describe_agreement(fit)}"))
     blocks: list[Block] = [Figures(rows)]
     if history:
+        passes = read_history(subject.facts)
+        blocks += [draw("draw_bound", passes)] if len(passes) > 1 else []
         blocks += [_say_what_is_left(history[-1], tol, converged), _list_passes(history)]
         blocks.append(Text("Steps: " + "; ".join(f"{step}, {_STEPS[step]}" for step in _STEPS if steps[step]) + "."))
     return Section("search", "The search", blocks)
 
 
-def _describe_agreement(facts: Facts) -> str:
-    """Say how many starts ended where the best did, if a check has found them to be few."""
-    for check in facts["checks"]:
-        if check.text("code") == "starts-disagree":
-            alike = check["figures"].number("starts_alike")
-            return f", of which {alike:.0f} ended where the best did" if alike is not None else ", few ended alike"
-    return ""
+def _describe_agreement(fit: Facts) -> str:
+    """Say how many starts ended where the best did, if that is known: it is counted on the sample."""
+    starts, alike = fit["starts"].number("compared"), fit["starts"].number("alike")
+    if not starts or alike is None:
+        return ""
+    return f"; on the sample, {alike:.0f} of {starts:.0f} ended where the best did"
 
 
 def _say_what_is_left(last: Facts, tol: float | None, converged: bool | None) -> Text:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from gmm_spark.core.formatting import count_of, show_count
 from gmm_spark.report.anomalies import describe_anomalies
 from gmm_spark.report.choice import describe_choice
 from gmm_spark.report.components import describe_components
 from gmm_spark.report.cost import describe_cost
 from gmm_spark.report.drift import describe_drift
-from gmm_spark.report.numbers import count_of, show_count
 from gmm_spark.report.page import render
+from gmm_spark.report.pictures import describe_pictures
 from gmm_spark.report.provenance import describe_fitted
 from gmm_spark.report.search import describe_search
 from gmm_spark.report.subject import Subject
@@ -18,6 +19,7 @@ from gmm_spark.report.verdict import judge
 _SECTIONS = (
     describe_fitted,
     describe_components,
+    describe_pictures,
     describe_choice,
     describe_search,
     describe_anomalies,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gmm_spark.core.drift.reference import TrainingProfile
+from gmm_spark.core.formatting import show_name
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import show_name
 
 
 class Setting(NamedTuple):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-
+from gmm_spark.core.formatting import quote_word
 from gmm_spark.report.blocks import Block, Code, Section, Text
 from gmm_spark.report.subject import Subject
 
@@ -11,7 +10,7 @@ from gmm_spark.report.subject import Subject
 def describe_usage(subject: Subject) -> Section:
     """Say how to use the model. What is copied from here names the model by its path, quoted for where it goes."""
     path = repr(subject.model_path)
-    plain = shlex.quote(subject.model_path)
+    plain = quote_word(subject.model_path)
     blocks: list[Block] = [
         Text(
             "The model reads the columns that it was fitted on, by name. The path is that of this run alone; of the "

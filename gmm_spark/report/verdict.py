@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gmm_spark.core.formatting import count_of, show_name
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import count_of, show_name
 
 # What a severity asks of the reader; whatever is not known is worth a look.
 _TONES = {"serious": "stop", "warning": "look", "info": "pass"}

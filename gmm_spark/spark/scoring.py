@@ -5,8 +5,6 @@ Only the feature columns reach Python; the other columns never leave the JVM.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,33 +19,27 @@ from gmm_spark.core.arrays import Block
 from gmm_spark.core.drift.observation import ObservationSums
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.plan import Plan
-from gmm_spark.core.kernels.scorer import Scorer, plan_scoring
-from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
-from gmm_spark.core.kernels.weight_sums import find_unit
+from gmm_spark.core.kernels.scorer import Scorer
+from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import (
     Features,
     name_folding,
-    require_batch,
     require_distinct,
     require_rows,
     require_usable,
 )
 from gmm_spark.spark.decoding import Decoded
+from gmm_spark.spark.folding import fold_table, plan_unseen
 from gmm_spark.spark.observing import SCORES, SUMS, ObserveScores, Watch
-from gmm_spark.spark.ranges import require_float32_range
-from gmm_spark.spark.results import collect
-from gmm_spark.spark.schema import Schema
-from gmm_spark.spark.worker import one_blas_thread, task_number
+from gmm_spark.spark.worker import one_blas_thread
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY, ANOMALY = "probability", "prediction", "log_density", "anomaly"
 _FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double", ANOMALY: "boolean"}
 # Name of the struct's column, until its fields become columns themselves, and of the features' if they need one.
 _STRUCT, _INPUT = "__gmm_spark_scores", "__gmm_spark_features"
-
-EVALUATIONS = Schema(task=pa.int32(), unit=pa.float64(), sums=pa.binary(), bad=pa.string())
 
 
 @dataclass(frozen=True)
@@ -149,7 +141,7 @@ def append_scores(
     if ours := {fold(_STRUCT), fold(_INPUT)} & there:
         raise DataError(f"the table has {', '.join(map(repr, sorted(ours)))}, a name that scoring needs; rename it")
     wanted = tuple(outputs) if watch is None else tuple(dict.fromkeys((*outputs, PREDICTION, LOG_DENSITY)))
-    task = Score(_plan(parameters, precision, features), features, wanted, handle_invalid == "error", threshold)
+    task = Score(plan_unseen(parameters, precision, features), features, wanted, handle_invalid == "error", threshold)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     arguments = features.expressions()
     if holds_user_defined_types(table):
@@ -202,33 +194,6 @@ def _ml_attributes(output: str, k: int) -> dict[str, Any]:
     return {"ml_attr": attributes[output]} if output in attributes else {}
 
 
-@dataclass(frozen=True)
-class EvaluateRows:
-    """Task that folds its usable rows into one vector of sums and counts the bad ones.
-
-    Its weights are in units of a power of two near the first, so that their sums neither overflow nor vanish.
-    """
-
-    sums: EvaluationSums
-    features: Features
-    strict: bool
-
-    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Fold the rows of one task."""
-        fold = self.sums.accumulator()
-        bad: Counter[str] = Counter()
-        unit = 0.0
-        for rows, weight in self.features.usable_rows(stream, bad, self.strict):
-            if weight is None:
-                unit = 1.0
-            elif len(weight):
-                unit = unit or find_unit(float(weight.max()))
-                weight = weight / unit
-            with one_blas_thread():
-                fold.add(rows, weight)
-        yield EVALUATIONS.row(task=task_number(), unit=unit, sums=fold.vector().tobytes(), bad=json.dumps(bad))
-
-
 def evaluate(
     table: DataFrame,
     parameters: MixtureParameters,
@@ -244,25 +209,11 @@ def evaluate(
     DataError
         If a row is bad and ``strict``, no good row has weight, or the table is a stream.
     """
-    require_batch(table)
-    sums = EvaluationSums(_plan(parameters, precision, features))
-    task = EvaluateRows(sums, features, strict)
-    found = collect(features.select(table).mapInArrow(task, EVALUATIONS.spark))
-    bad = sum((Counter(json.loads(row["bad"])) for row in found), Counter[str]())
-    require_usable(bad, features, strict)
-    total, unit = np.zeros(sums.length), max((row["unit"] for row in found), default=0.0) or 1.0
-    for row in sorted(found, key=lambda r: r["task"]):
-        total += sums.rescale(np.frombuffer(row["sums"]), row["unit"] / unit)
-    (evaluation,) = sums.read(total if weight_kind == IMPORTANCE else sums.rescale(total, unit))
+    sums = EvaluationSums(plan_unseen(parameters, precision, features))
+    vector, bad = fold_table(table, sums, features, strict, weight_kind)
+    (evaluation,) = sums.read(vector)
     require_rows(int(evaluation.rows), bad, features)
     return evaluation.counted(weight_kind)
-
-
-def _plan(parameters: MixtureParameters, precision: str, features: Features) -> Plan:
-    """Plan the scoring of a table; raises DataError if float32 cannot hold the mixture's range."""
-    if precision == "float32":
-        require_float32_range(features.names, np.sqrt(parameters.moments()[1]))
-    return plan_scoring(parameters, precision)
 
 
 def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:

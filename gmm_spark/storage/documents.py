@@ -41,9 +41,10 @@ def read_document(files: Files, path: str, limit: int = LARGEST) -> dict[str, An
     return value
 
 
-def write_document(value: Mapping[str, Any]) -> bytes:
-    """Return a mapping as the bytes of a JSON file. NaN and infinity, which JSON lacks, become null."""
-    text = json.dumps(simplify(value), indent=2, allow_nan=False, ensure_ascii=False)
+def write_document(value: Mapping[str, Any], indent: int | None = 2) -> bytes:
+    """Return a mapping as the bytes of a JSON file, on one line without ``indent``. NaN and infinity become null."""
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(simplify(value), indent=indent, separators=separators, allow_nan=False, ensure_ascii=False)
     return (text + "\n").encode("utf-8")
 
 

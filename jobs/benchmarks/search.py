@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demo import write_flights
 from pyspark.ml.clustering import GaussianMixture as PysparkMixture
 from pyspark.ml.feature import VectorAssembler
 from pyspark.sql import DataFrame, SparkSession
@@ -30,6 +29,7 @@ from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.single import choose_finalists, draw_starts, make_sample_table, search
 from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.table import ArrayTable
+from gmm_spark.jobs.demo import write_flights
 from gmm_spark.spark.columns import resolve_features
 from gmm_spark.spark.packing.table import PackedTable
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
-import pyarrow.dataset as ds
 import pytest
 
 import gmm_spark
 from gmm_spark.jobs.command import JOBS, main
 from gmm_spark.jobs.exits import ExitCode
-from tests.jobs.conftest import N_NULLS, N_ROWS, ROOT
-from tests.jobs.test_spark_submit import SPARK_SUBMIT, environment
+from tests.jobs.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -76,38 +74,16 @@ def test_a_missing_package_is_named_in_one_sentence(package: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_wheel_brings_the_command_and_the_scripts(table: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    # The wheel stands before the checkout on the path of every process.
-    settings = {**environment(), "PYTHONPATH": str(site)}
+def test_a_wheel_brings_the_command_and_the_scripts(installed: Path, tmp_path: Path) -> None:
+    """That they run is in tests/docs, which runs README's commands from the same wheel."""
+    assert (installed / "gmm_spark" / "py.typed").exists()
+    settings = {**os.environ, "PYTHONPATH": str(installed)}  # before the checkout on the path
 
-    def run(*command: object) -> str:
-        done = subprocess.run(
-            list(map(str, command)),
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=settings,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        return done.stdout
+    def find(name: str) -> Path:
+        command = [sys.executable, str(installed / "bin" / "gmm-spark"), "where", name]
+        return Path(subprocess.check_output(command, text=True, cwd=tmp_path, env=settings).strip())
 
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT)
-    (wheel,) = tmp_path.glob("gmm_spark-*.whl")
-    assert "gmm_spark/py.typed" in zipfile.ZipFile(wheel).namelist()
-    run(*pip, "install", "--no-deps", "--target", site, wheel)
-
-    gmm_spark_command = (sys.executable, site / "bin" / "gmm-spark")
-    scripts = {job: Path(run(*gmm_spark_command, "where", job).strip()) for job in JOBS}
-    assert {script.parent for script in scripts.values()} == {site / "gmm_spark" / "jobs" / "submit"}
-    dags = {file.name for file in Path(run(*gmm_spark_command, "where", "airflow").strip()).glob("*.py")}
-    assert dags == {file.name for file in (ROOT / "jobs" / "airflow").glob("*.py")}
-
-    features = ("--features.columns", "x", "y", "--features.handle_invalid", "skip")
-    told = run(SPARK_SUBMIT, scripts["fit"], "--input.path", table, *features, "--output.model", tmp_path / "model")
-    assert f"fit: {N_ROWS - N_NULLS:,} rows used, {N_NULLS} skipped" in told
-    run(*gmm_spark_command, "sample", "--model", tmp_path / "model", "--n", 100, "--output.path", tmp_path / "sampled")
-    assert ds.dataset(tmp_path / "sampled").count_rows() == 100
+    scripts = {job: find(job) for job in JOBS}
+    assert {script.parent for script in scripts.values()} == {installed / "gmm_spark" / "jobs" / "submit"}
+    for name, folder in (("airflow", ROOT / "jobs" / "airflow"), ("conf", ROOT / "conf")):
+        assert {file.name for file in find(name).glob("*.*")} == {file.name for file in folder.glob("*.*")}

@@ -90,7 +90,7 @@ def test_a_run_killed_ten_times_at_random_ends_as_one_that_was_not(overlapping: 
         recalled += resumed["answers_recalled"]
         # Complete, whether by the last process or by one that was killed after that: one model, and nothing beside it.
         (folder,) = (tmp_path / "m" / f"run_id=killed-{chain}").glob("attempt-*")
-        assert sorted(path.name for path in folder.iterdir()) == ["model", "report.json"]
+        assert sorted(path.name for path in folder.iterdir()) == ["model", "portrait.json", "report.json"]
         assert not (folder.parent / "_answers").exists(), out
     assert recalled > 10
 

@@ -387,6 +387,8 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setAnomalyFraction(0.25)
         .setHandleInvalid("keep")
         .setPrecision("float32")
+        .setPortrait(True)
+        .setVerbose(True)
     )
     got = {name: getattr(estimator, f"get{name[0].upper()}{name[1:]}")() for name in (p.name for p in estimator.params)}
     assert got == {
@@ -413,6 +415,8 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "anomalyFraction": 0.25,
         "handleInvalid": "keep",
         "precision": "float32",
+        "portrait": True,
+        "verbose": True,
     }
     assert all(estimator.isSet(p) for p in estimator.params)
 
@@ -442,6 +446,8 @@ def test_an_unset_estimator_has_the_published_defaults() -> None:
         "anomalyFraction": 0.001,
         "handleInvalid": "error",
         "precision": "float64",
+        "portrait": False,
+        "verbose": False,
     }
     assert defaults["seed"] == GaussianMixture().getSeed()
 

@@ -28,6 +28,7 @@ OTHER = {
     "ks": [7],
     "covarianceTypes": ["diag"],
     "accelerate": False,
+    "portrait": True,
     "anomalyFraction": 0.5,
     "regCovar": 0.5,
     "varianceFloor": [0.5],

@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 VOID = frozenset({"meta", "link", "br", "hr", "img", "input", "col"})
-SECTIONS = ["verdict", "fitted", "components", "choice", "search", "anomalies", "drift", "cost", "use"]
+SECTIONS = ["verdict", "fitted", "components", "pictures", "choice", "search", "anomalies", "drift", "cost", "use"]
 
 
 class Page(HTMLParser):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from gmm_spark.core.formatting import show_name
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.numbers import show_name
 from gmm_spark.report.single import write_report
 from tests.report.pages import require_sound
 from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_subject

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from gmm_spark.core.formatting import quote_word
 from gmm_spark.jobs.config.command_line import SECRET_KEYS, Key, list_keys
 from gmm_spark.jobs.config.jobs import FitConfiguration, JobConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import redact_values
@@ -75,7 +75,7 @@ def spell_command(job: str, configuration: Mapping[str, Any]) -> Line | None:
             words.append(f"{flag}={_spell(value)}")
         else:
             words += [flag, _spell(value)]
-    return Line(" ".join(map(shlex.quote, words)), notes)
+    return Line(" ".join(map(quote_word, words)), notes)
 
 
 def show_value(value: Any) -> str:

@@ -176,6 +176,11 @@ class ModelOutputSection(Section):
         description="Directory for rows that are left out, with features.handle_invalid = quarantine: Parquet, a "
         "directory run_id=... for each run, all columns of the input, and _reason and _column.",
     )
+    portrait: bool = Field(
+        True,
+        description="End the fit with one more pass over the table, which takes a portrait of its rows beside the "
+        "mixture: what the pictures of a report are drawn from. The run keeps it, as portrait.json.",
+    )
     overwrite: bool = Field(False, description="Has no effect any more: a run replaces nothing. Take it out.")
 
 

@@ -196,5 +196,6 @@ def _plan_search(plan: Plan, configuration: Configuration, checked: Checked) -> 
         "the table is read once, into blocks on the executors' disks",
         f"EM passes over the blocks {fitting.max_iter} times at most (model.max_iter){shared}{again}; it ends if a "
         f"pass changes the mean log-likelihood by less than {fitting.tol:g} (model.tol)",
-        "a few passes more draw the sample and evaluate the result",
+        "a few passes more draw the sample and evaluate the result"
+        + (", and one takes the portrait (output.portrait)" if configuration.output.portrait else ""),
     )

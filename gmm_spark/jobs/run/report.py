@@ -82,6 +82,7 @@ class RunReport:
             "fit",
             converged=summary.converged,
             iterations=summary.numIter,
+            starts={"compared": summary.starts, "alike": summary.startsAlike},
             log_likelihood=summary.logLikelihood,
             lower_bound=summary.lowerBound,
             aic=summary.aic,

@@ -18,6 +18,9 @@ from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.portrait.frame import Frame
+from gmm_spark.core.portrait.portrait import Portrait
+from gmm_spark.core.portrait.sums import PortraitSums
 from gmm_spark.core.steps import step
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
@@ -153,6 +156,12 @@ class PackedTable:
             found = self._sum(EvaluationSums(self._plan(candidates), log_densities), candidates, log_densities)
         return [evaluation.counted(self.weight_kind) for evaluation in found]
 
+    def portray(self, candidate: MixtureParameters, frame: Frame) -> Portrait:
+        """Make one pass: what the rows look like beside a candidate; the frame is in the table's own coordinates."""
+        with step("portrait"), describe_jobs(self.spark, "portrait"):
+            sums = PortraitSums(self._plan([candidate]), frame, self.features.names)
+            return self._sum(sums, [candidate], frame)
+
     def draw(self, draw: DrawRequest) -> DrawResult:
         """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
         with describe_jobs(self.spark, "draw starts"):
@@ -195,7 +204,7 @@ class PackedTable:
     def _plan(self, candidates: Sequence[MixtureParameters]) -> Plan:
         return plan_pass(candidates, self.moments.mean, self.moments.scale, self.precision)
 
-    def _sum(self, sums: Sums[Answer], candidates: Sequence[MixtureParameters], *options: bool) -> Answer:
+    def _sum(self, sums: Sums[Answer], candidates: Sequence[MixtureParameters], *options: object) -> Answer:
         def make_pass(numbers: Sequence[int]) -> list[bytes]:
             return [self.blocks.run(lambda source: collect_sums(source, sums)).tobytes()]
 

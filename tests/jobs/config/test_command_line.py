@@ -260,9 +260,7 @@ def test_secrets_are_neither_dumped_nor_repeated_in_faults() -> None:
 
 @pytest.mark.parametrize("name", ["fit", "select", "score", "sample"])
 def test_the_example_configurations_are_sound(name: str) -> None:
-    model = JOBS[name]
-    for path in [*(ROOT / "conf").glob(f"demo-{name}.toml"), ROOT / "conf" / f"{name}.toml"]:
-        assert load(model, ["--config", str(path)]).job == name
+    assert load(JOBS[name], ["--config", str(ROOT / "conf" / f"{name}.toml")]).job == name
 
 
 def camel(key: str) -> str:

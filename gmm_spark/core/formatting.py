@@ -1,8 +1,11 @@
-"""Numbers and names as a page shows them."""
+"""Numbers, names and tables as people read them: on a page, in a notebook, in a sentence."""
 
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Sequence
+from html import escape
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -107,6 +110,20 @@ def show_name(name: str) -> str:
     )
 
 
+def quote_word(word: str) -> str:
+    r"""Quote a word for a shell. If it has signs that cannot be seen, they are written as escapes, as bash reads them.
+
+    Examples
+    --------
+    >>> print(quote_word("it's"), quote_word("a" + chr(10) + "b"))
+    'it'"'"'s' $'a\nb'
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + show_name(escaped) + "'"
+
+
 def count_of(count: float, noun: str, plural: str = "") -> str:
     """Write a number of things with their noun.
 
@@ -116,3 +133,22 @@ def count_of(count: float, noun: str, plural: str = "") -> str:
     ('1 row', '1,200 rows', '2 passes')
     """
     return f"{show_count(count)} {noun if count == 1 else plural or noun + 's'}"
+
+
+def draw_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], wraps: bool = False) -> str:
+    """Write a table as HTML for a notebook. Every text is escaped; nothing is cut off.
+
+    Examples
+    --------
+    >>> draw_table("Sizes", ["k"], [["<1>"]]).splitlines()[3]
+    '<tr><td style="white-space:nowrap;text-align:left">&lt;1&gt;</td></tr>'
+    """
+    style = f"white-space:{'normal' if wraps else 'nowrap'};text-align:left"
+    titles = "".join(f"<th>{escape(show_name(name))}</th>" for name in head)
+    lines = [
+        "<tr>" + "".join(f'<td style="{style}">{escape(show_name(cell))}</td>' for cell in row) + "</tr>"
+        for row in rows
+    ]
+    top = f"<table><caption>{escape(show_name(caption))}</caption>"
+    table = "\n".join([top, f"<thead><tr>{titles}</tr></thead>", *lines])
+    return f'<div style="overflow-x:auto">\n{table}\n</table></div>'

@@ -1,0 +1,122 @@
+"""How well a mixture describes each feature by itself: the histogram of the rows against that of the mixture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.description.expected import expect_histograms
+from gmm_spark.core.description.numbers import show, show_share
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.portrait.portrait import Portrait
+from gmm_spark.errors import ParameterError
+
+GOOD, FAIR, POOR = VERDICTS = ("good", "fair", "poor")
+# Share of the rows in other bins than the mixture says, beyond chance, up to which the fit is good, and fair.
+_GOOD_UP_TO, _FAIR_UP_TO = 0.03, 0.10
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureFit:
+    """How well a mixture describes one feature.
+
+    Attributes
+    ----------
+    feature : int
+    name : str
+    observed, expected : array (66,)
+        Shares of the rows and of the mixture by bin of ``Portrait.frame``; each sums to 1.
+    misplaced : float
+        Share of the rows that lie in other bins than the mixture says: half the sum of the absolute differences.
+    by_chance : float
+        What ``misplaced`` would be on average if as many rows had been drawn from the mixture.
+    gap : float
+        Largest difference of the cumulative shares, at the edges of the bins (Kolmogorov-Smirnov).
+    verdict : {"good", "fair", "poor"}
+        Of ``misplaced`` less ``by_chance``: good up to 0.03, fair up to 0.10.
+    sentence : str
+        The verdict in words, and where the two differ the most.
+    """
+
+    feature: int
+    name: str
+    observed: Array
+    expected: Array
+    misplaced: float
+    by_chance: float
+    gap: float
+    verdict: str
+    sentence: str
+
+
+def judge_features(
+    parameters: MixtureParameters, portrait: Portrait, effective_rows: float | None = None
+) -> tuple[FeatureFit, ...]:
+    """Judge how well a mixture describes each feature, in the order of the features.
+
+    Parameters
+    ----------
+    parameters : MixtureParameters
+        In the table's own coordinates.
+    portrait : Portrait
+        Of the rows beside this mixture.
+    effective_rows : float, optional
+        Rows of equal weight that would say as much; by default the number of rows.
+
+    Raises
+    ------
+    ParameterError
+        If the portrait is one of another number of features.
+    """
+    if len(portrait.feature_names) != parameters.n_features:
+        raise ParameterError(
+            f"the portrait is of {len(portrait.feature_names)} feature(s) and the mixture of {parameters.n_features}"
+        )
+    n = portrait.rows if effective_rows is None else effective_rows
+    expected = expect_histograms(parameters, portrait.frame)
+    observed = portrait.histograms / portrait.weight_sum
+    edges = portrait.frame.edges
+    return tuple(
+        _judge(i, name, observed[i], expected[i], edges[i], n) for i, name in enumerate(portrait.feature_names)
+    )
+
+
+def _judge(i: int, name: str, observed: Array, expected: Array, edges: Array, n: float) -> FeatureFit:
+    """Judge one feature."""
+    misplaced = float(np.abs(observed - expected).sum() / 2)
+    # Mean absolute deviation of a count that is nearly Gaussian.
+    by_chance = float(np.sqrt(2 / np.pi) * np.sqrt(expected * (1 - expected) / n).sum() / 2)
+    gap = float(np.abs(np.cumsum(observed - expected)[:-1]).max())
+    beyond = misplaced - by_chance
+    verdict = GOOD if beyond <= _GOOD_UP_TO else FAIR if beyond <= _FAIR_UP_TO else POOR
+    sentence = f"{show_share(misplaced)} of the rows lie in other bins than the mixture says"
+    if verdict == GOOD:
+        sentence = f"The mixture describes it well: {sentence}."
+    else:
+        low, high = _find_stretch(observed - expected)
+        where = _write_interval(low, high, edges)
+        inside = slice(low, high + 1)
+        sentence += (
+            f"; the most {where}: {show_share(float(observed[inside].sum()))} of the rows, and "
+            f"{show_share(float(expected[inside].sum()))} of the mixture."
+        )
+    return FeatureFit(i, name, observed, expected, misplaced, by_chance, gap, verdict, sentence)
+
+
+def _find_stretch(difference: Array) -> tuple[int, int]:
+    """Find the run of bins in which the sum of the differences is largest in size: its first and last bin."""
+    cumulative = np.concatenate([[0.0], np.cumsum(difference)])
+    at, other = sorted((int(cumulative.argmin()), int(cumulative.argmax())))
+    return at, other - 1
+
+
+def _write_interval(low: int, high: int, edges: Array) -> str:
+    """Write the bins from one to another as an interval of the feature."""
+    width = float(edges[1] - edges[0])
+    if low == 0:
+        return f"below {show(float(edges[high]), width)}"
+    if high == len(edges):
+        return f"from {show(float(edges[low - 1]), width)} on"
+    return f"between {show(float(edges[low - 1]), width)} and {show(float(edges[high]), width)}"

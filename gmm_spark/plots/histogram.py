@@ -1,0 +1,188 @@
+"""One feature: the histogram of all rows, each component's curve, and their sum."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.mixture.marginals import component_cdf
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.portrait.portrait import Portrait
+from gmm_spark.plots.components import Colours, label_points, write_key
+from gmm_spark.plots.figure import WIDTH, Figure
+from gmm_spark.plots.marks import inline, value_axis, write
+from gmm_spark.plots.palette import DENSITY, INK, MUTED
+from gmm_spark.plots.words import find_feature, number, share, shorten
+
+_HEIGHT = 190
+_SPIKE = 2.0  # times what else there is, that the highest bar may reach before it is cut
+_SEEN = 0.002  # of the height, from which a curve is told from the axis
+_WELL, _ROUGHLY = 0.02, 0.08  # share of the rows in other bins than modelled, up to which a fit is called so
+
+
+def draw_histogram(parameters: MixtureParameters, portrait: Portrait, feature: str | int) -> Figure:
+    """Draw the histogram of all rows in a feature, with the curves of the components and their sum.
+
+    A curve is what the mixture expects in each bin. Of more than six components the six heaviest have curves of their
+    own, and the others one together. A bar far above all else is cut, and its height written.
+
+    Parameters
+    ----------
+    parameters : MixtureParameters
+    portrait : Portrait
+    feature : str or int
+        Its name or index.
+
+    Returns
+    -------
+    Figure
+        Its table has ``from``, ``to``, the shares ``observed`` and ``modelled`` of the bins, the first and last of
+        which are open, and a column for each component.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such feature.
+    """
+    j = find_feature(portrait.feature_names, feature)
+    table = tabulate(parameters, portrait, j)
+    name = portrait.feature_names[j]
+    return Figure("histogram", name, read(table, name, portrait.rows), table, _chart(table, parameters.weights, name))
+
+
+def tabulate(parameters: MixtureParameters, portrait: Portrait, j: int) -> pd.DataFrame:
+    """List the bins of a feature, with the share of the rows in each and what the components expect there."""
+    edges = np.array([-np.inf, *portrait.frame.edges[j], np.inf])
+    below = (
+        parameters.weights[:, None] * component_cdf(_take_feature(parameters, j), edges[None])[:, 0]
+    )  # (k, bins + 1)
+    expected = np.diff(below, axis=1)
+    observed = portrait.histograms[j] / portrait.histograms[j].sum()
+    columns = {f"component {i}": expected[i] for i in range(len(expected))}
+    return pd.DataFrame(
+        {"from": edges[:-1], "to": edges[1:], "observed": observed, "modelled": expected.sum(axis=0), **columns}
+    )
+
+
+def _take_feature(parameters: MixtureParameters, j: int) -> MixtureParameters:
+    """Return the mixture's marginal in one feature."""
+    variances = parameters.deviations[:, j : j + 1] ** 2
+    return MixtureParameters(parameters.weights, parameters.means[:, j : j + 1], variances, "diag")
+
+
+def read(table: pd.DataFrame, name: str, rows: float) -> str:
+    """Say how well the sum of the curves fits, beyond the chance of so many rows, and where it does worst."""
+    observed, modelled = table["observed"].to_numpy(), table["modelled"].to_numpy()
+    misplaced = float(np.abs(observed - modelled).sum() / 2)
+    # A count of n rows is off by sqrt(2 n p (1 - p) / pi) on average.
+    beyond = misplaced - float(np.sqrt(2 * modelled * (1 - modelled) / (np.pi * rows)).sum() / 2)
+    how = "closely" if beyond <= _WELL else "roughly" if beyond <= _ROUGHLY else "badly"
+    said = f"The mixture fits {name} {how}: {share(misplaced)} of the rows lie in other bins than it expects."
+    if beyond <= _WELL:
+        return said
+    low, high = _find_worst(observed - modelled)
+    where = _describe_range(table["from"].iloc[low], table["to"].iloc[high])
+    return (
+        f"{said} It is worst {where}, with {share(float(observed[low : high + 1].sum()))} of the rows and "
+        f"{share(float(modelled[low : high + 1].sum()))} expected."
+    )
+
+
+def _find_worst(difference: Array) -> tuple[int, int]:
+    """Return the first and last of the neighbouring bins, all too full or all too empty, that are off the most."""
+    sign = np.sign(difference)
+    starts = np.flatnonzero(np.diff(sign, prepend=np.nan))
+    ends = np.append(starts[1:], len(sign))
+    sums = [abs(difference[a:b].sum()) for a, b in zip(starts, ends, strict=True)]
+    worst = int(np.argmax(sums))
+    return int(starts[worst]), int(ends[worst]) - 1
+
+
+def _describe_range(low: float, high: float) -> str:
+    if low == -np.inf:
+        return f"below {number(high)}"
+    return f"from {number(low)} up" if high == np.inf else f"between {number(low)} and {number(high)}"
+
+
+def _chart(table: pd.DataFrame, weights: Array, name: str) -> alt.LayerChart:
+    colours = Colours.of(weights)
+    inner = table.iloc[1:-1]
+    edges = np.append(inner["from"], inner["to"].iloc[-1])
+    centres = (edges[1:] + edges[:-1]) / 2
+    observed, modelled = inner["observed"].to_numpy(), inner["modelled"].to_numpy()
+    top = _find_top(observed, modelled)
+    scale_x = alt.Scale(domain=[edges[0], edges[-1]], nice=False, zero=False)
+    x = alt.X(
+        "at:Q",
+        scale=scale_x,
+        axis=value_axis(shorten(name, 40), list(edges), 6),
+    )
+    y = alt.Y(
+        "percent:Q",
+        scale=alt.Scale(domain=[0, 100 * top], nice=False, clamp=True),
+        axis=alt.Axis(title="% of rows in a bin", tickCount=4),
+    )
+    bars = alt.Chart(inline({"at": a, "percent": 100 * p} for a, p in zip(edges, [*observed, 0.0], strict=True)))
+    curves = [
+        {"at": at, "percent": 100 * value, "line": f"{i}", "colour": colours[i]}
+        for i in colours.coloured
+        for at, value in zip(centres, inner[f"component {i}"], strict=True)
+        if value > _SEEN * top
+    ]
+    if colours.others:
+        rest = [i for i in range(len(weights)) if i not in colours.coloured]
+        together = inner[[f"component {i}" for i in rest]].sum(axis=1)
+        curves += [
+            {"at": at, "percent": 100 * value, "line": "others", "colour": MUTED}
+            for at, value in zip(centres, together, strict=True)
+        ]
+    layers = [bars.mark_area(interpolate="step-after", color=DENSITY, opacity=0.45).encode(x=x, y=y)]
+    key = [("■ rows", DENSITY), ("— mixture", INK)]
+    if len(weights) > 1:
+        color = alt.Color("colour:N", scale=None, legend=None)
+        layers.append(
+            alt.Chart(inline(curves)).mark_line(strokeWidth=1.6).encode(x=x, y=y, detail="line:N", color=color)
+        )
+        key.append(("numbered: components", MUTED))
+    if colours.others:
+        key.append((f"grey: {colours.others} others", MUTED))
+    total = alt.Chart(inline({"at": a, "percent": 100 * p} for a, p in zip(centres, modelled, strict=True)))
+    layers.append(total.mark_line(strokeWidth=2, color=INK).encode(x=x, y=y))
+    if len(weights) > 1:
+        layers.append(_label_peaks(inner, colours, top))
+    layers += _mark_cut(observed, top, edges)
+    layers.append(write_key(key, y=-12))
+    return alt.layer(*layers).properties(width=WIDTH, height=_HEIGHT)
+
+
+def _find_top(observed: Array, modelled: Array) -> float:
+    """Return where the scale ends: above all bars and curves, unless one bar is far above the rest."""
+    ordered = np.sort(observed)
+    rest = max(float(modelled.max()), float(ordered[-2]))
+    highest = float(ordered[-1])
+    return 1.12 * (rest if highest > _SPIKE * rest > 0 else max(highest, rest)) or 1.0
+
+
+def _mark_cut(observed: Array, top: float, edges: Array) -> list[alt.Chart]:
+    """Write how high the bar is that is cut, if one is."""
+    cut = int(observed.argmax())
+    if observed[cut] <= top:
+        return []
+    place = WIDTH * (cut + 0.5) / len(observed)
+    right = place > WIDTH / 2
+    text = f"{share(float(observed[cut]))} ▴" if right else f"▴ {share(float(observed[cut]))}"
+    return [write(text, place + (5 if right else -5), 6, color=MUTED, align="right" if right else "left", fontSize=11)]
+
+
+def _label_peaks(inner: pd.DataFrame, colours: Colours, top: float) -> alt.LayerChart:
+    places, shown = [], []
+    for i in colours.coloured:
+        curve = inner[f"component {i}"].to_numpy()
+        peak = int(curve.argmax())
+        if curve[peak] > 2 * _SEEN * top:  # else it lies on the axis
+            shown.append(i)
+            height = _HEIGHT * (1 - min(curve[peak] / top, 1.0))
+            places.append((WIDTH * (peak + 0.5) / len(curve), max(height - 8, 6.0)))
+    return label_points([str(i) for i in shown], [colours[i] for i in shown], places, size=11.5)
