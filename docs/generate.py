@@ -34,7 +34,7 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
-from gmm_spark.jobs.config.reports import ReportConfiguration
+from gmm_spark.jobs.config.reports import CompareConfiguration, ReportConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 
 DOCS = Path(__file__).parent
@@ -47,6 +47,7 @@ JOBS: list[type[JobConfiguration]] = [
     ScoreConfiguration,
     SampleConfiguration,
     ReportConfiguration,
+    CompareConfiguration,
     RunsConfiguration,
     PruneConfiguration,
 ]

@@ -32,6 +32,7 @@ JOBS = {
     "score": Job("score.py", "score a table with a saved model"),
     "sample": Job("sample.py", "draw rows from a saved model, or from parameters in a JSON file"),
     "report": Job("report.py", "write a page about a run or a saved model, for a browser"),
+    "compare": Job("compare.py", "write a page that compares two runs or saved models"),
     "runs": Job("runs.py", "list the runs in a directory of models"),
     "prune": Job("prune.py", "remove old and broken runs from a directory of models"),
 }

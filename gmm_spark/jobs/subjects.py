@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gmm_spark
 from gmm_spark.core.formatting import quote_word
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ConfigurationError, DataError, ModelFileError
 from gmm_spark.jobs.config.replay import list_given, show_value, spell_command
 from gmm_spark.jobs.config.secrets import redact, redact_values
@@ -15,14 +16,17 @@ from gmm_spark.storage.documents import describe_os_error, read_document
 from gmm_spark.storage.files import Files
 from gmm_spark.storage.hadoop import files_of
 from gmm_spark.storage.manifest import Manifest, find_damage, read_manifest
+from gmm_spark.storage.portraits import read_portrait
 from gmm_spark.storage.runs import PREFIX, Located, describe_time, find_model
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def read_subject(spark: SparkSession, path: str, scores: str | None = None) -> tuple[Subject, Located]:
-    """Read all that a page tells of a mixture, and say where it was found.
+def read_subject(
+    spark: SparkSession, path: str, scores: str | None = None
+) -> tuple[Subject, gmm_spark.GaussianMixtureModel, Located]:
+    """Read all that a page tells of a mixture; return the model too, and where it was found.
 
     Parameters
     ----------
@@ -42,10 +46,11 @@ def read_subject(spark: SparkSession, path: str, scores: str | None = None) -> t
     files = files_of(spark)
     found = find_model(files, path)
     model = gmm_spark.GaussianMixtureModel.load(found.path)
-    facts, finished = Facts(), ""
+    facts, finished, portrait = Facts(), "", None
     if found.run_id is not None:
         manifest = read_manifest(files, find_run(found))
         facts, finished = _read_report(files, find_run(found), manifest), describe_time(manifest.finished.timestamp())
+        portrait = _require_fit(read_portrait(files, find_run(found), manifest), model, found.path)
     names = model.featureNames or [f"feature {i}" for i in range(model.numFeatures)]
     shown = redact(path, ())
     subject = Subject(
@@ -61,9 +66,10 @@ def read_subject(spark: SparkSession, path: str, scores: str | None = None) -> t
         settings=_list_settings(facts),
         command=_spell_command(facts),
         scores=Facts() if scores is None else _read_scores(files, scores),
+        portrait=portrait,
         report_command=f"gmm-spark report {quote_word(shown)}",
     )
-    return subject, found
+    return subject, model, found
 
 
 def find_run(found: Located) -> str:
@@ -168,3 +174,10 @@ def _spell_command(facts: Facts) -> Command | None:
     configuration: Any = facts["configuration"].value
     line = spell_command(facts.text("job") or "", configuration) if isinstance(configuration, dict) else None
     return None if line is None else Command(line.text, line.notes)
+
+
+def _require_fit(portrait: Portrait | None, model: gmm_spark.GaussianMixtureModel, path: str) -> Portrait | None:
+    """Refuse the portrait of a mixture of another size."""
+    if portrait is not None and (len(portrait.confusion), len(portrait.feature_names)) != model.means.shape:
+        raise ModelFileError(f"the portrait beside {path} is of another mixture; take the report of another run")
+    return portrait

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gmm_spark.core.formatting import show_count, show_number, show_share
-from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text
+from gmm_spark.core.formatting import show_count, show_name, show_number, show_share
+from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.drawing import draw
 from gmm_spark.report.subject import Subject
 
@@ -46,4 +46,13 @@ def describe_anomalies(subject: Subject) -> Section:
         Table("What a fraction means", head, rows),
         draw("draw_log_densities", histogram, histogram.quantile(_USUAL)),
     ]
+    if subject.unlikely:
+        names = list(subject.unlikely[0])
+        head = [show_name(name) for name in names]
+        listed = [[_show(one[name]) for name in names] for one in subject.unlikely]
+        blocks.append(Table(f"The {len(listed)} least likely rows of the table that was read", head, listed))
     return Section("anomalies", "Anomalies", blocks)
+
+
+def _show(value: object) -> Cell:
+    return Cell(show_number(float(value), 6)) if isinstance(value, (int, float)) else word(show_name(str(value)))

@@ -66,13 +66,14 @@ class Code:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with a reading of it in one line, and the numbers that it shows as a table."""
+    """A picture, a reading of it in one line, and its numbers as a table; wide if it has many parts."""
 
     kind: ClassVar[str] = "picture"
     title: str
     svg: str
     reading: str
     table: Table | None = None
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,66 +1,92 @@
-"""The components: how large each is, where it lies, and what is nearest to it."""
+"""The components: how large each is, what makes it different, where it lies, and what is nearest to it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from gmm_spark.core.description.components import CERTAIN, ComponentDescription, describe_components
 from gmm_spark.core.formatting import count_of, show_count, show_number, show_share, show_spread
-from gmm_spark.core.mixture.matching import bhattacharyya_distances
-from gmm_spark.report.blocks import Block, Cell, Section, Table, Text, word
+from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.subject import Subject
 
 # Columns of a table of means: more do not fit on a printed page.
 _FEATURES = 6
+# Means that are listed: with more of them, the page would be too large.
+_CELLS = 6000
 
 
-def describe_components(subject: Subject) -> Section:
+def tell_components(subject: Subject) -> Section:
     """Say what the components are, the heaviest first."""
     parameters = subject.parameters
     order = [int(j) for j in np.argsort(-parameters.weights, kind="stable")]
+    described = describe_components(parameters, subject.shown_names, subject.rows, subject.shown_portrait)
     blocks: list[Block] = [
         Text(
-            f"{count_of(len(order), 'component')}, the heaviest first. Numbers of components are those of the "
-            "prediction column. A component's weight is its share of the rows, each counted by its responsibilities."
+            f"{count_of(len(order), 'component')}, the heaviest first. The numbers are those of the prediction column. "
+            "A component's weight is its share of the rows, each counted by its responsibilities."
         ),
-        _list_sizes(subject, order),
+        _list_sizes([described[j] for j in order]),
+        Text(_explain(len(order) > 1)),
         *_list_means(subject, order),
     ]
+    if subject.portrait is None and len(order) > 1:
+        blocks.append(Missing("How certain membership is takes one pass over the table.", subject.portrait_command))
     return Section("components", "Components", blocks)
 
 
-def _list_sizes(subject: Subject, order: list[int]) -> Table:
-    parameters, training = subject.parameters, subject.training
-    heaviest = float(parameters.weights.max())
-    head = ["component", "weight"]
-    if training is not None:
-        head += ["rows, by most probable component"]
-    if len(order) > 1:
-        head += ["nearest component", "overlap with it"]
-    distances = bhattacharyya_distances(parameters, parameters)
-    np.fill_diagonal(distances, np.inf)
+def _explain(is_mixture: bool) -> str:
+    tight = (
+        "Tightness is the component's standard deviation over that of the whole table, the geometric mean over the "
+        "features: below 1 it is tighter."
+    )
+    if not is_mixture:
+        return tight
+    return (
+        f"{tight} The overlap with the nearest component is the Bhattacharyya coefficient: 0 if they are apart, 1 if "
+        f"they are the same. Certain are the rows of a component whose responsibility is at least {CERTAIN:g}."
+    )
+
+
+def _list_sizes(described: list[ComponentDescription]) -> Table:
+    is_mixture, knows_rows = len(described) > 1, described[0].rows is not None
+    knows_certainty = any(one.certain is not None for one in described)
+    heaviest = max(one.share for one in described) or 1.0
+    head = ["component", "weight", *(["rows"] if knows_rows else []), "what makes it different", "tightness"]
+    head += ["nearest", "overlap"] if is_mixture else []
+    head += ["certain"] if knows_certainty else []
     rows = []
-    for j in order:
-        weight = float(parameters.weights[j])
-        cells = [word(str(j)), Cell(show_share(weight), weight / heaviest if heaviest else 0.0)]
-        if training is not None:
-            cells.append(Cell(show_count(float(training.shares[j]) * training.rows)))
-        if len(order) > 1:
-            nearest = int(distances[j].argmin())
-            overlap = float(np.exp(-distances[j, nearest]))
-            cells += [Cell(str(nearest)), Cell(show_number(overlap, 2), min(overlap, 1.0))]
+    for one in described:
+        cells = [word(str(one.component)), Cell(show_share(one.share), one.share / heaviest)]
+        cells += [Cell(show_count(one.rows))] if knows_rows else []
+        cells += [word(one.sentence), Cell(show_number(one.tightness, 2))]
+        if is_mixture:
+            nearest = "–" if one.nearest is None else str(one.nearest)
+            cells += [Cell(nearest), Cell(show_number(one.overlap, 2), min(one.overlap, 1.0))]
+        cells += [Cell(show_share(one.certain), one.certain)] if knows_certainty else []
         rows.append(cells)
-    return Table("Size of each component, and what is nearest to it", head, rows)
+    return Table("Each component, and what is nearest to it", head, rows)
 
 
 def _list_means(subject: Subject, order: list[int]) -> list[Block]:
     parameters, names = subject.parameters, subject.shown_names
     deviations = parameters.deviations
     tables: list[Block] = []
-    for first in range(0, len(names), _FEATURES):
-        some = range(first, min(first + _FEATURES, len(names)))
+    listed = list(range(len(names)))
+    if len(names) * len(order) > _CELLS:
+        mean, variance = parameters.moments()
+        apart = parameters.weights @ ((parameters.means - mean) ** 2 / variance)
+        listed = sorted(np.argsort(-apart, kind="stable")[: max(_CELLS // len(order), _FEATURES)].tolist())
+        tables.append(
+            Text(
+                f"The {len(listed)} of {len(names)} features in which the components differ most are listed; the table "
+                "that model.describe() returns has all."
+            )
+        )
+    for first in range(0, len(listed), _FEATURES):
+        some = listed[first : first + _FEATURES]
         caption = "Mean ± standard deviation, in the units of the table"
-        if len(names) > _FEATURES:
-            caption += f": features {first + 1} to {some[-1] + 1} of {len(names)}"
+        if len(listed) > _FEATURES:
+            caption += f": features {first + 1} to {first + len(some)} of {len(listed)}"
         rows = [
             [word(str(j)), *(Cell(show_spread(float(parameters.means[j, i]), float(deviations[j, i]))) for i in some)]
             for j in order

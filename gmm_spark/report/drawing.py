@@ -15,26 +15,30 @@ from gmm_spark.ml.comparison import SIGNS, Selection, SelectionRow
 from gmm_spark.report.blocks import Block, Cell, Missing, Picture, Table, word
 from gmm_spark.report.facts import Facts
 
-# Rows of a picture's table. What a page shows of more is in the run, or in the figure's own table.
-_ROWS = 120
+# Rows and columns of a picture's table: with more of them, pages of large mixtures would be too large.
+_ROWS, _COLUMNS = 120, 12
 
 _logger = logging.getLogger(__name__)
 
 
-def draw(name: str, *arguments: Any, **named: Any) -> Block:
+def draw(name: str, *arguments: Any, reading: str = "", is_wide: bool = False) -> Block:
     """Draw a picture, or say why there is none: a picture must not cost the page.
 
     Parameters
     ----------
     name : str
-        A function of :mod:`gmm_spark.plots`.
+        A function of :mod:`gmm_spark.plots`, which takes the arguments.
+    reading : str
+        What to say under it, if not the figure's own reading.
+    is_wide : bool
+        Whether it has many parts, and needs more room.
     """
     try:
         from gmm_spark import plots
 
-        figure = getattr(plots, name)(*arguments, **named)
+        figure = getattr(plots, name)(*arguments)
         table = _tabulate(figure.title, figure.table)
-        return Picture(show_name(figure.title), figure.svg(), show_name(figure.reading), table)
+        return Picture(show_name(figure.title), figure.svg(), show_name(reading or figure.reading), table, is_wide)
     except MissingExtraError as error:
         return Missing(f"There is no picture here: {error}.")
     except Exception as error:
@@ -88,6 +92,9 @@ def _nan(value: float | None) -> float:
 def _tabulate(title: str, table: pd.DataFrame) -> Table:
     """Turn a figure's table into one of the page; of a long one, its first rows."""
     caption = title if len(table) <= _ROWS else f"{title}: the first {_ROWS} of {len(table):,} rows"
+    if len(table.columns) > _COLUMNS:
+        caption += f", {_COLUMNS} of {len(table.columns)} columns"
+        table = table.iloc[:, :_COLUMNS]
     rows = [
         [_show(value) if i else word(_show(value).text) for i, value in enumerate(row)]
         for row in table.head(_ROWS).itertuples(index=False)

@@ -92,7 +92,7 @@ def _describe_rows(facts: Facts) -> list[Block]:
 def _describe_settings(subject: Subject) -> list[Block]:
     blocks: list[Block] = []
     if subject.settings:
-        cells = [[word(one.key), word(one.value), word(one.default), word(one.meaning)] for one in subject.settings]
+        cells = [[word(show_name(text)) for text in one] for one in subject.settings]
         blocks.append(Table("Settings that differ from the defaults", ["key", "value", "default", "meaning"], cells))
     if subject.command is not None:
         blocks.append(Code("The command again", subject.command.line))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gmm_spark.core.formatting import count_of, show_count
+from gmm_spark.report.ambiguity import tell_ambiguity
 from gmm_spark.report.anomalies import describe_anomalies
 from gmm_spark.report.choice import describe_choice
-from gmm_spark.report.components import describe_components
+from gmm_spark.report.components import tell_components
 from gmm_spark.report.cost import describe_cost
 from gmm_spark.report.drift import describe_drift
+from gmm_spark.report.goodness import judge_fit, note_fit
 from gmm_spark.report.page import render
-from gmm_spark.report.pictures import describe_pictures
+from gmm_spark.report.pictures import show_pictures
 from gmm_spark.report.provenance import describe_fitted
 from gmm_spark.report.search import describe_search
 from gmm_spark.report.subject import Subject
@@ -18,8 +22,10 @@ from gmm_spark.report.verdict import judge
 
 _SECTIONS = (
     describe_fitted,
-    describe_components,
-    describe_pictures,
+    tell_components,
+    show_pictures,
+    judge_fit,
+    tell_ambiguity,
     describe_choice,
     describe_search,
     describe_anomalies,
@@ -37,11 +43,12 @@ def write_report(subject: Subject) -> str:
     MissingExtraError
         If Jinja2 is not installed.
     """
-    parameters, rows = subject.parameters, subject.facts["rows"].number("used")
+    parameters, rows = subject.parameters, subject.rows
     fitted = "" if rows is None else f", fitted to {show_count(rows)} rows"
     lead = (
         f"{count_of(parameters.n_components, 'component')} in {count_of(parameters.n_features, 'feature')}, "
         f"{parameters.covariance_type} covariances{fitted}"
     )
     sections = [describe(subject) for describe in _SECTIONS]
-    return render(f"Gaussian mixture, {subject.title}", lead, judge(subject.facts), sections)
+    verdict = replace(judge(subject.facts), notes=note_fit(subject))
+    return render(f"Gaussian mixture, {subject.title}", lead, verdict, sections)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.formatting import show_name
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 
 
@@ -66,6 +68,12 @@ class Subject:
         The report of a job that scored a table with the model; empty if none was given.
     report_command : str
         The command that makes this page, for a shell.
+    portrait : Portrait or None
+        Of the rows beside the mixture.
+    merge_tree : MergeTree or None
+        Of the fit's sample.
+    unlikely : sequence of mappings
+        The least likely rows, if they were asked for: their features by name, ``prediction`` and ``log_density``.
     """
 
     path: str
@@ -81,11 +89,30 @@ class Subject:
     command: Command | None = None
     scores: Facts = field(default_factory=Facts)
     report_command: str = "gmm-spark report"
+    portrait: Portrait | None = None
+    merge_tree: MergeTree | None = None
+    unlikely: Sequence[Mapping[str, object]] = ()
 
     @property
     def shown_names(self) -> list[str]:
         """The features' names as the page shows them: whole, and without signs that hide."""
         return [show_name(name) for name in self.names]
+
+    @property
+    def shown_portrait(self) -> Portrait | None:
+        """The portrait, with the names as the page shows them."""
+        return None if self.portrait is None else replace(self.portrait, feature_names=tuple(self.shown_names))
+
+    @property
+    def rows(self) -> float | None:
+        """Rows that the mixture was fitted to, if that is known."""
+        used = self.facts["rows"].number("used")
+        return used if used is not None or self.training is None else self.training.rows
+
+    @property
+    def portrait_command(self) -> str:
+        """The command that makes this page with a pass over a table."""
+        return f"{self.report_command} --input.path TABLE"
 
     @property
     def title(self) -> str:

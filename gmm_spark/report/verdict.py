@@ -25,6 +25,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Note:
+    """A line that says what the checks do not, with the section that says more."""
+
+    text: str
+    section: str
+    tone: str = ""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What to think of a mixture.
 
@@ -34,6 +43,7 @@ class Verdict:
     word, sign, why : str
     findings : sequence of Finding
         Worst first.
+    notes : sequence of Note
     """
 
     tone: str
@@ -41,6 +51,7 @@ class Verdict:
     sign: str
     why: str
     findings: Sequence[Finding] = ()
+    notes: Sequence[Note] = ()
 
 
 def judge(facts: Facts) -> Verdict:

@@ -35,7 +35,7 @@ from gmm_spark.jobs.config.jobs import (
     ScoreConfiguration,
     SelectConfiguration,
 )
-from gmm_spark.jobs.config.reports import ReportConfiguration
+from gmm_spark.jobs.config.reports import CompareConfiguration, ReportConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.demo import write_configurations
 from gmm_spark.jobs.exits import ExitCode
@@ -58,6 +58,7 @@ CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
     "report": ReportConfiguration,
+    "compare": CompareConfiguration,
     "runs": RunsConfiguration,
     "prune": PruneConfiguration,
 }

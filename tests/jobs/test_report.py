@@ -51,17 +51,30 @@ def test_the_page_of_a_run_is_beside_its_directory_and_leaves_it_as_it_was(
     assert str(table) in page.text
     assert "595" in page.text
     assert "skipped: null feature x 5 0.8 %" in page.words
+    assert "one pass over the table" not in page.words  # the fit has taken the portrait
     again = page.words.partition("The command again")[2].partition("Components")[0]
     assert "--features.columns x y --features.handle_invalid skip" in again
     assert "--model.tol 1e-06" in again
 
 
-def test_a_model_outside_a_run_has_a_page_too(run_job: Callable[..., Outcome], model: Path, tmp_path: Path) -> None:
+def test_a_model_outside_a_run_has_a_page_too(
+    run_job: Callable[..., Outcome], model: Path, table: Path, tmp_path: Path
+) -> None:
     GaussianMixtureModel.load(str(model)).save(str(tmp_path / "plain"))
     done = run_job("report", tmp_path / "plain")
     assert done.code == 0, done.err
     page = require_sound((tmp_path / "plain.html").read_text(encoding="utf-8"))
     assert "Not judged" in page.text
+    assert "takes one pass over the table" in page.words
+    done = run_job("report", tmp_path / "plain", "--input.path", table, "--anomalies", 3)
+    assert done.code == 0, done.err
+    page = require_sound((tmp_path / "plain.html").read_text(encoding="utf-8"))
+    assert "one pass over the table" not in page.words
+    assert "The 3 least likely rows of the table" in page.words
+    assert page.tags.count("svg") >= 4
+    done = run_job("report", tmp_path / "plain", "--anomalies", 3)
+    assert done.code == 2
+    assert "needs a table to find them in" in done.err
 
 
 def test_a_page_is_never_written_into_a_run_or_among_runs(
@@ -119,3 +132,16 @@ def test_paths_are_quoted_for_the_shell_and_for_python(
     line = page.words.partition("By the job, for a scheduler")[2].partition("Rows that look like")[0]
     words = shlex.split(line)
     assert Path(words[words.index("--model") + 1]).is_dir()
+
+
+def test_two_runs_are_compared(run_job: Callable[..., Outcome], model: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(model, tmp_path / "other"))
+    done = run_job("compare", model, other)
+    assert done.code == 0, done.err
+    (path,) = tmp_path.glob("other-*-compared.html")
+    assert str(path) in done.out
+    sections = ("verdict", "fitted", "components", "moves", "fit", "checks", "cost")
+    assert " Alike " in require_sound(path.read_text(encoding="utf-8"), sections).words
+    done = run_job("compare", model, other, "--output", model / "page.html")
+    assert done.code == 2
+    assert "name a file beside" in done.err

@@ -6,7 +6,20 @@ import re
 from html.parser import HTMLParser
 
 VOID = frozenset({"meta", "link", "br", "hr", "img", "input", "col"})
-SECTIONS = ["verdict", "fitted", "components", "pictures", "choice", "search", "anomalies", "drift", "cost", "use"]
+SECTIONS = [
+    "verdict",
+    "fitted",
+    "components",
+    "pictures",
+    "fit",
+    "ambiguity",
+    "choice",
+    "search",
+    "anomalies",
+    "drift",
+    "cost",
+    "use",
+]
 
 
 class Page(HTMLParser):

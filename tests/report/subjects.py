@@ -8,6 +8,8 @@ import numpy as np
 
 from gmm_spark import MixtureParameters
 from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
+from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.subject import Subject
 
@@ -34,6 +36,12 @@ def build_subject(parameters: MixtureParameters | None = None, names: tuple[str,
     histogram = LogDensityHistogram(0.0, bin_weights(np.linspace(1.0, 50.0, 1000), np.ones(1000)))
     values = {"path": "models/a", "model_path": "models/a", "log_densities": histogram, **more}
     return Subject(parameters=parameters, names=names, **values)
+
+
+def build_portrait(parameters: MixtureParameters, names: tuple[str, ...] = (), n: int = 2000) -> Portrait:
+    """Return the portrait of rows drawn from a mixture."""
+    counts = component_counts(parameters, n, seed=1)
+    return Portrait.of(parameters, draw_chunk(parameters, counts, 1, 0)[0], feature_names=names or None)
 
 
 def build_facts(**more: Any) -> Facts:

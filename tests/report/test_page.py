@@ -3,13 +3,15 @@ from __future__ import annotations
 import html
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gmm_spark.core.formatting import show_name
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.single import write_report
 from tests.report.pages import require_sound
-from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_subject
+from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_portrait, build_subject
 
 SHAPES = [(1, 1, "full"), (3, 2, "full"), (50, 40, "diag"), (2, 7, "full")]
 
@@ -19,6 +21,36 @@ def test_a_page_is_whole_and_fetches_nothing(k: int, d: int, kind: str) -> None:
     page = require_sound(write_report(build_subject(build_parameters(k, d, kind), facts=build_facts())))
     assert f"{k} component" in page.words
     assert page.open == []
+
+
+@pytest.mark.parametrize(("k", "d", "kind"), SHAPES)
+def test_a_page_with_a_portrait_is_whole_and_misses_nothing(k: int, d: int, kind: str) -> None:
+    parameters = build_parameters(k, d, kind)
+    portrait = build_portrait(parameters)
+    page = require_sound(write_report(build_subject(parameters, facts=build_facts(), portrait=portrait)))
+    assert page.tags.count("svg") >= 2
+    assert "one pass over the table" not in page.words
+    assert "could not be drawn" not in page.words
+
+
+def test_the_page_of_a_very_large_mixture_stays_small_and_says_what_it_leaves_out() -> None:
+    page = require_sound(write_report(build_subject(build_parameters(120, 90, "diag"), facts=build_facts())))
+    assert "The 50 of 90 features in which the components differ most are listed" in page.words
+
+
+def test_features_that_are_described_poorly_stand_beside_the_verdict() -> None:
+    fitted = build_parameters(2, 2)
+    portrait = Portrait.of(fitted, np.random.default_rng(0).normal(0.0, 500.0, (2, 4000)))
+    page = require_sound(write_report(build_subject(fitted, facts=build_facts(), portrait=portrait)))
+    assert "2 of 2 features are described poorly: x0, x1." in page.words.split("What was fitted on what")[0]
+
+
+def test_the_least_likely_rows_are_listed_only_if_given() -> None:
+    assert "least likely rows of the table" not in write_report(build_subject())
+    rows = ({"log-density": -99.5, "component": 1, "<i>": 4.25},)
+    page = require_sound(write_report(build_subject(unlikely=rows)))
+    assert "-99.5 1 4.25" in page.words
+    assert "<i>" in page.text
 
 
 def test_a_model_without_a_run_says_what_is_not_known() -> None:
@@ -39,7 +71,9 @@ def test_names_and_values_of_users_are_shown_whole_and_run_nothing() -> None:
         configuration={"input": {"path": HOSTILE[0], "where": HOSTILE[1]}, "model": {}},
         versions={HOSTILE[0]: HOSTILE[1]},
     )
-    subject = build_subject(build_parameters(2, 5), HOSTILE, facts=facts, path=HOSTILE[0], scores=facts)
+    parameters = build_parameters(2, 5)
+    portrait = build_portrait(parameters, HOSTILE)
+    subject = build_subject(parameters, HOSTILE, facts=facts, path=HOSTILE[0], scores=facts, portrait=portrait)
     written = write_report(subject)
     page = require_sound(written)
     for name in HOSTILE:

@@ -1,0 +1,235 @@
+"""The page that compares two mixtures: components matched, what moved, and what differs about their fits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gmm_spark.core.description.fit import judge_features
+from gmm_spark.core.formatting import count_of, show_count, show_name, show_number, show_seconds, show_share
+from gmm_spark.core.mixture.matching import Match, Matching, match_components
+from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.errors import DataError
+from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
+from gmm_spark.report.page import render
+from gmm_spark.report.subject import Subject
+from gmm_spark.report.verdict import Note, Verdict, judge
+
+# Hellinger distance up to which a component counts as the same: two of one shape are then half a deviation apart.
+_ALIKE = 0.18
+# Moves that are listed.
+_MOVES = 12
+
+
+def write_comparison(before: Subject, after: Subject) -> str:
+    """Return the comparison of two mixtures of the same features, as one HTML page.
+
+    Raises
+    ------
+    DataError
+        If their features are not the same; their order does not matter.
+    MissingExtraError
+        If Jinja2 is not installed.
+    """
+    later = _reorder(before, after)
+    matching = match_components(before.parameters, later)
+    sections = [
+        _tell_what(before, after),
+        _tell_components(matching, before, later),
+        _tell_moves(matching, before),
+        _tell_fits(before, after),
+        _tell_checks(before, after),
+        _tell_cost(before, after),
+    ]
+    lead = f"before: {before.title}; after: {after.title}"
+    return render("Two Gaussian mixtures, compared", lead, _judge(matching, before, after), sections)
+
+
+def _reorder(before: Subject, after: Subject) -> MixtureParameters:
+    """Return the later mixture with its features in the order of the earlier."""
+    if before.names == after.names:
+        return after.parameters
+    if sorted(before.names) != sorted(after.names):
+        one, other = ({*subject.names} for subject in (before, after))
+        raise DataError(
+            f"mixtures of different features cannot be compared: only before has {_list_names(one - other)}, only "
+            f"after {_list_names(other - one)}"
+        )
+    order = [after.names.index(name) for name in before.names]
+    found = after.parameters
+    dense = found.dense_covariances[:, order][:, :, order]
+    return MixtureParameters(found.weights, found.means[:, order], dense, "full")
+
+
+def _list_names(names: set[str]) -> str:
+    return ", ".join(map(show_name, sorted(names)[:5])) or "none"
+
+
+def _judge(matching: Matching, before: Subject, after: Subject) -> Verdict:
+    moved = [one for one in matching.matches if one.hellinger > _ALIKE]
+    notes = []
+    for word_, subject in (("before", before), ("after", after)):
+        own = judge(subject.facts)
+        notes.append(Note(f"The fit {word_}, by itself: {own.word.lower()}. {own.why}", "checks"))
+    if matching.gone or matching.new:
+        parts = [f"{count_of(len(matching.gone), 'component')} gone" if matching.gone else ""]
+        parts += [f"{count_of(len(matching.new), 'component')} new" if matching.new else ""]
+        why = f"{' and '.join(part for part in parts if part)}; of the others, {len(moved)} moved."
+        return Verdict("stop", "Changed", "≠", why, notes=notes)
+    if moved:
+        why = f"{len(moved)} of {count_of(len(matching.matches), 'component')} moved; none is gone or new."
+        return Verdict("look", "Moved", "≈", why, notes=notes)
+    why = f"Each component has its counterpart, within a Hellinger distance of {_ALIKE:g}."
+    return Verdict("pass", "Alike", "=", why, notes=notes)
+
+
+def _tell_what(before: Subject, after: Subject) -> Section:
+    def pair(name: str, *texts: str) -> list[Cell]:
+        return [word(name), *map(word, texts)]
+
+    subjects = (before, after)
+    rows = [
+        pair("model", *(show_name(one.model_path) for one in subjects)),
+        pair("run", *(show_name(one.run_id or "none: a saved model") for one in subjects)),
+        pair("ended (UTC)", *(one.finished or "–" for one in subjects)),
+        pair("components", *(str(one.parameters.n_components) for one in subjects)),
+        pair("covariances", *(one.parameters.covariance_type for one in subjects)),
+        pair("rows used", *(show_count(one.rows) for one in subjects)),
+    ]
+    blocks: list[Block] = [Table("The two", ["", "before", "after"], rows)]
+    first, second = ({one.key: one for one in subject.settings} for subject in subjects)
+    different = [
+        key for key in {**first, **second} if key not in first or key not in second or first[key] != second[key]
+    ]
+    if different:
+        cells = []
+        for key in different:
+            known = first.get(key) or second[key]
+            values = [side[key].value if key in side else known.default for side in (first, second)]
+            cells.append(pair(key, *map(show_name, values)))
+        blocks.append(Table("Settings that differ", ["key", "before", "after"], cells))
+    elif before.settings and after.settings:
+        blocks.append(Text("All settings are the same."))
+    return Section("fitted", "What is compared", blocks)
+
+
+def _tell_components(matching: Matching, before: Subject, later: MixtureParameters) -> Section:
+    names = before.shown_names
+    rows = [_list_match(one, names) for one in sorted(matching.matches, key=lambda one: -one.weights.max())]
+    head = ["before", "after", "weight before", "weight after", "Hellinger distance", "distance of the means"]
+    head += ["largest move of a mean", "largest change of a spread"]
+    blocks: list[Block] = [
+        Text(
+            "Components are matched one to one by what they share. Hellinger's distance is 0 if they are the same, 1 "
+            "if they are apart; the distance of the means is in standard deviations."
+        ),
+        Table("Components that go together", head, rows),
+    ]
+    gone = ((j, show_share(float(before.parameters.weights[j]))) for j in matching.gone)
+    blocks += [Text(f"Gone: component {j}, which had {share}.", "stop") for j, share in gone]
+    for j in matching.new:
+        near = matching.nearest[j]
+        share = show_share(float(later.weights[j]))
+        blocks.append(Text(f"New: component {j} with {share}; before, component {near} is the most like it.", "stop"))
+    return Section("components", "Components", blocks)
+
+
+def _list_match(one: Match, names: list[str]) -> list[Cell]:
+    moved, spread = int(np.abs(one.shifts).argmax()), int(np.abs(np.log(one.spread_ratios)).argmax())
+    return [
+        word(str(one.before)),
+        Cell(str(one.after)),
+        *(Cell(show_share(float(weight)), float(weight)) for weight in one.weights),
+        Cell(show_number(one.hellinger, 2), one.hellinger, "look" if one.hellinger > _ALIKE else ""),
+        Cell(show_number(one.distance, 2)),
+        word(f"{names[moved]}: {one.shifts[moved]:+.2f} sd"),
+        word(f"{names[spread]}: × {one.spread_ratios[spread]:.2f}"),
+    ]
+
+
+def _tell_moves(matching: Matching, before: Subject) -> Section:
+    names = before.shown_names
+    moves = [(float(abs(one.shifts[i])), one, i) for one in matching.matches for i in range(len(names))]
+    listed = sorted(moves, key=lambda move: -move[0])[:_MOVES]
+    rows = [
+        [
+            word(f"{one.before} → {one.after}"),
+            word(names[i]),
+            Cell(show_number(float(before.parameters.means[one.before, i]))),
+            Cell(f"{one.shifts[i]:+.3f}"),
+            Cell(f"{one.spread_ratios[i]:.3f}"),
+        ]
+        for _, one, i in listed
+    ]
+    caption = f"The {len(rows)} largest moves of a mean" + (f", of {len(moves)}" if len(moves) > len(rows) else "")
+    head = ["component", "feature", "mean before", "move, in standard deviations before", "spread, as a multiple"]
+    return Section("moves", "What moved", [Table(caption, head, rows)])
+
+
+def _tell_fits(before: Subject, after: Subject) -> Section:
+    both = [subject.facts for subject in (before, after)]
+    blocks: list[Block] = []
+    if all(both):
+        names = {
+            "lower_bound": "lower bound, nats per row",
+            "bic": "BIC",
+            "aic": "AIC",
+            "log_likelihood": "log-likelihood",
+        }
+        rows = [
+            [word(name), *(Cell(show_number(facts["fit"].number(key), 9)) for facts in both)]
+            for key, name in names.items()
+        ]
+        blocks.append(Table("Likelihood", ["", "before", "after"], rows))
+        first, second = (facts["input"]["files"].text("checksum") for facts in both)
+        same = first is not None and first == second
+        blocks.append(
+            Text("Both were fitted to the same files.")
+            if same
+            else Text("Unless both were fitted to the same rows, these figures do not say which is better.", "look")
+        )
+    if before.portrait is not None and after.portrait is not None:
+        fits = [
+            {one.name: one for one in judge_features(subject.parameters, portrait)}
+            for subject in (before, after)
+            if (portrait := subject.shown_portrait) is not None
+        ]
+        rows = [
+            [
+                word(name),
+                *(Cell(show_share(side[name].misplaced), min(side[name].misplaced, 1.0)) for side in fits),
+            ]
+            for name in fits[0]
+        ]
+        caption = "Rows in other bins than the mixture says; each side has bins of its own"
+        blocks.append(Table(caption, ["feature", "before", "after"], rows))
+    return Section("fit", "Which fits better", blocks or [Missing("Neither has a run report to compare.")])
+
+
+def _tell_checks(before: Subject, after: Subject) -> Section:
+    first, second = (
+        {(one.code, one.about): one for one in judge(subject.facts).findings} for subject in (before, after)
+    )
+    blocks: list[Block] = []
+    for title, keys, side in (
+        ("Only after", second.keys() - first.keys(), second),
+        ("Only before", first.keys() - second.keys(), first),
+        ("Both", first.keys() & second.keys(), second),
+    ):
+        rows = [
+            [Cell(one.code, tone=one.tone, is_number=False), word(one.about), word(one.meaning), word(one.remedy)]
+            for key, one in side.items()
+            if key in keys
+        ]
+        if rows:
+            blocks.append(Table(title, ["check", "about", "what it found", "what to change"], rows))
+    return Section("checks", "Checks", blocks or [Text("No check speaks against either.")])
+
+
+def _tell_cost(before: Subject, after: Subject) -> Section:
+    both = [subject.facts for subject in (before, after)]
+    rows = [
+        [word("seconds of the fit"), *(Cell(show_seconds(facts["seconds"].number("fit"))) for facts in both)],
+        [word("seconds, all in all"), *(Cell(show_seconds(facts["seconds"].number("total"))) for facts in both)],
+        [word("passes of EM"), *(Cell(show_count(facts["fit"].number("iterations"))) for facts in both)],
+    ]
+    return Section("cost", "Cost", [Table("What the fits took", ["", "before", "after"], rows)])
