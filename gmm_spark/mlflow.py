@@ -13,6 +13,7 @@ Loading takes this package and MLflow, and neither Spark nor a JVM.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +23,11 @@ import numpy as np
 import pandas as pd
 
 from gmm_spark._version import __version__
-from gmm_spark.errors import ModelFileError
+from gmm_spark.errors import ModelFileError, ParameterError
 from gmm_spark.extras import require_extra
 from gmm_spark.local.mixture import Mixture
+from gmm_spark.local.rows import describe_type
+from gmm_spark.local.writing import write_model
 
 require_extra("mlflow", "mlflow", "gmm_spark.mlflow")
 
@@ -76,7 +79,10 @@ def save_model(
     kept.add_flavor(FLAVOR_NAME, gmm_spark_version=__version__, data="data/model")
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch, "model")
-        model.save(str(data)) if isinstance(model, Mixture) else model.save_locally(data)
+        if isinstance(model, Mixture):
+            model.save(data)
+        else:
+            write_model(data, model.write().describe())  # Spark's writer would put it on the executors' disks
         mlflow.pyfunc.save_model(
             os.fspath(path),
             loader_module=__name__,
@@ -106,7 +112,8 @@ def log_model(model: GaussianMixtureModel | Mixture, name: str = "model", **opti
     mlflow.models.model.ModelInfo
         Its ``model_uri`` is what :func:`load_model` and ``mlflow.pyfunc.load_model`` take.
     """
-    return Model.log(artifact_path=None, name=name, flavor=_this_module(), model=model, **options)
+    info: ModelInfo = Model.log(artifact_path=None, name=name, flavor=sys.modules[__name__], model=model, **options)
+    return info
 
 
 def load_model(model_uri: str, dst_path: str | None = None) -> Mixture:
@@ -142,7 +149,7 @@ def infer_signature(model: GaussianMixtureModel | Mixture) -> ModelSignature:
         inputs = Schema([TensorSpec(np.dtype(np.float64), (-1, mixture.parameters.n_features))])
     else:
         inputs = Schema([ColSpec(DataType.double, name) for name in names])
-    outputs = [
+    outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.integer, PREDICTION),
         ColSpec(Array(DataType.double), PROBABILITY),
         ColSpec(DataType.double, LOG_DENSITY),
@@ -199,3 +206,24 @@ class MixtureFunction:
 def _load_pyfunc(path: str) -> MixtureFunction:
     """Load the data of a model; MLflow calls it."""
     return MixtureFunction(Mixture.load(path))
+
+
+def _to_mixture(model: GaussianMixtureModel | Mixture) -> Mixture:
+    """Return a model without Spark.
+
+    Raises
+    ------
+    ParameterError
+        If it is something else.
+    """
+    if isinstance(model, Mixture):
+        return model
+    if not hasattr(model, "local"):
+        raise ParameterError(f"model is {describe_type(model)}; need a GaussianMixtureModel or a Mixture of gmm_spark")
+    return model.local()
+
+
+def _make_example(mixture: Mixture) -> pd.DataFrame | np.ndarray[Any, Any]:
+    """Return the means of the two heaviest components, as rows."""
+    rows = mixture.means[np.argsort(-mixture.weights, kind="stable")[:2]]
+    return rows.copy() if mixture.feature_names is None else pd.DataFrame(rows, columns=mixture.feature_names)

@@ -5,7 +5,6 @@ MLflow takes seconds to import and to make its database, so all of this runs wit
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmm_spark import GaussianMixture, GaussianMixtureModel, Mixture, MixtureParameters
+from gmm_spark import GaussianMixture, GaussianMixtureModel, Mixture
 from gmm_spark.errors import DataError, ModelFileError
 from tests.tables import mixture, three_blobs
 
@@ -47,7 +46,9 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def model(spark: SparkSession) -> GaussianMixtureModel:
-    return GaussianMixture(inputCols=NAMES, k=3, nInit=1, maxIter=9, anomalyFraction=0.02).fit(spark.createDataFrame(ROWS))
+    return GaussianMixture(inputCols=NAMES, k=3, nInit=1, maxIter=9, anomalyFraction=0.02).fit(
+        spark.createDataFrame(ROWS)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_a_model_of_another_flavor_is_refused(tracking: Any, tmp_path: Path) -> 
     from gmm_spark.mlflow import load_model
 
     (tmp_path / "MLmodel").write_text("flavors:\n  sklearn:\n    pickled_model: model.pkl\n")
-    with pytest.raises(ModelFileError, match="is a model of sklearn; need one that gmm_spark.mlflow.log_model"):
+    with pytest.raises(ModelFileError, match=r"is a model of sklearn; need one that gmm_spark.mlflow.log_model"):
         load_model(str(tmp_path))
 
 
@@ -170,7 +171,9 @@ def test_loading_needs_neither_spark_nor_pickle(tracking: Any, logged: Any, tmp_
         "wanted = {'sklearn.mixture', 'onnx', 'torch', 'gmm_spark.ml'} & sys.modules.keys()\n"
         "print(sorted(wanted))"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert done.returncode == 0, done.stderr
     first, second, imported = done.stdout.splitlines()
     assert first == second == str(Mixture.load(folder / "data" / "model").predict(ROWS.head(3)).tolist())
