@@ -18,7 +18,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 def list_modules() -> Iterator[tuple[Path, str]]:
     """Yield the files of the package and their names in an archive: no caches, nothing that an editor left."""
     for path in sorted((ROOT / "gmm_spark").rglob("*")):
-        if path.suffix == ".py" or path.name == "py.typed" or path.parent.name == "templates":
+        if path.suffix in (".py", ".html", ".css") or path.name == "py.typed":
             yield path, path.relative_to(ROOT).as_posix()
 
 

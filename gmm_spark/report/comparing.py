@@ -101,10 +101,12 @@ def _tell_what(before: Subject, after: Subject) -> Section:
         key for key in {**first, **second} if key not in first or key not in second or first[key] != second[key]
     ]
     if different:
+        same_job = before.facts.text("job") == after.facts.text("job")  # else a key may be unknown to one of them
         cells = []
         for key in different:
             known = first.get(key) or second[key]
-            values = [side[key].value if key in side else known.default for side in (first, second)]
+            unset = known.default if same_job and known.default != "required" else "–"
+            values = [side[key].value if key in side else unset for side in (first, second)]
             cells.append(pair(key, *map(show_name, values)))
         blocks.append(Table("Settings that differ", ["key", "before", "after"], cells))
     elif before.settings and after.settings:

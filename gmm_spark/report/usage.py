@@ -34,6 +34,13 @@ def describe_usage(subject: Subject) -> Section:
             "By the job, for a scheduler",
             f"gmm-spark score --model {plain} --input.path TABLE --output.path SCORED --output.anomaly is_anomaly",
         ),
+        Code(
+            "Without Spark, in a service",
+            "from gmm_spark import Mixture\n\n"
+            f"mixture = Mixture.load({path})  # a path of this machine\n"
+            "mixture.predict(rows), mixture.log_density(rows), mixture.is_anomaly(rows)  # numpy, pandas or Arrow",
+        ),
+        Code("As ONNX (pip install 'gmm-spark[onnx]')", 'model.to_onnx("mixture.onnx")'),
         Code("Rows that look like the table", f"gmm-spark sample --model {plain} --n 100000 --output.path SAMPLED"),
     ]
     return Section("use", "How to use it", blocks)

@@ -83,7 +83,8 @@ def judge(facts: Facts) -> Verdict:
     if look:
         why = f"{count_of(look, 'warning')}: the mixture may be worse than it could be. Look at each before you use it."
         return Verdict("look", "Look", "!", why, findings)
-    why = "No check speaks against the fit." if not rest else "No check speaks against the fit; this may improve it."
+    hints = f"; {count_of(rest, 'hint')} may improve it" if rest else ""
+    why = f"No check speaks against the fit{hints}."
     return Verdict("pass", "Pass", "✓", why, findings)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import html
+import re
 from typing import Any
 
 import numpy as np
@@ -127,3 +129,14 @@ def test_a_long_history_is_cut_in_the_middle_and_says_so() -> None:
     page = require_sound(write_report(build_subject(facts=build_facts(fit={"converged": False, "history": history}))))
     assert "the first 15 and the last 15 of 100" in page.words
     assert "100 plain" in page.words
+
+
+def test_what_is_to_be_copied_into_python_is_python() -> None:
+    page = write_report(build_subject(model_path='it\'s "odd"\n/model'))
+    blocks = [html.unescape(text) for text in re.findall(r"<pre tabindex=0>(.*?)</pre>", page, re.DOTALL)]
+    programs = [text for text in blocks if text.startswith("from gmm_spark import")]
+    assert len(programs) == 2
+    for text in programs:
+        assert 'it\'s "odd"\n/model' in [
+            one.value for one in ast.walk(ast.parse(text)) if isinstance(one, ast.Constant)
+        ]

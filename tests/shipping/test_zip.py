@@ -52,3 +52,16 @@ def test_version_documentation_and_the_code_of_tasks_are_there(script: dict[str,
     )
     file = str(tmp_path / "gmm_spark.zip" / "gmm_spark" / "__init__.py")
     assert done.stdout.split() == [file, __version__, "True"], done.stderr
+
+
+def test_a_page_is_written_from_the_zip(script: dict[str, Any], tmp_path: Path) -> None:
+    script["build"](tmp_path / "gmm_spark.zip")
+    program = (
+        "from gmm_spark.report.page import render\nfrom gmm_spark.report.verdict import Verdict\n"
+        "print(render('title', 'lead', Verdict('pass', 'Pass', '', ''), []))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "gmm_spark.zip")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert "<h1><bdi>title</bdi></h1>" in done.stdout, done.stderr
