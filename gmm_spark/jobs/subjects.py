@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gmm_spark
+from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.formatting import quote_word
 from gmm_spark.core.portrait.portrait import Portrait
-from gmm_spark.errors import ConfigurationError, DataError, ModelFileError
+from gmm_spark.errors import ConfigurationError, DataError, ModelFileError, ParameterError
 from gmm_spark.jobs.config.replay import list_given, show_value, spell_command
 from gmm_spark.jobs.config.secrets import redact, redact_values
 from gmm_spark.report.facts import Facts
@@ -67,9 +68,20 @@ def read_subject(
         command=_spell_command(facts),
         scores=Facts() if scores is None else _read_scores(files, scores),
         portrait=portrait,
+        merge_tree=_read_merge_tree(facts, model),
         report_command=f"gmm-spark report {quote_word(shown)}",
     )
     return subject, model, found
+
+
+def _read_merge_tree(facts: Facts, model: gmm_spark.GaussianMixtureModel) -> MergeTree | None:
+    """Return the merge tree of the fit's sample; None if the report has none, or one of another mixture."""
+    found = facts["merge_tree"].value
+    try:
+        tree = MergeTree.from_dict(found) if isinstance(found, dict) else None
+    except ParameterError:
+        return None
+    return tree if tree is not None and tree.n_components == model.parameters.n_components else None
 
 
 def find_run(found: Located) -> str:

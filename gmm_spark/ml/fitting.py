@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from gmm_spark.core.checks.check import SEVERITIES, Check
 from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
+from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
@@ -237,7 +238,10 @@ class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
             checks = run_checks(evidence)
         score = partial(model.transform, dataset)
         model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record)
-        model._summary.portrait = portrait
+        if self.getPortrait():
+            model._summary.portrait = portrait
+            with one_blas_thread():
+                model._summary.mergeTree = MergeTree.of(moved, *fitted.sample)
         _warn_of(checks)
         return model
 

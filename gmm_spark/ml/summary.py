@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.checks.check import SEVERITIES, Check
+from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.formatting import draw_table, show_number
@@ -109,6 +110,8 @@ class GaussianMixtureSummary:
         vain, since blocks were lost.
     portrait : Portrait or None
         What the training rows look like beside the mixture, if ``portrait`` was set.
+    mergeTree : MergeTree or None
+        Which components belong together, by a sample of the training rows, if ``portrait`` was set.
     selection : Selection or None
         All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
@@ -140,6 +143,7 @@ class GaussianMixtureSummary:
         self.packing = packing
         self.selection: Selection | None = None
         self.portrait: Portrait | None = None
+        self.mergeTree: MergeTree | None = None
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()
         self.roundingSteps: list[float] = fitted.profile.step.tolist()

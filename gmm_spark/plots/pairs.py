@@ -109,7 +109,7 @@ def _chart(
     side = cell - _GAP
     colours = Colours.of(parameters.weights)
     layers: list[alt.Chart] = []
-    lines: list[dict[str, str | float | None]] = []
+    lines: list[dict[str, str | float]] = []
     for (i, j), plane in planes.items():
         layers.append(paint_rows(plane.inner, i * cell, j * cell, side, side))
         lines += _trace_components(parameters, plane, colours, i * cell, j * cell, side)
@@ -119,7 +119,7 @@ def _chart(
     if lines:
         layers.append(
             alt.Chart(inline(lines))
-            .mark_line(strokeWidth=1.5, invalid="break-paths-show-domains")
+            .mark_line(strokeWidth=1.5)
             .encode(
                 **_in_pixels(),
                 detail="line:N",
@@ -139,9 +139,9 @@ def _in_pixels() -> dict[str, alt.X | alt.Y]:
 
 def _trace_components(
     parameters: MixtureParameters, plane: Plane, colours: Colours, left: float, top: float, side: float
-) -> list[dict[str, str | float | None]]:
+) -> list[dict[str, str | float]]:
     means, covariances = take_plane(parameters, plane.x, plane.y)
-    rows: list[dict[str, str | float | None]] = []
+    rows: list[dict[str, str | float]] = []
     for i in reversed(colours.coloured):
         points = trace(means[i], covariances[i], MOST, 30)
         x, y = (
@@ -149,10 +149,12 @@ def _trace_components(
             for axis, edges in enumerate((plane.x_edges, plane.y_edges))
         )
         outside = (x < 0) | (x > 1) | (y < 0) | (y > 1)
-        for step in range(len(points)):
-            place = (None, None) if outside[step] else (left + side * x[step], top + side * (1 - y[step]))
-            line = f"{plane.x} {plane.y} {i}"
-            rows.append({"x": place[0], "y": place[1], "step": step, "line": line, "colour": colours[i]})
+        # A line for each piece that is inside: without a scale, a missing value would be drawn at 0.
+        piece = np.cumsum(outside)
+        for step in np.flatnonzero(~outside):
+            place = (left + side * float(x[step]), top + side * (1 - float(y[step])))
+            line = f"{plane.x} {plane.y} {i} {piece[step]}"
+            rows.append({"x": place[0], "y": place[1], "step": int(step), "line": line, "colour": colours[i]})
     return rows
 
 

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
+from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.steps import timing
 from gmm_spark.errors import DataError, ResourceError
@@ -57,12 +58,18 @@ def test_a_fit_ends_with_the_portrait_that_the_definitions_make(table: DataFrame
     assert_same(portrait, Portrait.of(model.parameters, ROWS.T, weight, portrait.frame))
     assert portrait.least_likely / portrait.weight_sum == pytest.approx(0.01, abs=0.005)
     assert "portrait" in seconds
+    # The sample is the whole table, up to the order of its rows.
+    tree, expected = model.summary.mergeTree, MergeTree.of(model.parameters, ROWS.T, weight)
+    assert tree is not None
+    assert tree.clusters(2) == expected.clusters(2)
+    np.testing.assert_allclose(tree.entropies, expected.entropies, atol=1e-9)
 
 
 def test_without_the_parameter_a_fit_makes_no_pass_for_it_and_the_mixture_is_the_same(table: DataFrame) -> None:
     estimator = GaussianMixture(inputCols=NAMES, k=2, seed=1, nInit=1)
     plain, drawn = (estimator.setPortrait(one).fit(table) for one in (False, True))
     assert plain.summary.portrait is None
+    assert plain.summary.mergeTree is None
     assert drawn.summary.packing.passes == plain.summary.packing.passes + 1
     assert np.array_equal(plain.covariances, drawn.covariances)
 

@@ -118,11 +118,9 @@ class Frame:
         steps = np.subtract(rows, self.low[:, None], dtype=np.float64)
         with np.errstate(over="ignore"):
             steps /= self.width[:, None]
-        np.floor(steps, out=steps)
-        np.clip(steps, -1, N_INNER, out=steps)
-        found = steps.astype(np.intp)
-        found += 1
-        return found
+        steps += 1.0
+        np.clip(steps, 0, N_BINS - 1, out=steps)
+        return steps.astype(np.intp)
 
     def to_dict(self) -> dict[str, Any]:
         """Write the frame as plain lists and numbers, ready for JSON."""

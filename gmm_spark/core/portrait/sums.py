@@ -20,6 +20,10 @@ from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtrac
 from gmm_spark.core.portrait.frame import N_BINS, N_PAIR_BINS, Frame, merge_bins
 from gmm_spark.core.portrait.portrait import CERTAINTY_EDGES, Portrait, list_shapes
 
+# The bin of a responsibility by its whole thousandths: all edges are whole thousandths.
+_CERTAINTY_STEPS = 1000
+_CERTAINTY_BINS = np.searchsorted(CERTAINTY_EDGES, (np.arange(_CERTAINTY_STEPS) + 0.5) / _CERTAINTY_STEPS) - 1
+_CERTAINTY_BINS = np.append(_CERTAINTY_BINS, _CERTAINTY_BINS[-1])
 # Rows count as no farther from the centre, in the plan's units: sums of squares stay finite.
 _FARTHEST = 1e15
 
@@ -108,6 +112,7 @@ class PortraitAccumulator:
         k = sums.plan.n_components
         self._shares = blas.allocate(k * self.kernel.chunk, sums.plan.dtype)
         self._ones = np.ones(k, sums.plan.dtype)
+        self._transposed = blas.allocate(k * self.kernel.chunk, sums.plan.dtype)
         self.clear()
 
     def clear(self) -> None:
@@ -151,12 +156,11 @@ class PortraitAccumulator:
         total = self._ones @ shares
         shares /= total
         weighted = shares if weight is None else shares * weight.astype(shares.dtype)
-        self._found["confusion"] += weighted @ shares.T
-        # The largest term is exp(0), so its share is 1 / total.
-        bins = np.searchsorted(CERTAINTY_EDGES, 1 / total.astype(np.float64), side="right") - 1
+        blas.accumulate(shares, weighted, self._found["confusion"], self._transposed)
         certainty = self._found["certainty"]
-        last = certainty.shape[1] - 1
-        _count(leaders * certainty.shape[1] + np.minimum(bins, last), weight, certainty)
+        # The largest term is exp(0), so its share is 1 / total.
+        steps = (_CERTAINTY_STEPS / total.astype(np.float64)).astype(np.intp)
+        _count(leaders * certainty.shape[1] + _CERTAINTY_BINS[steps], weight, certainty)
         return leaders, np.log(total) + largest + self.kernel.plan.segments[0].peak
 
     def _add_moments(self, z: Block, weight: Array | None, unlikely: NDArray[np.bool_]) -> None:

@@ -95,6 +95,8 @@ class RunReport:
         )
         self.add("spark", packing=asdict(summary.packing))
         self._facts["checks"] = [asdict(one) | {"remedy": name_keys(one.remedy)} for one in summary.checks]
+        if summary.mergeTree is not None:
+            self._facts["merge_tree"] = summary.mergeTree.to_dict()
         self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
 
     def add_spark(self, spark: SparkSession) -> None:

@@ -1,0 +1,59 @@
+"""Hooks of the site's build: the pages at the repository's root, and pictures within pages.
+
+README, CONTRIBUTING, CHANGELOG and SECURITY are pages of the site too, and links between them and docs/ lead to pages.
+Links to files that are no pages become plain text. An SVG is put into its page, where it can take the page's colours.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+# Files of the root by the pages that they become.
+PAGES = {f"{name.lower()}.md": f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")}
+_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
+_PICTURE = re.compile(r"^!\[([^\]]*)\]\((pictures/[\w-]+\.svg)\)$", re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages of the root."""
+    for page, name in PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / name).read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Lead links to pages of the site, and put pictures into the page."""
+    source = page.file.src_uri
+    folder = "" if source in PAGES else "docs"
+
+    def lead(link: re.Match[str]) -> str:
+        text, target = link[1], link[2]
+        path, _, anchor = target.partition("#")
+        if not path or ":" in target:
+            return link[0]
+        path = posixpath.normpath(posixpath.join(folder, path))
+        pages = {name: page for page, name in PAGES.items()} | {f"docs/{uri}": uri for uri in files.src_uris}
+        if path in pages:
+            return f"[{text}]({pages[path]}{'#' if anchor else ''}{anchor})"
+        if not (ROOT / path).exists():
+            return link[0]  # mkdocs says that it leads nowhere
+        return text
+
+    def draw(picture: re.Match[str]) -> str:
+        svg = (ROOT / "docs" / picture[2]).read_text(encoding="utf-8")
+        return f'<div class="picture" role="group">\n{_one_line(svg)}\n</div>'
+
+    parts = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
+    return "".join(part if part.startswith("```") else _LINK.sub(lead, _PICTURE.sub(draw, part)) for part in parts)
+
+
+def _one_line(svg: str) -> str:
+    """Take line breaks out: Markdown would begin a paragraph at an empty line."""
+    return " ".join(line.strip() for line in svg.splitlines() if line.strip())
