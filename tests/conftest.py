@@ -76,7 +76,10 @@ def spark(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
             yield session
             session.stop()
         return
-    session = SparkSession.builder.master("local[2]").appName("gmm-spark tests").config(map=settings).getOrCreate()
+    builder = SparkSession.builder.master("local[2]").appName("gmm-spark tests")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")  # the failures that tests provoke would fill the screen
     yield session
     session.stop()
