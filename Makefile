@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest test-spark test-least test-airflow lint format types layers doctest docs site ci package archive clean
+.PHONY: help demo test test-slow test-oldest test-spark test-connect test-least test-airflow lint format types layers doctest docs site ci package archive clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,9 +24,12 @@ test-slow: java $(VENV)/.installed-dev ## run the slow tests, those on a cluster
 test-oldest: java $(VENV)/.installed-dev ## run the quick tests with the oldest dependencies and Python we support
 	@VENV=$(VENV) .ci/test-with oldest
 
-test-spark: java $(VENV)/.installed-dev ## run the quick tests with another Spark: make test-spark SPARK=4.1
+test-spark: java $(VENV)/.installed-dev ## run the quick tests with another Spark: make test-spark SPARK=4.1 ON=3.12
 	@test -n '$(SPARK)' || { echo 'Say which: make test-spark SPARK=4.1' >&2; exit 2; }
-	@VENV=$(VENV) .ci/test-with spark $(SPARK)
+	@VENV=$(VENV) .ci/test-with spark $(SPARK) $(ON)
+
+test-connect: java $(VENV)/.installed-dev ## run the public API's tests over Spark Connect, by the thin client
+	@VENV=$(VENV) .ci/test-with connect $(CLIENT)
 
 test-least: $(VENV)/.installed-dev ## import the package without extras, and its core with numpy and scipy alone
 	@VENV=$(VENV) .ci/test-with least

@@ -12,41 +12,74 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
+from tests.connect_server import connect_server
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Python workers, and the jobs that tests start as processes, run `python3` from PATH unless told otherwise:
 # an interpreter that may lack pyarrow.
 os.environ["PYSPARK_PYTHON"] = sys.executable
+# A JVM of the tests lives for minutes: half of its time would go into compiling, for speed that it never has. The
+# quick compiler alone, and a collector without threads, take a quarter off the tests' time.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+
+# Of every session here, with the reason for each.
+SETTINGS = {
+    # The default of 200 shuffle partitions is 200 tasks for a table of a hundred rows.
+    "spark.sql.shuffle.partitions": "3",
+    # The tests' tables are small: leave their partitions as the test made them.
+    "spark.sql.adaptive.enabled": "false",
+    # createDataFrame and toPandas by Arrow: the row-at-a-time path dominates the tests' time otherwise.
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Loopback only: the machine's host name need not resolve, and nothing listens outside.
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    # No web page to look at; it costs a port and a second.
+    "spark.ui.enabled": "false",
+    # Enough for every table here, little enough for two sessions on one CI machine.
+    "spark.driver.memory": "2g",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--connect",
+        metavar="PYTHON",
+        help="run over Spark Connect: the Spark of this Python is the server, started once for the run",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip over Spark Connect, with its reason, what needs a session with a JVM of its own."""
+    if config.getoption("--connect"):
+        for item in items:
+            if (mark := item.get_closest_marker("classic")) is not None:
+                item.add_marker(pytest.mark.skip(reason=f"not over Spark Connect: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+def spark(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Two local cores: the least that runs two tasks at once, and what CI machines have."""
     from pyspark.sql import SparkSession
 
     scratch = tmp_path_factory.mktemp("spark")
-    session = (
-        SparkSession.builder.master("local[2]")
-        .appName("gmm-spark tests")
-        # Loopback only: the machine's host name need not resolve, and nothing listens outside.
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        # No web page to look at; it costs a port and a second.
-        .config("spark.ui.enabled", "false")
-        # The default of 200 shuffle partitions is 200 tasks for a table of a hundred rows.
-        .config("spark.sql.shuffle.partitions", "3")
-        # The tests' tables are small: leave their partitions as the test made them.
-        .config("spark.sql.adaptive.enabled", "false")
-        # createDataFrame and toPandas by Arrow: the row-at-a-time path dominates the tests' time otherwise.
-        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        # Enough for every table here, little enough for two sessions on one CI machine.
-        .config("spark.driver.memory", "2g")
-        # Nothing is left in the working directory.
-        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
-        .config("spark.local.dir", str(scratch / "local"))
-        .getOrCreate()
-    )
+    # Nothing is left in the working directory.
+    settings = SETTINGS | {
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.local.dir": str(scratch / "local"),
+    }
+    if python := pytestconfig.getoption("--connect"):
+        with connect_server(Path(python), settings, scratch) as url:
+            session = SparkSession.builder.remote(url).getOrCreate()
+            yield session
+            session.stop()
+        return
+    builder = SparkSession.builder.master("local[2]").appName("gmm-spark tests")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")  # the failures that tests provoke would fill the screen
     yield session
     session.stop()

@@ -1,6 +1,5 @@
 """Fit on a cluster of two executor processes, killing one after each named pass; print the outcome as JSON.
 
-If asked to, each executor counts as a host: passes then go to the executor that has cached a handle.
 ``test_lost_executor.py`` runs this as a program: a session of another kind cannot share the tests' process.
 """
 
@@ -11,8 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
-from unittest.mock import patch
+from dataclasses import asdict
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -20,7 +18,6 @@ from pyspark.sql import SparkSession
 from gmm_spark import GaussianMixture, MixtureParameters
 from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.jobs.run.executors import describe_application
-from gmm_spark.spark.packing.cluster import survey_cluster
 
 
 def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -33,12 +30,8 @@ def report_executor(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
     yield pa.RecordBatch.from_pydict({"pid": [executor]})
 
 
-def main(table: str, kills: list[int], hosts: str) -> None:
+def main(table: str, kills: list[int]) -> None:
     """Fit, kill, print."""
-    if hosts == "several":
-        patch(
-            "gmm_spark.spark.packing.recovery.survey_cluster", lambda spark: replace(survey_cluster(spark), hosts=2)
-        ).start()
     spark = (
         SparkSession.builder.master("local-cluster[2,1,1024]")
         .config("spark.ui.enabled", "false")
@@ -81,4 +74,4 @@ def main(table: str, kills: list[int], hosts: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [int(k) for k in sys.argv[2].split(",") if k], sys.argv[3])
+    main(sys.argv[1], [int(k) for k in sys.argv[2].split(",") if k])

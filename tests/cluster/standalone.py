@@ -269,8 +269,11 @@ class StandaloneCluster:
 
 def _plain_environment() -> dict[str, str]:
     """Return this process's variables without those that would lead executors to this checkout."""
+    options = os.environ["SPARK_SUBMIT_OPTS"]  # what the tests' JVMs have; see tests/conftest.py
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK_", "SPARK_", "PYTHON"))} | {
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "SPARK_SUBMIT_OPTS": options,
+        "SPARK_DAEMON_JAVA_OPTS": options,
     }
 
 

@@ -27,10 +27,10 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "table"
 
 
-@pytest.mark.parametrize("hosts", ["one", "several"])
-def test_killing_two_executors_during_a_fit_changes_nothing(table: Path, hosts: str) -> None:
-    quiet = outcome_of(PROGRAM, str(table), "", "one")
-    killed = outcome_of(PROGRAM, str(table), "3,6", hosts)
+def test_killing_two_executors_during_a_fit_changes_nothing(table: Path) -> None:
+    """On one host; test_standalone.py has two."""
+    quiet = outcome_of(PROGRAM, str(table), "")
+    killed = outcome_of(PROGRAM, str(table), "3,6")
     assert killed["killed"] == killed["executors"]["executors_lost"] == 2
     assert all(lost["reason"] for lost in killed["executors"]["lost"])
     assert quiet["executors"]["executors_lost"] == quiet["packing"]["misses"] == 0
