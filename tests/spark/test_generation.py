@@ -34,7 +34,7 @@ def test_the_rows_are_the_same_for_any_number_of_partitions(
 ) -> None:
     sample = GaussianMixtureModel(parameters).sample(spark, N, 5, outputCols=["x", "y"], numPartitions=partitions)
     if partitions is not None:
-        assert sample.rdd.getNumPartitions() == partitions
+        assert sample.select(F.spark_partition_id()).distinct().count() == partitions
     np.testing.assert_array_equal(np.array(sample.toPandas(), dtype=float), drawn)
 
 
