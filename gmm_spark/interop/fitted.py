@@ -100,7 +100,14 @@ def convert_pyspark(model: Any) -> MixtureParameters:
         )
     gaussians = model.gaussians
     means = [gaussian.mean.toArray() for gaussian in gaussians]
-    return MixtureParameters(model.weights, means, [gaussian.cov.toArray() for gaussian in gaussians])
+    covariances = [gaussian.cov.toArray() for gaussian in gaussians]
+    try:
+        return MixtureParameters(model.weights, means, covariances)
+    except ParameterError as error:
+        raise ParameterError(
+            f"the model of pyspark.ml cannot be used: {error}. If a covariance is not positive definite, pyspark.ml "
+            "scores by a pseudo-inverse, which is no density: fit the table here, where variances have a floor"
+        ) from error
 
 
 def _require_factors(parameters: MixtureParameters, factors: Array, given: str) -> None:

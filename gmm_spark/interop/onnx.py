@@ -12,7 +12,9 @@ Operators are of opset 18, which onnxruntime has had since 1.14.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from gmm_spark._version import __version__
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.density import SAME_WIDTH
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
@@ -69,9 +72,11 @@ class _Graph:
 def to_onnx(
     parameters: MixtureParameters,
     feature_names: Sequence[str] | None = None,
+    log_densities: LogDensityHistogram | None = None,
+    anomaly_fraction: float | None = None,
     *,
+    path: str | PathLike[str] | None = None,
     columns: bool = False,
-    metadata: Mapping[str, Any] | None = None,
 ) -> ModelProto:
     """Write a mixture as an ONNX graph.
 
@@ -80,11 +85,15 @@ def to_onnx(
     parameters : MixtureParameters
     feature_names : sequence of str, optional
         Kept in the metadata, in the order of the features.
+    log_densities : LogDensityHistogram, optional
+        Of the training rows.
+    anomaly_fraction : float, optional
+        Kept in the metadata, with the log-density below which a row is an anomaly, if that is known.
+    path : str or path-like, optional
+        File of this machine to write the graph to.
     columns : bool
         Whether each feature is an input of its own, (n, 1), under its name. By default there is one input,
         ``features`` (n, d).
-    metadata : mapping, optional
-        More to keep with the graph. Values that are no texts are written as JSON.
 
     Returns
     -------
@@ -124,13 +133,16 @@ def to_onnx(
         producer_name="gmm-spark",
         producer_version=__version__,
     )
-    kept = {
-        "feature_names": None if feature_names is None else list(feature_names),
-        "covariance_type": parameters.covariance_type,
-        **(metadata or {}),
-    }
-    written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in kept.items()}
-    helper.set_model_props(model, {name: value for name, value in written.items() if value != "null"})
+    kept: dict[str, Any] = {"covariance_type": parameters.covariance_type}
+    if feature_names is not None:
+        kept["feature_names"] = json.dumps(list(feature_names))
+    if anomaly_fraction is not None:
+        kept["anomaly_fraction"] = anomaly_fraction
+        if log_densities is not None:
+            kept["anomaly_threshold"] = log_densities.quantile(anomaly_fraction)
+    helper.set_model_props(model, {name: str(value) for name, value in kept.items()})
+    if path is not None:
+        Path(path).write_bytes(model.SerializeToString())
     return model
 
 

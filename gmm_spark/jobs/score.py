@@ -197,12 +197,13 @@ def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configur
     model.setPredictionCol(output.prediction)
     model.setLogDensityCol(output.log_density)
     model.setProbabilityCol(output.probability)
-    model.setAnomalyCol(output.anomaly).setAnomalyFraction(output.anomaly_fraction)
+    model.setAnomalyCol(output.anomaly).setAnomalyFraction(output.anomaly_fraction).setReasonsCol(output.reasons)
 
 
 def name_outputs(output: ScoreOutputSection) -> list[str]:
     """List the columns that the model appends, in its order."""
-    return [name for name in (output.probability, output.prediction, output.log_density, output.anomaly) if name]
+    names = (output.probability, output.prediction, output.log_density, output.anomaly, output.reasons)
+    return [name for name in names if name]
 
 
 def count_rows(rows: DataFrame, observation: Observation) -> DataFrame:

@@ -41,7 +41,7 @@ def read_model(path: Any) -> SavedModel:
     ParameterError
         If the path is not one of this machine.
     """
-    folder = _to_local(path)
+    folder = to_local(path)
     try:
         located = find_model(LocalFiles(), folder)
         line = _read_first_line(Path(located.path, "metadata"))
@@ -53,7 +53,8 @@ def read_model(path: Any) -> SavedModel:
     return build_model(located.path, metadata, lambda kind: _read_rows(Path(located.path, "data"), kind))
 
 
-def _to_local(path: Any) -> str:
+def to_local(path: Any) -> str:
+    """Return a path of this machine without a scheme; raises ParameterError if it is another machine's."""
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ParameterError(f"path={path!r}; need the path of a saved model or of a directory of runs")
     text = os.fspath(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,18 +22,25 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.reasons import find_reasons
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.extras import require_extra
+from gmm_spark.interop.fitted import read_sklearn
 from gmm_spark.local.files import read_model
 from gmm_spark.local.names import require_names
 from gmm_spark.local.rows import describe_bad_value, describe_type, to_array
 from gmm_spark.local.tables import Columns, is_table, read_mapping, read_table
+from gmm_spark.local.writing import write_model
 from gmm_spark.spark.decoding import HANDLE_INVALID, Mask, describe_bad, find_bad_rows
 from gmm_spark.storage.documents import show
 from gmm_spark.storage.models import SavedModel, damaged
 
 if TYPE_CHECKING:
     import pandas as pd
+    from onnx import ModelProto
+    from sklearn.mixture import GaussianMixture as SklearnMixture
 
 ANOMALY_FRACTION = 0.001
+# Spark's version in files that no Spark wrote: their layout is that of the oldest that is supported.
+_LAYOUT_OF = "4.1.0"
 # What stands for the component of a row that cannot be scored.
 NO_COMPONENT = -1
 
@@ -122,6 +131,18 @@ class Mixture:
         self._of_thread = threading.local()
 
     @classmethod
+    def from_sklearn(cls, mixture: SklearnMixture) -> Mixture:
+        """Return a mixture that scikit-learn fitted; see :meth:`gmm_spark.GaussianMixtureModel.from_sklearn`.
+
+        Raises
+        ------
+        ParameterError
+            If it is not fitted, Bayesian, of another class, or edited after its fit.
+        """
+        parameters, names = read_sklearn(mixture), getattr(mixture, "feature_names_in_", None)
+        return cls(parameters, None if names is None else [str(name) for name in names])
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str], *, handle_invalid: str | None = None) -> Mixture:
         """Read a saved model from a local disk, without Spark.
 
@@ -151,6 +172,62 @@ class Mixture:
             return cls(saved.parameters, log_densities=saved.log_densities, **options)
         except (ParameterError, TypeError, ValueError, KeyError) as error:  # a value that no model was saved with
             raise damaged(str(path), error) from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the mixture to a folder of this machine, from which ``GaussianMixtureModel`` and jobs load it too.
+
+        Raises
+        ------
+        ParameterError
+            If there is something at ``path``.
+        """
+        params: dict[str, Any] = {
+            "k": self.parameters.n_components,
+            "covarianceType": self.parameters.covariance_type,
+            "anomalyFraction": self.anomaly_fraction,
+            "handleInvalid": self.handle_invalid,
+            "seed": int(self.seed),
+        }
+        if self.features_col is not None:
+            params["featuresCol"] = self.features_col
+        elif self.feature_names is not None:
+            params["inputCols"] = self.feature_names
+        metadata = {
+            "uid": f"GaussianMixture_{uuid.uuid4().hex[:12]}",
+            "timestamp": int(time.time() * 1000),
+            "sparkVersion": _LAYOUT_OF,
+            "paramMap": params,
+            "defaultParamMap": {},
+        }
+        write_model(path, SavedModel(self.parameters, self.feature_names, self.log_densities, None, metadata))
+
+    def to_sklearn(self, plain: bool = False) -> SklearnMixture:
+        """Return the mixture as one of scikit-learn; needs the extra ``sklearn``.
+
+        See :meth:`gmm_spark.GaussianMixtureModel.to_sklearn`. Of the fit, nothing is known here.
+        """
+        require_extra("sklearn", "sklearn", "to_sklearn()")
+        from gmm_spark.interop.scikit_learn import to_sklearn
+
+        names = None if self.features_col is not None else self.feature_names
+        return to_sklearn(self.parameters, names, plain=plain, settings={"random_state": self.seed % 2**32})
+
+    def to_onnx(self, path: str | os.PathLike[str] | None = None, columns: bool = False) -> ModelProto:
+        """Return the mixture as an ONNX graph; needs the extra ``onnx``.
+
+        See :meth:`gmm_spark.GaussianMixtureModel.to_onnx`.
+        """
+        require_extra("onnx", "onnx", "to_onnx()")
+        from gmm_spark.interop.onnx import to_onnx
+
+        return to_onnx(
+            self.parameters, self.feature_names, self.log_densities, self.anomaly_fraction, path=path, columns=columns
+        )
+
+    @property
+    def features_col(self) -> str | None:
+        """Column of arrays or Vectors that tables may hold the features in, or None."""
+        return self._columns.features_col
 
     @property
     def weights(self) -> Array:

@@ -19,6 +19,7 @@ class Defaults:
     logDensityCol: str = ""
     anomalyCol: str = ""
     anomalyFraction: float = 0.001
+    reasonsCol: str = ""
     handleInvalid: str = "error"
     precision: str = "float64"
     aggregationDepth: int = 2

@@ -66,6 +66,10 @@ class GaussianMixture(
     anomalyFraction : float, default 0.001
         Share of the training rows, by weight, in (0, 1). A row is an anomaly if its density is below the quantile of
         the training rows' densities at this share.
+    reasonsCol : str, default ""
+        Column that ``transform`` appends: why a row is an anomaly by ``anomalyFraction``, null if it is none. The three
+        features that contribute most, as an array of structs (feature, z): by how many standard deviations the feature
+        is off, given the row's others. Empty leaves it out.
     k : int, default 2
         Number of components, >= 1.
     covarianceType : {"full", "tied", "diag", "spherical"}, default "full"
@@ -140,6 +144,7 @@ class GaussianMixture(
         logDensityCol: str = Defaults.logDensityCol,
         anomalyCol: str = Defaults.anomalyCol,
         anomalyFraction: float = Defaults.anomalyFraction,
+        reasonsCol: str = Defaults.reasonsCol,
         k: int = Settings.k,
         covarianceType: str = Settings.covariance_type,
         maxIter: int = Settings.max_iter,

@@ -47,6 +47,16 @@ class ExchangedModel(GaussianMixtureParams):
             seed=self.getSeed(),
         )
 
+    @classmethod
+    def from_local(cls: type[M], mixture: Mixture) -> M:
+        """Return a mixture without Spark as a model: the other way of :meth:`local`."""
+        names = mixture.feature_names
+        model = cls(mixture.parameters, names, mixture.log_densities)
+        model._set(anomalyFraction=mixture.anomaly_fraction, handleInvalid=mixture.handle_invalid, seed=mixture.seed)
+        if mixture.features_col is not None:
+            return model._set(featuresCol=mixture.features_col)
+        return model if names is None else model._set(inputCols=names)
+
     def to_sklearn(self, plain: bool = False) -> SklearnMixture:
         """Return the mixture as scikit-learn would have fitted it; needs the extra ``sklearn``.
 
@@ -160,11 +170,6 @@ class ExchangedModel(GaussianMixtureParams):
         from gmm_spark.interop.onnx import to_onnx
 
         self.check_params()
-        fraction, densities = self.getAnomalyFraction(), self.logDensities
-        threshold = {} if densities is None else {"anomaly_threshold": densities.quantile(fraction)}
-        graph = to_onnx(
-            self.parameters, self.featureNames, columns=columns, metadata={"anomaly_fraction": fraction, **threshold}
+        return to_onnx(
+            self.parameters, self.featureNames, self.logDensities, self.getAnomalyFraction(), path=path, columns=columns
         )
-        if path is not None:
-            Path(path).write_bytes(graph.SerializeToString())
-        return graph

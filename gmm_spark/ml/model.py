@@ -214,7 +214,8 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
         if self.logDensities is None:
             raise ParameterError(
                 "this model does not know how likely its training rows are: it was built from parameters, or saved by "
-                "an older gmm_spark; fit it again (setInitialModel starts from it), or leave anomalyCol empty"
+                "an older gmm_spark; fit it again (setInitialModel starts from it), or leave anomalyCol and reasonsCol "
+                "empty"
             )
         return self.logDensities.quantile(q)
 
@@ -364,6 +365,7 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
     def _append(self, dataset: DataFrame, watch: Watch | None) -> DataFrame:
         """Append the outputs to a table; what its rows are like is collected if there is a watch."""
         self.check_params()
+        judged = self.getAnomalyCol() or self.getReasonsCol()
         return append_scores(
             dataset,
             self.parameters,
@@ -371,8 +373,9 @@ class GaussianMixtureModel(Model, ExchangedModel, MLReadable["GaussianMixtureMod
             self.output_columns,
             self.getHandleInvalid(),
             self.getPrecision(),
-            self.logDensityQuantile(self.getAnomalyFraction()) if self.getAnomalyCol() else -np.inf,
+            self.logDensityQuantile(self.getAnomalyFraction()) if judged else -np.inf,
             watch,
+            self.input_columns or self.featureNames,
         )
 
     def _evaluate(self, dataset: DataFrame) -> Evaluation:

@@ -31,12 +31,11 @@ from gmm_spark.ml.metadata import describe_params, literal_path, read_metadata, 
 from gmm_spark.spark.results import collect
 from gmm_spark.storage.hadoop import files_of
 from gmm_spark.storage.models import (
-    FORMAT_VERSION,
-    MODEL_CLASS,
     MODEL_CLASSES,
     SavedModel,
     build_model,
     damaged,
+    to_metadata,
     to_rows,
 )
 from gmm_spark.storage.runs import find_model, holds_runs
@@ -60,20 +59,11 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
         )
     if not overwrite and _exists(spark, path):
         raise ParameterError(f"path={path!r} exists already; use write().overwrite().save(path) or another path")
-    parameters, log_densities, profile = model.parameters, model.log_densities, model.training_profile
     # Metadata last: a folder without it is no model, so an interrupted save cannot be mistaken for one.
-    rows = spark.createDataFrame(to_rows(parameters), _DATA_SCHEMA)
+    rows = spark.createDataFrame(to_rows(model.parameters), _DATA_SCHEMA)
     mode = "overwrite" if overwrite else "error"
     rows.coalesce(1).sortWithinPartitions("component").write.mode(mode).parquet(f"{path}/data")
-    added = {
-        "class": MODEL_CLASS,
-        "formatVersion": FORMAT_VERSION,
-        "covarianceType": parameters.covariance_type,
-        "featureNames": model.feature_names,
-        "logDensities": None if log_densities is None else log_densities.to_dict(),
-        "trainingProfile": None if profile is None else profile.to_dict(),
-    }
-    write_metadata(spark, path, model.metadata | added, overwrite)
+    write_metadata(spark, path, to_metadata(model), overwrite)
 
 
 def read_model(spark: SparkSession, path: str) -> SavedModel:
@@ -132,9 +122,11 @@ class ModelWriter(MLWriter):
 
     def save(self, path: str) -> None:
         """Write the model below ``path``; raises ParameterError if the path exists and is not to be overwritten."""
-        spark = self.sparkSession
-        saved = SavedModel(*self._parts, describe_params(self._model, spark))
-        write_model(spark, path, saved, self.shouldOverwrite)
+        write_model(self.sparkSession, path, self.describe(), self.shouldOverwrite)
+
+    def describe(self) -> SavedModel:
+        """Return what the files will hold."""
+        return SavedModel(*self._parts, describe_params(self._model, self.sparkSession))
 
 
 class ModelReader(MLReader[M]):

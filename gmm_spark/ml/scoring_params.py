@@ -15,7 +15,7 @@ from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.spark.decoding import HANDLE_INVALID
-from gmm_spark.spark.scoring import ANOMALY, LOG_DENSITY, PREDICTION, PROBABILITY
+from gmm_spark.spark.scoring import ANOMALY, LOG_DENSITY, PREDICTION, PROBABILITY, REASONS
 
 T = TypeVar("T")
 P = TypeVar("P", bound="ScoringParams")
@@ -109,6 +109,13 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         "the training rows' densities at this share.",
         TypeConverters.toFloat,
     )
+    reasonsCol: Param[str] = declare(
+        "reasonsCol",
+        "Output column that says why a row is an anomaly by anomalyFraction, null if it is none: the three features "
+        "that contribute most, as an array of structs (feature, z). z is by how many standard deviations the feature "
+        "is off, given the others. Not written if empty.",
+        TypeConverters.toString,
+    )
     handleInvalid: Param[str] = declare(
         "handleInvalid",
         "What to do with a row that has a null, NaN or infinite value or weight, or the wrong number of features: "
@@ -132,6 +139,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
             logDensityCol=Defaults.logDensityCol,
             anomalyCol=Defaults.anomalyCol,
             anomalyFraction=Defaults.anomalyFraction,
+            reasonsCol=Defaults.reasonsCol,
             handleInvalid=Defaults.handleInvalid,
             precision=Defaults.precision,
         )
@@ -185,6 +193,10 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         """Return the share of the training rows that count as anomalies."""
         return self.getOrDefault(self.anomalyFraction)
 
+    def getReasonsCol(self) -> str:
+        """Return the column that says why rows are anomalies; empty if it is not written."""
+        return self.getOrDefault(self.reasonsCol)
+
     def setFeaturesCol(self: P, value: str) -> P:
         """Set the Vector or array column that holds the features."""
         return self._set(featuresCol=value)
@@ -221,6 +233,10 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         """Set the share of the training rows that count as anomalies, in (0, 1)."""
         return self._set(anomalyFraction=value)
 
+    def setReasonsCol(self: P, value: str) -> P:
+        """Set the column that says why rows are anomalies; empty leaves it out."""
+        return self._set(reasonsCol=value)
+
     def setHandleInvalid(self: P, value: str) -> P:
         """Set what happens to a bad row: "error", "skip" or "keep"."""
         return self._set(handleInvalid=value)
@@ -247,6 +263,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
             PREDICTION: self.getPredictionCol(),
             LOG_DENSITY: self.getLogDensityCol(),
             ANOMALY: self.getAnomalyCol(),
+            REASONS: self.getReasonsCol(),
         }
         return {output: name for output, name in names.items() if name}
 

@@ -59,8 +59,8 @@ class GaussianMixtureSelector(
         not from the partitions. No mixture is fitted to them, and neither is the one returned. To fit that one to all
         rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
     featuresCol, inputCols, weightCol, weightKind, predictionCol, probabilityCol, logDensityCol, anomalyCol, \
-anomalyFraction, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, handleInvalid, \
-precision, portrait, verbose
+anomalyFraction, reasonsCol, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, \
+handleInvalid, precision, portrait, verbose
         As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
@@ -110,6 +110,7 @@ precision, portrait, verbose
         logDensityCol: str = Defaults.logDensityCol,
         anomalyCol: str = Defaults.anomalyCol,
         anomalyFraction: float = Defaults.anomalyFraction,
+        reasonsCol: str = Defaults.reasonsCol,
         maxIter: int = Settings.max_iter,
         tol: float = Settings.tol,
         seed: int | None = Settings.seed,

@@ -5,13 +5,14 @@ Only the feature columns reach Python; the other columns never leave the JVM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -19,9 +20,10 @@ from gmm_spark.core.arrays import Block
 from gmm_spark.core.drift.observation import ObservationSums
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.plan import Plan
-from gmm_spark.core.kernels.scorer import Scorer
+from gmm_spark.core.kernels.scorer import Scorer, Scores
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.mixture.reasons import find_reasons
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import (
     Features,
@@ -36,10 +38,33 @@ from gmm_spark.spark.observing import SCORES, SUMS, ObserveScores, Watch
 from gmm_spark.spark.worker import one_blas_thread
 
 # Fields of the UDF's struct, by what they hold.
-PROBABILITY, PREDICTION, LOG_DENSITY, ANOMALY = "probability", "prediction", "log_density", "anomaly"
-_FIELDS = {PROBABILITY: "array<double>", PREDICTION: "int", LOG_DENSITY: "double", ANOMALY: "boolean"}
+PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
+ANOMALY, REASONS = "anomaly", "reasons"
+_FIELDS = {
+    PROBABILITY: "array<double>",
+    PREDICTION: "int",
+    LOG_DENSITY: "double",
+    ANOMALY: "boolean",
+    REASONS: "array<struct<feature: string, z: double>>",
+}
 # Name of the struct's column, until its fields become columns themselves, and of the features' if they need one.
 _STRUCT, _INPUT = "__gmm_spark_scores", "__gmm_spark_features"
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What says why a row is an anomaly: the mixture in the table's own coordinates, and names of its features."""
+
+    parameters: MixtureParameters
+    names: Sequence[str]
+
+    def explain(self, rows: Block, scores: Scores, odd: NDArray[np.bool_]) -> pa.Array:
+        """List the reasons of the odd ones of rows (d, m), null for the others."""
+        found = find_reasons(self.parameters, rows[:, odd], scores.prediction[odd])
+        named = pa.array(self.names, pa.string()).take(pa.array(found.features.T.ravel()))
+        reasons = pa.StructArray.from_arrays([named, pa.array(found.z.T.ravel())], names=["feature", "z"])
+        ends = np.cumsum(np.append(0, odd), dtype=np.int32) * np.int32(len(found.z))
+        return pa.ListArray.from_arrays(pa.array(ends, mask=np.append(~odd, False)), reasons)
 
 
 @dataclass(frozen=True)
@@ -52,6 +77,8 @@ class Score:
     strict: bool
     threshold: float
     """Log-density, nats, below which a row is an anomaly."""
+    explained: Explained | None = None
+    """What reasons are found by; None if none are wanted."""
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
@@ -79,15 +106,18 @@ class Score:
         k, m = self.plan.n_components, rows.shape[1]
         scores = self._scorer.score(
             rows,
-            prediction=PREDICTION in self.wanted,
+            prediction=PREDICTION in self.wanted or REASONS in self.wanted,
             log_density=self.wanted != (PREDICTION,),
             probability=PROBABILITY in self.wanted,
         )
+        odd = scores.log_density < self.threshold
         found = {
             PREDICTION: pa.array(scores.prediction),
             LOG_DENSITY: pa.array(scores.log_density),
-            ANOMALY: pa.array(scores.log_density < self.threshold),
+            ANOMALY: pa.array(odd),
         }
+        if self.explained is not None:
+            found[REASONS] = self.explained.explain(rows, scores, odd)
         if scores.probability is not None:
             offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))
             found[PROBABILITY] = pa.ListArray.from_arrays(offsets, pa.array(scores.probability.ravel()))
@@ -103,6 +133,7 @@ def append_scores(
     precision: str = "float64",
     threshold: float = -np.inf,
     watch: Watch | None = None,
+    feature_names: Sequence[str] | None = None,
 ) -> DataFrame:
     """Append per-row outputs to a table.
 
@@ -113,7 +144,8 @@ def append_scores(
     features : Features
         Of the model's width.
     outputs : dict
-        Column name of each output (probability, prediction, log_density, anomaly), in the order they are appended.
+        Column name of each output (probability, prediction, log_density, anomaly, reasons), in the order they are
+        appended.
     handle_invalid : {"error", "skip", "keep"}
         A bad row fails the job, is dropped, or stays with null outputs.
     precision : {"float64", "float32"}
@@ -121,6 +153,8 @@ def append_scores(
         Log-density, nats, below which a row is an anomaly.
     watch : Watch, optional
         Collects what the scored rows are like.
+    feature_names : sequence of str, optional
+        What reasons call the features; by default as the table does.
 
     Raises
     ------
@@ -141,7 +175,9 @@ def append_scores(
     if ours := {fold(_STRUCT), fold(_INPUT)} & there:
         raise DataError(f"the table has {', '.join(map(repr, sorted(ours)))}, a name that scoring needs; rename it")
     wanted = tuple(outputs) if watch is None else tuple(dict.fromkeys((*outputs, PREDICTION, LOG_DENSITY)))
-    task = Score(plan_unseen(parameters, precision, features), features, wanted, handle_invalid == "error", threshold)
+    plan, strict = plan_unseen(parameters, precision, features), handle_invalid == "error"
+    explained = Explained(parameters, feature_names or features.names) if REASONS in outputs else None
+    task = Score(plan, features, wanted, strict, threshold, explained)
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     arguments = features.expressions()
     if holds_user_defined_types(table):

@@ -144,6 +144,19 @@ def build_model(
         raise damaged(path, error) from error
 
 
+def to_metadata(model: SavedModel) -> dict[str, Any]:
+    """Return the metadata of a model as its file has them."""
+    log_densities, profile = model.log_densities, model.training_profile
+    return model.metadata | {
+        "class": MODEL_CLASS,
+        "formatVersion": FORMAT_VERSION,
+        "covarianceType": model.parameters.covariance_type,
+        "featureNames": model.feature_names,
+        "logDensities": None if log_densities is None else log_densities.to_dict(),
+        "trainingProfile": None if profile is None else profile.to_dict(),
+    }
+
+
 def to_rows(parameters: MixtureParameters) -> list[tuple[int, float, list[float], list[float]]]:
     """Return the rows of data: component, weight, mean and covariance of each."""
     covariances = parameters.covariances

@@ -119,11 +119,14 @@ def test_the_least_likely_share_of_the_training_rows_can_be_flagged(
         "score",
         *("--model", model, "--input.path", table, "--output.path", tmp_path / "scored", "--output.columns", "id"),
         *("--features.handle_invalid", "keep", "--output.anomaly", "odd", "--output.anomaly_fraction", 0.05),
+        *("--output.reasons", "why", "--drift.compare", "true"),
         *("--output.report", tmp_path / "score.json"),
     )
     assert done.code == 0, done.err
     scored = read(tmp_path / "scored").sort_by("log_density").to_pandas()
-    assert scored.columns.tolist() == ["id", "prediction", "log_density", "odd"]
+    assert scored.columns.tolist() == ["id", "prediction", "log_density", "odd", "why"]
+    assert scored["why"].notna().tolist() == scored["odd"].eq(True).tolist()
+    assert {reason["feature"] for why in scored["why"].dropna() for reason in why} == {"x", "y"}
     assert scored["odd"].isna().sum() == N_NULLS
     flags = scored["odd"].dropna().astype(bool).tolist()
     n_odd = round(0.05 * (N_ROWS - N_NULLS))

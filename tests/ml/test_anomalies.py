@@ -12,6 +12,7 @@ from pyspark.sql import types as T
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
 from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
+from gmm_spark.core.mixture.density import log_density
 from gmm_spark.errors import ParameterError
 from tests.examples import draw_rows, random_mixture
 from tests.oracles import sklearn_mixture
@@ -151,3 +152,45 @@ def test_a_copy_keeps_the_log_densities() -> None:
     copied = model.copy({model.anomalyCol: "odd"})
     assert copied.logDensityQuantile(0.5) == model.logDensityQuantile(0.5)
     assert (copied.getAnomalyCol(), model.getAnomalyCol()) == ("odd", "")
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_rows_below_the_threshold_have_their_reasons_and_no_others(
+    spark: SparkSession, kind: str, precision: str
+) -> None:
+    rng = np.random.default_rng(8)
+    parameters = random_mixture(kind, 2, 4, rng)
+    rows = np.concatenate([draw_rows(parameters, 150, rng)[0].T, 20 * rng.normal(size=(50, 4))])
+    logs = log_density(parameters, rows.T)
+    densities = LogDensityHistogram(0.0, bin_weights(0.0 - logs, np.ones(len(logs))))
+    model = GaussianMixtureModel(parameters, logDensities=densities)
+    model.setReasonsCol("why").setLogDensityCol("density").setAnomalyFraction(0.2)._set(precision=precision)
+    found = model.transform(array_table(spark, rows, 2)).orderBy("id").collect()
+    threshold = model.logDensityQuantile(0.2)
+    assert [row["why"] is not None for row in found] == [row["density"] < threshold for row in found]
+    assert 30 <= sum(row["why"] is not None for row in found) <= 50
+    for row, values in zip(found, rows, strict=True):
+        if row["why"] is not None:
+            component = row["prediction"]
+            precisions = np.linalg.inv(parameters.dense_covariances[component])
+            z = precisions @ (values - parameters.means[component]) / np.sqrt(np.diag(precisions))
+            order = np.argsort(-np.abs(z), kind="stable")[:3]
+            assert [reason["feature"] for reason in row["why"]] == [f"features[{j}]" for j in order]
+            np.testing.assert_allclose([reason["z"] for reason in row["why"]], z[order], rtol=1e-8)
+
+
+def test_reasons_of_bad_rows_are_null_and_names_are_those_of_the_columns(spark: SparkSession) -> None:
+    model = knowing_model(inputCols=["a.b", "drop table"], handleInvalid="keep", anomalyFraction=0.5, reasonsCol="why")
+    table = spark.sql("select id, features[0] as `a.b`, features[1] as `drop table` from (" + HOLED + ")")
+    found = {row["id"]: row["why"] for row in model.transform(table).collect()}
+    assert [found[i] for i in range(3)] == [None, None, None]
+    assert {reason["feature"] for reason in found[3]} == {"a.b", "drop table"}
+    assert found[3][0]["feature"] == "a.b"
+    local = model.local().reasons({"a.b": 900.0, "drop table": 0.0})
+    assert [(reason.feature, reason.z) for reason in local] == [(reason["feature"], reason["z"]) for reason in found[3]]
+
+
+def test_reasons_need_a_model_that_knows_its_training_rows(spark: SparkSession) -> None:
+    with pytest.raises(ParameterError, match="leave anomalyCol and reasonsCol empty"):
+        GaussianMixtureModel(mixture()).setReasonsCol("why").transform(spark.sql(HOLED))

@@ -231,6 +231,11 @@ class ScoreOutputSection(TableOutputSection):
         Defaults.anomalyFraction,
         description="Fraction of the training rows, the least likely ones, that output.anomaly would flag.",
     )
+    reasons: str = Field(
+        "",
+        description="Column that says why such rows are anomalies: the three features that contribute most, with how "
+        "many standard deviations each is off, given the others; null for other rows. Empty: not written.",
+    )
     probability: str = Field(
         "", validate_default=True, description="Column of the k responsibilities; empty: not written."
     )
@@ -249,11 +254,12 @@ class ScoreOutputSection(TableOutputSection):
     def _require_distinct_outputs(cls, probability: str, info: ValidationInfo) -> str:
         others = ("prediction", "log_density", "anomaly")
         names = [name for name in (probability, *map(info.data.get, others)) if name]
-        if not names and {*others} <= info.data.keys():
+        if not names and {*others} <= info.data.keys():  # reasons are null for most rows, and tell of no others
             raise PydanticCustomError(
                 "no_output",
                 "got no output column, needs one of output.prediction, .log_density, .anomaly and .probability",
             )
+        names += [reasons] if (reasons := info.data.get("reasons")) else []
         if len(set(names)) < len(names):
             raise PydanticCustomError("same_output", "got the name of another output column, needs its own")
         return probability
