@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest test-spark test-connect test-least test-airflow lint format types layers doctest docs site ci package archive clean
+.PHONY: help demo test test-slow test-oldest test-spark test-python test-connect test-least test-airflow lint format types layers doctest docs site ci package archive clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,10 @@ test-oldest: java $(VENV)/.installed-dev ## run the quick tests with the oldest 
 test-spark: java $(VENV)/.installed-dev ## run the quick tests with another Spark: make test-spark SPARK=4.1 ON=3.12
 	@test -n '$(SPARK)' || { echo 'Say which: make test-spark SPARK=4.1' >&2; exit 2; }
 	@VENV=$(VENV) .ci/test-with spark $(SPARK) $(ON)
+
+test-python: java $(VENV)/.installed-dev ## run a few tests on another Python: make test-python ON=3.13
+	@test -n '$(ON)' || { echo 'Say which: make test-python ON=3.13' >&2; exit 2; }
+	@VENV=$(VENV) .ci/test-with python $(ON)
 
 test-connect: java $(VENV)/.installed-dev ## run the public API's tests over Spark Connect, by the thin client
 	@VENV=$(VENV) .ci/test-with connect $(CLIENT)

@@ -157,6 +157,7 @@ def test_a_subclass_in_another_module_comes_back_as_itself(spark: SparkSession, 
     assert loaded.getK() == 4
 
 
+@pytest.mark.classic("its clients cannot remove files, so that only the metadata is replaced")
 def test_overwriting_an_estimator_leaves_nothing_of_what_was_there(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "place"
     GaussianMixtureModel(mixture()).save(str(path))

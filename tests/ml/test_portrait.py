@@ -105,6 +105,7 @@ def test_a_fit_stands_if_there_is_no_memory_for_its_portrait(table: DataFrame, m
     assert model.summary.portrait is None
 
 
+@pytest.mark.classic("an accumulator counts the reads")
 @pytest.mark.parametrize("groups", [0, 2])
 def test_any_table_is_portrayed_in_one_read(table: DataFrame, groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folding, "_SMALL_VECTOR", 0 if groups else 1 << 40)

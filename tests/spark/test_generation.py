@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import types as T
+from pyspark.sql.utils import is_remote
 from scipy import stats
 
 from gmm_spark import GaussianMixtureModel, MixtureParameters
@@ -33,7 +34,7 @@ def test_the_rows_are_the_same_for_any_number_of_partitions(
     spark: SparkSession, parameters: MixtureParameters, drawn: np.ndarray, partitions: int | None
 ) -> None:
     sample = GaussianMixtureModel(parameters).sample(spark, N, 5, outputCols=["x", "y"], numPartitions=partitions)
-    if partitions is not None:
+    if partitions is not None and not is_remote():  # a client cannot count them
         assert sample.rdd.getNumPartitions() == partitions
     np.testing.assert_array_equal(np.array(sample.toPandas(), dtype=float), drawn)
 
