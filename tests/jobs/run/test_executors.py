@@ -67,7 +67,7 @@ def test_a_fits_report_has_what_it_took(run_job: Callable[..., Outcome], table: 
         "packings": 1,
         "misses": 0,
         "streamed": False,
-        "passes": 4,  # a sample, two of EM, an evaluation
+        "passes": 5,  # a sample, two of EM, an evaluation, a portrait
         "bytes_written": 2 * 8 * rows,
     }
     for one in report["fit"]["history"]:
