@@ -131,7 +131,7 @@ def test_a_model_without_log_densities_refuses_anomalies_at_once(table: DataFram
     assert model.logDensities is None
     with pytest.raises(ParameterError, match=r"built from parameters.*older gmm_spark; fit it again"):
         model.logDensityQuantile(0.5)
-    with pytest.raises(ParameterError, match="leave anomalyCol empty"):
+    with pytest.raises(ParameterError, match="leave anomalyCol and reasonsCol empty"):
         model.setAnomalyCol("odd").transform(table)
     assert "prediction" in model.setAnomalyCol("").transform(table).columns
 

@@ -385,6 +385,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setLogDensityCol("l")
         .setAnomalyCol("a")
         .setAnomalyFraction(0.25)
+        .setReasonsCol("why")
         .setHandleInvalid("keep")
         .setPrecision("float32")
         .setPortrait(True)
@@ -413,6 +414,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "logDensityCol": "l",
         "anomalyCol": "a",
         "anomalyFraction": 0.25,
+        "reasonsCol": "why",
         "handleInvalid": "keep",
         "precision": "float32",
         "portrait": True,
@@ -444,6 +446,7 @@ def test_an_unset_estimator_has_the_published_defaults() -> None:
         "logDensityCol": "",
         "anomalyCol": "",
         "anomalyFraction": 0.001,
+        "reasonsCol": "",
         "handleInvalid": "error",
         "precision": "float64",
         "portrait": False,
