@@ -24,6 +24,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 
 # Features that are named for a row.
 MOST_REASONS = 3
+# Numbers of precision factors that are held at a time.
+_NUMBERS = 1 << 20
 
 
 class Reasons(NamedTuple):
@@ -64,27 +66,34 @@ def find_reasons(
     >>> found.features.tolist(), found.z.round(6).tolist()  # 1.8 away from the expected -0.8, where sigma is 0.6
     ([[0]], [[3.0]])
     """
-    m, most = rows.shape[1], min(most, len(rows))
+    d, m = rows.shape
+    most = min(most, d)
     found = Reasons(np.empty((most, m), np.intp), np.empty((most, m)))
-    for j in np.unique(components).tolist():
-        mine = np.flatnonzero(components == j)
-        z, unit = _scores(parameters.means[j], parameters.component_cholesky[j], rows[:, mine])
-        order = np.argsort(-np.abs(z), axis=0, kind="stable")[:most]
-        found.features[:, mine] = order
+    step = max(_NUMBERS // d**2, 1)
+    for start in range(0, m, step):
+        part = slice(start, start + step)
+        mine = components[part]
+        z, unit = _scores(parameters.means[mine], parameters.component_cholesky[mine], rows[:, part].T)
+        order = np.argsort(-np.abs(z), axis=1, kind="stable")[:, :most]
+        found.features[:, part] = order.T
         with np.errstate(over="ignore"):
-            found.z[:, mine] = np.take_along_axis(z, order, axis=0) * unit
+            found.z[:, part] = (np.take_along_axis(z, order, axis=1) * unit[:, None]).T
     return found
 
 
-def _scores(mean: Array, factor: Array, rows: Block) -> tuple[Array, Array]:
-    """Compute z of all features (d, m) in units of its own for each row, (m,), so that no row is too far off."""
+def _scores(means: Array, factors: Array, rows: Block) -> tuple[Array, Array]:
+    """Compute z of all features of rows (m, d) in units of its own for each, (m,), so that no row is too far off.
+
+    Each row has its mean (m, d) and its precision factor, (m, d) or (m, d, d): rows that have reasons are few, and of
+    many components.
+    """
     # Halves, whose difference does not overflow.
-    half = 0.5 * rows.astype(np.float64, copy=False) - 0.5 * mean[:, None]
-    unit = np.abs(half).max(axis=0)
+    half = 0.5 * rows.astype(np.float64, copy=False) - 0.5 * means
+    unit = np.abs(half).max(axis=1)
     unit[unit == 0] = 1.0
-    half /= unit
-    if factor.ndim == 1:
-        return half * factor[:, None], 2 * unit
+    half /= unit[:, None]
+    if factors.ndim == 2:
+        return half * factors, 2 * unit
     # P = U U', and sqrt(P_jj) is the length of U's row j: rows of that length 1 are multiplied, and never P itself.
-    directions = factor / np.sqrt(np.einsum("ij,ij->i", factor, factor))[:, None]
-    return directions @ (factor.T @ half), 2 * unit
+    directions = factors / np.sqrt(np.einsum("mij,mij->mi", factors, factors))[:, :, None]
+    return (directions @ (half[:, None, :] @ factors).transpose(0, 2, 1))[:, :, 0], 2 * unit
