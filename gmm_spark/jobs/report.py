@@ -66,7 +66,8 @@ def list_unlikely(
     """List the n least likely rows of a table: log-density, most probable component, and features by name."""
     from pyspark.sql.functions import col
 
-    model.setLogDensityCol(_LOG_DENSITY).setPredictionCol(_PREDICTION).setProbabilityCol("").setAnomalyCol("")
+    model.setLogDensityCol(_LOG_DENSITY).setPredictionCol(_PREDICTION).setProbabilityCol("")
+    model.setAnomalyCol("").setReasonsCol("")
     features = model.input_columns
     kept = [_LOG_DENSITY, _PREDICTION, *map(quote, features or [model.getFeaturesCol()])]
     found = model.transform(rows).select(*kept).orderBy(col(_LOG_DENSITY).asc_nulls_last()).limit(n).collect()
