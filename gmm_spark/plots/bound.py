@@ -8,12 +8,13 @@ import altair as alt
 import pandas as pd
 
 from gmm_spark.core.em.ascent import PassRecord
+from gmm_spark.core.formatting import show_number
 from gmm_spark.errors import ParameterError
 from gmm_spark.plots.figure import WIDTH, Figure
 from gmm_spark.plots.marks import inline, label_ends, spread
 from gmm_spark.plots.palette import ACCENT, INK, MUTED, SERIES
 from gmm_spark.plots.shortfall import Shortfalls
-from gmm_spark.plots.words import listing, number
+from gmm_spark.plots.words import listing
 
 _HEIGHT = 210
 _ALONE = "fit"
@@ -82,17 +83,23 @@ def read(table: pd.DataFrame, histories: Mapping[str, Sequence[PassRecord]]) -> 
     passes, last = len(mine), float(mine["lower_bound"].iloc[-1])
     of = "" if len(histories) == 1 else f"Start {best} ended highest of {len(histories)}. "
     if passes == 1:
-        return f"{of}One pass was made; its bound is {number(last, 5)} nats per row."
+        return f"{of}One pass was made; its bound is {show_number(last, 5)} nats per row."
     rise = last - float(mine["lower_bound"].iloc[0])
     way = "rose" if rise >= 0 else "fell"
-    said = [f"{of}The bound {way} by {number(abs(rise))} nats per row in {passes} passes, to {number(last, 5)}"]
+    said = [
+        f"{of}The bound {way} by {show_number(abs(rise))} nats per row in {passes} passes, to {show_number(last, 5)}"
+    ]
     counts = {step: int((mine["step"] == step).sum()) for step in _STEPS}
-    steps = [f"{counts[step]} {step}" for step in ("extrapolated", "refused", "lost") if counts[step]]
+    steps = [
+        f"{counts[step]} {'was' if counts[step] == 1 else 'were'} {step}"
+        for step in ("extrapolated", "refused", "lost")
+        if counts[step]
+    ]
     if steps:
-        said.append(f"Of the steps {listing(steps)}")
+        said.append(f"Of the steps, {listing(steps)}")
     remaining = histories[best][-1].remaining
     if remaining == remaining and remaining >= 0:  # not NaN
-        said.append(f"About {number(remaining)} is left to gain")
+        said.append(f"About {show_number(remaining)} is left to gain")
     reseeded = int((mine["reseeded"] != "").sum())
     if reseeded:
         said.append(f"Components were reseeded {'once' if reseeded == 1 else f'{reseeded} times'}")
