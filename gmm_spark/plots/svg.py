@@ -50,7 +50,7 @@ def dress(picture: str, name: str, title: str, description: str) -> str:
             "role": "img",
             "aria-labelledby": f"{prefix}-title {prefix}-description",
             "font-family": font,
-            "style": "max-width:100 %;height:auto",
+            "style": "max-width:100%;height:auto",
         }
     )
     for place, (tag, text) in enumerate((("title", title), ("desc", description), ("style", _style()))):
