@@ -54,6 +54,8 @@ class Features:
     weight : str or None
     exact : tuple of str
         Those of the columns that hold long or decimal, whose large values float64 must round.
+    missing : bool
+        True if null and NaN are missing values: rows with some are usable, and have NaN there.
     """
 
     columns: tuple[str, ...]
@@ -62,6 +64,7 @@ class Features:
     single: bool
     weight: str | None = None
     exact: tuple[str, ...] = ()
+    missing: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,7 +116,7 @@ class Features:
             rows, reasons, holes = decode_lists(columns[0], self.width, self.dtype)
         weight = decode_floats(columns[-1], np.float64) if self.weight else None
         name = self.name_feature if self.width <= COUNTED_FEATURES else None
-        return find_bad_rows(rows, weight, reasons, holes, name)
+        return find_bad_rows(rows, weight, reasons, holes, name, self.missing)
 
     def usable_rows(
         self, stream: Iterator[pa.RecordBatch], bad: Counter[str], strict: bool
