@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,7 +28,7 @@ from gmm_spark.spark.packing.table import PackedTable
 
 ROWS = 4_000
 RNG = np.random.default_rng(20)
-NUMBERS = {
+NUMBERS: dict[str, NDArray[Any]] = {
     "double": RNG.normal(size=ROWS),
     "float": RNG.normal(size=ROWS).astype(np.float32),
     "byte": RNG.integers(-128, 128, ROWS).astype(np.int8),
