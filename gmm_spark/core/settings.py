@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from gmm_spark.core.arrays import Array
 
+# The share of the training rows, by weight, whose log-densities are an anomaly's.
+ANOMALY_FRACTION = 0.001
+
 
 @dataclass(frozen=True, eq=False)
 class Rule:

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
-import uuid
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.arrays import Array, Block
-from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.kernels.scorer import Scorer, Scores, plan_scoring
 from gmm_spark.core.kernels.single_row import SingleRowKernel
-from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.reasons import find_reasons
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
-from gmm_spark.errors import DataError, ParameterError
-from gmm_spark.extras import require_extra
-from gmm_spark.interop.fitted import read_sklearn
-from gmm_spark.local.files import read_model
-from gmm_spark.local.names import require_names
-from gmm_spark.local.rows import describe_bad_value, describe_type, to_array
-from gmm_spark.local.tables import Columns, is_table, read_mapping, read_table
-from gmm_spark.local.writing import write_model
-from gmm_spark.spark.decoding import HANDLE_INVALID, Mask, describe_bad, find_bad_rows
-from gmm_spark.storage.documents import show
-from gmm_spark.storage.models import SavedModel, damaged
+from gmm_spark.errors import ParameterError
+from gmm_spark.local.exchange import ExchangedMixture
+from gmm_spark.local.options import require_fraction
+from gmm_spark.local.reading import Read, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-    from onnx import ModelProto
-    from sklearn.mixture import GaussianMixture as SklearnMixture
 
-ANOMALY_FRACTION = 0.001
-# Spark's version in files that no Spark wrote: their layout is that of the oldest that is supported.
-_LAYOUT_OF = "4.1.0"
 # What stands for the component of a row that cannot be scored.
 NO_COMPONENT = -1
 
@@ -59,18 +41,7 @@ class Reason(NamedTuple):
     z: float
 
 
-class _Read(NamedTuple):
-    """Rows as they were passed."""
-
-    rows: Block
-    """The usable ones, (d, m)."""
-    good: Mask | None
-    """Which those are; None for all."""
-    single: bool
-    """True if one row was passed, not a table of one."""
-
-
-class Mixture:
+class Mixture(ExchangedMixture):
     """A Gaussian mixture that scores rows in memory and draws rows, with numpy, scipy and pyarrow alone.
 
     Rows are passed as
@@ -103,151 +74,11 @@ class Mixture:
 
     Examples
     --------
+    >>> from gmm_spark import MixtureParameters
     >>> mixture = Mixture(MixtureParameters([0.5, 0.5], [[-9.0], [9.0]], [1.0, 1.0], "spherical"), ["x"])
     >>> mixture.predict([[8.0], [-8.5]]).tolist(), mixture.predict({"x": 8.0})
     ([1, 0], 1)
     """
-
-    def __init__(
-        self,
-        parameters: MixtureParameters,
-        feature_names: Sequence[str] | None = None,
-        log_densities: LogDensityHistogram | None = None,
-        *,
-        features_col: str | None = None,
-        anomaly_fraction: float = ANOMALY_FRACTION,
-        handle_invalid: str = HANDLE_INVALID[0],
-        seed: int = 0,
-    ) -> None:
-        names = require_names("feature_names", feature_names, parameters.n_features)
-        if handle_invalid not in HANDLE_INVALID:
-            raise ParameterError(f"handle_invalid={show(handle_invalid)}; use one of {', '.join(HANDLE_INVALID)}")
-        self.parameters = parameters
-        self.log_densities = log_densities
-        self.anomaly_fraction = _require_fraction("anomaly_fraction", anomaly_fraction)
-        self.handle_invalid = handle_invalid
-        self.seed = seed
-        self._columns = Columns(None if names is None else tuple(names), features_col, parameters.n_features)
-        self._of_thread = threading.local()
-
-    @classmethod
-    def from_sklearn(cls, mixture: SklearnMixture) -> Mixture:
-        """Return a mixture that scikit-learn fitted; see :meth:`gmm_spark.GaussianMixtureModel.from_sklearn`.
-
-        Raises
-        ------
-        ParameterError
-            If it is not fitted, Bayesian, of another class, or edited after its fit.
-        """
-        parameters, names = read_sklearn(mixture), getattr(mixture, "feature_names_in_", None)
-        return cls(parameters, None if names is None else [str(name) for name in names])
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, handle_invalid: str | None = None) -> Mixture:
-        """Read a saved model from a local disk, without Spark.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The folder that ``model.save`` wrote, the output of a job, of which the newest complete run is read, or one
-            run of it. A run is checked against its manifest first.
-        handle_invalid : {"error", "skip", "keep"}, optional
-            By default what the model was saved with.
-
-        Raises
-        ------
-        ModelFileError
-            If there is no model at ``path``, its format version is unknown, or it is damaged; or if there are runs of a
-            job, and none is complete.
-        ParameterError
-            If ``path`` is not on this machine, or ``handle_invalid`` is none of those.
-        """
-        if handle_invalid is not None and handle_invalid not in HANDLE_INVALID:
-            raise ParameterError(f"handle_invalid={show(handle_invalid)}; use one of {', '.join(HANDLE_INVALID)}")
-        saved = read_model(path)
-        try:
-            options = _read_options(saved)
-            if handle_invalid is not None:
-                options["handle_invalid"] = handle_invalid
-            return cls(saved.parameters, log_densities=saved.log_densities, **options)
-        except (ParameterError, TypeError, ValueError, KeyError) as error:  # a value that no model was saved with
-            raise damaged(str(path), error) from error
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the mixture to a folder of this machine, from which ``GaussianMixtureModel`` and jobs load it too.
-
-        Raises
-        ------
-        ParameterError
-            If there is something at ``path``.
-        """
-        params: dict[str, Any] = {
-            "k": self.parameters.n_components,
-            "covarianceType": self.parameters.covariance_type,
-            "anomalyFraction": self.anomaly_fraction,
-            "handleInvalid": self.handle_invalid,
-            "seed": int(self.seed),
-        }
-        if self.features_col is not None:
-            params["featuresCol"] = self.features_col
-        elif self.feature_names is not None:
-            params["inputCols"] = self.feature_names
-        metadata = {
-            "uid": f"GaussianMixture_{uuid.uuid4().hex[:12]}",
-            "timestamp": int(time.time() * 1000),
-            "sparkVersion": _LAYOUT_OF,
-            "paramMap": params,
-            "defaultParamMap": {},
-        }
-        write_model(path, SavedModel(self.parameters, self.feature_names, self.log_densities, None, metadata))
-
-    def to_sklearn(self, plain: bool = False) -> SklearnMixture:
-        """Return the mixture as one of scikit-learn; needs the extra ``sklearn``.
-
-        See :meth:`gmm_spark.GaussianMixtureModel.to_sklearn`. Of the fit, nothing is known here.
-        """
-        require_extra("sklearn", "sklearn", "to_sklearn()")
-        from gmm_spark.interop.scikit_learn import to_sklearn
-
-        names = None if self.features_col is not None else self.feature_names
-        return to_sklearn(self.parameters, names, plain=plain, settings={"random_state": self.seed % 2**32})
-
-    def to_onnx(self, path: str | os.PathLike[str] | None = None, columns: bool = False) -> ModelProto:
-        """Return the mixture as an ONNX graph; needs the extra ``onnx``.
-
-        See :meth:`gmm_spark.GaussianMixtureModel.to_onnx`.
-        """
-        require_extra("onnx", "onnx", "to_onnx()")
-        from gmm_spark.interop.onnx import to_onnx
-
-        return to_onnx(
-            self.parameters, self.feature_names, self.log_densities, self.anomaly_fraction, path=path, columns=columns
-        )
-
-    @property
-    def features_col(self) -> str | None:
-        """Column of arrays or Vectors that tables may hold the features in, or None."""
-        return self._columns.features_col
-
-    @property
-    def weights(self) -> Array:
-        """Mixing weights, (k,)."""
-        return self.parameters.weights
-
-    @property
-    def means(self) -> Array:
-        """Means, (k, d)."""
-        return self.parameters.means
-
-    @property
-    def covariances(self) -> Array:
-        """Covariances in the structure's shape: full (k, d, d), tied (d, d), diag (k, d), spherical (k,)."""
-        return self.parameters.covariances
-
-    @property
-    def feature_names(self) -> list[str] | None:
-        """A name for each feature, or None."""
-        return None if self._columns.names is None else list(self._columns.names)
 
     def __repr__(self) -> str:
         """Describe the mixture in one line."""
@@ -268,24 +99,24 @@ class Mixture:
             If the rows are of another width, lack a column, or are no numbers; or if one is bad and ``handle_invalid``
             is "error". The same holds for all methods that take rows.
         """
-        read = self._read(rows)
+        read = read_rows(rows, self._columns, self.handle_invalid)
         found = self._score(read, log_density=False).prediction
         if read.single:
             return int(found[0]) if found.size else None
-        return _spread(found, read.good, NO_COMPONENT)
+        return read.spread(found, NO_COMPONENT)
 
     def predict_proba(self, rows: Any) -> Array:
         """Return the responsibilities of the components for each row, (n, k), or (k,) for one row."""
-        read = self._read(rows)
+        read = read_rows(rows, self._columns, self.handle_invalid)
         found = self._score(read, prediction=False, probability=True).probability
         assert found is not None
-        spread = _spread(found, read.good, np.nan)
+        spread = read.spread(found, np.nan)
         return spread[0] if read.single else spread
 
     def log_density(self, rows: Any) -> Any:
         """Return log p(row) of each row, (n,), nats; minus infinity if float64 cannot hold it."""
-        read = self._read(rows)
-        spread = _spread(self._score(read, prediction=False).log_density, read.good, np.nan)
+        read = read_rows(rows, self._columns, self.handle_invalid)
+        spread = read.spread(self._score(read, prediction=False).log_density, np.nan)
         return float(spread[0]) if read.single else spread
 
     def is_anomaly(self, rows: Any, fraction: float | None = None) -> Any:
@@ -302,8 +133,8 @@ class Mixture:
         ParameterError
             If the mixture does not know the log-densities of its training rows.
         """
-        threshold, read = self.threshold(fraction), self._read(rows)
-        spread = _spread(self._score(read, prediction=False).log_density < threshold, read.good, False)
+        threshold, read = self.threshold(fraction), read_rows(rows, self._columns, self.handle_invalid)
+        spread = read.spread(self._score(read, prediction=False).log_density < threshold, False)
         return bool(spread[0]) if read.single else spread
 
     def reasons(self, rows: Any, fraction: float | None = None) -> Any:
@@ -324,7 +155,7 @@ class Mixture:
         -------
         list of (list of Reason, or None), or the one element of it
         """
-        threshold, read = self.threshold(fraction), self._read(rows)
+        threshold, read = self.threshold(fraction), read_rows(rows, self._columns, self.handle_invalid)
         scores = self._score(read)
         odd = np.flatnonzero(scores.log_density < threshold)
         reasons = find_reasons(self.parameters, read.rows[:, odd], scores.prediction[odd])
@@ -343,7 +174,7 @@ class Mixture:
         ParameterError
             If ``fraction`` is not in (0, 1), or the mixture does not know the log-densities of its training rows.
         """
-        share = self.anomaly_fraction if fraction is None else _require_fraction("fraction", fraction)
+        share = self.anomaly_fraction if fraction is None else require_fraction("fraction", fraction)
         if self.log_densities is None:
             raise ParameterError(
                 "this mixture does not know how likely its training rows are: it was built from parameters, or saved "
@@ -402,10 +233,9 @@ class Mixture:
         made = ("_of_thread", "_plan", "_row_scorer")
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a mixture that was pickled or copied."""
-        self.__dict__.update(state)
-        self._of_thread = threading.local()
+    @cached_property
+    def _of_thread(self) -> threading.local:
+        return threading.local()
 
     @cached_property
     def _plan(self) -> Plan:
@@ -424,83 +254,8 @@ class Mixture:
         return found
 
     def _score(
-        self, read: _Read, *, prediction: bool = True, log_density: bool = True, probability: bool = False
+        self, read: Read, *, prediction: bool = True, log_density: bool = True, probability: bool = False
     ) -> Scores:
         scorer = self._row_scorer if read.rows.shape[1] == 1 else self._block_scorer
         with np.errstate(over="ignore", invalid="ignore"):  # by rows too far off for a kernel
             return scorer.score(read.rows, prediction=prediction, log_density=log_density, probability=probability)
-
-    def _read(self, rows: Any) -> _Read:
-        """Read rows in any form that callers pass; raises DataError if they are none, or bad ones and to be refused."""
-        if isinstance(rows, Mapping):
-            return self._check_row(read_mapping(rows, self._columns))
-        if is_table(rows):
-            decoded = read_table(rows, self._columns)
-        else:
-            found = to_array(rows)
-            d = self.parameters.n_features
-            if found is None or found.ndim not in (1, 2) or found.shape[-1] != d:
-                raise DataError(
-                    f"rows are {describe_type(rows)}; need numbers of shape (n, {d}), or ({d},) for one row, with the "
-                    "features in the model's order"
-                )
-            if found.ndim == 1:
-                return self._check_row(found[:, None])
-            decoded = find_bad_rows(found.T, None, {}, None, self._columns.name_feature)
-        if decoded.good is not None and self.handle_invalid == "error":
-            raise DataError(
-                f"bad rows: {describe_bad(decoded.bad)} (d={self.parameters.n_features}); clean the rows, or set "
-                "handle_invalid to 'keep'"
-            )
-        return _Read(decoded.usable()[0], decoded.good, False)
-
-    def _check_row(self, row: Array) -> _Read:
-        """Read one row (d, 1)."""
-        if np.isfinite(row).all():
-            return _Read(row, None, True)
-        if self.handle_invalid == "error":
-            bad = describe_bad_value(row, self._columns.names)
-            raise DataError(f"{bad}; need finite values, or set handle_invalid to 'keep'")
-        return _Read(row[:, :0], np.zeros(1, bool), True)
-
-
-def _spread(values: NDArray[Any], good: Mask | None, fill: Any) -> NDArray[Any]:
-    """Return the results of all rows, given those of the good ones (m, ...)."""
-    if good is None:
-        return values
-    spread = np.full((len(good), *values.shape[1:]), fill, values.dtype)
-    spread[good] = values
-    return spread
-
-
-def _require_fraction(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 1:
-        raise ParameterError(f"{name}={show(value)}; need a number > 0 and < 1")
-    return float(value)
-
-
-def _read_options(saved: SavedModel) -> dict[str, Any]:
-    """Return what else a mixture is made of, from the parameters that a model was saved with.
-
-    Raises
-    ------
-    TypeError, KeyError, ParameterError
-        If something cannot be right.
-    """
-    given, defaults = saved.metadata["paramMap"], saved.metadata["defaultParamMap"]
-    if not isinstance(given, dict) or not isinstance(defaults, dict):
-        raise TypeError("its parameters are no JSON objects")
-    found = {**defaults, **given}
-    columns, seed = found.get("inputCols"), found.get("seed", 0)
-    d = saved.parameters.n_features
-    names = require_names("featureNames", saved.feature_names, d)
-    features_col = found.get("featuresCol")
-    if not isinstance(features_col, str | None) or not isinstance(seed, int):
-        raise TypeError(f"featuresCol is {show(features_col)} and seed {show(seed)}")
-    return {
-        "feature_names": names if columns is None else require_names("inputCols", columns, d),
-        "features_col": None if columns is not None else features_col,
-        "anomaly_fraction": found.get("anomalyFraction", ANOMALY_FRACTION),
-        "handle_invalid": found.get("handleInvalid", HANDLE_INVALID[0]),
-        "seed": seed,
-    }

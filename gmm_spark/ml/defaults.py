@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gmm_spark.core.settings import ANOMALY_FRACTION
+
 
 @dataclass(frozen=True)
 class Defaults:
@@ -18,7 +20,7 @@ class Defaults:
     probabilityCol: str = "probability"
     logDensityCol: str = ""
     anomalyCol: str = ""
-    anomalyFraction: float = 0.001
+    anomalyFraction: float = ANOMALY_FRACTION
     reasonsCol: str = ""
     handleInvalid: str = "error"
     precision: str = "float64"

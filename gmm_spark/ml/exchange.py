@@ -5,14 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gmm_spark.core.drift.reference import TrainingProfile
-from gmm_spark.core.kernels.histogram import LogDensityHistogram
-from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.extras import require_extra
 from gmm_spark.interop.fitted import convert_pyspark, read_sklearn
 from gmm_spark.local.mixture import Mixture
-from gmm_spark.ml.params import GaussianMixtureParams
-from gmm_spark.ml.summary import GaussianMixtureSummary
+from gmm_spark.ml.fitted import FittedMixture
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -21,14 +17,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="ExchangedModel")
 
 
-class ExchangedModel(GaussianMixtureParams):
+class ExchangedModel(FittedMixture):
     """A model that comes from other libraries, and goes to them."""
-
-    parameters: MixtureParameters
-    featureNames: list[str] | None
-    logDensities: LogDensityHistogram | None
-    trainingProfile: TrainingProfile | None
-    _summary: GaussianMixtureSummary | None
 
     def local(self) -> Mixture:
         """Return the mixture without Spark: it scores rows of numpy, pandas and Arrow.

@@ -1,0 +1,60 @@
+"""One row at a time: labels, probabilities and log-densities on the driver, without a table."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pyspark.ml.linalg import DenseVector, Vector, Vectors
+
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.mixture import density
+from gmm_spark.errors import DataError
+from gmm_spark.local.rows import describe_bad_value, read_row
+from gmm_spark.ml.fitted import FittedMixture
+
+
+class RowScoringModel(FittedMixture):
+    """A model that scores one row on the driver."""
+
+    def predict(self, value: Vector | ArrayLike) -> int | None:
+        """Return the most probable component of one row of d features.
+
+        A null, NaN or infinite value is treated as ``handleInvalid`` says. If it is "skip" or "keep", the result is
+        None. For a table use ``transform``.
+
+        Raises
+        ------
+        DataError
+            If it is not one row of d numbers, or one is not finite and ``handleInvalid`` is "error".
+        """
+        row = self._read_row(value)
+        return None if row is None else int(density.responsibilities(self.parameters, row).argmax())
+
+    def predictProbability(self, value: Vector | ArrayLike) -> DenseVector:
+        """Return the responsibilities of the k components for one row of d features.
+
+        Values that are not finite are treated as by :meth:`predict`; the result is NaN in place of None.
+        """
+        row = self._read_row(value)
+        if row is None:
+            return Vectors.dense(np.full(self.getK(), np.nan))
+        return Vectors.dense(density.responsibilities(self.parameters, row)[:, 0])
+
+    def logDensity(self, value: Vector | ArrayLike) -> float:
+        """Return log p(row), nats, of one row of d features.
+
+        Values that are not finite are treated as by :meth:`predict`; the result is NaN in place of None.
+        """
+        row = self._read_row(value)
+        return float("nan") if row is None else float(density.log_density(self.parameters, row)[0])
+
+    def _read_row(self, value: Vector | ArrayLike) -> Array | None:
+        """Return one row as a block, (d, 1); None if it has a bad value and ``handleInvalid`` is not "error"."""
+        row = read_row(value, self.numFeatures)
+        bad = describe_bad_value(row, self.featureNames)
+        if bad is None:
+            return row
+        self.check_params()
+        if self.getHandleInvalid() == "error":
+            raise DataError(f"{bad}; need finite values, or set handleInvalid to 'skip' or 'keep'")
+        return None
