@@ -71,6 +71,8 @@ class Mixture(ExchangedMixture):
         reasons and for the component of a single row. "skip" does as "keep" does: each row has its result.
     seed : int
         Of :meth:`sample`.
+    identities : Identities, optional
+        Ids and names of the components; by default ids from 0, and no names.
 
     Examples
     --------
@@ -104,6 +106,16 @@ class Mixture(ExchangedMixture):
         if read.single:
             return int(found[0]) if found.size else None
         return read.spread(found, NO_COMPONENT)
+
+    def predict_id(self, rows: Any) -> Any:
+        """Return the id of the most probable component of each row; -1 and None for bad rows, as :meth:`predict` has.
+
+        A component's number may be another after a refit; its id stays.
+        """
+        found = self.predict(rows)
+        if found is None or isinstance(found, int):
+            return None if found is None else self.identities.ids[found]
+        return np.append(np.array(self.identities.ids, np.int32), np.int32(NO_COMPONENT))[found]
 
     def predict_proba(self, rows: Any) -> Array:
         """Return the responsibilities of the components for each row, (n, k), or (k,) for one row."""

@@ -21,9 +21,11 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sharing import Sharing, share_rows
 from gmm_spark.errors import ParameterError
 
+# Hellinger distance up to which a component counts as unchanged: two of one shape are then half a deviation apart.
+ALIKE = 0.18
 # Share of its rows that a component has to have in common with its counterpart. Of two halves, either would do.
 COMMON = 0.3
-# Share of a component's weight that has to be there in the other mixture for it to be split off, or merged.
+# Share of a component's weight that has to be in one component of the other mixture for it to be split off, or merged.
 _THERE = 0.3
 # Bhattacharyya distance, -ln BC, up to which components without rows are counterparts. Of two of one shape it is
 # d^2 / 8, with d the distance of the means in standard deviations: here about six.
@@ -122,7 +124,7 @@ def match_components(before: MixtureParameters, after: MixtureParameters) -> Mat
     matches = tuple(_describe(before, after, spreads, i, pairs[i], float(both[i, pairs[i]])) for i in sorted(pairs))
     gone = sorted({*range(before.n_components)} - {*pairs})
     new = sorted({*range(after.n_components)} - {*pairs.values()})
-    return Matching(matches, tuple(gone), tuple(new), *_trace(before, after, sharing, gone, new))
+    return Matching(matches, tuple(gone), tuple(new), *_trace(sharing, gone, new))
 
 
 def pair_components(before: MixtureParameters, after: MixtureParameters) -> Matching:
@@ -132,9 +134,7 @@ def pair_components(before: MixtureParameters, after: MixtureParameters) -> Matc
     return Matching(tuple(matches), (), (), {}, {}, {})
 
 
-def _pair_without_rows(
-    before: MixtureParameters, after: MixtureParameters, pairs: dict[int, int]
-) -> dict[int, int]:
+def _pair_without_rows(before: MixtureParameters, after: MixtureParameters, pairs: dict[int, int]) -> dict[int, int]:
     """Pair components of which one has no weight, and so shares no row, if they are near each other."""
     left = [i for i in range(before.n_components) if i not in pairs]
     right = [j for j in range(after.n_components) if j not in {*pairs.values()}]
@@ -148,15 +148,12 @@ def _pair_without_rows(
     return {left[i]: right[j] for i, j in zip(rows, columns, strict=True) if distances[i, j] < _APART}
 
 
-def _trace(
-    before: MixtureParameters, after: MixtureParameters, sharing: Sharing, gone: list[int], new: list[int]
-) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+def _trace(sharing: Sharing, gone: list[int], new: list[int]) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
     """Find out what new components were split off from, what gone ones were merged into, and what new ones are near."""
     nearest = {j: int(sharing.had[:, j].argmax()) for j in new}
-    there = {j: sharing.owners[j] >= _THERE * after.weights[j] > 0 for j in new}
-    still = {i: sharing.heirs[i] >= _THERE * before.weights[i] > 0 for i in gone}
-    split = {j: nearest[j] for j in new if there[j]}
-    merged = {i: int(sharing.taken[i].argmax()) for i in gone if still[i]}
+    heirs = {i: int(sharing.taken[i].argmax()) for i in gone}
+    split = {j: i for j, i in nearest.items() if sharing.was_there[i, j] >= _THERE}
+    merged = {i: j for i, j in heirs.items() if sharing.is_there[i, j] >= _THERE}
     return split, merged, nearest
 
 

@@ -37,16 +37,16 @@ class Sharing:
     had : array (k, l)
         Of the rows of a component after, the share that a component before had: the same over rows drawn from the
         mixture after.
-    owners : array (l,)
-        Weight of each component after among the rows of the mixture before.
-    heirs : array (k,)
-        Weight of each component before among the rows of the mixture after.
+    was_there : array (k, l)
+        Weight that a component after has among the rows of a component before, over its weight in its own mixture.
+    is_there : array (k, l)
+        Weight that a component before has among the rows of a component after, over its weight in its own mixture.
     """
 
     taken: Array
     had: Array
-    owners: Array
-    heirs: Array
+    was_there: Array
+    is_there: Array
 
     @property
     def both(self) -> Array:
@@ -70,22 +70,25 @@ def share_rows(before: MixtureParameters, after: MixtureParameters) -> Sharing:
     >>> sharing.taken.round(2).tolist(), sharing.had.round(2).tolist()
     ([[1.0], [1.0]], [[0.5], [0.5]])
     """
-    taken, owners, own = _add_up(before, after)
-    had, heirs, others = _add_up(after, before)
-    return Sharing(_divide(taken, own), _divide(had, others).T, owners, heirs)
+    first, own = _add_up(before, after)
+    second, others = _add_up(after, before)
+    return Sharing(
+        taken=_divide(first, own),
+        had=_divide(second, others).T,
+        was_there=_divide(first.T, others).T,
+        is_there=_divide(second.T, own),
+    )
 
 
-def _add_up(drawn: MixtureParameters, other: MixtureParameters) -> tuple[Array, Array, Array]:
-    """Add up responsibilities over rows drawn from one mixture: shared (k, l), the other's (l,), squares (k,)."""
-    k, l_ = drawn.n_components, other.n_components
-    shared, others, own = np.zeros((k, l_)), np.zeros(l_), np.zeros(k)
+def _add_up(drawn: MixtureParameters, other: MixtureParameters) -> tuple[Array, Array]:
+    """Add up products of responsibilities over rows drawn from one mixture: with the other's (k, l), squares (k,)."""
+    shared, own = np.zeros((drawn.n_components, other.n_components)), np.zeros(drawn.n_components)
     for rows, weight in _draw(drawn, most=_count_rows(drawn, other)):
         mine, theirs = responsibilities(drawn, rows), responsibilities(other, rows)
         weighted = mine * weight
         shared += weighted @ theirs.T
         own += np.einsum("ij,ij->i", weighted, mine)
-        others += theirs @ weight
-    return shared, others, own
+    return shared, own
 
 
 def _count_rows(drawn: MixtureParameters, other: MixtureParameters) -> int:
