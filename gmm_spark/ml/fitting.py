@@ -30,7 +30,7 @@ from gmm_spark.ml.identifying import HasPreviousModel
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
-from gmm_spark.ml.params import HasPortrait, HasVerbose, MixtureParams
+from gmm_spark.ml.params import HasPacking, HasPortrait, HasVerbose, MixtureParams
 from gmm_spark.ml.progress import Callback, show_fit
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, require_distinct, resolve_features
@@ -53,7 +53,7 @@ _WARNED_BEFORE = ("column-rounded",)
 _WARNED_OF = 3
 
 
-class MixtureFitting(MixtureParams, HasPreviousModel, HasPortrait, HasVerbose, MLWritable):
+class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, HasVerbose, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callback | None = None
@@ -100,6 +100,10 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPortrait, HasVerbose, M
     def setAccelerate(self: E, value: bool) -> E:
         """Set whether extrapolated steps are tried."""
         return self._set(accelerate=value)
+
+    def setPacking(self: E, value: str) -> E:
+        """Set what reads the rows of a fit: "auto", "spark" or "parquet"."""
+        return self._set(packing=value)
 
     def setPortrait(self: E, value: bool) -> E:
         """Set whether a fit ends with a pass that takes a portrait of the rows."""
@@ -177,6 +181,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPortrait, HasVerbose, M
             strict=strict,
             precision=self.getPrecision(),
             weight_kind=self.getWeightKind(),
+            packing=self.getPacking(),
             answers=self._answers,
         )
 

@@ -54,6 +54,8 @@ class Features:
     weight : str or None
     exact : tuple of str
         Those of the columns that hold long or decimal, whose large values float64 must round.
+    missing : bool
+        True if null and NaN are missing values: rows with some are usable, and have NaN there.
     """
 
     columns: tuple[str, ...]
@@ -62,6 +64,7 @@ class Features:
     single: bool
     weight: str | None = None
     exact: tuple[str, ...] = ()
+    missing: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,12 +90,12 @@ class Features:
         """
         number = "float" if self.single else "double"
         if self.form == "vector":
-            features = _column(self.columns[0])
+            features = column_of(self.columns[0])
         elif self.form == "array":
-            features = _column(self.columns[0]).cast(f"array<{number}>")
+            features = column_of(self.columns[0]).cast(f"array<{number}>")
         else:
-            features = F.array(*(_column(c).cast(number) for c in self.columns))
-        return [features] + ([_column(self.weight).cast("double")] if self.weight else [])
+            features = F.array(*(column_of(c).cast(number) for c in self.columns))
+        return [features] + ([column_of(self.weight).cast("double")] if self.weight else [])
 
     def select(self, table: DataFrame) -> DataFrame:
         """Project a table to :meth:`expressions`, under plain names that cannot clash."""
@@ -113,7 +116,7 @@ class Features:
             rows, reasons, holes = decode_lists(columns[0], self.width, self.dtype)
         weight = decode_floats(columns[-1], np.float64) if self.weight else None
         name = self.name_feature if self.width <= COUNTED_FEATURES else None
-        return find_bad_rows(rows, weight, reasons, holes, name)
+        return find_bad_rows(rows, weight, reasons, holes, name, self.missing)
 
     def usable_rows(
         self, stream: Iterator[pa.RecordBatch], bad: Counter[str], strict: bool
@@ -260,7 +263,8 @@ def require_rows(rows: int, bad: Mapping[str, int], features: Features) -> None:
     raise DataError(f"no usable row in {where}{skipped}; check the filter and the columns")
 
 
-def _column(name: str) -> Column:
+def column_of(name: str) -> Column:
+    """Return the column of a name, whatever characters it has."""
     return F.col("`" + name.replace("`", "``") + "`")
 
 
@@ -302,7 +306,7 @@ def _find_width(table: DataFrame, name: str, vectors: bool) -> int | None:
     if metadata.get("num_attrs"):
         return int(metadata["num_attrs"])
     require_batch(table)
-    column = _column(name)
+    column = column_of(name)
     width = F.size(column)
     if vectors:
         parts = F.unwrap_udt(column)  # only a sparse Vector has a size

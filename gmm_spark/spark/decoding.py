@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
 
-# Reasons why a row cannot be used; a row counts under the first that applies.
-NULL, WIDTH, NOT_A_NUMBER, INFINITE, BAD_WEIGHT, NEGATIVE_WEIGHT = REASONS = (
+# Reasons why a row cannot be used; a row counts under the first that applies. If null and NaN are missing values, they
+# are no reason, but having no other is.
+NULL, WIDTH, NOT_A_NUMBER, INFINITE, ALL_MISSING, BAD_WEIGHT, NEGATIVE_WEIGHT = REASONS = (
     "null feature",
     "wrong width",
     "NaN feature",
     "infinite feature",
+    "missing value for every feature",
     "null, NaN or infinite weight",
     "negative weight",
 )
@@ -87,7 +89,7 @@ class Decoded:
     Attributes
     ----------
     rows : array (d, m)
-        All rows of the batch, bad ones included.
+        All rows of the batch, bad ones included. If null and NaN are missing values, a missing value is NaN.
     sample_weight : array (m,) or None
     good : array (m,) of bool, or None
         None if every row is good.
@@ -122,6 +124,7 @@ def find_bad_rows(
     reasons: Mapping[str, Mask],
     holes: Mask | None = None,
     name: Callable[[int], str] | None = None,
+    missing: bool = False,
 ) -> Decoded:
     """Find NaN, infinities and bad weights; if all rows are good that costs one sum.
 
@@ -136,13 +139,20 @@ def find_bad_rows(
         Which values are null, and stand in the rows as NaN.
     name : callable, optional
         Names a feature by its number; without it, rows are counted by reason alone.
+    missing : bool
+        Whether null and NaN are missing values. A row is then good if it has a value, and no infinite one.
     """
     found = dict(reasons)
     with np.errstate(invalid="ignore", over="ignore"):
         finite = bool(np.isfinite(rows.sum()))  # finite rows whose sum overflows are only looked at again
     if not finite:
-        found[NOT_A_NUMBER] = np.asarray(np.isnan(rows).any(axis=0))
+        absent = np.isnan(rows)
         found[INFINITE] = np.asarray(np.isinf(rows).any(axis=0))
+        if missing:
+            found.pop(NULL, None)
+            found[ALL_MISSING] = np.asarray(absent.all(axis=0))
+        else:
+            found[NOT_A_NUMBER] = np.asarray(absent.any(axis=0))
     if weight is not None and not (np.isfinite(weight) & (weight >= 0)).all():
         found[BAD_WEIGHT] = ~np.isfinite(weight)
         found[NEGATIVE_WEIGHT] = weight < 0

@@ -12,7 +12,16 @@ import pytest
 
 from gmm_spark.spark import columns
 from gmm_spark.spark.columns import Features
-from gmm_spark.spark.decoding import BAD_WEIGHT, COUNTED_FEATURES, INFINITE, NEGATIVE_WEIGHT, NOT_A_NUMBER, NULL, WIDTH
+from gmm_spark.spark.decoding import (
+    ALL_MISSING,
+    BAD_WEIGHT,
+    COUNTED_FEATURES,
+    INFINITE,
+    NEGATIVE_WEIGHT,
+    NOT_A_NUMBER,
+    NULL,
+    WIDTH,
+)
 from tests.tables import three_blobs
 
 ROWS = np.round(three_blobs(60) * 8) / 8
@@ -159,3 +168,27 @@ def test_rows_without_weight_are_left_out_and_are_not_bad() -> None:
         rows, weight = decoded.usable()
         np.testing.assert_array_equal(rows, [kept])
         np.testing.assert_array_equal(weight, [1.0, 3.0][: len(kept)])
+
+
+@pytest.mark.parametrize("form", ["scalars", "array", "vector"])
+def test_rows_with_some_missing_values_are_usable_if_missing_values_are_asked_for(
+    form: Literal["scalars", "array", "vector"],
+) -> None:
+    nan, inf = np.nan, np.inf
+    hole = nan if form == "vector" else None  # a Vector holds no null
+    lists: list[list[float | None]] = [[1.0, 2.0], [hole, 2.0], [1.0, nan], [nan, hole], [inf, nan], [1.0, -inf]]
+    column: pa.Array = pa.array(lists, pa.list_(pa.float64()), from_pandas=False)
+    if form == "vector":
+        column = vector_array([{"type": 1, "size": None, "indices": None, "values": row} for row in lists])
+    columns_of = ("x", "y") if form == "scalars" else ("x",)
+    decoded = Features(columns_of, form, 2, False, missing=True).decode([column])
+    infinite = ("x", "y") if form == "scalars" else ("x[0]", "x[1]")
+    assert decoded.bad == {ALL_MISSING: 1} | {f"{INFINITE} in {one}": 1 for one in infinite}
+    np.testing.assert_array_equal(decoded.usable()[0], [[1.0, nan, 1.0], [2.0, 2.0, nan]])
+
+
+def test_a_row_that_is_null_or_of_another_width_stays_bad_if_missing_values_are_asked_for() -> None:
+    rows = pa.array([[1.0, 2.0], None, [1.0], [1.0, None]])
+    w = pa.array([1.0, 1.0, 1.0, -1.0])
+    decoded = Features(("x",), "array", 2, True, "w", missing=True).decode([rows.cast(pa.list_(pa.float32())), w])
+    assert decoded.bad == {ALL_MISSING: 1, WIDTH: 1, NEGATIVE_WEIGHT: 1}

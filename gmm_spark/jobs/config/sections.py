@@ -24,6 +24,7 @@ from gmm_spark.jobs.config.fields import (
     LogLevel,
     OptionalText,
     Options,
+    Packing,
     Precision,
     RunId,
     Seconds,
@@ -167,6 +168,12 @@ class FittingSection(Section):
     )
     component_names: ComponentNames = Field(
         {}, description="Names of components, as id=name; later models keep them. Ids are in the run report."
+    )
+    packing: Packing = Field(
+        Defaults.packing,
+        description="What reads the rows. auto: the executors themselves if the input is plain Parquet files on disks "
+        "that they share, without input.filter, and Spark otherwise; spark: always Spark; parquet: an error if Spark "
+        "would have to. The model is the same to the bit; the run report tells what read the rows, and why.",
     )
 
 
