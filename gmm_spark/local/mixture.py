@@ -91,7 +91,8 @@ class Mixture(ExchangedMixture):
 
     def _repr_html_(self) -> str:
         """Describe the mixture for a notebook: its components as a table."""
-        return f"<p>{escape(repr(self))}</p>{draw_components(self.parameters, self.feature_names)}"
+        drawn = draw_components(self.parameters, self.feature_names, identities=self.identities)
+        return f"<p>{escape(repr(self))}</p>{drawn}"
 
     def predict(self, rows: Any) -> Any:
         """Return the most probable component of each row, from 0.
@@ -235,7 +236,8 @@ class Mixture(ExchangedMixture):
         """
         import pandas as pd
 
-        return pd.DataFrame(list_components(self.parameters, self.feature_names)).rename_axis("component")
+        found = list_components(self.parameters, self.feature_names, identities=self.identities)
+        return pd.DataFrame(found).rename_axis("component")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and copy take: all but the buffers of this process."""

@@ -24,8 +24,8 @@ def find_report(output: Path, run_id: str) -> Any:
 
 def test_ids_and_names_go_from_run_to_run(run_job: Run, table: Path, tmp_path: Path) -> None:
     output = tmp_path / "models"
-    common = ("--input.path", table, "--features.handle_invalid", "skip", "--output.model", output)
-    common += ("--output.portrait", "false", "--model.max_iter", 5)
+    common: tuple[object, ...] = ("--input.path", table, "--features.handle_invalid", "skip")
+    common += ("--output.model", output, "--output.portrait", "false", "--model.max_iter", 5)
     columns = ("--features.columns", "x", "y")
 
     def fit(run_id: str, *more: object, job: str = "fit") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.errors import ParameterError
 
 MEANS = np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
-OUTPUTS = {"inputCols": ["x", "y"], "predictionCol": "p", "componentIdCol": "id"}
+OUTPUTS: dict[str, Any] = {"inputCols": ["x", "y"], "predictionCol": "p", "componentIdCol": "id"}
 
 
 def frame(means: np.ndarray) -> pd.DataFrame:
@@ -37,7 +38,7 @@ def previous(order: tuple[int, ...] = (2, 0, 1)) -> GaussianMixtureModel:
 
 
 def ids_by_mean(model: GaussianMixtureModel) -> dict[tuple[int, int], int]:
-    means = (tuple(int(round(value / 9) * 9) for value in mean) for mean in model.means)
+    means = ((int(round(x / 9) * 9), int(round(y / 9) * 9)) for x, y in model.means)
     return dict(zip(means, model.componentIds, strict=True))
 
 
@@ -104,8 +105,9 @@ def test_ids_and_names_are_saved_and_read_with_and_without_spark(spark: SparkSes
     keeping = Mixture.load(tmp_path / "spark", handle_invalid="keep")
     assert keeping.predict_id([[np.nan, 1.0], [9.0, 0.0]]).tolist() == [-1, 5]
     assert keeping.predict_id([np.nan, 1.0]) is None
-    assert list(model.describe().columns[:3]) == ["id", "name", "weight"]
-    assert "7 (north)" in model._repr_html_()
+    for described in (model, local):
+        assert list(described.describe().columns[:3]) == ["id", "name", "weight"]
+        assert "7 (north)" in described._repr_html_()
 
 
 def test_files_without_ids_are_read_as_0_to_k_1_and_say_so(
