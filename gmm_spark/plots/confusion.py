@@ -58,9 +58,7 @@ def read(portrait: Portrait, table: pd.DataFrame) -> str:
         return "There is one component: every row is certain of it."
     certain = float(np.trace(portrait.confusion) / portrait.component_weights.sum())
     most = table.iloc[0]
-    said = (
-        f"On average, two draws of a row's component by its responsibilities agree in {say_share(certain)} of cases"
-    )
+    said = f"On average, two draws of a row's component by its responsibilities agree in {say_share(certain)} of cases"
     if most["shared"] <= _HARDLY:
         return f"{said}: no component shares more than {say_share(float(most['shared']))} of its weight with another."
     return (
