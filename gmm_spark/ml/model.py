@@ -16,6 +16,7 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import draw_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.update.memory import Memory
 from gmm_spark.local.names import require_names
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.exchange import ExchangedModel
@@ -70,6 +71,7 @@ class GaussianMixtureModel(
             trainingProfile.require_fits(parameters.n_components, parameters.n_features)
         self.trainingProfile = trainingProfile
         self.identities = identities or Identities.fresh(parameters.n_components)
+        self.memory: Memory | None = None
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
@@ -149,8 +151,8 @@ class GaussianMixtureModel(
 
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
-        parts = self.parameters, self.featureNames, self.logDensities, self.trainingProfile, self.identities
-        return ModelWriter(self, *parts)
+        parts = self.parameters, self.featureNames, self.logDensities, self.trainingProfile
+        return ModelWriter(self, *parts, self.identities, self.memory)
 
     @classmethod
     def read(cls) -> ModelReader[GaussianMixtureModel]:

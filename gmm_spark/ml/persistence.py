@@ -27,6 +27,7 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import CovarianceStructure
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.metadata import describe_params, literal_path, read_metadata, write_metadata
 from gmm_spark.spark.results import collect
@@ -108,6 +109,7 @@ class ModelWriter(MLWriter):
     log_densities : LogDensityHistogram or None
     training_profile : TrainingProfile or None
     identities : Identities
+    memory : Memory or None
     """
 
     def __init__(
@@ -118,10 +120,11 @@ class ModelWriter(MLWriter):
         log_densities: LogDensityHistogram | None,
         training_profile: TrainingProfile | None,
         identities: Identities,
+        memory: Memory | None,
     ) -> None:
         super().__init__()
         self._model = model
-        self._identities = identities
+        self._identities, self._memory = identities, memory
         self._parts = parameters, feature_names, log_densities, training_profile
 
     def save(self, path: str) -> None:
@@ -130,7 +133,8 @@ class ModelWriter(MLWriter):
 
     def describe(self) -> SavedModel:
         """Return what the files will hold."""
-        return SavedModel(*self._parts, describe_params(self._model, self.sparkSession), self._identities)
+        described = describe_params(self._model, self.sparkSession)
+        return SavedModel(*self._parts, described, self._identities, self._memory)
 
 
 class ModelReader(MLReader[M]):
@@ -162,6 +166,7 @@ class ModelReader(MLReader[M]):
         try:
             model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities, saved.training_profile)
             model.identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
+            model.memory = saved.memory
             model._resetUid(metadata["uid"])
             defaults = metadata["defaultParamMap"]
             metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}
