@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.arrays import Array, Block
-from gmm_spark.core.kernels.plan import Plan
-from gmm_spark.core.kernels.scorer import Scorer, Scores, plan_scoring
-from gmm_spark.core.kernels.single_row import SingleRowKernel
-from gmm_spark.core.missing.imputation import impute
-from gmm_spark.core.missing.marginals import Marginals
-from gmm_spark.core.missing.patterns import has_missing, write_pattern
-from gmm_spark.core.missing.scorer import IncompleteScorer, find_observed_reasons
-from gmm_spark.core.missing.thresholds import Thresholds
+from gmm_spark.core.arrays import Array
+from gmm_spark.core.missing.scorer import find_observed_reasons
+from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
-from gmm_spark.local.exchange import ExchangedMixture
 from gmm_spark.local.imputing import impute_rows
 from gmm_spark.local.options import require_fraction
-from gmm_spark.local.reading import Read, read_rows
+from gmm_spark.local.reading import read_rows
+from gmm_spark.local.scoring import ScoringMixture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +39,7 @@ class Reason(NamedTuple):
     z: float
 
 
-class Mixture(ExchangedMixture):
+class Mixture(ScoringMixture):
     """A Gaussian mixture that scores rows in memory and draws rows, with numpy, scipy and pyarrow alone.
 
     Rows are passed as
@@ -78,6 +71,8 @@ class Mixture(ExchangedMixture):
         an infinite value, has such a result as with "keep".
     seed : int
         Of :meth:`sample`.
+    identities : Identities, optional
+        Ids and names of the components; by default ids from 0, and no names.
 
     Examples
     --------
@@ -91,6 +86,11 @@ class Mixture(ExchangedMixture):
         """Describe the mixture in one line."""
         found = self.parameters
         return f"Mixture(k={found.n_components}, d={found.n_features}, covariance_type={found.covariance_type!r})"
+
+    def _repr_html_(self) -> str:
+        """Describe the mixture for a notebook: its components as a table."""
+        drawn = draw_components(self.parameters, self.feature_names, identities=self.identities)
+        return f"<p>{escape(repr(self))}</p>{drawn}"
 
     def predict(self, rows: Any) -> Any:
         """Return the most probable component of each row, from 0.
@@ -111,6 +111,16 @@ class Mixture(ExchangedMixture):
         if read.single:
             return int(found[0]) if found.size else None
         return read.spread(found, NO_COMPONENT)
+
+    def predict_id(self, rows: Any) -> Any:
+        """Return the id of the most probable component of each row; -1 and None for bad rows, as :meth:`predict` has.
+
+        A component's number may be another after a refit; its id stays.
+        """
+        found = self.predict(rows)
+        if found is None or isinstance(found, int):
+            return None if found is None else self.identities.ids[found]
+        return np.append(np.array(self.identities.ids, np.int32), np.int32(NO_COMPONENT))[found]
 
     def predict_proba(self, rows: Any) -> Array:
         """Return the responsibilities of the components for each row, (n, k), or (k,) for one row."""
@@ -245,84 +255,14 @@ class Mixture(ExchangedMixture):
         return np.ascontiguousarray(rows.T), components
 
     def describe(self) -> pd.DataFrame:
-        """Return a table of the components: weight, and mean and standard deviation of each feature.
+        """Return the components as a table, as :meth:`gmm_spark.GaussianMixtureModel.describe` does.
 
         Returns
         -------
         pandas.DataFrame
-            One row for each component, the heaviest first, by its number. Columns are pairs: ``("weight", "")``, then
-            ``(feature, "mean")`` and ``(feature, "sd")``.
+            A row for each component. Columns: ``weight``, and ``mean of x`` and ``sd of x`` for each feature x.
         """
         import pandas as pd
 
-        names = [self._columns.name_feature(j) for j in range(self.parameters.n_features)]
-        values = np.stack([self.means, self.parameters.deviations], axis=2).reshape(len(self.weights), -1)
-        columns = [("weight", ""), *((name, figure) for name in names for figure in ("mean", "sd"))]
-        table = pd.DataFrame(
-            np.column_stack([self.weights, values]),
-            index=pd.RangeIndex(len(self.weights), name="component"),
-            columns=pd.MultiIndex.from_tuples(columns, names=["feature", "figure"]),
-        )
-        return table.iloc[np.argsort(-self.weights, kind="stable")]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what pickle and copy take: all but the buffers of this process."""
-        made = ("_of_thread", "_plan", "_row_scorer", "_marginals", "_thresholds")
-        return {name: value for name, value in self.__dict__.items() if name not in made}
-
-    @cached_property
-    def _of_thread(self) -> threading.local:
-        return threading.local()
-
-    @cached_property
-    def _plan(self) -> Plan:
-        return plan_scoring(self.parameters)
-
-    @cached_property
-    def _row_scorer(self) -> Scorer:
-        return Scorer(self._plan, SingleRowKernel(self._plan))  # it has no buffers: threads share it
-
-    @cached_property
-    def _marginals(self) -> Marginals:
-        return Marginals(self.parameters)
-
-    @cached_property
-    def _thresholds(self) -> dict[float, Thresholds]:
-        return {}
-
-    @property
-    def _block_scorer(self) -> IncompleteScorer:
-        """The scorer of this thread, whose buffers no other thread writes to."""
-        found: IncompleteScorer | None = getattr(self._of_thread, "scorer", None)
-        if found is None:
-            found = self._of_thread.scorer = IncompleteScorer(self._marginals, self._plan)
-        return found
-
-    def _find_odd(self, read: Read, scores: Scores, threshold: float, fraction: float | None) -> NDArray[np.bool_]:
-        """Find the anomalies among usable rows; the threshold is that of complete rows."""
-        if not has_missing(read.rows):
-            return np.asarray(scores.log_density < threshold)
-        share = self.anomaly_fraction if fraction is None else float(fraction)
-        if share not in self._thresholds:
-            assert self.log_densities is not None  # else there was no threshold
-            self._thresholds[share] = Thresholds.of_complete(self._marginals, share, self.log_densities)
-        return self._thresholds[share].find_anomalies(read.rows, scores.log_density)
-
-    def _fill(self, rows: Block) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):  # by rows too far off for a kernel
-            return impute(self._block_scorer, rows)
-
-    def _score(
-        self, read: Read, *, prediction: bool = True, log_density: bool = True, probability: bool = False
-    ) -> Scores:
-        scorer: Scorer | IncompleteScorer
-        rows = read.rows
-        if rows.shape[1] != 1:
-            scorer = self._block_scorer
-        elif has_missing(rows):
-            marginal = self._marginals.of(write_pattern(np.isnan(rows[:, 0])))
-            scorer, rows = marginal.row_scorer, rows[marginal.observed]
-        else:
-            scorer = self._row_scorer
-        with np.errstate(over="ignore", invalid="ignore"):  # by rows too far off for a kernel
-            return scorer.score(rows, prediction=prediction, log_density=log_density, probability=probability)
+        found = list_components(self.parameters, self.feature_names, identities=self.identities)
+        return pd.DataFrame(found).rename_axis("component")

@@ -6,146 +6,38 @@ Only the feature columns reach Python; the other columns never leave the JVM.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.arrays import Block
 from gmm_spark.core.drift.observation import ObservationSums
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
-from gmm_spark.core.kernels.plan import Plan
-from gmm_spark.core.kernels.scorer import Scorer, Scores
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY
-from gmm_spark.core.missing.imputation import impute
 from gmm_spark.core.missing.marginals import Marginals
 from gmm_spark.core.missing.measures import IncompleteMeasures
-from gmm_spark.core.missing.scorer import IncompleteScorer, find_observed_reasons
 from gmm_spark.core.missing.thresholds import Thresholds
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import (
-    Features,
-    name_folding,
-    require_distinct,
-    require_rows,
-    require_usable,
-)
-from gmm_spark.spark.decoding import MARGINAL, Decoded
+from gmm_spark.spark.columns import Features, name_folding, require_distinct, require_rows
+from gmm_spark.spark.decoding import MARGINAL
 from gmm_spark.spark.folding import fold_table, plan_unseen
 from gmm_spark.spark.observing import SCORES, SUMS, ObserveScores, Watch
-from gmm_spark.spark.worker import one_blas_thread
+from gmm_spark.spark.score_task import (
+    FIELDS,
+    IMPUTED,
+    LOG_DENSITY,
+    PREDICTION,
+    PROBABILITY,
+    REASONS,
+    Explained,
+    Score,
+)
 
-# Fields of the UDF's struct, by what they hold.
-PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
-ANOMALY, REASONS, IMPUTED = "anomaly", "reasons", "imputed"
-_FIELDS = {
-    PROBABILITY: "array<double>",
-    PREDICTION: "int",
-    LOG_DENSITY: "double",
-    ANOMALY: "boolean",
-    REASONS: "array<struct<feature: string, z: double>>",
-    IMPUTED: "array<double>",
-}
 # Name of the struct's column, until its fields become columns themselves, and of the features' if they need one.
 _STRUCT, _INPUT = "__gmm_spark_scores", "__gmm_spark_features"
-
-
-@dataclass(frozen=True, eq=False)
-class Explained:
-    """What says why a row is an anomaly: the mixture in the table's own coordinates, and names of its features."""
-
-    marginals: Marginals
-    names: Sequence[str]
-
-    def explain(self, rows: Block, scores: Scores, odd: NDArray[np.bool_]) -> pa.Array:
-        """List the reasons of the odd ones of rows (d, m), null for the others."""
-        found = find_observed_reasons(self.marginals, rows[:, odd], scores.prediction[odd])
-        given = found.features.T >= 0  # fewer than the others have if fewer features are observed
-        named = pa.array(self.names, pa.string()).take(pa.array(found.features.T[given]))
-        reasons = pa.StructArray.from_arrays([named, pa.array(found.z.T[given])], names=["feature", "z"])
-        lengths = np.zeros(len(odd), np.int32)
-        lengths[odd] = given.sum(axis=1)
-        ends = np.append(0, np.cumsum(lengths)).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(ends, mask=np.append(~odd, False)), reasons)
-
-
-@dataclass(frozen=True)
-class Score:
-    """UDF that turns the Arrow columns of a batch into a struct of the wanted outputs, null for a bad row."""
-
-    plan: Plan
-    features: Features
-    wanted: tuple[str, ...]
-    strict: bool
-    threshold: float | Thresholds
-    """Log-density, nats, below which a row is an anomaly; or one for each pattern of missing values."""
-    explained: Explained | None = None
-    """What reasons are found by; None if none are wanted."""
-    marginals: Marginals | None = None
-    """What rows with missing values are scored by; None if there are none."""
-
-    def __call__(self, *columns: pa.Array) -> pa.Array:
-        """Score one batch."""
-        parts = [self.score(decoded) for decoded in self.features.decode_in_parts(columns)]
-        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
-
-    def score(self, decoded: Decoded) -> pa.StructArray:
-        """Score the rows of a part of a batch."""
-        require_usable(decoded.bad, self.features, self.strict)
-        rows, _ = decoded.usable()
-        with one_blas_thread():
-            outputs = self._outputs(rows)
-        if decoded.good is None:
-            return pa.StructArray.from_arrays(outputs, names=list(self.wanted))
-        # Take each row's output from those of the good rows; a null position gives a null.
-        position = pa.array(np.cumsum(decoded.good) - 1, mask=~decoded.good)
-        spread = [output.take(position) for output in outputs]
-        return pa.StructArray.from_arrays(spread, names=list(self.wanted), mask=pa.array(~decoded.good))
-
-    @cached_property
-    def _scorer(self) -> Scorer | IncompleteScorer:
-        # Its buffers serve all batches of a task, and so does what is made for a pattern.
-        return Scorer(self.plan) if self.marginals is None else IncompleteScorer(self.marginals, self.plan)
-
-    def _outputs(self, rows: Block) -> list[pa.Array]:
-        k, m = self.plan.n_components, rows.shape[1]
-        scores = self._scorer.score(
-            rows,
-            prediction=PREDICTION in self.wanted or REASONS in self.wanted,
-            log_density=any(one in self.wanted for one in (LOG_DENSITY, ANOMALY, REASONS)),
-            probability=PROBABILITY in self.wanted,
-        )
-        found = {PREDICTION: pa.array(scores.prediction), LOG_DENSITY: pa.array(scores.log_density)}
-        if ANOMALY in self.wanted or REASONS in self.wanted:
-            odd = self._find_anomalies(rows, scores)
-            found[ANOMALY] = pa.array(odd)
-            if self.explained is not None:
-                found[REASONS] = self.explained.explain(rows, scores, odd)
-        if IMPUTED in self.wanted:
-            found[IMPUTED] = self._impute(rows)
-        if scores.probability is not None:
-            offsets = pa.array(np.arange(0, (m + 1) * k, k, dtype=np.int32))
-            found[PROBABILITY] = pa.ListArray.from_arrays(offsets, pa.array(scores.probability.ravel()))
-        return [found[name] for name in self.wanted]
-
-    def _find_anomalies(self, rows: Block, scores: Scores) -> NDArray[np.bool_]:
-        if isinstance(self.threshold, Thresholds):
-            return self.threshold.find_anomalies(rows, scores.log_density)
-        return np.asarray(scores.log_density < self.threshold)
-
-    def _impute(self, rows: Block) -> pa.Array:
-        assert isinstance(self._scorer, IncompleteScorer)
-        d, m = rows.shape
-        filled = impute(self._scorer, rows)
-        return pa.ListArray.from_arrays(
-            pa.array(np.arange(0, (m + 1) * d, d, dtype=np.int32)), pa.array(filled.T.ravel())
-        )
 
 
 def append_scores(
@@ -158,6 +50,7 @@ def append_scores(
     threshold: float | Thresholds = -np.inf,
     watch: Watch | None = None,
     feature_names: Sequence[str] | None = None,
+    component_ids: Sequence[int] = (),
     imputed: str | None = None,
 ) -> DataFrame:
     """Append per-row outputs to a table.
@@ -169,8 +62,8 @@ def append_scores(
     features : Features
         Of the model's width.
     outputs : dict
-        Column name of each output (probability, prediction, log_density, anomaly, reasons), in the order they are
-        appended.
+        Column name of each output (probability, prediction, component_id, log_density, anomaly, reasons), in the order
+        they are appended.
     handle_invalid : {"error", "skip", "keep", "marginal"}
         A bad row fails the job, is dropped, or stays with null outputs. With the last it stays too, and the features
         are those of a table with missing values.
@@ -181,6 +74,8 @@ def append_scores(
         Collects what the scored rows are like.
     feature_names : sequence of str, optional
         What reasons call the features; by default as the table does.
+    component_ids : sequence of int
+        Id of each component, if they are wanted.
     imputed : str, optional
         Append the features with missing values filled in, under their names and this suffix. Only if the features are
         those of a table with missing values.
@@ -210,8 +105,9 @@ def append_scores(
     plan, strict = plan_unseen(parameters, precision, features), handle_invalid == "error"
     marginals = threshold.marginals if isinstance(threshold, Thresholds) else Marginals(parameters, precision)
     explained = Explained(marginals, feature_names or features.names) if REASONS in outputs else None
-    task = Score(plan, features, wanted, strict, threshold, explained, marginals if features.missing else None)
-    fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in written)
+    ids, missing = tuple(component_ids), marginals if features.missing else None
+    task = Score(plan, features, wanted, strict, threshold, explained, ids, missing)
+    fields = ", ".join(f"{name}: {FIELDS[name]}" for name in written)
     arguments = features.expressions()
     if holds_user_defined_types(table):
         # Spark 4.3 evaluates a UDF above a columnar scan on columnar batches, which cannot hold a Vector, not even one

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit
@@ -22,7 +20,8 @@ from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.racing import Stage, cut_after, race
+from gmm_spark.core.search.racing import Stage, Standings, cut_after, race
+from gmm_spark.core.search.recording import list_starts
 from gmm_spark.core.search.relocation import relocate
 from gmm_spark.core.search.starts import OVERSAMPLED, draw_start
 from gmm_spark.core.settings import Rule, Settings
@@ -86,19 +85,19 @@ def search(
             units = robust_variance(profile, table.moments.variance)
             sample = complete_sample(table, sample, units, settings.k, settings.seed)
         (starts,) = draw_starts(table, sample, profile, settings, [settings.covariance_type])
-    ends: list[float] = []
+    on_sample, on_table = Standings(), Standings()
     with step("search") as told:
-        finalists = choose_finalists(table, sample, profile, settings, starts, ends=ends)
+        finalists = choose_finalists(table, sample, profile, settings, starts, standings=on_sample)
         told.update(starts=len(starts), finalists=len(finalists))
     whole = make_sample_table(table, sample)
     stages = [Stage(table, settings.max_iter, keep=1, sample=whole, lookahead=whole)]
     if settings.sample_rows:  # else starts have made no iteration yet, and are compared at their ends
         stages = cut_after(_SHARED_PASSES, *stages)
     with step("passes") as told:
-        result = race(finalists, stages, make_rule(table, profile, settings), callback, ends)[0]
+        result = race(finalists, stages, make_rule(table, profile, settings), callback, on_table)[0]
         told.update(passes=len(result.history), bound=result.lower_bound, converged=result.converged)
-    alike = abs(np.array(ends) - ends[0]) <= _noise(result.parameters, sample, settings)
-    return replace(result, starts=len(starts), starts_alike=int(alike.sum()))
+    noise = _noise(result.parameters, sample, settings)
+    return replace(result, start_records=list_starts(settings, on_sample, on_table, result, noise))
 
 
 def polish(
@@ -166,15 +165,18 @@ def choose_finalists(
     settings: Settings,
     starts: Sequence[MixtureParameters],
     most: int = FINALISTS,
-    ends: list[float] | None = None,
+    standings: Standings | None = None,
 ) -> list[MixtureParameters]:
     """Run starts on the sample, and return the parameters of the most likely, best first.
 
     There are no more of them than starts. Components of the best are relocated, in one round for each two starts and
     at least in one; the result is ranked with the others. If ``sample_rows`` is 0, all starts are returned as they are,
-    and up to three of them if every start degenerated on the sample. ``ends`` is that of :func:`.racing.race`.
+    and up to three of them if every start degenerated on the sample. ``standings`` is that of :func:`.racing.race`; a
+    relocated start goes back to none of the starts, to -1.
     """
+    standings = Standings() if standings is None else standings
     if settings.sample_rows == 0:
+        standings.origins = list(range(len(starts)))
         return list(starts)
     whole = make_sample_table(table, sample)
     ranking_rows = _rows_to_rank(starts[0])
@@ -184,14 +186,17 @@ def choose_finalists(
         rule = replace(rule, tol=_TOLERANCE_SHARE * rule.tol)
     ranked = len(starts) > FINALISTS and sample[0].shape[1] > ranking_rows
     try:
-        results = race(starts, _plan_stages(part, whole, ranked, most), rule, ends=ends)
+        results = race(starts, _plan_stages(part, whole, ranked, most), rule, standings=standings)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
+        standings.origins = list(range(min(len(starts), FINALISTS)))
         return list(starts[:FINALISTS])
     rounds = max(len(starts) // 2, 1)
     moved = _relocate_best(part, whole, results[0], rule, rounds, settings.weight_kind)
-    results = rank_judged([*results, *moved], whole, rule.floor)
-    return [result.parameters for result in results[: min(most, len(starts))]]
+    candidates, origins = [*results, *moved], [*standings.origins, *[-1] * len(moved)]
+    results = rank_judged(candidates, whole, rule.floor)[: min(most, len(starts))]
+    standings.origins = [origins[candidates.index(result)] for result in results]
+    return [result.parameters for result in results]
 
 
 def _rows_to_rank(start: MixtureParameters) -> int:
