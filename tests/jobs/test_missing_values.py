@@ -31,7 +31,8 @@ def test_rows_with_missing_values_are_scored_counted_and_filled_in(
     assert (counts["read"], counts["scored"], counts["incomplete"]) == (N_ROWS, N_ROWS, N_NULLS)
     found = ds.dataset(tmp_path / "scored").to_table().sort_by("id")
     whole = pq.read_table(table)
-    assert found.column_names == [*whole.column_names, "prediction", "log_density", "odd", "why", "x_filled", "y_filled"]
+    appended = ["prediction", "log_density", "odd", "why", "x_filled", "y_filled"]
+    assert found.column_names == [*whole.column_names, *appended]
     mixture = Mixture.load(model, handle_invalid="marginal")
     np.testing.assert_allclose(found["log_density"], mixture.log_density(whole), rtol=1e-12)
     np.testing.assert_array_equal(found["odd"], mixture.is_anomaly(whole))
