@@ -103,7 +103,7 @@ class Score:
         return Scorer(self.plan)  # its buffers serve all batches of a task
 
     def _outputs(self, rows: Block) -> list[pa.Array]:
-        k, m = self.plan.n_components, rows.shape[1]
+        k, m = self.plan.n_classes, rows.shape[1]
         scores = self._scorer.score(
             rows,
             prediction=PREDICTION in self.wanted or REASONS in self.wanted,
@@ -201,7 +201,7 @@ def append_scores(
         if output == PROBABILITY:
             vector = array_to_vector(column)  # fails on a null
             column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
-        appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_components)))
+        appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_classes)))
     # The table's own columns are not named: after a join, two may have one name.
     return scored.select("*", *appended).drop(_STRUCT, _INPUT)
 
