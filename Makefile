@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest test-spark test-python test-connect test-least test-airflow lint format types layers doctest docs site ci package archive clean
+.PHONY: help demo test test-slow test-oldest test-spark test-python test-connect test-least test-airflow lint format types layers doctest docs pictures site ci package archive clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -58,6 +58,10 @@ doctest: $(VENV)/.installed-dev ## run the examples in the docstrings
 
 docs: $(VENV)/.installed-dev ## write the pages of docs/ that are made from the code
 	@$(BIN)/python docs/generate.py
+
+pictures: demo ## draw the tutorial's pictures from what the demo and select find
+	@$(BIN)/gmm-spark select --config gmm-spark-demo/select.toml
+	@$(BIN)/python docs/draw_pictures.py gmm-spark-demo
 
 site: $(VENV)/.installed-site ## build the documentation as a site, in build/site; no network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && $(BIN)/python docs/check_site.py build/site

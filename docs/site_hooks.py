@@ -1,7 +1,8 @@
 """Hooks of the site's build: the pages at the repository's root, and pictures within pages.
 
 README, CONTRIBUTING, CHANGELOG and SECURITY are pages of the site too, and links between them and docs/ lead to pages.
-Links to files that are no pages become plain text. An SVG is put into its page, where it can take the page's colours.
+Links to files that are no pages become plain text. An SVG is put into its page, where it takes the colours that the
+reader has chosen there.
 """
 
 from __future__ import annotations
@@ -14,18 +15,33 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from gmm_spark.plots.palette import DARK, PROPERTIES
+
 ROOT = Path(__file__).parents[1]
 # Files of the root by the pages that they become.
 PAGES = {f"{name.lower()}.md": f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")}
+COLOURS = "pictures/colours.css"
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 _PICTURE = re.compile(r"^!\[([^\]]*)\]\((pictures/[\w-]+\.svg)\)$", re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the root."""
+    """Add the pages of the root, and the colours of pictures."""
     for page, name in PAGES.items():
         files.append(File.generated(config, page, content=(ROOT / name).read_text(encoding="utf-8")))
+    files.append(File.generated(config, COLOURS, content=_write_colours()))
     return files
+
+
+def _write_colours() -> str:
+    """Write the colours of pictures by the site's schemes, since a reader may choose another than the system's."""
+    values = {"default": {colour: colour for colour in PROPERTIES}, "slate": DARK}
+    return "".join(
+        f'[data-md-color-scheme="{scheme}"] .gmm-figure{{'
+        + "".join(f"{name}:{colours[colour]};" for colour, name in PROPERTIES.items())
+        + "}\n"
+        for scheme, colours in values.items()
+    )
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:

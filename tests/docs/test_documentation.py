@@ -7,6 +7,7 @@ has, a session of their own and all flights, is in ``test_readme.py``.
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import os
@@ -25,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from draw_pictures import PICTURES, draw_flights
 from gmm_spark import MixtureParameters
 from gmm_spark.jobs.command import JOBS
 from gmm_spark.jobs.config.command_line import load
@@ -321,6 +323,24 @@ def test_every_block_of_a_page_runs_or_is_checked(
                 MixtureParameters.from_dict(json.loads(block.text))
             else:
                 assert block.language == "text", f"{page}:{block.line}: a block of {block.language or 'no language'}"
+
+
+def test_the_pictures_of_the_tutorial_are_drawn_from_what_the_demo_leaves(demo: Path) -> None:
+    grid = [{"k": k, "covarianceType": "full", "bic": 10.0 * k, "converged": True} for k in (2, 3)]
+    found = json.dumps({"selection": {"criterion": "bic", "chosen": 0, "mixtures": grid}})
+    (demo / "gmm-spark-demo" / "select.json").write_text(found, encoding="utf-8")
+    names = [f"flights-{figure.name}.svg" for figure in draw_flights(demo / "gmm-spark-demo")]
+    page = (ROOT / "docs" / "tutorial-flights.md").read_text(encoding="utf-8")
+    assert names == re.findall(r"^!\[.*\]\(pictures/(.*)\)$", page, re.MULTILINE)
+
+
+def test_the_tutorial_says_of_each_picture_what_the_picture_says() -> None:
+    page = (ROOT / "docs" / "tutorial-flights.md").read_text(encoding="utf-8")
+    told = {name: reading for reading, name in re.findall(r"^!\[(.*)\]\(pictures/(.*)\)$", page, re.MULTILINE)}
+    for file in PICTURES.glob("*.svg"):
+        described = re.search(r"<desc[^>]*>(.*?)</desc>", file.read_text(encoding="utf-8"))[1]
+        assert told.pop(file.name) == html.unescape(described)
+    assert told == {}
 
 
 def anchors(page: Path) -> set[str]:

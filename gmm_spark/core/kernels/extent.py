@@ -12,7 +12,7 @@ from gmm_spark.core.arrays import Array, Block
 def find_extent(rows: Block, sample_weight: Array | None = None) -> Array:
     """Find the least and the greatest value of each feature in rows (d, m) that have weight, (2, d).
 
-    Infinite, the least above the greatest, if there is no such row: so it leaves another extent as it is.
+    Infinite, the least above the greatest, if there is no such value: so it leaves another extent as it is.
 
     Examples
     --------
@@ -21,7 +21,8 @@ def find_extent(rows: Block, sample_weight: Array | None = None) -> Array:
     """
     if sample_weight is not None and not sample_weight.all():
         rows = rows[:, sample_weight > 0]
-    low, high = rows.min(axis=1, initial=np.inf), rows.max(axis=1, initial=-np.inf)
+    # fmin and fmax pass over NaN, which stands for a missing value.
+    low, high = np.fmin.reduce(rows, axis=1, initial=np.inf), np.fmax.reduce(rows, axis=1, initial=-np.inf)
     return np.stack([low, high]).astype(np.float64)
 
 

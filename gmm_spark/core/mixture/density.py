@@ -33,6 +33,7 @@ def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
     found = subtract_distances(parameters.log_normalisers, parameters.means, parameters.component_cholesky, rows)
     if parameters.noise is None:
         return found
+    found[np.isnan(found)] = -np.inf  # of a row too far off for float64: noise has it
     return np.concatenate([found, np.full((1, rows.shape[1]), parameters.noise.log_height)])
 
 
@@ -67,7 +68,7 @@ def log_density(parameters: MixtureParameters, rows: Block) -> Array:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         found = np.asarray(normalise(weighted_log_prob(parameters, rows)), np.float64)
-    found[find_too_far(found, rows)] = -np.inf if parameters.noise is None else parameters.noise.log_height
+    found[find_too_far(found, rows)] = -np.inf
     return found
 
 
@@ -79,10 +80,7 @@ def responsibilities(parameters: MixtureParameters, rows: Block) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         log_prob = weighted_log_prob(parameters, rows)
         far = find_too_far(normalise(log_prob), rows)
-    if len(far) and parameters.noise is not None:
-        log_prob[:, far] = 0.0
-        log_prob[-1, far] = 1.0
-    elif len(far):
+    if len(far):
         present = parameters.weights > 0
         nearest = find_nearest(parameters.means, parameters.component_cholesky, present, rows[:, far])
         log_prob[:, far] = 0.0

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.errors import ParameterError
@@ -89,7 +89,7 @@ class Noise:
         """Return noise whose box is moved by ``offset`` (d,)."""
         return Noise(self.weight, self.low + offset, self.high + offset)
 
-    def of_features(self, features: Sequence[int] | Array) -> Noise:
+    def of_features(self, features: Sequence[int] | NDArray[np.intp]) -> Noise:
         """Return the noise of some features, whatever the others are: constant over the box of these."""
         kept = np.asarray(features, dtype=np.intp)
         return Noise(self.weight, self.low[kept], self.high[kept])
