@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.em.m_step import share_weight
+from gmm_spark.core.mixture.noise import share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import GmmSparkError
 

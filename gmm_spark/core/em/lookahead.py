@@ -19,7 +19,8 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.anderson import metric, to_free
-from gmm_spark.core.em.m_step import maximize, share_weight
+from gmm_spark.core.em.m_step import maximize
+from gmm_spark.core.mixture.noise import share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Table
 from gmm_spark.errors import DegenerateComponentError, GmmSparkError

@@ -13,7 +13,7 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.statistics import STARVED_SHARE, SufficientStatistics
-from gmm_spark.core.mixture.noise import LEAST_WEIGHT, Noise
+from gmm_spark.core.mixture.noise import share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError, DegenerateComponentError
 
@@ -70,25 +70,6 @@ def maximize_survivors(
     covariances[collapsed] = previous.covariances[collapsed]
     weights, noise = share_weight(weights, statistics.noise_sum, previous.noise)
     return MixtureParameters(weights, means, covariances, previous.covariance_type, noise), tuple(collapsed)
-
-
-def share_weight(weights: Array, noise_sum: float, noise: Noise | None) -> tuple[Array, Noise | None]:
-    """Make weights (k,) that do not sum to 1, and that of noise if there is noise, sum to 1.
-
-    Noise keeps a least weight, under which the others are the likeliest that remain.
-
-    Raises
-    ------
-    DegenerateComponentError
-        If the Gaussians have no weight at all.
-    """
-    total = weights.sum()
-    if noise is None:
-        return weights / total, None
-    if not total > 0:
-        raise DegenerateComponentError("noise has taken all rows: no Gaussian describes any better; set noise=False")
-    share = min(max(float(noise_sum / (total + noise_sum)), LEAST_WEIGHT), 1.0 - LEAST_WEIGHT)
-    return weights / total * (1.0 - share), noise.with_weight(share)
 
 
 def _collapses(covariance: Array, like: MixtureParameters) -> bool:

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.em.m_step import share_weight
 from gmm_spark.core.mixture.density import log_density, weighted_log_prob
-from gmm_spark.core.mixture.noise import Noise
+from gmm_spark.core.mixture.noise import Noise, share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.errors import ParameterError
+from gmm_spark.errors import DegenerateComponentError, ParameterError
 
 # The least weight that an M step gives: from there noise comes back in a few steps if rows ask for it later, and it
 # moves no likelihood that anybody could measure.
@@ -132,6 +132,25 @@ def enclose(extent: Array, step: Array, weight: float = INITIAL_WEIGHT) -> Noise
             f"noise needs features that vary, and {len(constant)} of {len(low)} have one value in all rows; drop them"
         )
     return Noise(weight, low - step / 2, high + step / 2)
+
+
+def share_weight(weights: Array, noise_sum: float, noise: Noise | None) -> tuple[Array, Noise | None]:
+    """Make weights (k,) that do not sum to 1, and that of noise if there is noise, sum to 1.
+
+    Noise keeps a least weight, under which the others are the likeliest that remain.
+
+    Raises
+    ------
+    DegenerateComponentError
+        If the Gaussians have no weight at all.
+    """
+    total = weights.sum()
+    if noise is None:
+        return weights / total, None
+    if not total > 0:
+        raise DegenerateComponentError("noise has taken all rows: no Gaussian describes any better; set noise=False")
+    share = min(max(float(noise_sum / (total + noise_sum)), LEAST_WEIGHT), 1.0 - LEAST_WEIGHT)
+    return weights / total * (1.0 - share), noise.with_weight(share)
 
 
 def _to_weight(weight: Any) -> float:
