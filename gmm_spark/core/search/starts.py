@@ -286,6 +286,30 @@ START_MODES: dict[str, tuple[Kind, ...]] = {
 """The kinds of starts of each mode, which a fit's starts take in turn."""
 
 
+_KINDS: dict[Kind, str] = {
+    _assign_by_lloyd: "k-means",
+    _assign_to_seeds: "far seeds",
+    _assign_by_kurtosis: "k-means along least kurtosis",
+    _pick_rows: "random rows",
+    _assign_by_skewness: "k-means along most skewness",
+    _assign_to_near_seeds: "far seeds, outliers drawn near",
+    _assign_by_near_lloyd: "k-means, outliers drawn near",
+    _assign_at_random: "random responsibilities",
+}
+
+
+def name_kind(mode: str, number: int) -> str:
+    """Say how a fit's start of some number, from 0, is drawn.
+
+    Examples
+    --------
+    >>> name_kind("k-means++", 10), name_kind("random", 3)
+    ('k-means', 'random responsibilities')
+    """
+    kinds = START_MODES[mode]
+    return _KINDS[kinds[number % len(kinds)]]
+
+
 def _estimate_from_cells(
     rows: Array, weight: Array, cells: Cells, variance: Array, covariance_types: Sequence[str]
 ) -> list[MixtureParameters]:
