@@ -15,7 +15,7 @@ from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
 from gmm_spark.core.mixture.floor import find_floor, robust_variance
-from gmm_spark.core.mixture.noise import INITIAL_WEIGHT, Noise
+from gmm_spark.core.mixture.noise import INITIAL_WEIGHT
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
@@ -24,7 +24,7 @@ from gmm_spark.core.search.kmeans_parallel import complete_sample
 from gmm_spark.core.search.racing import Stage, Standings, cut_after, race
 from gmm_spark.core.search.recording import list_starts
 from gmm_spark.core.search.relocation import relocate
-from gmm_spark.core.search.sparse_rows import find_dense
+from gmm_spark.core.search.sparse_rows import keep_dense
 from gmm_spark.core.search.starts import OVERSAMPLED, draw_start, make_noise
 from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.steps import step
@@ -51,8 +51,6 @@ _TOLERANCE_SHARE = 0.01
 # Starts that are run on the table, and the passes they share before only the best is kept.
 FINALISTS = 3
 _SHARED_PASSES = 2
-# Share of the rows that have to be where the table is dense: else starts are drawn from all.
-_LEAST_DENSE = 0.2
 
 
 def search(
@@ -170,7 +168,7 @@ def draw_starts(
     noise = make_noise(profile, table.moments.mean) if settings.noise else None
     everywhere = dense = centred, weight
     if noise is not None:
-        dense = _keep_dense(centred, weight, np.sqrt(variance), noise, settings.seed)
+        dense = keep_dense(centred, weight, variance, noise, settings.seed)
 
     def draw(i: int) -> list[MixtureParameters]:
         def draw_from(rows: Array, weight: Array | None) -> list[MixtureParameters]:
@@ -186,17 +184,6 @@ def draw_starts(
         return starts if noise is None else [start.with_noise(noise) for start in starts]
 
     return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
-
-
-def _keep_dense(
-    rows: Array, weight: Array | None, deviation: Array, noise: Noise, seed: int
-) -> tuple[Array, Array | None]:
-    """Keep the rows where the table is denser than noise would be, and their weights; all if those are too few."""
-    present = np.ones(rows.shape[1], dtype=bool) if weight is None else weight > 0
-    dense = find_dense(rows, deviation, noise, present, random_stream(seed, Purpose.DENSE_ROWS))
-    if np.count_nonzero(dense & present) < _LEAST_DENSE * np.count_nonzero(present):
-        return rows, weight
-    return rows[:, dense], None if weight is None else weight[dense]
 
 
 def choose_finalists(

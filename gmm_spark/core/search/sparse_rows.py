@@ -18,11 +18,37 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.noise import Noise
+from gmm_spark.core.randomness import Purpose, random_stream
 
 # Rows that neighbours are looked for among, and the neighbour whose distance counts.
 _COMPARED, _NEIGHBOUR = 1_000, 4
 # Rows looked at together.
 _CHUNK = 1 << 12
+# Share of the rows that have to be where the table is dense: else all are kept.
+_LEAST_DENSE = 0.2
+
+
+def keep_dense(
+    rows: Array, weight: Array | None, variance: Array, noise: Noise, seed: int
+) -> tuple[Array, Array | None]:
+    """Keep the rows where the table is denser than noise would be, and their weights; all rows if those are too few.
+
+    Parameters
+    ----------
+    rows : array (d, m)
+    weight : array (m,), optional
+    variance : array (d,)
+        Of the table's features, robust against far values.
+    noise : Noise
+        With the box of the table, in the rows' coordinates.
+    seed : int
+    """
+    present = np.ones(rows.shape[1], dtype=bool) if weight is None else weight > 0
+    rng = random_stream(seed, Purpose.DENSE_ROWS)
+    dense = find_dense(rows, np.sqrt(variance), noise, present, rng)
+    if np.count_nonzero(dense & present) < _LEAST_DENSE * np.count_nonzero(present):
+        return rows, weight
+    return rows[:, dense], None if weight is None else weight[dense]
 
 
 def find_dense(
