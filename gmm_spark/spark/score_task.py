@@ -95,7 +95,7 @@ class Score:
         return Scorer(self.plan) if self.marginals is None else IncompleteScorer(self.marginals, self.plan)
 
     def _outputs(self, rows: Block) -> list[pa.Array]:
-        k, m = self.plan.n_components, rows.shape[1]
+        k, m = self.plan.n_classes, rows.shape[1]
         scores = self._scorer.score(
             rows,
             prediction=not {PREDICTION, REASONS, COMPONENT_ID}.isdisjoint(self.wanted),

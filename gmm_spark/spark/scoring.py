@@ -126,7 +126,7 @@ def append_scores(
     appended = []
     for output, name in outputs.items():
         column = _to_vector(scores[output], keeps_bad) if output == PROBABILITY else scores[output]
-        appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_components)))
+        appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_classes)))
     if filled:
         column = scores[IMPUTED]
         if features.form == "scalars":

@@ -28,11 +28,13 @@ class FewRows(NamedTuple):
     at : array (n,)
         Their places among those that were passed.
     log_prob : array (k, n)
-        Log of weight times density of the observed features, nats; not finite if a row is too far off.
+        Log of weight times density of the observed features, nats; not finite if a row is too far off. If there is
+        noise, it is the last row, (k + 1, n).
     peaks : array (k, n)
         The largest values that these can have.
     expected : array (k, d, n) or None
-        Mean of all features under each component, given the observed ones; if it was asked for.
+        Mean of all features under each component, given the observed ones; if it was asked for. If there is noise, the
+        middle of its box is last.
     """
 
     at: Indices
@@ -82,6 +84,13 @@ def look_at_few(parameters: MixtureParameters, rows: Block, expected: bool = Fal
             found = np.broadcast_to(parameters.means[:, :, None], (k, d, len(at)))
             if guess is not None:
                 found = found + deviations[:, :, None] * guess.transpose(1, 2, 0)
+        if parameters.noise is not None:
+            box = np.log(parameters.noise.high - parameters.noise.low)
+            log_prob = np.concatenate([log_prob, (np.log(parameters.noise.weight) - box @ observed)[None]])
+            if found is not None:
+                middle = (parameters.noise.low / 2 + parameters.noise.high / 2)[:, None]
+                middle = np.broadcast_to(middle, (1, d, len(at)))
+                found = np.concatenate([found, middle])
         yield FewRows(at, log_prob, peaks, found)
 
 

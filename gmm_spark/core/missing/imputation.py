@@ -1,7 +1,8 @@
 """Imputation: missing values, given the observed ones of their row, by the conditional mean under a mixture.
 
-Each component's regression on the observed features, weighted by its responsibility for them. Of all values it has the
-least expected square error. It says nothing of the spread: an imputed column varies less than a complete one.
+Each component's regression on the observed features, weighted by its responsibility for them; noise expects the middle
+of its box. Of all values the mean has the least expected square error. It says nothing of the spread: an imputed column
+varies less than a complete one.
 """
 
 from __future__ import annotations
@@ -43,11 +44,13 @@ def impute(scorer: IncompleteScorer, rows: Block) -> Array:
         shares = scorer.score_pattern(marginal, values).probability  # (n, k)
         assert shares is not None
         if split.slopes is None:
-            expected = split.means.T @ shares.T
+            expected = split.means.T @ shares.T[: len(split.means)]
         else:
             expected = np.zeros((len(split.rest), len(at)))
             for j, slope in enumerate(split.slopes):
                 mean = split.marginal.means[j][:, None]
                 expected += shares[:, j] * (split.means[j][:, None] + slope @ (values - mean))
+        if split.noise is not None:
+            expected += shares[:, -1] * (split.noise.low / 2 + split.noise.high / 2)[:, None]
         filled[split.rest[:, None], at] = expected
     return filled

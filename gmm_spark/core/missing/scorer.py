@@ -51,7 +51,7 @@ class IncompleteScorer:
         whole = self._scorer_of(self.marginals.of(self.marginals.whole))
         if not has_missing(rows):
             return whole.score(rows, prediction=prediction, log_density=log_density, probability=probability)
-        k, m = whole.plan.n_components, rows.shape[1]
+        k, m = whole.plan.n_classes, rows.shape[1]
         found = Scores(np.empty(m, np.int32), np.empty(m), np.empty((m, k)) if probability else None)
         groups = group_rows(rows)
         self._score_common(rows, groups.common, found, prediction, log_density)

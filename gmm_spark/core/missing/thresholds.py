@@ -30,6 +30,7 @@ from gmm_spark.core.missing.patterns import has_missing
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
+from gmm_spark.errors import ParameterError
 
 # Rows below a quantile that must be known for it to be one; of the training rows, and of rows drawn.
 ROWS_BELOW = 10
@@ -79,7 +80,18 @@ class Thresholds:
 
     @classmethod
     def of_complete(cls, marginals: Marginals, fraction: float, complete: LogDensityHistogram) -> Thresholds:
-        """Derive all thresholds from the log-densities of complete training rows."""
+        """Derive all thresholds from the log-densities of complete training rows.
+
+        Raises
+        ------
+        ParameterError
+            If the mixture has noise, whose density is the same everywhere: then there are no tails to go by.
+        """
+        if marginals.parameters.noise is not None:
+            raise ParameterError(
+                "the mixture has noise, and missing values are to be scored: no row is less likely than noise, so no "
+                "threshold of anomalies can be derived; leave anomalyCol and reasonsCol empty, and take noise for them"
+            )
         return cls(marginals, fraction, {marginals.whole: complete})
 
     def of(self, marginal: Marginal) -> float:

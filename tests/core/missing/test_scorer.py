@@ -9,14 +9,20 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram
 from gmm_spark.core.kernels.scorer import Scorer, plan_scoring
 from gmm_spark.core.missing import marginals as marginals_module
 from gmm_spark.core.missing.imputation import impute
 from gmm_spark.core.missing.marginals import Marginals
 from gmm_spark.core.missing.measures import IncompleteMeasures
 from gmm_spark.core.missing.scorer import IncompleteScorer, find_observed_reasons
+from gmm_spark.core.missing.thresholds import Thresholds
+from gmm_spark.core.mixture import density
+from gmm_spark.core.mixture.conditioning import marginal, regress
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.reasons import find_reasons
+from gmm_spark.errors import ParameterError
 from tests.examples import draw_rows, random_mixture
 
 
@@ -177,6 +183,28 @@ def test_imputed_values_are_nearer_to_the_truth_than_column_means() -> None:
     unit = truth.std(axis=1)[:, None]
     errors = [np.sqrt(np.mean((((one - truth) / unit)[missing]) ** 2)) for one in (filled, by_means)]
     assert errors[0] < 0.6 * errors[1]
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # which tasks do not stop at
+def test_noise_is_a_component_of_the_box_of_what_is_observed(covariance_type: str) -> None:
+    rng = np.random.default_rng(12)
+    noise = Noise(0.2, np.full(4, -30.0), np.full(4, 50.0))
+    parameters = random_mixture(covariance_type, 3, 4, rng).with_noise(noise)
+    rows = with_holes(np.concatenate([rng.uniform(-30, 50, (4, 60)), np.full((4, 3), 1e200)], axis=1), 0.5)
+    scorer = IncompleteScorer(Marginals(parameters))
+    found, filled = scorer.score(rows, probability=True), impute(scorer, rows)
+    assert found.probability is not None
+    for i, row in enumerate(rows.T):
+        o = np.flatnonzero(~np.isnan(row))
+        some = marginal(parameters, o.tolist())
+        assert found.log_density[i] == pytest.approx(density.log_density(some, row[o, None])[0], rel=1e-11)
+        np.testing.assert_allclose(found.probability[i], density.responsibilities(some, row[o, None])[:, 0], atol=1e-11)
+        if i < 60 and len(o) < 4:
+            expected, _ = regress(parameters, o.tolist(), row[o, None])
+            np.testing.assert_allclose(np.delete(filled[:, i], o), expected[:, 0], rtol=1e-9)
+    with pytest.raises(ParameterError, match="noise"):
+        Thresholds.of_complete(Marginals(parameters), 0.01, LogDensityHistogram(0.0, np.ones(N_BINS)))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
