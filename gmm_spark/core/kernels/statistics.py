@@ -34,6 +34,8 @@ class SufficientStatistics:
         Weighted sums of (row - reference).
     second : array
         Weighted sums of outer products of (row - reference), in the structure's shape.
+    noise_sum : float
+        Weighted sum of the responsibilities of noise; 0 if the candidate has none.
     """
 
     covariance_type: str
@@ -44,6 +46,7 @@ class SufficientStatistics:
     resp_sum: Array
     first: Array
     second: Array
+    noise_sum: float = 0.0
 
     def about(self, reference: Array) -> SufficientStatistics:
         """Return the same sums with each component's moments taken about another point, (k, d)."""
