@@ -74,7 +74,7 @@ class GaussianMixtureModel(
         if trainingProfile is not None:
             trainingProfile.require_fits(parameters.n_components, parameters.n_features)
         self.trainingProfile = trainingProfile
-        self.identities = identities or Identities.fresh(parameters.n_components)
+        self.identities = identities or Identities.fresh(parameters.n_classes)
         self.memory: Memory | None = None
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)

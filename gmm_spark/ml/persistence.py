@@ -165,7 +165,7 @@ class ModelReader(MLReader[M]):
         metadata = saved.metadata
         try:
             model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities, saved.training_profile)
-            model.identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
+            model.identities = saved.identities or Identities.fresh(saved.parameters.n_classes, recorded=False)
             model.memory = saved.memory
             model._resetUid(metadata["uid"])
             defaults = metadata["defaultParamMap"]

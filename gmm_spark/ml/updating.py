@@ -87,7 +87,7 @@ class MixtureUpdate(MixtureFitting, GaussianMixtureParams, DefaultParamsReadable
         updated.identities = model.identities
         known = model.identities
         pairs = pair_components(model.parameters, updated.parameters)
-        weights = model.weights.tolist(), updated.weights.tolist()
+        weights = model.parameters.class_weights.tolist(), updated.parameters.class_weights.tolist()
         updated.summary.changes = list_changes(pairs, known, known, *weights)
         updated.summary.update = verdict
         return updated
@@ -105,6 +105,8 @@ def require_memory(model: GaussianMixtureModel) -> Memory:
             "this model remembers no rows, so it cannot be updated: it was built from parameters, saved by an older "
             "gmm_spark, or saved without Spark; fit it to a table first (setInitialModel starts from it)"
         )
+    if model.parameters.noise is not None:
+        raise ParameterError("this model has noise, which no update supports; fit it anew to the new rows")
     return model.memory
 
 

@@ -138,13 +138,14 @@ def build_model(
         rows = read_rows(structure(metadata["covarianceType"]))
         histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
         identities, memory = metadata.get("components"), metadata.get("memory")
+        parameters = _from_rows(rows, metadata["covarianceType"])
         found = SavedModel(
-            _from_rows(rows, metadata["covarianceType"]),
+            parameters,
             metadata["featureNames"],
             None if histogram is None else LogDensityHistogram.from_dict(histogram),
             None if profile is None else TrainingProfile.from_dict(profile),
             metadata,
-            None if identities is None else Identities.from_dict(identities, len(rows)),
+            None if identities is None else Identities.from_dict(identities, parameters.n_classes),
             None if memory is None else Memory.from_dict(memory),
         )
         if found.memory is not None:

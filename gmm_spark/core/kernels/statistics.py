@@ -74,6 +74,7 @@ class SufficientStatistics:
             resp_sum=self.resp_sum * factor,
             first=self.first * factor,
             second=self.second * factor,
+            noise_sum=self.noise_sum * factor,
         )
 
     def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
@@ -87,6 +88,7 @@ class SufficientStatistics:
             resp_sum=self.resp_sum + moved.resp_sum,
             first=self.first + moved.first,
             second=self.second + moved.second,
+            noise_sum=self.noise_sum + moved.noise_sum,
         )
 
     @property

@@ -115,7 +115,7 @@ def recall(parameters: MixtureParameters, weight: float) -> SufficientStatistics
     --------
     >>> mixture = MixtureParameters([0.25, 0.75], [[0.0], [4.0]], [1.0, 2.0], "spherical")
     >>> sums = recall(mixture, 100.0)
-    >>> sums.resp_sum.tolist(), sums.second.tolist()
+    >>> sums.resp_sum.tolist(), sums.second.round(9).tolist()
     ([25.0, 75.0], [25.0, 150.0])
     """
     resp_sum, kind = weight * parameters.weights, parameters.structure
@@ -134,4 +134,5 @@ def recall(parameters: MixtureParameters, weight: float) -> SufficientStatistics
         resp_sum=resp_sum,
         first=np.zeros_like(parameters.means),
         second=second,
+        noise_sum=0.0 if parameters.noise is None else weight * parameters.noise.weight,
     )

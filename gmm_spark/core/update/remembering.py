@@ -73,6 +73,10 @@ class RememberingTable:
         """Make one pass: draw from today's rows."""
         return self._table.draw(draw)
 
+    def extent(self) -> Array:
+        """Make one pass: least and greatest value of each feature of today's rows."""
+        return self._table.extent()
+
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of today's rows."""
         return self._table.run_on_sample(sample, tasks)
@@ -102,8 +106,10 @@ def expect_log_likelihood(before: MixtureParameters, weight: float, candidate: M
     squares = np.empty(len(present))  # mean squared Mahalanobis distance of each component's rows from the new mean
     for at, j in enumerate(present):
         squares[at] = _mean_square(before, int(j), factors[j], shifts[j])
-    terms = candidate.log_normalisers[present] - 0.5 * squares
-    return float(weight * (before.weights[present] @ terms))
+    total = before.weights[present] @ (candidate.log_normalisers[present] - 0.5 * squares)
+    if before.noise is not None and candidate.noise is not None:
+        total += before.noise.weight * candidate.noise.log_height
+    return float(weight * total)
 
 
 def _mean_square(before: MixtureParameters, j: int, factor: Array, shift: Array) -> float:
