@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
-from pyspark.ml.util import DefaultParamsReadable
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
@@ -27,7 +26,7 @@ from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.worker import one_blas_thread
 
 
-class MixtureUpdate(MixtureFitting, GaussianMixtureParams, DefaultParamsReadable["MixtureUpdate"]):
+class MixtureUpdate(MixtureFitting, GaussianMixtureParams):
     """The steps of an update, with the parameters of the model."""
 
     @classmethod

@@ -9,7 +9,7 @@ same again or finds that nothing is to be done.
 |---|---|
 | `bin` | folder of the jobs' own Python environment that has spark-submit |
 | `jobs` | folder of the jobs' scripts: that of `gmm-spark where fit` |
-| `config` | folder of `fit.toml`, `score.toml`, `select.toml`, `spark-defaults.conf`, and `update.toml` for `gmm_update` |
+| `config` | folder of `fit.toml`, `score.toml`, `select.toml`, `update.toml` and `spark-defaults.conf` |
 | `date_column` | column of the input that has the day |
 | `fit_days` | number of days before the run's date that fit and select read |
 | `where` | further condition on the rows of all jobs, in Spark SQL; may be missing |
@@ -76,8 +76,8 @@ with DAG("gmm_fit", schedule=CronTriggerTimetable("@weekly", timezone="UTC"), **
 with DAG("gmm_select", schedule=CronTriggerTimetable("@monthly", timezone="UTC"), **COMMON):
     submit("select", "select_model.py", "--run-id", "{{ ds }}", "--input.where", DAYS_BEFORE)
 
-# Brings the newest model up to date by the day that has ended. Switch it on if a week is too long to wait for a fit. Its
-# runs lie beside those of the fits, and are not named as these are.
+# Brings the newest model up to date by the day that has ended: switch it on if a week is too long to wait for a fit. Its
+# runs lie beside the fits', so they have other names.
 with DAG("gmm_update", schedule=CronDataIntervalTimetable("@daily", timezone="UTC"), **COMMON):
     submit("update", "update.py", "--run-id", "update-{{ ds }}", "--update.day", "{{ ds }}", "--input.where", DAY)
 
