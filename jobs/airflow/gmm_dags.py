@@ -76,8 +76,8 @@ with DAG("gmm_fit", schedule=CronTriggerTimetable("@weekly", timezone="UTC"), **
 with DAG("gmm_select", schedule=CronTriggerTimetable("@monthly", timezone="UTC"), **COMMON):
     submit("select", "select_model.py", "--run-id", "{{ ds }}", "--input.where", DAYS_BEFORE)
 
-# Brings the newest model up to date by the day that has ended: switch it on if a week is too long to wait for a fit. Its
-# runs lie beside the fits', so they have other names.
+# Brings the newest model up to date by the day that has ended: switch it on if a week is too long to wait for a fit.
+# Its runs lie beside the fits', so they have other names.
 with DAG("gmm_update", schedule=CronDataIntervalTimetable("@daily", timezone="UTC"), **COMMON):
     submit("update", "update.py", "--run-id", "update-{{ ds }}", "--update.day", "{{ ds }}", "--input.where", DAY)
 
