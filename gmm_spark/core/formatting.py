@@ -53,14 +53,16 @@ def show_share(share: float | None) -> str:
 
     Examples
     --------
-    >>> show_share(0.2512), show_share(0.00001), show_share(0.0), show_share(1.0)
-    ('25.1 %', '0.001 %', '0 %', '100 %')
+    >>> show_share(0.2512), show_share(0.00001), show_share(0.0), show_share(1.0), show_share(1e-200)
+    ('25.1 %', '0.001 %', '0 %', '100 %', '<0.001 %')
     """
     if share is None or not math.isfinite(share):
         return "–"
     if share == 0 or share == 1:
         return f"{share:.0%}".replace("%", " %")
     percent = 100 * share
+    if 0 < percent < 0.0005:
+        return "<0.001 %"
     return f"{percent:.1f} %" if abs(percent) >= 0.1 else f"{percent:.1g} %"
 
 

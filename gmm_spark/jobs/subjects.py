@@ -9,8 +9,9 @@ from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.formatting import quote_word
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ConfigurationError, DataError, ModelFileError, ParameterError
-from gmm_spark.jobs.config.replay import list_given, show_value, spell_command
+from gmm_spark.jobs.config.replay import list_given, show_value, spell_command, spell_selection
 from gmm_spark.jobs.config.secrets import redact, redact_values
+from gmm_spark.report.choice import list_near
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.subject import Command, Setting, Subject
 from gmm_spark.storage.documents import describe_os_error, read_document
@@ -66,6 +67,7 @@ def read_subject(
         finished=finished,
         settings=_list_settings(facts),
         command=_spell_command(facts),
+        selection_command=_spell_selection(facts, model.parameters.n_components),
         scores=Facts() if scores is None else _read_scores(files, scores),
         portrait=portrait,
         merge_tree=_read_merge_tree(facts, model),
@@ -185,6 +187,14 @@ def _list_settings(facts: Facts) -> list[Setting]:
 def _spell_command(facts: Facts) -> Command | None:
     configuration: Any = facts["configuration"].value
     line = spell_command(facts.text("job") or "", configuration) if isinstance(configuration, dict) else None
+    return None if line is None else Command(line.text, line.notes)
+
+
+def _spell_selection(facts: Facts, k: int) -> Command | None:
+    configuration: Any = facts["configuration"].value
+    if facts.text("job") != "fit" or not isinstance(configuration, dict):
+        return None
+    line = spell_selection(configuration, list_near(k))
     return None if line is None else Command(line.text, line.notes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gmm_spark.core.description.components import join
 from gmm_spark.core.description.merging import Merge, MergeTree
 from gmm_spark.core.formatting import count_of, show_number, show_share
 from gmm_spark.core.portrait.portrait import Portrait
@@ -39,8 +40,8 @@ def _tell_confusion(portrait: Portrait) -> list[Block]:
     overlap, k = portrait.overlap, len(portrait.confusion)
     own = float(np.trace(portrait.confusion) / portrait.component_weights.sum())
     text = Text(
-        f"On average a row's components agree with probability {show_share(own)}: so often two draws of a row's "
-        "component, by its responsibilities, give the same. 100 % would mean that every row is certain."
+        f"On average a row's component is {show_share(own)} certain: so often two draws of it, by the row's "
+        "responsibilities, agree."
     )
     if k <= _WHOLE:
         rows = [
@@ -68,15 +69,15 @@ def _tell_confusion(portrait: Portrait) -> list[Block]:
 def _tell_merges(tree: MergeTree, is_drawn: bool) -> list[Block]:
     whose = "rows drawn from the mixture" if is_drawn else "the fit's sample"
     method = (
-        "Two by two, the components are merged that share most; the entropy of the responsibilities falls (Baudry et "
-        f"al. 2010). It is that of {whose}: 0 if every row is certain of its cluster."
+        "The two that share most are merged, and so on; each merge lowers the entropy of the responsibilities (Baudry "
+        f"et al. 2010), here that of {whose}: 0 if every row is certain of its cluster."
     )
     k = tree.n_components
     if tree.suggested < k:
-        joined = ["{" + ", ".join(map(str, one)) + "}" for one in tree.clusters(tree.suggested) if len(one) > 1]
+        joined = [join([str(j) for j in one]) for one in tree.clusters(tree.suggested) if len(one) > 1]
         verdict = (
-            f"The fall bends at {count_of(tree.suggested, 'cluster')}: as clusters, these components belong together: "
-            f"{', '.join(joined)}. As a density the mixture needs all {k}."
+            f"As clusters, components {', and '.join(joined)} belong together: {count_of(tree.suggested, 'cluster')} "
+            f"are left, and further merges lower the entropy less. As a density the mixture needs all {k} components."
         )
     else:
         verdict = "There is nothing to merge: the components are clusters of their own."
@@ -85,14 +86,14 @@ def _tell_merges(tree: MergeTree, is_drawn: bool) -> list[Block]:
     if len(listed) == len(tree.merges):
         rows.insert(0, [word(str(k)), word("no merge"), Cell(show_number(tree.entropy, 3)), Cell("–")])
     caption = "Merges" if len(listed) == len(tree.merges) else f"Merges: the last {len(listed)} of {len(tree.merges)}"
-    head = ["clusters left", "merged", "entropy, nats a row", "rows in them"]
+    head = ["clusters left", "merged", "entropy, nats a row", "rows of the merged"]
     return [Text(verdict), Text(method), Table(caption, head, rows)]
 
 
 def _list_merge(one: Merge, tree: MergeTree) -> list[Cell]:
     merged = " with ".join(", ".join(map(str, part)) for part in (one.first, one.second))
     largest = max(float(tree.entropies.max()), 1e-12)
-    mark = " (here the fall bends)" if one.clusters == tree.suggested else ""
+    mark = " (suggested)" if one.clusters == tree.suggested else ""
     return [
         word(f"{one.clusters}{mark}"),
         word(merged),

@@ -40,7 +40,10 @@ def describe_usage(subject: Subject) -> Section:
             f"mixture = Mixture.load({path})  # a path of this machine\n"
             "mixture.predict(rows), mixture.log_density(rows), mixture.is_anomaly(rows)  # numpy, pandas or Arrow",
         ),
-        Code("As ONNX (pip install 'gmm-spark[onnx]')", 'model.to_onnx("mixture.onnx")'),
+        Code(
+            "As ONNX, for other languages (pip install 'gmm-spark[onnx]')",
+            f"gmm-spark export {plain} --onnx mixture.onnx",
+        ),
         Code("Rows that look like the table", f"gmm-spark sample --model {plain} --n 100000 --output.path SAMPLED"),
     ]
     return Section("use", "How to use it", blocks)

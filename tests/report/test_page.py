@@ -12,6 +12,7 @@ from gmm_spark.core.formatting import show_name
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.single import write_report
+from gmm_spark.report.subject import UnlikelyRow
 from tests.report.pages import require_sound
 from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_portrait, build_subject
 
@@ -44,15 +45,37 @@ def test_features_that_are_described_poorly_stand_beside_the_verdict() -> None:
     fitted = build_parameters(2, 2)
     portrait = Portrait.of(fitted, np.random.default_rng(0).normal(0.0, 500.0, (2, 4000)))
     page = require_sound(write_report(build_subject(fitted, facts=build_facts(), portrait=portrait)))
-    assert "2 of 2 features are described poorly: x0, x1." in page.words.split("What was fitted on what")[0]
+    assert "2 of 2 features are described poorly: x0, x1." in page.words.split("Rows, and why some")[0]
+
+
+def test_the_first_screen_says_why_to_trust_the_fit() -> None:
+    parameters = build_parameters(2, 2)
+    facts = build_facts()
+    subject = build_subject(parameters, facts=facts, portrait=build_portrait(parameters))
+    strip = require_sound(write_report(subject)).words.split("What was fitted on what")
+    said = " ".join(strip[:2])
+    assert "90.0 % of the rows were used; the others were left out: 60 null feature in x0, 40 NaN in x1." in said
+    assert "EM has converged; 3 of 10 starts ended where the best did." in said
+    assert "2 features: 2 described well, none poorly." in said
+    assert "k = 2 and full covariances were given: no others were tried." in said
+    lost = build_facts(fit={"converged": False, "history": [{"lower_bound": 1.0, "remaining": 0.25}]})
+    assert "EM has not converged: more passes would gain about 0.25 nats per row." in write_report(
+        build_subject(facts=lost)
+    )
 
 
 def test_the_least_likely_rows_are_listed_only_if_given() -> None:
     assert "least likely rows of the table" not in write_report(build_subject())
-    rows = ({"log-density": -99.5, "component": 1, "<i>": 4.25},)
-    page = require_sound(write_report(build_subject(unlikely=rows)))
-    assert "-99.5 1 4.25" in page.words
-    assert "<i>" in page.text
+    rows = (UnlikelyRow(-99.5, 1, (4.25, 7.5), ((1, -8.25), (0, 0.5))),)
+    page = require_sound(write_report(build_subject(names=("<i>", "b"), unlikely=rows)))
+    assert "-99.5 1 b 8.2 sd below; <i> 0.5 sd above 4.25 7.5" in page.words
+
+
+def test_of_a_wide_table_the_features_that_are_reasons_are_listed() -> None:
+    rows = (UnlikelyRow(-99.5, 1, tuple(range(40)), ((39, -8.25), (0, 0.5), (7, 0.25))),)
+    page = require_sound(write_report(build_subject(build_parameters(3, 40, "diag"), unlikely=rows)))
+    assert "The 1 least likely rows of the table that was read, with 6 of 40 features" in page.words
+    assert "x39 8.2 sd below; x0 0.5 sd above; x7 0.25 sd above 0 1 2 3 7 39" in page.words
 
 
 def test_a_model_without_a_run_says_what_is_not_known() -> None:

@@ -75,8 +75,8 @@ def compare_densities(parameters: MixtureParameters, rows: LogDensityHistogram, 
     }[verdict]
     median = float(quantiles[QUANTILES.index(0.5), 1] - quantiles[QUANTILES.index(0.5), 2])
     sentence = (
-        f"{alike}. Of the drawn rows 1 % are less likely than {show(drawn.quantile(0.01))} nats, and of the table's "
-        f"{show_share(below)}; the medians differ by {show(abs(median))} nats."
+        f"{alike}. 1 % of the drawn rows and {show_share(below)} of the table's have a log-density below "
+        f"{show(drawn.quantile(0.01))} nats; the medians differ by {show(abs(median))} nats."
     )
     return DensityComparison(rows, drawn, quantiles, gap, below, verdict, sentence)
 
