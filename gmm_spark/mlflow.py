@@ -190,11 +190,12 @@ class MixtureFunction:
             log-densities of its training rows.
         """
         mixture = self._mixture
+        scores = mixture.score(rows)
         found = pd.DataFrame(
             {
-                PREDICTION: mixture.predict(rows),
-                PROBABILITY: mixture.predict_proba(rows).tolist(),
-                LOG_DENSITY: mixture.log_density(rows),
+                PREDICTION: scores.prediction,
+                PROBABILITY: scores.probability.tolist(),
+                LOG_DENSITY: scores.log_density,
             },
             index=rows.index if isinstance(rows, pd.DataFrame) else None,
         )

@@ -9,9 +9,9 @@ from gmm_spark.jobs.config.command_line import name_path
 from gmm_spark.jobs.config.reports import ReportConfiguration
 from gmm_spark.jobs.io.tables import feature_parameters, read_table
 from gmm_spark.jobs.run.running import run
-from gmm_spark.jobs.subjects import name_page, read_subject, require_outside, write_page
+from gmm_spark.jobs.subjects import name_page, read_subject, require_outside, write_file
 from gmm_spark.report.rows import look_at_table
-from gmm_spark.report.single import write_report
+from gmm_spark.report.single import render_report
 from gmm_spark.storage.hadoop import files_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,6 @@ def report(spark: SparkSession, configuration: ReportConfiguration) -> None:
         for name, value in feature_parameters(rows, configuration.features.columns or subject.names).items():
             model.set(model.getParam(name), value)
         subject = look_at_table(subject, model, rows, configuration.anomalies)
-    page = write_report(subject)
-    write_page(files, output, page)
+    page = render_report(subject)
+    write_file(files, "output", output, page.encode("utf-8"))
     print(f"report: {subject.title}, written to {output}")

@@ -127,8 +127,8 @@ def name_page(files: Files, found: Located, suffix: str = "") -> str:
     return f"{folder.rstrip('/')}{'' if found.run_id is None else '-' + found.run_id}{suffix}.html"
 
 
-def write_page(files: Files, path: str, page: str) -> None:
-    """Write a page.
+def write_file(files: Files, key: str, path: str, data: bytes) -> None:
+    """Write a file that the configuration names by a key.
 
     Raises
     ------
@@ -136,10 +136,10 @@ def write_page(files: Files, path: str, page: str) -> None:
         If it cannot be written.
     """
     try:
-        files.write_bytes(path, page.encode("utf-8"))
+        files.write_bytes(path, data)
     except OSError as error:
         raise ConfigurationError(
-            f"output: got {path!r}, which cannot be written: {describe_os_error(error)}; name another file"
+            f"{key}: got {path!r}, which cannot be written: {describe_os_error(error)}; name another file"
         ) from error
 
 

@@ -20,7 +20,7 @@ _ALIKE = 0.18
 _MOVES = 12
 
 
-def write_comparison(before: Subject, after: Subject) -> str:
+def render_comparison(before: Subject, after: Subject) -> str:
     """Return the comparison of two mixtures of the same features, as one HTML page.
 
     Raises

@@ -27,8 +27,10 @@ def describe_drift(subject: Subject) -> Section:
             [
                 Missing(
                     "No scores were given. Let score compare its rows and write a report, and name that report here.",
-                    f"gmm-spark score ... --drift.compare true --output.report score.json\n"
-                    f"{subject.report_command} --scores score.json",
+                    "gmm-spark score ... --drift.compare true --output.report score.json\n"
+                    f"{subject.report_command} --scores score.json"
+                    if subject.model_path
+                    else "",
                 )
             ],
         )

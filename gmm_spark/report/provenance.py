@@ -18,7 +18,7 @@ def describe_fitted(subject: Subject) -> Section:
         f"{count_of(parameters.n_features, 'feature')}, {count_of(parameters.n_parameters, 'free parameter')}"
     )
     rows = [("mixture", mixture), ("features", ", ".join(subject.shown_names)), *_list_input(facts)]
-    rows += [("model", show_name(subject.model_path))]
+    rows += [("model", show_name(subject.model_path or subject.path))]
     if subject.run_id is not None:
         rows += [("run", show_name(subject.run_id)), ("ended (UTC)", subject.finished)]
     seed = facts["configuration"]["model"].number("seed")

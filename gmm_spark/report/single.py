@@ -36,7 +36,7 @@ _SECTIONS = (
 )
 
 
-def write_report(subject: Subject) -> str:
+def render_report(subject: Subject) -> str:
     """Return the report of a mixture, as one HTML page.
 
     Raises

@@ -72,9 +72,9 @@ class Subject:
     Attributes
     ----------
     path : str
-        Path that was asked for, as it may be shown.
+        Path that was asked for, as it may be shown; what the model is called if it is in memory.
     model_path : str
-        Directory of the saved model.
+        Directory of the saved model; empty if it is in memory.
     parameters : MixtureParameters
     names : tuple of str
         A name for each feature, as users wrote it.
@@ -156,6 +156,8 @@ class Subject:
     @property
     def portrait_command(self) -> str:
         """The command that makes this page with a pass over a table."""
+        if not self.model_path:
+            return 'write_report(model, "page.html", table)'
         return f"{self.report_command} --input.path TABLE"
 
     def name_key(self, parameter: str, key: str) -> str:

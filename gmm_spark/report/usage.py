@@ -6,12 +6,16 @@ from gmm_spark.core.formatting import quote_word
 from gmm_spark.report.blocks import Block, Code, Section, Text
 from gmm_spark.report.subject import Subject
 
+# Where a model in memory may be saved.
+_SAVED = "models/mine"
+
 
 def describe_usage(subject: Subject) -> Section:
     """Say how to use the model. What is copied from here names the model by its path, quoted for where it goes."""
-    path = repr(subject.model_path)
-    plain = quote_word(subject.model_path)
+    path, plain = repr(subject.model_path or _SAVED), quote_word(subject.model_path or _SAVED)
+    first = [] if subject.model_path else [Code("Save it first", f"model.save({path})")]
     blocks: list[Block] = [
+        *first,
         Text(
             "The model reads the columns that it was fitted on, by name. The path is that of this run alone; of the "
             "directory of runs above it, the newest complete run is read."

@@ -4,7 +4,7 @@ import pytest
 
 from gmm_spark import MixtureParameters
 from gmm_spark.errors import DataError
-from gmm_spark.report.comparing import write_comparison
+from gmm_spark.report.comparing import render_comparison
 from gmm_spark.report.subject import Setting
 from tests.report.pages import require_sound
 from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_portrait, build_subject
@@ -23,7 +23,7 @@ def move(parameters: MixtureParameters, by: float) -> MixtureParameters:
 def test_the_verdict_says_whether_components_moved(by: float, word: str) -> None:
     parameters = build_parameters()
     sides = [build_subject(one, facts=build_facts()) for one in (parameters, move(parameters, by))]
-    page = require_sound(write_comparison(*sides), SECTIONS)
+    page = require_sound(render_comparison(*sides), SECTIONS)
     assert f" {word} " in page.words.split("What is compared")[0]
     assert ("x0: +1.50 sd" in page.words) == (by == 1.5)
     assert ("Gone: component 0" in page.words) == (by == 50.0)
@@ -34,13 +34,13 @@ def test_features_in_another_order_are_the_same_features() -> None:
     turned = MixtureParameters(
         parameters.weights, parameters.means[:, ::-1], parameters.covariances[:, ::-1, ::-1], "full"
     )
-    page = write_comparison(build_subject(parameters, ("a", "b")), build_subject(turned, ("b", "a")))
+    page = render_comparison(build_subject(parameters, ("a", "b")), build_subject(turned, ("b", "a")))
     assert "Alike" in require_sound(page, SECTIONS).words
 
 
 def test_other_features_are_refused_by_name() -> None:
     with pytest.raises(DataError, match="only before has a, only after c"):
-        write_comparison(build_subject(names=("a", "b")), build_subject(names=("b", "c")))
+        render_comparison(build_subject(names=("a", "b")), build_subject(names=("b", "c")))
 
 
 def test_settings_and_checks_that_differ_are_told() -> None:
@@ -55,7 +55,7 @@ def test_settings_and_checks_that_differ_are_told() -> None:
         settings=[Setting("model.k", "7", "2", "Number")],
         portrait=portrait,
     )
-    page = require_sound(write_comparison(before, after), SECTIONS)
+    page = require_sound(render_comparison(before, after), SECTIONS)
     assert "model.k 2 7" in page.words
     assert "Only after" in page.words
     assert "k-at-edge" in page.words

@@ -9,12 +9,12 @@ import numpy as np
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.description.fit import FAIR, GOOD, POOR
 from gmm_spark.core.description.numbers import show, show_share
+from gmm_spark.core.drift.reference import QUANTILES
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
 
-QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
 # Rows to draw, and numbers in them at most.
 _ROWS, _NUMBERS = 50_000, 5_000_000
 # Rows that are evaluated at a time.

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp, multivariate_normal, norm
 
-from gmm_spark.core.description.densities import QUANTILES, compare_densities
+from gmm_spark.core.description.densities import compare_densities
 from gmm_spark.core.description.expected import expect_by_component, expect_histograms, expect_pairs
 from gmm_spark.core.description.fit import FAIR, GOOD, POOR, judge_features
 from gmm_spark.core.description.regions import find_regions
+from gmm_spark.core.drift.reference import QUANTILES
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import Frame
