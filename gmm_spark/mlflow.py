@@ -190,11 +190,11 @@ class MixtureFunction:
             log-densities of its training rows.
         """
         mixture = self._mixture
-        scores = mixture.score(rows)
+        scores = mixture.scores(rows)
         found = pd.DataFrame(
             {
                 PREDICTION: scores.prediction,
-                PROBABILITY: scores.probability.tolist(),
+                PROBABILITY: np.asarray(scores.probability).tolist(),
                 LOG_DENSITY: scores.log_density,
             },
             index=rows.index if isinstance(rows, pd.DataFrame) else None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the job with a command line, by default that of the process, and end the process with its exit code."""
-    run(compare, CompareConfiguration, name_path(arguments, ("before", "after")))
+    run(compare, CompareConfiguration, name_path(arguments, CompareConfiguration))
 
 
 def compare(spark: SparkSession, configuration: CompareConfiguration) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the job with a command line, by default that of the process, and end the process with its exit code."""
-    run(export, ExportConfiguration, name_path(arguments))
+    run(export, ExportConfiguration, name_path(arguments, ExportConfiguration))
 
 
 def export(spark: SparkSession, configuration: ExportConfiguration) -> None:

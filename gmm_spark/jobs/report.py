@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the job with a command line, by default that of the process, and end the process with its exit code."""
-    run(report, ReportConfiguration, name_path(arguments))
+    run(report, ReportConfiguration, name_path(arguments, ReportConfiguration))
 
 
 def report(spark: SparkSession, configuration: ReportConfiguration) -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from gmm_spark._version import __version__
 from gmm_spark.core.drift.reference import QUANTILES
 from gmm_spark.ml.comparison import Selection
 from gmm_spark.ml.model import GaussianMixtureModel
-
-# Packages that can change the numbers.
-PACKAGES = ("pyspark", "numpy", "scipy", "pyarrow", "pandas")
 
 
 def list_facts(model: GaussianMixtureModel) -> dict[str, Any]:
@@ -71,17 +65,6 @@ def list_mixtures(selection: Selection) -> dict[str, Any]:
     """List the mixtures that were tried, and which was chosen by what."""
     mixtures = [asdict(row) for row in selection.rows]
     return {"criterion": selection.criterion, "chosen": selection.best, "mixtures": mixtures}
-
-
-def list_versions() -> dict[str, str]:
-    """List the versions of everything that can change the numbers."""
-    found = {"python": platform.python_version(), "gmm-spark": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # shipped as a zip, without metadata
-            found[package] = "unknown"
-    return found
 
 
 def _rate(rows: int, seconds: float) -> float | None:

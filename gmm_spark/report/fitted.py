@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.core.mixture.sampling import to_int
+from gmm_spark.core.versions import list_versions
 from gmm_spark.errors import ParameterError
 from gmm_spark.extras import require_extra
-from gmm_spark.ml.facts import list_facts, list_versions
+from gmm_spark.ml.facts import list_facts
 from gmm_spark.report.comparing import render_comparison
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.rows import look_at_table
@@ -107,6 +108,7 @@ def describe_model(model: GaussianMixtureModel) -> Subject:
         report_command="gmm-spark report MODEL",
         portrait=None if summary is None else summary.portrait,
         merge_tree=None if summary is None else summary.mergeTree,
+        identities=model.identities,
     )
 
 
@@ -124,7 +126,7 @@ def _list_settings(model: GaussianMixtureModel) -> list[Setting]:
     """List the parameters that differ from their defaults."""
     found = []
     for param in model.params:
-        default = model.getOrDefault(param) if not model.isSet(param) else model._defaultParamMap.get(param)
+        default = model._defaultParamMap.get(param)
         if model.isSet(param) and model.getOrDefault(param) != default:
             meaning = param.doc.partition(". ")[0].rstrip(".")
             unset = "none" if default is None else _show(default)

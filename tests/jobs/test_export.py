@@ -17,9 +17,7 @@ from gmm_spark.jobs.config import exports
 from tests.jobs.conftest import Outcome
 
 
-def test_a_run_is_exported_checked_and_described(
-    run_job: Callable[..., Outcome], model: Path, tmp_path: Path
-) -> None:
+def test_a_run_is_exported_checked_and_described(run_job: Callable[..., Outcome], model: Path, tmp_path: Path) -> None:
     target = tmp_path / "mixture.onnx"
     done = run_job("export", model, "--onnx", target)
     assert done.code == 0, done.err

@@ -19,6 +19,7 @@ class ExportConfiguration(JobConfiguration):
     """
 
     job: ClassVar[str] = "export"
+    leading: ClassVar[tuple[str, ...]] = ("path",)
     path: Text = Field(
         description="Directory of runs, of which the newest complete one is written; a run's own directory; or a saved "
         "model. May be given without its flag."

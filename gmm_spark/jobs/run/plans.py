@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gmm_spark.core.versions import list_versions
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.jobs.preflight.workers import Worker, describe_spark
-from gmm_spark.ml.facts import list_versions
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.core.steps import step, timing
+from gmm_spark.core.versions import list_versions
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.parameter_keys import name_keys
 from gmm_spark.jobs.config.secrets import redact_values
 from gmm_spark.jobs.run.executors import describe_application
-from gmm_spark.ml.facts import list_facts, list_versions
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.storage.documents import write_document
 from gmm_spark.storage.hadoop import files_of
@@ -66,6 +66,8 @@ class RunReport:
 
     def add_fit(self, model: GaussianMixtureModel) -> None:
         """Add what the summary of a fit knows: rows, quality, checks, the mixture, and the others that were tried."""
+        from gmm_spark.ml.facts import list_facts  # which imports Spark
+
         for section, facts in list_facts(model).items():
             if section == "checks":
                 self._facts[section] = [one | {"remedy": name_keys(one["remedy"])} for one in facts]
