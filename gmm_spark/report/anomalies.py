@@ -20,16 +20,11 @@ def describe_anomalies(subject: Subject) -> Section:
     """Say which threshold goes with which fraction."""
     histogram = subject.log_densities
     if histogram is None:
-        return Section(
-            "anomalies",
-            "Anomalies",
-            [
-                Missing(
-                    "The model does not know how likely its training rows are: it was built from parameters, or saved "
-                    "by an older gmm-spark. Fit it again (model.initial_model starts from it)."
-                )
-            ],
+        missing = Missing(
+            "The model does not know how likely its training rows are: it was built from parameters, or saved by an older "
+            "gmm-spark. Fit it again (model.initial_model starts from it)."
         )
+        return Section("anomalies", "Anomalies", [missing, *_list_unlikely(subject)])
     rows = []
     for fraction in FRACTIONS:
         threshold = histogram.quantile(fraction)
@@ -51,13 +46,14 @@ def describe_anomalies(subject: Subject) -> Section:
         Table("What a fraction means", head, rows),
         draw("draw_log_densities", histogram, histogram.quantile(_USUAL)),
     ]
-    if subject.unlikely:
-        blocks += _list_unlikely(subject)
+    blocks += _list_unlikely(subject)
     return Section("anomalies", "Anomalies", blocks)
 
 
 def _list_unlikely(subject: Subject) -> list[Block]:
-    """List the least likely rows, and why each is."""
+    """List the least likely rows, and why each is; nothing if they were not asked for."""
+    if not subject.unlikely:
+        return []
     names = subject.shown_names
     shown = list(range(len(names)))
     if len(names) > _FEATURES:  # those that are a reason most often

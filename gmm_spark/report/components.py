@@ -24,7 +24,8 @@ def tell_components(subject: Subject) -> Section:
     told = "" if subject.known.is_plain else " A component's id, and the name that it was given, survive refits."
     blocks: list[Block] = [
         Text(
-            f"{count_of(len(order), 'component')}, the heaviest first. The numbers are those of the prediction column. "
+            f"{count_of(len(order), 'component')}{', the heaviest first' if len(order) > 1 else ''}. The numbers are "
+            "those of the prediction column. "
             f"A component's weight is its share of the rows, each counted by its responsibilities.{told}"
         ),
         _list_sizes([described[j] for j in order], subject.known),

@@ -65,6 +65,17 @@ def test_a_mixture_saved_without_ids_is_said_to_be() -> None:
     assert "The earlier mixture was saved without ids: they are taken as 0 to k - 1." in words
 
 
+def test_of_fits_to_the_same_rows_the_better_is_told_and_moves_that_are_none_are_not() -> None:
+    files = {"input": {"files": {"checksum": "c"}}}
+    before = build_subject(facts=build_facts(**files))
+    after = build_subject(facts=build_facts(**files, fit={"bic": 4990.0}))
+    words = require_sound(render_comparison(before, after), SECTIONS).words
+    assert "Both were fitted to the same rows. The later has the lower BIC, by 10: it describes them better." in words
+    assert "No mean of a component that has its counterpart moved by 0.01 standard deviations or more." in words
+    fewer = build_subject(facts=build_facts(**files, rows={"read": 1000, "used": 800}))
+    assert "do not say which is better" in render_comparison(before, fewer)
+
+
 def test_features_in_another_order_are_the_same_features() -> None:
     parameters = build_parameters()
     turned = MixtureParameters(
