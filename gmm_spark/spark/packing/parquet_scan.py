@@ -1,7 +1,7 @@
 """Rows straight from Parquet: a table that is a plain scan of files is read by pyarrow, without crossing the JVM.
 
-The driver asks Spark's own plan which files and which byte ranges each partition reads (:mod:`.parquet_plan`); tasks read
-just those, in that order, and hand on Arrow batches as Spark would (:meth:`ParquetScan.read`). So the rows, their
+The driver asks Spark's own plan which files and which byte ranges each partition reads (:mod:`.parquet_plan`). Tasks
+read just those, in that order, and hand on Arrow batches as Spark would (:meth:`ParquetScan.read`). So the rows, their
 partitions and their order are the same, and so is every sum to the bit. What cannot be shown to be the same rows is
 read by Spark: the driver refuses what its plan tells, tasks what they find in the files.
 
