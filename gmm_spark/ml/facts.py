@@ -36,7 +36,11 @@ def list_facts(model: GaussianMixtureModel) -> dict[str, Any]:
         "fit": {
             "converged": summary.converged,
             "iterations": summary.numIter,
-            "starts": {"compared": summary.starts, "alike": summary.startsAlike},
+            "starts": {
+                "compared": summary.starts,
+                "alike": summary.startsAlike,
+                "records": [asdict(one) for one in summary.startRecords],
+            },
             "log_likelihood": summary.logLikelihood,
             "lower_bound": summary.lowerBound,
             "aic": summary.aic,

@@ -236,10 +236,11 @@ def test_all_scores_at_once_are_those_one_by_one(covariance_type: str) -> None:
     rows = rows_of(mixture)
     rows[1, 0] = np.nan
     for table in (rows, rows[:1], pd.DataFrame(rows, columns=NAMES), rows[:0]):
-        prediction, log_density, probability = mixture.scores(table)
+        prediction, log_density, probability, anomaly = mixture.scores(table)
         np.testing.assert_array_equal(prediction, mixture.predict(table))
         np.testing.assert_array_equal(log_density, mixture.log_density(table))
         np.testing.assert_array_equal(probability, mixture.predict_proba(table))
+        np.testing.assert_array_equal(anomaly, mixture.is_anomaly(table))
     assert mixture.scores(rows[0]).probability.shape == (1, 4)
 
 

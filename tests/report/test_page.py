@@ -68,7 +68,7 @@ def test_the_least_likely_rows_are_listed_only_if_given() -> None:
     assert "least likely rows of the table" not in render_report(build_subject())
     rows = (UnlikelyRow(-99.5, 1, (4.25, 7.5), ((1, -8.25), (0, 0.5))),)
     page = require_sound(render_report(build_subject(names=("<i>", "b"), unlikely=rows)))
-    assert "-99.5 1 b 8.2 sd below; <i> 0.5 sd above 4.25 7.5" in page.words
+    assert "−99.5 1 b 8.2 sd below; <i> 0.5 sd above 4.25 7.5" in page.words
 
 
 def test_of_a_wide_table_the_features_that_are_reasons_are_listed() -> None:
