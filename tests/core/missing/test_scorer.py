@@ -142,7 +142,7 @@ def test_reasons_name_observed_features_alone(covariance_type: str) -> None:
         assert np.isnan(found.z[len(order) :, i]).all()
 
 
-def test_reasons_of_complete_rows_are_the_same_as_ever() -> None:
+def test_reasons_of_training_rows_are_the_same_as_ever() -> None:
     parameters = random_mixture("full", 3, 5, np.random.default_rng(7))
     rows, components = draw_rows(parameters, 20, np.random.default_rng(8))
     for one, other in zip(
@@ -204,7 +204,7 @@ def test_noise_is_a_component_of_the_box_of_what_is_observed(covariance_type: st
             expected, _ = regress(parameters, o.tolist(), row[o, None])
             np.testing.assert_allclose(np.delete(filled[:, i], o), expected[:, 0], rtol=1e-9)
     with pytest.raises(ParameterError, match="noise"):
-        Thresholds.of_complete(Marginals(parameters), 0.01, LogDensityHistogram(0.0, np.ones(N_BINS)))
+        Thresholds.of_training(Marginals(parameters), 0.01, LogDensityHistogram(0.0, np.ones(N_BINS)))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
