@@ -295,7 +295,7 @@ def test_choices_are_those_of_the_registries() -> None:
     from gmm_spark.core.search.starts import START_MODES
     from gmm_spark.ml.comparison import SIGNS
     from gmm_spark.spark.decoding import FIT_HANDLE_INVALID, HANDLE_INVALID
-    from gmm_spark.spark.packing.parquet_scan import PACKINGS
+    from gmm_spark.spark.packing.parquet_plan import PACKINGS
 
     for kind, registry in (
         (fields.CovarianceType, STRUCTURES),
