@@ -76,6 +76,17 @@ def test_heavy_tails_of_training_rows_go_over_to_other_patterns(freedom: int) ->
         assert 0.4 * 0.005 < share_of_anomalies(thresholds, without(draw(), missing)) < 1.8 * 0.005
 
 
+def test_training_rows_that_spread_less_than_the_mixture_have_as_many_anomalies(covariance_type: str) -> None:
+    rng = np.random.default_rng(9)
+    one = MixtureParameters(
+        [1.0], np.zeros((1, 4)), random_mixture(covariance_type, 1, 4, rng).covariances, covariance_type
+    )
+    training, fresh = 0.7 * draw_rows(one, 60_000, rng)[0], 0.7 * draw_rows(one, 60_000, rng)[0]
+    thresholds = Thresholds.of_training(Marginals(one), 0.01, histogram_of(log_density(one, training)))
+    for missing in ([0], [1, 3]):
+        assert 0.005 < share_of_anomalies(thresholds, without(fresh, missing)) < 0.03
+
+
 def test_a_pattern_with_rows_enough_has_the_quantile_of_its_own() -> None:
     rng = np.random.default_rng(5)
     parameters = random_mixture("full", 3, 4, rng)
