@@ -168,8 +168,8 @@ class Mixture(ScoringMixture):
         found = self._score(read, probability=True)
         assert found.probability is not None
         anomaly = None
-        if self.log_densities is not None:
-            anomaly = read.spread(self._find_odd(read, found, self.threshold(), None), False)
+        if self.knows_anomalies:
+            anomaly = read.spread(find_odd(read, found, self._find_threshold(None)), False)
         return RowScores(
             read.spread(found.prediction, NO_COMPONENT),
             read.spread(found.log_density, np.nan),

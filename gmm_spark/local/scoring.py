@@ -77,6 +77,14 @@ class ScoringMixture(ExchangedMixture):
             found = self._of_thread.scorer = IncompleteScorer(self._marginals, self._plan)
         return found
 
+    @property
+    def knows_anomalies(self) -> bool:
+        """True if the mixture can tell which rows are anomalies."""
+        if self.handle_invalid != MARGINAL:
+            return self.log_densities is not None
+        known = self.log_densities is not None or bool(self.log_densities_by_pattern)
+        return known and self.parameters.noise is None
+
     def _find_threshold(self, fraction: float | None) -> float | Thresholds:
         """Find the log-density below which a row is an anomaly; or what finds it for each pattern."""
         if self.handle_invalid != MARGINAL or (self.log_densities is None and not self.log_densities_by_pattern):
