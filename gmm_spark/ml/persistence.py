@@ -13,7 +13,7 @@ path is escaped here before it is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from pyspark.errors import AnalysisException
@@ -109,6 +109,7 @@ class ModelWriter(MLWriter):
     log_densities : LogDensityHistogram or None
     training_profile : TrainingProfile or None
     identities : Identities
+    log_densities_by_pattern : mapping of bytes to LogDensityHistogram
     memory : Memory or None
     """
 
@@ -120,11 +121,12 @@ class ModelWriter(MLWriter):
         log_densities: LogDensityHistogram | None,
         training_profile: TrainingProfile | None,
         identities: Identities,
+        log_densities_by_pattern: Mapping[bytes, LogDensityHistogram],
         memory: Memory | None,
     ) -> None:
         super().__init__()
         self._model = model
-        self._identities, self._memory = identities, memory
+        self._more = identities, log_densities_by_pattern, memory
         self._parts = parameters, feature_names, log_densities, training_profile
 
     def save(self, path: str) -> None:
@@ -133,8 +135,7 @@ class ModelWriter(MLWriter):
 
     def describe(self) -> SavedModel:
         """Return what the files will hold."""
-        described = describe_params(self._model, self.sparkSession)
-        return SavedModel(*self._parts, described, self._identities, self._memory)
+        return SavedModel(*self._parts, describe_params(self._model, self.sparkSession), *self._more)
 
 
 class ModelReader(MLReader[M]):
@@ -166,6 +167,7 @@ class ModelReader(MLReader[M]):
         try:
             model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities, saved.training_profile)
             model.identities = saved.identities or Identities.fresh(saved.parameters.n_classes, recorded=False)
+            model.logDensitiesByPattern = saved.log_densities_by_pattern
             model.memory = saved.memory
             model._resetUid(metadata["uid"])
             defaults = metadata["defaultParamMap"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pyspark.sql import DataFrame
 
+from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
 from gmm_spark.core.mixture.changes import list_changes
 from gmm_spark.core.mixture.matching import pair_components
@@ -14,7 +15,7 @@ from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.steps import step
 from gmm_spark.core.update.memory import Memory
 from gmm_spark.core.update.updating import Updated, find_decay, update
-from gmm_spark.core.update.verdict import Today, Verdict, expect_of_itself, find_gap, judge
+from gmm_spark.core.update.verdict import Today, Verdict, judge, measure
 from gmm_spark.errors import DegenerateComponentError, ParameterError
 from gmm_spark.local.rows import describe_type
 from gmm_spark.ml.fitting import MixtureFitting, require_range
@@ -75,12 +76,14 @@ class MixtureUpdate(MixtureFitting, GaussianMixtureParams):
             except DegenerateComponentError as error:
                 raise DegenerateComponentError(f"{error}; or fit the model anew") from error
             sample = table.sample(self._settings(model.getK(), model.getCovarianceType()).rows_to_draw, self.getSeed())
-            profile, evaluation = ColumnProfile.of(*sample), table.evaluate(found.result.parameters)
+            # Both in one pass: what the mixture before makes of today's rows tells of clusters that are new.
+            old_view, evaluation = table.evaluate_all([before, found.result.parameters], log_densities=True)
+            profile = ColumnProfile.of(*sample)
             fitted = Fitted(found.result, evaluation, profile, memory.floor, sample)
             updated = self._build_model(today, table, fitted)
             measured = _measure(model, memory)
             with step("judge"):
-                verdict = _judge(model, updated, measured, found, fitted, table)
+                verdict = _judge(model, updated, measured, found, (old_view, evaluation), table)
         weight = old + evaluation.weight_sum
         updated.memory = replace(measured, weight=weight, days=memory.add_day(day))
         updated.identities = model.identities
@@ -113,10 +116,10 @@ def _measure(model: GaussianMixtureModel, memory: Memory) -> Memory:
     """Return the memory with how well the model described the rows of its last fit, if that is not known yet."""
     if memory.shortfall is not None:
         return memory
-    profile, histogram = model.trainingProfile, model.logDensities
-    shortfall = 0.0 if profile is None else expect_of_itself(model.parameters) - profile.mean_log_density
-    gap = 0.0 if histogram is None else find_gap(model.parameters, histogram)
-    return replace(memory, shortfall=shortfall, gap=gap)
+    profile = model.trainingProfile
+    mean = None if profile is None else profile.mean_log_density
+    shortfall, gap, strange = measure(model.parameters, mean, model.logDensities)
+    return replace(memory, shortfall=shortfall, gap=gap, strange=strange)
 
 
 def _judge(
@@ -124,17 +127,19 @@ def _judge(
     updated: GaussianMixtureModel,
     memory: Memory,
     found: Updated,
-    fitted: Fitted,
+    evaluations: tuple[Evaluation, Evaluation],
     table: PackedTable,
 ) -> Verdict:
-    """Judge an update by what its passes found."""
-    evaluation = fitted.evaluation
-    assert evaluation.log_densities is not None  # evaluate() makes it
+    """Judge an update by what its passes found, and the evaluations of the mixture before and after it."""
+    old, new = evaluations
+    assert old.log_densities is not None  # they were asked for
+    assert new.log_densities is not None
     today = Today(
         rows=table.moments.weights.effective_rows,
-        log_density_before=found.first.lower_bound,
-        log_density=evaluation.log_likelihood / evaluation.weight_sum,
-        log_densities=evaluation.log_densities,
+        log_density_before=old.log_likelihood / old.weight_sum,
+        log_density=new.log_likelihood / new.weight_sum,
+        log_densities_before=old.log_densities,
+        log_densities=new.log_densities,
         shares=(found.last.resp_sum / found.last.weight_sum).tolist(),
     )
     return judge(model.parameters, updated.parameters, memory, today)

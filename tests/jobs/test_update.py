@@ -133,7 +133,8 @@ def test_what_cannot_be_told_is_asked_before_any_work(
     planned = jobs["update"](output, 1, "--update.elapsed", 60, "--dry-run")
     assert "60 days later: rows seen count 0.25 of it" in planned.out
     ended(jobs["update"](output, 1, "--update.elapsed", 60))
-    assert "which is not after 2026-02-26" in ended(jobs["update"](output, 1, "--update.day", name(0)), 2)
+    early = ("--run-id", "early", "--update.day", name(0))
+    assert "which is not after 2026-02-26" in ended(jobs["update"](output, 1, *early), 2)
     assert "which is a run of the job fit" in ended(jobs["update"](output, 2, "--run-id", "fit"), 2)
     lacking = ("--input.path", table, "--output.model", output, "--update.half_life", 7)
     assert "run: got no id, and update.day is not given" in run_job("update", *lacking).err

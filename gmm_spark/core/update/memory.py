@@ -39,9 +39,10 @@ class Memory:
         Mixing weights when the mixture was last fitted.
     days : tuple of str
         Names of the days that it has seen, the latest last: a day is not added twice.
-    shortfall, gap : float or None
-        How much less likely the rows of the last fit were than the mixture expects of itself, nats, and the largest
-        difference of the two distributions; None until the first update finds them.
+    shortfall, gap, strange : float or None
+        How much less likely the rows of the last fit were than the mixture expects of itself, nats; the largest
+        difference of the two distributions; and the share of rows below the hundredth that it expects. None until the
+        first update finds them.
 
     Raises
     ------
@@ -55,9 +56,10 @@ class Memory:
     days: tuple[str, ...] = ()
     shortfall: float | None = None
     gap: float | None = None
+    strange: float | None = None
 
     def __post_init__(self) -> None:
-        figures = [self.weight, *(one for one in (self.shortfall, self.gap) if one is not None)]
+        figures = [self.weight, *(one for one in (self.shortfall, self.gap, self.strange) if one is not None)]
         arrays = self.floor.ndim == self.weights.ndim == 1
         if not arrays or not np.isfinite([*figures, *self.floor, *self.weights]).all() or not self.weight > 0:
             raise ParameterError(
@@ -87,6 +89,7 @@ class Memory:
             "days": list(self.days),
             "shortfall": self.shortfall,
             "gap": self.gap,
+            "strange": self.strange,
         }
 
     @classmethod
@@ -99,9 +102,10 @@ class Memory:
             If it is not that.
         """
         try:
-            shortfall, gap = (None if values[name] is None else float(values[name]) for name in ("shortfall", "gap"))
+            names = ("shortfall", "gap", "strange")
+            shortfall, gap, strange = (None if values[name] is None else float(values[name]) for name in names)
             floor, weights = (np.array(values[name], np.float64) for name in ("floor", "weights"))
-            return cls(float(values["weight"]), floor, weights, tuple(values["days"]), shortfall, gap)
+            return cls(float(values["weight"]), floor, weights, tuple(values["days"]), shortfall, gap, strange)
         except (KeyError, TypeError, ValueError) as error:
             raise ParameterError(f"not what a mixture remembers of its rows: {error!r}") from error
 

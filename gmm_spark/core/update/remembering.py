@@ -39,13 +39,13 @@ class RememberingTable:
     ----------
     moments : Moments
         Of today's rows.
-    todays : list of SufficientStatistics
-        Of today's rows alone, under the first candidate of each pass.
+    today : SufficientStatistics or None
+        Of today's rows alone, under the first candidate of the latest pass; None before the first.
     """
 
     def __init__(self, table: Table, before: MixtureParameters, weight: float) -> None:
         self.moments = table.moments
-        self.todays: list[SufficientStatistics] = []
+        self.today: SufficientStatistics | None = None
         self._table = table
         self._before = before
         self._weight = weight
@@ -58,7 +58,7 @@ class RememberingTable:
         Of yesterday's rows the free energy has the change since: it is 0 under the mixture that their sums made.
         """
         found = self._table.expect(candidates)
-        self.todays.append(found[0])
+        self.today = found[0]
         return [self._add(one, candidate) for one, candidate in zip(found, candidates, strict=True)]
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:

@@ -26,12 +26,11 @@ class Updated:
     ----------
     result : EMResult
         Its lower bounds are free energies per unit of weight, nats.
-    first, last : SufficientStatistics
-        Of today's rows alone, under the mixture before and under that of the last pass.
+    last : SufficientStatistics
+        Of today's rows alone, under the mixture that the last pass evaluated.
     """
 
     result: EMResult
-    first: SufficientStatistics
     last: SufficientStatistics
 
 
@@ -96,4 +95,5 @@ def update(
     with step("passes") as told:
         result = best(fit(both, [Run(before, rule)], callback=callback))
         told.update(passes=len(result.history), bound=result.lower_bound, converged=result.converged)
-    return Updated(result, both.todays[0], both.todays[-1])
+    assert both.today is not None  # there was a pass
+    return Updated(result, both.today)

@@ -1,9 +1,10 @@
 """The verdict on an update: whether the mixture still describes its table, or should be fitted anew.
 
 EM moves, widens and reweighs components; it neither makes nor removes one. So an update follows what drifts, and fails
-where a cluster is new or has gone. That shows in today's rows: they are less likely than the updated mixture expects of
-rows of its own, or otherwise distributed, or a component has next to none of them left. The rows of the last fit are
-the measure: a mixture that never described its table well is not worse for that today.
+where a cluster is new or has gone. That shows in today's rows. Many of them are unlike all that the mixture before
+expected; once a component has widened to cover them, only that first day tells. Or they are less likely than the
+updated mixture expects of rows of its own, or otherwise distributed, or a component has next to none of them left. The
+rows of the last fit are the measure: a mixture that never described its table well is not worse for that today.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmm_spark.core.description.densities import draw_densities
+from gmm_spark.core.description.densities import compare_densities
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.density import weighted_log_prob
 from gmm_spark.core.mixture.log_space import normalise
@@ -26,6 +27,9 @@ UPDATED, REFIT = "updated", "refit"
 MOST_SHORTFALL = 0.25
 # Largest difference of the two distributions of log-densities, beyond that of the last fit.
 MOST_GAP = 0.1
+# Share of today's rows, beyond that of the last fit, that may be less likely under the mixture before than all but one
+# in a hundred of its own; and rows at least.
+MOST_STRANGE, _STRANGE_ROWS = 0.03, 5.0
 # Share of its weight at the last fit below which a component has starved, and rows that it should have had for that to
 # be told on one day.
 LEAST_WEIGHT, _ROWS = 0.1, 20.0
@@ -59,6 +63,9 @@ class Verdict:
         Standard error of the shortfall, nats.
     gap, gap_at_fit : float
         Largest difference of the two cumulative distributions, of today's rows and of those of the last fit.
+    strange, strange_at_fit : float
+        Share of today's rows that are less likely under the mixture before than all but one in a hundred of its own
+        rows; the same of the rows of the last fit, under that mixture.
     starving : tuple of int
         Components that have less than a tenth of the rows today that their weight before lets expect.
     starved : tuple of int
@@ -75,6 +82,8 @@ class Verdict:
     error: float
     gap: float
     gap_at_fit: float
+    strange: float
+    strange_at_fit: float
     starving: tuple[int, ...]
     starved: tuple[int, ...]
 
@@ -87,12 +96,10 @@ class Today:
     ----------
     rows : float
         Effective number of rows.
-    log_density_before : float
-        Mean log-density under the mixture before, nats.
-    log_density : float
-        The same under the updated mixture.
-    log_densities : LogDensityHistogram
-        Their distribution under it.
+    log_density_before, log_density : float
+        Mean log-density under the mixture before and under the updated one, nats.
+    log_densities_before, log_densities : LogDensityHistogram
+        Distribution of the log-densities under each.
     shares : array (k,)
         Share of the rows' weight that each component is responsible for.
     """
@@ -100,6 +107,7 @@ class Today:
     rows: float
     log_density_before: float
     log_density: float
+    log_densities_before: LogDensityHistogram
     log_densities: LogDensityHistogram
     shares: Sequence[float]
 
@@ -111,28 +119,35 @@ def judge(before: MixtureParameters, after: MixtureParameters, memory: Memory, t
     ----------
     before, after : MixtureParameters
     memory : Memory
-        Of the mixture before, with the shortfall and the gap of the last fit.
+        Of the mixture before, with what was measured at the last fit.
     today : Today
     """
     expected = expect_of_itself(after)
     shortfall = expected - today.log_density
-    gap = find_gap(after, today.log_densities)
-    fitted = memory.shortfall or 0.0, memory.gap or 0.0
-    error = today.log_densities.deviation / np.sqrt(max(today.rows, 1.0))
+    old, new = (compare_densities(*one) for one in ((before, today.log_densities_before), (after, today.log_densities)))
+    fitted = memory.shortfall or 0.0, memory.gap or 0.0, memory.strange or 0.0
+    n = max(today.rows, 1.0)
+    error = max(today.log_densities.deviation, new.drawn.deviation) / np.sqrt(n)  # a few rows may be alike by chance
     shares = np.asarray(today.shares)
     expects = before.weights * today.rows >= _ROWS
     starving = np.flatnonzero(expects & (shares < LEAST_WEIGHT * before.weights))
     starved = np.flatnonzero((memory.weights > 0) & (after.weights < LEAST_WEIGHT * memory.weights))
     reasons = []
+    allowed = fitted[2] + MOST_STRANGE
+    if old.below * n >= _STRANGE_ROWS and old.below > allowed + _ERRORS * np.sqrt(allowed / n):
+        reasons.append(
+            f"{old.below:.1%} of today's rows are less likely than all but 1 % of those that the model expected; of "
+            f"the rows of the last fit {fitted[2]:.1%} were"
+        )
     if shortfall - fitted[0] > MOST_SHORTFALL + _ERRORS * error:
         reasons.append(
             f"today's rows are {shortfall:.3g} nats less likely than the updated mixture expects of its own; those of "
             f"the last fit were {fitted[0]:.3g}"
         )
-    if gap - fitted[1] > MOST_GAP + _ERRORS / 2 / np.sqrt(max(today.rows, 1.0)):
+    if new.gap - fitted[1] > MOST_GAP + _ERRORS / 2 / np.sqrt(n):
         reasons.append(
             f"the log-densities of today's rows are distributed otherwise than those of the mixture's own rows, by "
-            f"{gap:.2f} of them; those of the last fit were by {fitted[1]:.2f}"
+            f"{new.gap:.2f} of them; those of the last fit were by {fitted[1]:.2f}"
         )
     if len(starved):
         named = ", ".join(map(str, starved))
@@ -146,8 +161,10 @@ def judge(before: MixtureParameters, after: MixtureParameters, memory: Memory, t
         shortfall=shortfall,
         shortfall_at_fit=fitted[0],
         error=float(error),
-        gap=gap,
+        gap=new.gap,
         gap_at_fit=fitted[1],
+        strange=old.below,
+        strange_at_fit=fitted[2],
         starving=tuple(starving.tolist()),
         starved=tuple(starved.tolist()),
     )
@@ -180,8 +197,12 @@ def expect_of_itself(parameters: MixtureParameters, seed: int = 0) -> float:
     return float(alone + surprise / n)
 
 
-def find_gap(parameters: MixtureParameters, rows: LogDensityHistogram) -> float:
-    """Return the largest difference between the distributions of rows' log-densities and of a mixture's own rows'."""
-    drawn = draw_densities(parameters, rows.ceiling)
-    first, second = (np.cumsum(one.weights) / one.weights.sum() for one in (rows, drawn))
-    return float(np.abs(first - second).max())
+def measure(
+    parameters: MixtureParameters, mean_log_density: float | None, log_densities: LogDensityHistogram | None
+) -> tuple[float, float, float]:
+    """Measure how well a mixture describes rows: their shortfall, gap and strange share; 0 if they are not known."""
+    shortfall = 0.0 if mean_log_density is None else expect_of_itself(parameters) - mean_log_density
+    if log_densities is None:
+        return shortfall, 0.0, 0.0
+    compared = compare_densities(parameters, log_densities)
+    return shortfall, compared.gap, compared.below

@@ -18,7 +18,7 @@ from gmm_spark.core.table import ArrayTable
 from gmm_spark.core.update.memory import Memory, recall
 from gmm_spark.core.update.remembering import RememberingTable, expect_log_likelihood
 from gmm_spark.core.update.updating import find_decay, update
-from gmm_spark.core.update.verdict import Today, expect_of_itself, find_gap, judge
+from gmm_spark.core.update.verdict import Today, expect_of_itself, judge, measure
 from gmm_spark.errors import ParameterError
 from tests.examples import COVARIANCE_TYPES, draw_rows, random_mixture
 
@@ -159,22 +159,26 @@ def test_half_of_a_change_is_followed_within_the_half_life(what):
     assert found == pytest.approx(wanted, rel=0.05)
 
 
-def verdict_of(later: MixtureParameters, days: int = 1, rows: int = 2000):
-    """The verdict after some days of another mixture, with a half-life of a week."""
+def verdict_of(later: MixtureParameters, days: int = 1, rows: int = 2000, remembered: float = 14.0):
+    """The verdict after some days of another mixture, with a half-life of a week and a memory of so many days."""
     rng = np.random.default_rng(8)
-    mixture, weight = blobs(), 2000 / (1 - find_decay(7.0, 1.0))
+    mixture, weight = blobs(), 2000 * remembered
     drawn = ArrayTable(draw_rows(mixture, 4000, rng)[0])
     seen = drawn.evaluate(mixture.shifted(-drawn.moments.mean))
-    shortfall = expect_of_itself(mixture) - seen.log_likelihood / seen.weight_sum
-    memory = Memory(weight, np.zeros(3), mixture.weights, (), shortfall, find_gap(mixture, seen.log_densities))
+    measured = measure(mixture, seen.log_likelihood / seen.weight_sum, seen.log_densities)
+    memory = Memory(weight, np.zeros(3), mixture.weights, (), *measured)
     for _ in range(days):
         before, table = mixture, ArrayTable(draw_rows(later, rows, rng)[0])
+        mean = table.moments.mean
         mixture, found = step_on(table.rows, before, find_decay(7.0, 1.0) * weight)
         weight = find_decay(7.0, 1.0) * weight + rows
-        seen = table.evaluate(found.result.parameters)
-        shares = found.last.resp_sum / found.last.weight_sum
-        mean = seen.log_likelihood / seen.weight_sum
-        verdict = judge(before, mixture, memory, Today(rows, found.first.lower_bound, mean, seen.log_densities, shares))
+        old, new = table.evaluate_all([before.shifted(-mean), mixture.shifted(-mean)], log_densities=True)
+        shares = (found.last.resp_sum / found.last.weight_sum).tolist()
+        assert old.log_densities is not None
+        assert new.log_densities is not None
+        one, other = (each.log_likelihood / each.weight_sum for each in (old, new))
+        today = Today(rows, one, other, old.log_densities, new.log_densities, shares)
+        verdict = judge(before, mixture, memory, today)
     return verdict
 
 
@@ -182,8 +186,9 @@ def test_a_mixture_that_still_describes_its_rows_is_updated():
     for later in (blobs(), MixtureParameters([0.2, 0.3, 0.5], blobs().means, blobs().covariances)):
         verdict = verdict_of(later)
         assert (verdict.word, verdict.reasons, verdict.starving) == ("updated", (), ())
-    few = verdict_of(blobs(), rows=30)
-    assert few.word == "updated"
+    for rows in (1, 2, 30):
+        few = verdict_of(blobs(), rows=rows)
+        assert few.word == "updated"
 
 
 def test_a_new_cluster_and_a_far_move_ask_for_a_refit():
@@ -197,14 +202,18 @@ def test_a_new_cluster_and_a_far_move_ask_for_a_refit():
     for later in (new, moved):
         verdict = verdict_of(later)
         assert verdict.word == "refit"
-        assert "less likely than the updated mixture expects" in verdict.reasons[0]
+        assert "less likely than the updated mixture expects" in verdict.reasons[1]
+        # A memory of one day: a component has widened at once, and the mixture expects such rows.
+        young = verdict_of(later, remembered=1.0)
+        assert young.word == "refit"
+        assert "less likely than all but 1 % of those that the model expected" in young.reasons[0]
 
 
 def test_a_component_without_rows_is_told_and_asks_for_a_refit_once_it_has_starved():
     gone = MixtureParameters([0.7, 0.3], blobs().means[:2], blobs().covariances[:2])
     first = verdict_of(gone)
     assert (first.word, first.starving, first.starved) == ("updated", (2,), ())
-    last = verdict_of(gone, days=25)
+    last = verdict_of(gone, days=30)
     assert (last.word, last.starved) == ("refit", (2,))
     assert "component 2: less than a tenth" in last.reasons[0]
 
@@ -217,9 +226,10 @@ def test_what_a_mixture_expects_of_itself_is_the_mean_over_its_own_rows(rng):
 
 
 def test_a_memory_survives_json_and_damaged_ones_are_refused():
-    memory = Memory(12.5, np.array([0.0, 1e-9]), np.array([0.25, 0.75]), ("a", "b"), 0.125, None)
+    memory = Memory(12.5, np.array([0.0, 1e-9]), np.array([0.25, 0.75]), ("a", "b"), 0.125, None, 0.5)
     found = Memory.from_dict(json.loads(json.dumps(memory.to_dict())))
-    assert (found.weight, found.days, found.shortfall, found.gap) == (12.5, ("a", "b"), 0.125, None)
+    assert (found.weight, found.days) == (12.5, ("a", "b"))
+    assert (found.shortfall, found.gap, found.strange) == (0.125, None, 0.5)
     np.testing.assert_array_equal(found.floor, memory.floor)
     assert found.add_day("c") == ("a", "b", "c")
     assert found.add_day(None) == ("a", "b")
