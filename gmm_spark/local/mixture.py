@@ -18,7 +18,7 @@ from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.reasons import find_reasons
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
-from gmm_spark.local.exchange import ExchangedMixture
+from gmm_spark.local.deriving import DerivingMixture
 from gmm_spark.local.options import require_fraction
 from gmm_spark.local.reading import Read, read_rows
 
@@ -43,7 +43,7 @@ class Reason(NamedTuple):
     z: float
 
 
-class Mixture(ExchangedMixture):
+class Mixture(DerivingMixture):
     """A Gaussian mixture that scores rows in memory and draws rows, with numpy, scipy and pyarrow alone.
 
     Rows are passed as
@@ -197,7 +197,8 @@ class Mixture(ExchangedMixture):
         if self.log_densities is None:
             raise ParameterError(
                 "this mixture does not know how likely its training rows are: it was built from parameters, or saved "
-                "by an older gmm_spark; fit it again, or compare log_density with a threshold of your own"
+                "by an older gmm_spark, or is a marginal or conditional, which has no training rows; fit one, or "
+                "compare log_density with a threshold of your own"
             )
         return self.log_densities.quantile(share)
 

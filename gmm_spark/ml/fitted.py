@@ -117,7 +117,9 @@ class FittedMixture(GaussianMixtureParams):
     def summary(self) -> GaussianMixtureSummary:
         """Summary of the fit; raises RuntimeError if there is none."""
         if self._summary is None:
-            raise RuntimeError("no summary: this model was loaded, unpickled or built from parameters, not fitted here")
+            raise RuntimeError(
+                "no summary: this model was loaded, unpickled or built from parameters or a model, not fitted here"
+            )
         return self._summary
 
     def describe(self) -> pd.DataFrame:
@@ -156,8 +158,8 @@ class FittedMixture(GaussianMixtureParams):
         if self.logDensities is None:
             raise ParameterError(
                 "this model does not know how likely its training rows are: it was built from parameters, or saved by "
-                "an older gmm_spark; fit it again (setInitialModel starts from it), or leave anomalyCol and reasonsCol "
-                "empty"
+                "an older gmm_spark, or is a marginal or conditional, which has no training rows; fit it again "
+                "(setInitialModel starts from it), or leave anomalyCol and reasonsCol empty"
             )
         return self.logDensities.quantile(q)
 

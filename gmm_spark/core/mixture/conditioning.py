@@ -20,6 +20,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
 Indices = NDArray[np.intp]
+# Numbers that are held at a time of the components' means of rows.
+_CENTRES = 1 << 20
 
 
 def marginal(parameters: MixtureParameters, features: Sequence[int]) -> MixtureParameters:
@@ -119,12 +121,7 @@ def regress(parameters: MixtureParameters, given: Sequence[int], rows: Block) ->
         If the indices are not such.
     """
     split = Split.of(parameters, given)
-    shares = density.responsibilities(split.marginal, rows)
-    centres = split.locate(rows)  # (k, r, m)
-    means = np.einsum("km,krm->rm", shares, centres)
-    within = shares.T @ split.variances  # (m, r)
-    between = np.einsum("km,krm->rm", shares, (centres - means) ** 2)
-    return means, np.sqrt(within.T + between)
+    return split.regress(rows, density.responsibilities(split.marginal, rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +179,24 @@ class Split:
         if self.slopes is None:
             return np.broadcast_to(self.means[:, :, None], (*self.means.shape, rows.shape[1]))
         return self.means[:, :, None] + self.slopes @ (rows - self.marginal.means[:, :, None])
+
+    def regress(self, rows: Block, shares: Array) -> tuple[Array, Array]:
+        """Predict the rest of rows (g, m), given the components' responsibilities for them, (k, m).
+
+        Returns
+        -------
+        means, deviations : array (r, m)
+        """
+        means, deviations = np.empty((2, len(self.rest), rows.shape[1]))
+        chunk = max(_CENTRES // self.means.size, 1)
+        for start in range(0, rows.shape[1], chunk):
+            part = slice(start, start + chunk)
+            centres, share = self.locate(rows[:, part]), shares[:, part]
+            means[:, part] = np.einsum("km,krm->rm", share, centres)
+            within = self.variances.T @ share
+            between = np.einsum("km,krm->rm", share, (centres - means[:, part]) ** 2)
+            deviations[:, part] = np.sqrt(within + between)
+        return means, deviations
 
 
 def _factor(parameters: MixtureParameters, known: Indices, rest: Indices) -> tuple[Array, Array]:
