@@ -11,10 +11,12 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.regression import Regressor
 from gmm_spark.core.mixture.conditioning import condition, marginal
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.errors import ParameterError
 from gmm_spark.local.choosing import choose_targets, find_features, read_given
 from gmm_spark.local.exchange import ExchangedMixture
 from gmm_spark.local.reading import read_rows
 from gmm_spark.local.tables import Columns
+from gmm_spark.spark.decoding import MARGINAL
 
 D = TypeVar("D", bound="DerivingMixture")
 
@@ -101,7 +103,7 @@ class DerivingMixture(ExchangedMixture):
         Raises
         ------
         ParameterError
-            If a feature is not there, is given and a target, or none is left.
+            If a feature is not there, is given and a target, or none is left; or if ``handle_invalid`` is "marginal".
         DataError
             If the rows are of another width, lack a column, or are no numbers; or if one is bad and ``handle_invalid``
             is "error".
@@ -114,6 +116,11 @@ class DerivingMixture(ExchangedMixture):
         >>> features, mean.round(6).tolist(), sd.round(6).tolist()
         (('y',), [1.6], [0.6])
         """
+        if self.handle_invalid == MARGINAL:
+            raise ParameterError(
+                "handle_invalid='marginal', but regress needs all values of the given features; set it to 'keep', or "
+                "use impute, which predicts each row's missing values from the others"
+            )
         names, d = self.feature_names, self.parameters.n_features
         known = find_features("given", given, names, d)
         wanted = choose_targets(known, targets, names, d)

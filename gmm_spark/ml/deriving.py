@@ -15,13 +15,11 @@ from gmm_spark.local.choosing import choose_targets, find_features, read_given
 from gmm_spark.ml.fitted import FittedMixture
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.spark.columns import resolve_features
+from gmm_spark.spark.decoding import MARGINAL
 from gmm_spark.spark.ranges import require_float32_range
 from gmm_spark.spark.regressing import append_regression
 
 M = TypeVar("M", bound="DerivingModel")
-
-# What regression can do about a row with a value that is null, NaN or infinite.
-_HANDLED = ("error", "skip", "keep")
 
 
 class DerivingModel(FittedMixture):
@@ -121,17 +119,17 @@ class DerivingModel(FittedMixture):
         Raises
         ------
         ParameterError
-            If a feature is not there, is given and a target, or none is left.
+            If a feature is not there, is given and a target, or none is left; or if ``handleInvalid`` is "marginal".
         DataError
             If the table lacks a column or already has one of the names, or a column is not numeric.
         """
         require_table(dataset)
         self.check_params()
         handle_invalid, names = self.getHandleInvalid(), self._names
-        if handle_invalid not in _HANDLED:
+        if handle_invalid == MARGINAL:
             raise ParameterError(
-                f"handleInvalid={handle_invalid!r}: regress needs all values of the given columns; set one of "
-                f"{', '.join(_HANDLED)}"
+                "handleInvalid='marginal', but regress needs all values of the given columns; set it to 'skip' or "
+                "'keep', or use impute, which predicts each row's missing values from the others"
             )
         known = find_features("given", list(given), names, self.numFeatures)
         wanted = choose_targets(known, targets, names, self.numFeatures)

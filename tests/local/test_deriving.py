@@ -15,6 +15,7 @@ from scipy.stats import multivariate_normal
 
 from gmm_spark import Mixture, MixtureParameters
 from gmm_spark.core.mixture.identities import Identities
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.errors import DataError, ParameterError
 from tests.examples import random_mixture
 
@@ -100,6 +101,24 @@ def test_bad_rows_are_refused_or_have_no_prediction() -> None:
     assert np.isnan(kept.mean[1]).all()
     assert np.isnan(kept.sd[1]).all()
     assert np.isnan(build(handle_invalid="keep").regress({"a": None, "b": 1.0}, given=["a", "b"]).mean).all()
+    with pytest.raises(ParameterError, match="handle_invalid='marginal', but regress needs all values"):
+        build(handle_invalid="marginal").regress(rows, given=["a", "b"])
+
+
+def test_noise_stays_beside_the_gaussians_and_expects_the_middle_of_its_box() -> None:
+    parameters = random_mixture("full", 3, 4, np.random.default_rng(5))
+    noisy = Mixture(parameters.with_noise(Noise(0.3, [-20.0, -9.0, -20.0, 0.0], [20.0, 9.0, 20.0, 8.0])), NAMES)
+    rows = np.random.default_rng(1).normal(0, 5, (9, 2))
+    found = noisy.regress(rows, given=["a", "c"])
+    shares = noisy.marginal(["a", "c"]).predict_proba(rows)[:, -1]
+    alone = Mixture(parameters, NAMES).regress(rows, given=["a", "c"])
+    mean = (1 - shares)[:, None] * alone.mean + shares[:, None] * [0.0, 4.0]
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-9, atol=1e-9)
+    square = (1 - shares)[:, None] * (alone.sd**2 + alone.mean**2) + shares[:, None] * [18.0**2 / 12, 64 / 12 + 16]
+    np.testing.assert_allclose(found.sd, np.sqrt(square - mean**2), rtol=1e-9)
+    rest = noisy.conditional({"a": rows[0, 0], "c": rows[0, 1]}).parameters.noise
+    assert rest is not None
+    assert (rest.weight, rest.low.tolist(), rest.high.tolist()) == (pytest.approx(shares[0]), [-9.0, 0.0], [9.0, 8.0])
 
 
 def test_a_row_far_from_every_component_has_the_prediction_of_the_nearest() -> None:

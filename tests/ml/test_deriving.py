@@ -82,6 +82,8 @@ def test_what_cannot_be_predicted_is_refused_before_any_job(table: DataFrame) ->
     ):
         with pytest.raises(ParameterError, match=message):
             model.regress(table, given, targets)
+    with pytest.raises(ParameterError, match="handleInvalid='marginal', but regress needs all values"):
+        build(handleInvalid="marginal").regress(table, given=["a"])
     with pytest.raises(DataError, match="no column 'b'"):
         model.regress(table, given=["b"])
     with pytest.raises(DataError, match="already has 'key'; set another outputPrefix"):

@@ -16,12 +16,16 @@ from scipy.linalg import solve_triangular
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.mixture import density
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
 Indices = NDArray[np.intp]
 # Numbers that are held at a time of the components' means of rows.
 _CENTRES = 1 << 20
+
+# The least conditional probability of noise, and of what is not noise.
+_LEAST_NOISE = 2.0**-52
 
 
 def marginal(parameters: MixtureParameters, features: Sequence[int]) -> MixtureParameters:
@@ -50,7 +54,10 @@ def marginal(parameters: MixtureParameters, features: Sequence[int]) -> MixtureP
         covariances = covariances[..., kept[:, None], kept]
     elif _has_features(parameters):
         covariances = covariances[..., kept]
-    return MixtureParameters(parameters.weights, parameters.means[:, kept], covariances, parameters.covariance_type)
+    noise = None if parameters.noise is None else parameters.noise.of_features(kept)
+    return MixtureParameters(
+        parameters.weights, parameters.means[:, kept], covariances, parameters.covariance_type, noise
+    )
 
 
 def condition(parameters: MixtureParameters, given: Sequence[int], values: ArrayLike) -> MixtureParameters:
@@ -94,7 +101,14 @@ def condition(parameters: MixtureParameters, given: Sequence[int], values: Array
         covariances = split.covariances[0] if parameters.structure.pooled else split.covariances
     elif _has_features(parameters):
         covariances = covariances[..., split.rest]
-    return MixtureParameters(weights, split.locate(rows)[:, :, 0], covariances, parameters.covariance_type)
+    means, kind, k = split.locate(rows)[:, :, 0], parameters.covariance_type, parameters.n_components
+    if split.noise is None:
+        return MixtureParameters(weights, means, covariances, kind)
+    # Of probability 0 or 1 it would be no component: floats may round it to these.
+    noise = split.noise.with_weight(min(max(float(weights[k]), _LEAST_NOISE), 1 - _LEAST_NOISE))
+    total = weights[:k].sum()
+    weights = weights[:k] / total if total > 0 else parameters.weights / parameters.weights.sum()
+    return MixtureParameters(weights * (1 - noise.weight), means, covariances, kind, noise)
 
 
 def regress(parameters: MixtureParameters, given: Sequence[int], rows: Block) -> tuple[Array, Array]:
@@ -142,6 +156,8 @@ class Split:
         Of the rest, given values of the others; None if they are uncorrelated.
     variances : array (k, r)
         Their diagonals.
+    noise : Noise or None
+        Of the rest.
     """
 
     marginal: MixtureParameters
@@ -151,6 +167,7 @@ class Split:
     slopes: Array | None
     covariances: Array | None
     variances: Array
+    noise: Noise | None = None
 
     @classmethod
     def of(cls, parameters: MixtureParameters, given: Sequence[int]) -> Split:
@@ -172,7 +189,8 @@ class Split:
             slopes, covariances = _factor(parameters, known, rest)
             variances = np.diagonal(covariances, axis1=1, axis2=2)
         some = marginal(parameters, known.tolist())
-        return cls(some, known, rest, parameters.means[:, rest], slopes, covariances, variances)
+        noise = None if parameters.noise is None else parameters.noise.of_features(rest)
+        return cls(some, known, rest, parameters.means[:, rest], slopes, covariances, variances, noise)
 
     def locate(self, rows: Block) -> Array:
         """Compute each component's mean of the rest, given rows (g, m) of the others, (k, r, m)."""
@@ -183,19 +201,26 @@ class Split:
     def regress(self, rows: Block, shares: Array) -> tuple[Array, Array]:
         """Predict the rest of rows (g, m), given the components' responsibilities for them, (k, m).
 
+        If there is noise, its responsibility is last, (k + 1, m), and it expects the middle of its box.
+
         Returns
         -------
         means, deviations : array (r, m)
         """
         means, deviations = np.empty((2, len(self.rest), rows.shape[1]))
-        chunk = max(_CENTRES // self.means.size, 1)
+        variances = self.variances
+        if self.noise is not None:
+            variances = np.concatenate([variances, (self.noise.high - self.noise.low)[None] ** 2 / 12])
+        chunk = max(_CENTRES // variances.size, 1)
         for start in range(0, rows.shape[1], chunk):
             part = slice(start, start + chunk)
             centres, share = self.locate(rows[:, part]), shares[:, part]
+            if self.noise is not None:  # uniform over its box, whatever the given values are
+                middle = (0.5 * self.noise.low + 0.5 * self.noise.high)[:, None]
+                centres = np.concatenate([centres, np.broadcast_to(middle, centres.shape[1:])[None]])
             means[:, part] = np.einsum("km,krm->rm", share, centres)
-            within = self.variances.T @ share
             between = np.einsum("km,krm->rm", share, (centres - means[:, part]) ** 2)
-            deviations[:, part] = np.sqrt(within + between)
+            deviations[:, part] = np.sqrt(variances.T @ share + between)
         return means, deviations
 
 

@@ -22,7 +22,9 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.m_step import maximize
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.covariance import structure
+from gmm_spark.core.mixture.noise import INITIAL_WEIGHT, Noise, enclose
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.directions import find_flattest, find_skewest
 from gmm_spark.errors import DataError, ParameterError
 
@@ -351,6 +353,22 @@ def under_table_variance(
     covariances = structure(covariance_type).initial_covariances(_positive(variance), k)
     weights = np.full(k, 1.0 / k) if weights is None else weights
     return MixtureParameters(weights, means, covariances, covariance_type)
+
+
+def make_noise(profile: ColumnProfile, mean: Array, weight: float = INITIAL_WEIGHT) -> Noise:
+    """Make the noise that a start has: over the table's box, in coordinates centred at the table's mean (d,).
+
+    Raises
+    ------
+    DataError
+        If a feature is constant.
+    """
+    if profile.extent is None:
+        raise ValueError("the profile has no extent; ask the table for it")
+    try:
+        return enclose(profile.extent, profile.step, weight).shifted(-mean)
+    except ParameterError as error:
+        raise DataError(f"noise=True, but {error}") from error
 
 
 def _positive(variance: Array) -> Array:
