@@ -21,8 +21,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
 Indices = NDArray[np.intp]
-# Numbers that are held at a time of the components' means of rows.
-_CENTRES = 1 << 20
+# Numbers that are held at a time of the components' means of rows: as many as a cache holds.
+_CENTRES = 1 << 16
 
 # The least conditional probability of noise, and of what is not noise.
 _LEAST_NOISE = 2.0**-52
