@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import ANOMALY_FRACTION
 from gmm_spark.errors import ParameterError
@@ -18,7 +19,7 @@ from gmm_spark.local.names import require_names
 from gmm_spark.local.options import read_options, require_fraction, to_saved
 from gmm_spark.local.tables import Columns
 from gmm_spark.local.writing import write_model
-from gmm_spark.spark.decoding import HANDLE_INVALID
+from gmm_spark.spark.decoding import HANDLE_INVALID, MARGINAL
 from gmm_spark.storage.documents import show
 from gmm_spark.storage.models import damaged
 
@@ -43,15 +44,19 @@ class ExchangedMixture:
         anomaly_fraction: float = ANOMALY_FRACTION,
         handle_invalid: str = HANDLE_INVALID[0],
         seed: int = 0,
+        identities: Identities | None = None,
+        log_densities_by_pattern: Mapping[bytes, LogDensityHistogram] | None = None,
     ) -> None:
         names = require_names("feature_names", feature_names, parameters.n_features)
         if handle_invalid not in HANDLE_INVALID:
             raise ParameterError(f"handle_invalid={show(handle_invalid)}; use one of {', '.join(HANDLE_INVALID)}")
         self.parameters = parameters
         self.log_densities = log_densities
+        self.log_densities_by_pattern = dict(log_densities_by_pattern or {})
         self.anomaly_fraction = require_fraction("anomaly_fraction", anomaly_fraction)
         self.handle_invalid = handle_invalid
         self.seed = seed
+        self.identities = identities or Identities.fresh(parameters.n_components)
         self._columns = Columns(None if names is None else tuple(names), features_col, parameters.n_features)
 
     @classmethod
@@ -75,7 +80,7 @@ class ExchangedMixture:
         path : str or path-like
             The folder that ``model.save`` wrote, the output of a job, of which the newest complete run is read, or one
             run of it. A run is checked against its manifest first.
-        handle_invalid : {"error", "skip", "keep"}, optional
+        handle_invalid : {"error", "skip", "keep", "marginal"}, optional
             By default what the model was saved with.
 
         Raises
@@ -93,6 +98,8 @@ class ExchangedMixture:
             options = read_options(saved)
             if handle_invalid is not None:
                 options["handle_invalid"] = handle_invalid
+            identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
+            options |= {"identities": identities, "log_densities_by_pattern": saved.log_densities_by_pattern}
             return cls(saved.parameters, log_densities=saved.log_densities, **options)
         except (ParameterError, TypeError, ValueError, KeyError) as error:  # a value that no model was saved with
             raise damaged(str(path), error) from error
@@ -113,6 +120,8 @@ class ExchangedMixture:
             anomaly_fraction=self.anomaly_fraction,
             handle_invalid=self.handle_invalid,
             seed=int(self.seed),
+            identities=self.identities,
+            log_densities_by_pattern=self.log_densities_by_pattern,
         )
         write_model(path, saved)
 
@@ -135,6 +144,11 @@ class ExchangedMixture:
         require_extra("onnx", "onnx", "to_onnx()")
         from gmm_spark.interop.onnx import to_onnx
 
+        if self.handle_invalid == MARGINAL:
+            raise ParameterError(
+                "handle_invalid='marginal', but an ONNX graph scores complete rows only; set it to 'keep': the graph "
+                "gives a row with missing values the label -1, and NaN"
+            )
         return to_onnx(
             self.parameters, self.feature_names, self.log_densities, self.anomaly_fraction, path=path, columns=columns
         )
@@ -153,6 +167,16 @@ class ExchangedMixture:
     def covariances(self) -> Array:
         """Covariances in the structure's shape: full (k, d, d), tied (d, d), diag (k, d), spherical (k,)."""
         return self.parameters.covariances
+
+    @property
+    def component_ids(self) -> list[int]:
+        """Id of each component. A component's number may be another after a refit; its id stays."""
+        return list(self.identities.ids)
+
+    @property
+    def component_names(self) -> list[str | None]:
+        """What a user calls each component, None if nothing: see ``GaussianMixtureModel.setComponentNames``."""
+        return list(self.identities.names)
 
     @property
     def features_col(self) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import ANOMALY_FRACTION
 from gmm_spark.errors import ParameterError
@@ -57,6 +59,8 @@ def to_saved(
     anomaly_fraction: float,
     handle_invalid: str,
     seed: int,
+    identities: Identities,
+    log_densities_by_pattern: Mapping[bytes, LogDensityHistogram],
 ) -> SavedModel:
     """Return what is saved of a mixture in memory."""
     params: dict[str, Any] = {
@@ -77,7 +81,7 @@ def to_saved(
         "paramMap": params,
         "defaultParamMap": {},
     }
-    return SavedModel(parameters, feature_names, log_densities, None, metadata)
+    return SavedModel(parameters, feature_names, log_densities, None, metadata, identities, log_densities_by_pattern)
 
 
 def require_fraction(name: str, value: Any) -> float:

@@ -18,12 +18,14 @@ class Defaults:
     featuresCol: str = "features"
     predictionCol: str = "prediction"
     probabilityCol: str = "probability"
+    componentIdCol: str = ""
     logDensityCol: str = ""
     anomalyCol: str = ""
     anomalyFraction: float = ANOMALY_FRACTION
     reasonsCol: str = ""
     handleInvalid: str = "error"
     precision: str = "float64"
+    packing: str = "auto"
     aggregationDepth: int = 2
     criterion: str = "bic"
     validationFraction: float = 0.0

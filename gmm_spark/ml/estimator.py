@@ -57,6 +57,9 @@ class GaussianMixture(
         the effective number of rows, (sum w)^2 / sum w^2 (Kish 1965), in place of the sum of the weights.
     predictionCol : str, default "prediction"
         Column that ``transform`` appends: the most probable component, an int from 0. Empty leaves it out.
+    componentIdCol : str, default ""
+        Output column for the id of the most probable component, an int. Unlike its number, a component's id survives
+        refits: see :meth:`setPreviousModel`. Not written if empty.
     probabilityCol : str, default "probability"
         Column that ``transform`` appends: the k responsibilities, a vector that sums to 1. Empty leaves it out.
     logDensityCol : str, default ""
@@ -110,6 +113,11 @@ class GaussianMixture(
         the row ("skip"), or keeps it with null outputs ("keep"). A negative weight always stops a fit.
     precision : {"float64", "float32"}, default "float64"
         Type of the matrix products over rows. Sums are float64 with both.
+    packing : {"auto", "spark", "parquet"}, default "auto"
+        What reads the rows. The executors read a table that is a plain scan of Parquet files on disks that they share
+        themselves ("auto"), which is several times as fast, and Spark reads all else: ``summary.packing.reason`` tells
+        why. "spark" always has Spark read, and "parquet" raises an error if Spark would have to. The model is the same
+        to the bit.
     portrait : bool, default False
         Whether the fit ends with one more pass over the table, which takes a portrait of its rows beside the mixture:
         histograms, counts in pairs of features, how sure the components are of their rows. ``summary.portrait`` has it,
@@ -140,6 +148,7 @@ class GaussianMixture(
         weightCol: str | None = None,
         weightKind: str = Settings.weight_kind,
         predictionCol: str = Defaults.predictionCol,
+        componentIdCol: str = Defaults.componentIdCol,
         probabilityCol: str = Defaults.probabilityCol,
         logDensityCol: str = Defaults.logDensityCol,
         anomalyCol: str = Defaults.anomalyCol,
@@ -158,6 +167,7 @@ class GaussianMixture(
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,
         precision: str = Defaults.precision,
+        packing: str = Defaults.packing,
         portrait: bool = Defaults.portrait,
         verbose: bool = Defaults.verbose,
         aggregationDepth: int = Defaults.aggregationDepth,
@@ -183,7 +193,8 @@ class GaussianMixture(
         """Start from a model or from parameters instead of drawing starts.
 
         ``k`` and ``covarianceType`` are set to those of the model. An earlier initial model, or initial means, are
-        replaced. The start is an object, not a Param: it is not saved with the estimator.
+        replaced. The start is an object, not a Param: it is not saved with the estimator. Components keep the ids and
+        names of a GaussianMixtureModel, unless :meth:`setPreviousModel` names another.
 
         Parameters
         ----------
@@ -196,6 +207,7 @@ class GaussianMixture(
         ParameterError
             If it is none of these, or was not fitted, or its covariances cannot be those of a mixture.
         """
+        self._started_from = model if isinstance(model, GaussianMixtureModel) else None
         if model is None:
             self._initial = None
             return self
@@ -230,7 +242,7 @@ class GaussianMixture(
         if precisions is not None:
             kind = self.getCovarianceType()
             return self.setInitialModel(MixtureParameters.from_precisions(start.weights, start.means, precisions, kind))
-        self._initial = start
+        self._initial, self._started_from = start, None
         return self._set(k=start.n_components)
 
     def fitMultiple(
@@ -238,11 +250,11 @@ class GaussianMixture(
     ) -> Iterator[tuple[int, GaussianMixtureModel]]:
         """Fit a model for each of several param maps, as pyspark.ml's tuning does.
 
-        Maps that agree on the columns, ``weightKind``, ``handleInvalid`` and ``precision`` share the passes over one
-        packed table. They are fitted when the first model is asked for, and the callback is called after each shared
-        pass. If ``nInit`` is above 1, each goes on from the start that is best on the sample, while a fit of its own
-        may try several on the table. Other maps are fitted one after another, as are those of an estimator with an
-        initial model.
+        Maps that agree on the columns, ``weightKind``, ``handleInvalid``, ``precision`` and ``packing`` share the
+        passes over one packed table. They are fitted when the first model is asked for, and the callback is called
+        after each shared pass. If ``nInit`` is above 1, each goes on from the start that is best on the sample, while a
+        fit of its own may try several on the table. Other maps are fitted one after another, as are those of an
+        estimator with an initial model.
         """
         members = [self.copy(one) for one in paramMaps]
         if len(members) < 2 or len({one._source for one in members}) > 1 or self._initial is not None:
@@ -260,6 +272,7 @@ class GaussianMixture(
             self.getWeightKind(),
             self.getHandleInvalid() == "error",
             self.getPrecision(),
+            self.getPacking(),
         )
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:

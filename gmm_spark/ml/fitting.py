@@ -21,15 +21,17 @@ from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
 from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.drift.reference import TrainingProfile
+from gmm_spark.core.missing.known import incomplete
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, ParameterError, ResourceError
+from gmm_spark.ml.identifying import HasPreviousModel
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
-from gmm_spark.ml.params import HasPortrait, HasVerbose, MixtureParams
+from gmm_spark.ml.params import HasPacking, HasPortrait, HasVerbose, MixtureParams
 from gmm_spark.ml.progress import Callback, show_fit
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, require_distinct, resolve_features
@@ -52,7 +54,7 @@ _WARNED_BEFORE = ("column-rounded",)
 _WARNED_OF = 3
 
 
-class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
+class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, HasVerbose, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callback | None = None
@@ -99,6 +101,10 @@ class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
     def setAccelerate(self: E, value: bool) -> E:
         """Set whether extrapolated steps are tried."""
         return self._set(accelerate=value)
+
+    def setPacking(self: E, value: str) -> E:
+        """Set what reads the rows of a fit: "auto", "spark" or "parquet"."""
+        return self._set(packing=value)
 
     def setPortrait(self: E, value: bool) -> E:
         """Set whether a fit ends with a pass that takes a portrait of the rows."""
@@ -164,6 +170,7 @@ class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
         features = resolve_features(dataset, self.getFeaturesCol(), self.input_columns, self.weight_column, width=width)
         if features is None:
             raise DataError(f"featuresCol={self.getFeaturesCol()!r} is null in every row; check the filter")
+        self._require_previous(features)
         return features
 
     def _pack(self, dataset: DataFrame, features: Features) -> PackedTable:
@@ -175,6 +182,7 @@ class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
             strict=strict,
             precision=self.getPrecision(),
             weight_kind=self.getWeightKind(),
+            packing=self.getPacking(),
             answers=self._answers,
         )
 
@@ -216,7 +224,10 @@ class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
         portrait = _portray(table, fitted) if self.getPortrait() else None
         profile = TrainingProfile.of(fitted.evaluation, table.moments, fitted.profile, sum(skipped.values()))
         log_densities = fitted.evaluation.log_densities
-        model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile)
+        with one_blas_thread():
+            identities, changes = self._identify(moved, table.features)
+        model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile, identities)
+        model.logDensitiesByPattern = incomplete(fitted.evaluation.log_densities_by_pattern)
         self._copyValues(model)
         model._resetUid(self.uid)
         evidence = Evidence(
@@ -238,6 +249,7 @@ class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
             checks = run_checks(evidence)
         score = partial(model.transform, dataset)
         model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record)
+        model._summary.changes = changes
         if self.getPortrait():
             model._summary.portrait = portrait
             with one_blas_thread():

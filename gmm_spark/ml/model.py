@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -13,8 +14,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.missing.marginals import Marginals
+from gmm_spark.core.missing.thresholds import Thresholds
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import draw_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.errors import ParameterError
 from gmm_spark.local.names import require_names
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.exchange import ExchangedModel
@@ -42,6 +47,8 @@ class GaussianMixtureModel(
         Distribution of log p(row) over the training rows. ``anomalyCol`` and ``logDensityQuantile`` need it.
     trainingProfile : TrainingProfile, optional
         What the training rows were like. Drift is judged by it.
+    identities : Identities, optional
+        Ids and names of the components; by default ids from 0, and no names.
 
     Examples
     --------
@@ -57,6 +64,7 @@ class GaussianMixtureModel(
         featureNames: Sequence[str] | None = None,
         logDensities: LogDensityHistogram | None = None,
         trainingProfile: TrainingProfile | None = None,
+        identities: Identities | None = None,
     ) -> None:
         super().__init__()
         self.parameters = parameters
@@ -65,6 +73,8 @@ class GaussianMixtureModel(
         if trainingProfile is not None:
             trainingProfile.require_fits(parameters.n_components, parameters.n_features)
         self.trainingProfile = trainingProfile
+        self.logDensitiesByPattern = {}
+        self.identities = identities or Identities.fresh(parameters.n_components)
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
@@ -74,7 +84,8 @@ class GaussianMixtureModel(
 
     def _repr_html_(self) -> str:
         """Describe the model for a notebook: its components as a table."""
-        return f"<p>{escape(repr(self))}</p>{draw_components(self.parameters, self.featureNames, self._sizes)}"
+        drawn = draw_components(self.parameters, self.featureNames, self._sizes, self.identities)
+        return f"<p>{escape(repr(self))}</p>{drawn}"
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and deepcopy take: everything but the summary, which holds the training table."""
@@ -141,9 +152,44 @@ class GaussianMixtureModel(
             precision=precision,
         )
 
+    def impute(self, dataset: DataFrame, suffix: str = "_imputed") -> DataFrame:
+        """Fill in missing values, null and NaN, by what the mixture expects given the row's other features.
+
+        The value is the conditional mean: each component's regression on the observed features, weighted by its
+        responsibility for them. An observed value stays as it is, in float64.
+
+        Parameters
+        ----------
+        dataset : DataFrame
+        suffix : str
+            The columns that are read stay as they are; what is filled in goes to columns of their names and this
+            suffix: a double column for each feature, or one Vector or array column, as the features are.
+
+        Returns
+        -------
+        DataFrame
+            All columns of the table, and those filled in. A row without any value, with an infinite one or of another
+            width is bad: it is treated as ``handleInvalid`` says, and kept with nulls if that is "marginal".
+
+        Raises
+        ------
+        DataError
+            If a column is missing, or the table has one of a name that is appended.
+        ParameterError
+            If the suffix is empty.
+        """
+        self.check_params()
+        if not suffix:
+            raise ParameterError("suffix=''; need a text, so that the columns with missing values stay")
+        features = replace(self._features(dataset, weight=None), missing=True)
+        return append_scores(
+            dataset, self.parameters, features, {}, self.getHandleInvalid(), self.getPrecision(), imputed=suffix
+        )
+
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
-        return ModelWriter(self, self.parameters, self.featureNames, self.logDensities, self.trainingProfile)
+        parts = self.parameters, self.featureNames, self.logDensities, self.trainingProfile, self.identities
+        return ModelWriter(self, *parts, self.logDensitiesByPattern)
 
     @classmethod
     def read(cls) -> ModelReader[GaussianMixtureModel]:
@@ -153,10 +199,9 @@ class GaussianMixtureModel(
     def _transform(self, dataset: DataFrame) -> DataFrame:
         return self._append(dataset, None)
 
-    def _append(self, dataset: DataFrame, watch: Watch | None) -> DataFrame:
+    def _append(self, dataset: DataFrame, watch: Watch | None, imputed: str | None = None) -> DataFrame:
         """Append the outputs to a table; what its rows are like is collected if there is a watch."""
         self.check_params()
-        judged = self.getAnomalyCol() or self.getReasonsCol()
         return append_scores(
             dataset,
             self.parameters,
@@ -164,7 +209,17 @@ class GaussianMixtureModel(
             self.output_columns,
             self.getHandleInvalid(),
             self.getPrecision(),
-            self.logDensityQuantile(self.getAnomalyFraction()) if judged else -np.inf,
+            self._find_threshold() if self.getAnomalyCol() or self.getReasonsCol() else -np.inf,
             watch,
             self.input_columns or self.featureNames,
+            self.identities.ids,
+            imputed,
         )
+
+    def _find_threshold(self) -> float | Thresholds:
+        """Find the log-density, nats, below which a row is an anomaly; or what finds it for each pattern."""
+        share, known = self.getAnomalyFraction(), self.logDensitiesByPattern
+        if not self._scores_missing or (self.logDensities is None and not known):
+            return self.logDensityQuantile(share)
+        marginals = Marginals(self.parameters, self.getPrecision())
+        return Thresholds.of_training(marginals, share, self.logDensities, known)

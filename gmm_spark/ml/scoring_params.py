@@ -14,8 +14,8 @@ from gmm_spark.core.kernels.weight_kinds import WEIGHT_KINDS
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
-from gmm_spark.spark.decoding import HANDLE_INVALID
-from gmm_spark.spark.scoring import ANOMALY, LOG_DENSITY, PREDICTION, PROBABILITY, REASONS
+from gmm_spark.spark.decoding import FIT_HANDLE_INVALID
+from gmm_spark.spark.score_task import ANOMALY, COMPONENT_ID, LOG_DENSITY, PREDICTION, PROBABILITY, REASONS
 
 T = TypeVar("T")
 P = TypeVar("P", bound="ScoringParams")
@@ -61,6 +61,8 @@ def to_names(value: Any) -> list[str]:
 class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol, HasProbabilityCol):
     """Parameters that both a fit and a model's ``transform`` read."""
 
+    _handlings: tuple[str, ...] = FIT_HANDLE_INVALID
+
     featuresCol: Param[str] = declare(
         "featuresCol",
         "Vector (dense or sparse) or array column that holds the features. Not used if inputCols is set.",
@@ -86,6 +88,12 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
     predictionCol: Param[str] = declare(
         "predictionCol",
         "Output column for the most probable component, an int from 0. Not written if empty.",
+        TypeConverters.toString,
+    )
+    componentIdCol: Param[str] = declare(
+        "componentIdCol",
+        "Output column for the id of the most probable component, an int. Unlike its number, a component's id survives "
+        "refits and updates. Not written if empty.",
         TypeConverters.toString,
     )
     probabilityCol: Param[str] = declare(
@@ -120,7 +128,8 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         "handleInvalid",
         "What to do with a row that has a null, NaN or infinite value or weight, or the wrong number of features: "
         "error (stop), skip (leave the row out and count it) or keep (a fit does as skip does; transform keeps the "
-        "row, with null outputs).",
+        "row, with null outputs). Of a model also marginal: null and NaN are missing values, and a row is scored by "
+        "its other features; a row without any, or with an infinite value, is kept with null outputs.",
         TypeConverters.toString,
     )
     precision: Param[str] = declare(
@@ -136,6 +145,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
             weightKind=Settings.weight_kind,
             predictionCol=Defaults.predictionCol,
             probabilityCol=Defaults.probabilityCol,
+            componentIdCol=Defaults.componentIdCol,
             logDensityCol=Defaults.logDensityCol,
             anomalyCol=Defaults.anomalyCol,
             anomalyFraction=Defaults.anomalyFraction,
@@ -181,6 +191,10 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         """Return the type of the matrix products."""
         return self.getOrDefault(self.precision)
 
+    def getComponentIdCol(self) -> str:
+        """Return the column for the component's id; empty if it is not written."""
+        return self.getOrDefault(self.componentIdCol)
+
     def getLogDensityCol(self) -> str:
         """Return the column for log p(row); empty if it is not written."""
         return self.getOrDefault(self.logDensityCol)
@@ -221,6 +235,10 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         """Set the column for the responsibilities; empty leaves it out."""
         return self._set(probabilityCol=value)
 
+    def setComponentIdCol(self: P, value: str) -> P:
+        """Set the column for the id of the most probable component; empty leaves it out."""
+        return self._set(componentIdCol=value)
+
     def setLogDensityCol(self: P, value: str) -> P:
         """Set the column for log p(row), in nats; empty leaves it out."""
         return self._set(logDensityCol=value)
@@ -238,7 +256,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         return self._set(reasonsCol=value)
 
     def setHandleInvalid(self: P, value: str) -> P:
-        """Set what happens to a bad row: "error", "skip" or "keep"."""
+        """Set what happens to a bad row: "error", "skip" or "keep"; of a model also "marginal"."""
         return self._set(handleInvalid=value)
 
     def setPrecision(self: P, value: str) -> P:
@@ -261,6 +279,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         names = {
             PROBABILITY: self.getProbabilityCol(),
             PREDICTION: self.getPredictionCol(),
+            COMPONENT_ID: self.getComponentIdCol(),
             LOG_DENSITY: self.getLogDensityCol(),
             ANOMALY: self.getAnomalyCol(),
             REASONS: self.getReasonsCol(),
@@ -284,7 +303,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         faults = []
         if not 0 < self.getAnomalyFraction() < 1:
             faults.append(f"anomalyFraction={self.getAnomalyFraction()}; need a number > 0 and < 1")
-        faults += self._unknown(self.handleInvalid, HANDLE_INVALID) + self._unknown(self.precision, PRECISIONS)
+        faults += self._unknown(self.handleInvalid, self._handlings) + self._unknown(self.precision, PRECISIONS)
         faults += self._unknown(self.weightKind, WEIGHT_KINDS)
         names = list(self.output_columns.values())
         if len(set(names)) < len(names):  # if case does not matter, only a session can tell

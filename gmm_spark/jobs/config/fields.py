@@ -92,10 +92,12 @@ def _require_lineage(wanted: bool) -> bool:
 CovarianceType = Annotated[str, OneOf(STRUCTURES)]
 InitMode = Annotated[str, OneOf(START_MODES)]
 Precision = Annotated[str, OneOf(PRECISIONS)]
-# The registries of these two import pyspark, which takes seconds; a test holds the names equal to theirs.
+# The registries of these three import pyspark, which takes seconds; a test holds the names equal to theirs.
 Criterion = Annotated[str, OneOf(("bic", "aic", "icl", "heldout"))]
+Packing = Annotated[str, OneOf(("auto", "spark", "parquet"))]
 WeightKind = Annotated[str, OneOf(WEIGHT_KINDS)]
 HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep", "quarantine"))]
+ScoreHandleInvalid = Annotated[str, OneOf(("error", "skip", "keep", "marginal", "quarantine"))]
 LogFormat = Annotated[str, OneOf(("text", "json"))]
 Lineage = Annotated[bool, AfterValidator(_require_lineage)]
 LogLevel = Annotated[str, OneOf(("debug", "info", "warning", "error"))]
@@ -127,5 +129,7 @@ Moment = Annotated[str, OneOf(("after", "before"))]
 VarianceFloor = Annotated[list[Positive], Field(min_length=1)] | None
 Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
+# Names of components by their ids, which are numbers.
+ComponentNames = dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Text]
 # Secret, because passwords are given as options: a configuration that is written out shows asterisks.
 Options = dict[Text, Annotated[SecretStr, BeforeValidator(_write_as_text)]]

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from gmm_spark.core.settings import Settings
 from gmm_spark.jobs.config.fields import (
     Columns,
+    ComponentNames,
     Count,
     CountOrZero,
     HandleInvalid,
@@ -23,6 +24,7 @@ from gmm_spark.jobs.config.fields import (
     LogLevel,
     OptionalText,
     Options,
+    Packing,
     Precision,
     RunId,
     Seconds,
@@ -158,6 +160,20 @@ class FittingSection(Section):
     )
     precision: Precision = Field(
         Defaults.precision, description="Floating-point type of the matrix products over rows."
+    )
+    previous: OptionalText = Field(
+        None,
+        description="Saved model, or directory of runs, whose components keep their ids and names in the new model. By "
+        "default the newest complete run of output.model; if there is none, model.initial_model. none begins anew.",
+    )
+    component_names: ComponentNames = Field(
+        {}, description="Names of components, as id=name; later models keep them. Ids are in the run report."
+    )
+    packing: Packing = Field(
+        Defaults.packing,
+        description="What reads the rows. auto: the executors themselves if the input is plain Parquet files on disks "
+        "that they share, without input.filter, and Spark otherwise; spark: always Spark; parquet: an error if Spark "
+        "would have to. The model is the same to the bit; the run report tells what read the rows, and why.",
     )
 
 

@@ -26,6 +26,7 @@ from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import Answers, AnswerStore
+from gmm_spark.spark.packing.extent import collect_extent
 from gmm_spark.spark.packing.limits import limit_sample
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums, collect_weighted_sample
 from gmm_spark.spark.packing.recovery import RecoverableBlocks
@@ -56,6 +57,8 @@ class PackedTable:
     weight_kind : {"frequency", "importance"}
         What weights mean: evaluations count rows accordingly. Sums and samples have importance weights divided by a
         power of two.
+    packing : {"auto", "spark", "parquet"}
+        What reads the rows: see :class:`.packer.Packer`.
     answers : AnswerStore, optional
         Keeps the sums of passes and the answers of tasks on samples, and has those of an earlier fit to the same rows.
 
@@ -90,6 +93,7 @@ class PackedTable:
         precision: str = "float64",
         streaming: bool | None = None,
         weight_kind: str = FREQUENCY,
+        packing: str = "auto",
         answers: AnswerStore | None = None,
     ) -> None:
         require_batch(table)
@@ -98,7 +102,7 @@ class PackedTable:
         self.spark = table.sparkSession
         self.weight_kind = weight_kind
         self.pass_name = "pass"
-        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind)
+        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind, packing)
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments
@@ -166,6 +170,16 @@ class PackedTable:
         """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
         with describe_jobs(self.spark, "draw starts"):
             return self.blocks.run(lambda source: collect_draw(source, draw))
+
+    def extent(self) -> Array:
+        """Make one pass: least and greatest value of each feature in rows that have weight, (2, d), not centred."""
+
+        def make_pass(numbers: Sequence[int]) -> list[bytes]:
+            return [self.blocks.run(lambda source: collect_extent(source, self.features.width)).tobytes()]
+
+        with describe_jobs(self.spark, "extent"):
+            (found,) = self._answers.ask(make_pass, ["extent"])
+        return np.frombuffer(found).reshape(2, -1)
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,).

@@ -90,7 +90,7 @@ def test_the_id_of_a_run_has_a_second_flag_and_must_be_able_to_name_a_directory(
 
 @pytest.mark.parametrize("given", [["models", "--keep", "3"], ["--keep", "3", "--path", "models"]])
 def test_the_directory_of_runs_is_the_first_word(given: list[str]) -> None:
-    read = load(PruneConfiguration, name_path(given))
+    read = load(PruneConfiguration, name_path(given, PruneConfiguration))
     assert (read.path, read.keep) == ("models", 3)
 
 
@@ -277,7 +277,7 @@ def test_defaults_are_those_of_the_estimator() -> None:
     started_from = {"initial_model", "initial_model_optional", "initial_parameters"}
     ours = {camel(key): field.default for key, field in mixture.items() if key not in started_from}
     assert ours == {name: estimator.getOrDefault(name) if estimator.isDefined(name) else None for name in ours}
-    assert len(ours) == 12
+    assert len(ours) == 13
 
     features = FitConfiguration.model_fields["features"].annotation.model_fields
     scored = ScoreConfiguration.model_fields["features"].annotation.model_fields
@@ -294,15 +294,18 @@ def test_choices_are_those_of_the_registries() -> None:
     from gmm_spark.core.mixture.covariance import STRUCTURES
     from gmm_spark.core.search.starts import START_MODES
     from gmm_spark.ml.comparison import SIGNS
-    from gmm_spark.spark.decoding import HANDLE_INVALID
+    from gmm_spark.spark.decoding import FIT_HANDLE_INVALID, HANDLE_INVALID
+    from gmm_spark.spark.packing.parquet_plan import PACKINGS
 
     for kind, registry in (
         (fields.CovarianceType, STRUCTURES),
         (fields.InitMode, START_MODES),
+        (fields.Packing, PACKINGS),
         (fields.Precision, PRECISIONS),
         (fields.WeightKind, WEIGHT_KINDS),
         (fields.Criterion, SIGNS),
-        (fields.HandleInvalid, {*HANDLE_INVALID, "quarantine"}),
+        (fields.HandleInvalid, {*FIT_HANDLE_INVALID, "quarantine"}),
+        (fields.ScoreHandleInvalid, {*HANDLE_INVALID, "quarantine"}),
     ):
         assert set(TypeAdapter(kind).json_schema()["enum"]) == set(registry)
 
