@@ -166,8 +166,8 @@ class FittedMixture(GaussianMixtureParams):
         """
         if self.logDensities is None:
             raise ParameterError(
-                "this model does not know how likely its training rows are: it was built from parameters, or saved by "
-                "an older gmm_spark, or is a marginal or conditional, which has no training rows; fit it again "
+                "this model does not know how likely its training rows are: it was built from parameters, is a "
+                "marginal or conditional of another, or was saved by an older gmm_spark; fit it again "
                 "(setInitialModel starts from it), or leave anomalyCol and reasonsCol empty"
             )
         return self.logDensities.quantile(q)
