@@ -195,12 +195,25 @@ def _factor(parameters: MixtureParameters, known: Indices, rest: Indices) -> tup
             continue
         # In units of standard deviations, so that features of any scale keep their digits.
         scale = np.sqrt(np.diagonal(covariance))
-        factor = np.linalg.cholesky((covariance / scale / scale[:, None])[order[:, None], order])
+        factor = _factor_definite((covariance / scale / scale[:, None])[order[:, None], order])
         slope = solve_triangular(factor[:g, :g], factor[g:, :g].T, lower=True, trans="T").T
         slopes[j] = slope * scale[rest][:, None] / scale[known]
         below = factor[g:, g:] * scale[rest][:, None]
         covariances[j] = below @ below.T
     return slopes, covariances
+
+
+def _factor_definite(correlation: Array) -> Array:
+    """Factor a correlation matrix, with axes no shorter than rounding leaves them if rounding has made one negative.
+
+    One that is definite in one order of its features may not be so in another.
+    """
+    try:
+        return np.linalg.cholesky(correlation)
+    except np.linalg.LinAlgError:
+        lengths, axes = np.linalg.eigh(correlation)
+        lengths = np.maximum(lengths, 16 * len(lengths) * np.finfo(float).eps * lengths[-1])
+        return np.linalg.cholesky((axes * lengths) @ axes.T)
 
 
 def _has_features(parameters: MixtureParameters) -> bool:

@@ -11,17 +11,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from gmm_spark.core.arrays import Array
+from gmm_spark.core.arrays import Array, has_missing
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
+from gmm_spark.core.missing.filling import fill
 from gmm_spark.core.mixture.floor import find_floor, robust_variance
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
+from gmm_spark.core.search.overall import find_overall_gaussian
 from gmm_spark.core.search.racing import Stage, cut_after, race
 from gmm_spark.core.search.relocation import relocate
 from gmm_spark.core.search.starts import OVERSAMPLED, draw_start
@@ -140,6 +142,8 @@ def draw_starts(
 ) -> list[list[MixtureParameters]]:
     """Draw ``n_init`` starts from the sample for each of several structures; these differ in their covariances alone.
 
+    Seeds see missing values as one Gaussian over all rows expects them. EM does not: it begins with what was observed.
+
     For k-means|| the sample has to be a completed one.
 
     Raises
@@ -148,13 +152,16 @@ def draw_starts(
         If the sample has fewer distinct rows than k.
     """
     rows, weight = sample
-    centred = rows - table.moments.mean[:, None]
+    centred, doubt = rows - table.moments.mean[:, None], None
+    if has_missing(rows):
+        centred, doubt = fill(find_overall_gaussian(make_sample_table(table, sample)), centred)
     centre = profile.quartiles[1] - table.moments.mean
     variance = robust_variance(profile, table.moments.variance)
 
     def draw(i: int) -> list[MixtureParameters]:
         rng = random_stream(settings.seed, Purpose.START, i)
-        return draw_start(centred, weight, centre, variance, settings.k, covariance_types, settings.init_mode, rng, i)
+        k, mode = settings.k, settings.init_mode
+        return draw_start(centred, weight, centre, variance, k, covariance_types, mode, rng, i, doubt)
 
     return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
 
