@@ -417,6 +417,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "reasonsCol": "why",
         "handleInvalid": "keep",
         "precision": "float32",
+        "packing": "parquet",
         "portrait": True,
         "verbose": True,
     }
@@ -449,6 +450,7 @@ def test_an_unset_estimator_has_the_published_defaults() -> None:
         "reasonsCol": "",
         "handleInvalid": "error",
         "precision": "float64",
+        "packing": "auto",
         "portrait": False,
         "verbose": False,
     }
