@@ -103,6 +103,11 @@ def count_patterns(rows: Block) -> Counter[bytes]:
     return found
 
 
+def count_incomplete_patterns(rows: Block) -> Counter[bytes]:
+    """Count the rows (d, m) of each pattern under which something is missing."""
+    return Counter({pattern: n for pattern, n in count_patterns(rows).items() if any(pattern)})
+
+
 def _pack(missing: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Pack the missing features (d, m) into words that sort as the patterns' bytes do, (words, m)."""
     d, m = missing.shape

@@ -209,11 +209,11 @@ def _factor_definite(correlation: Array) -> Array:
     One that is definite in one order of its features may not be so in another.
     """
     try:
-        return np.linalg.cholesky(correlation)
+        return np.asarray(np.linalg.cholesky(correlation), np.float64)
     except np.linalg.LinAlgError:
         lengths, axes = np.linalg.eigh(correlation)
         lengths = np.maximum(lengths, 16 * len(lengths) * np.finfo(float).eps * lengths[-1])
-        return np.linalg.cholesky((axes * lengths) @ axes.T)
+        return np.asarray(np.linalg.cholesky((axes * lengths) @ axes.T), np.float64)
 
 
 def _has_features(parameters: MixtureParameters) -> bool:
