@@ -19,6 +19,7 @@ from gmm_spark.core.formatting import draw_table, show_number
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.missing.counts import Missing
 from gmm_spark.core.mixture import criteria
+from gmm_spark.core.mixture.changes import Change
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.table import Sample
@@ -118,6 +119,8 @@ class GaussianMixtureSummary:
         What the training rows look like beside the mixture, if ``portrait`` was set.
     mergeTree : MergeTree or None
         Which components belong together, by a sample of the training rows, if ``portrait`` was set.
+    changes : list of Change
+        What became of each component of the previous model, by id, and which are new; empty without a previous model.
     selection : Selection or None
         All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
@@ -152,6 +155,7 @@ class GaussianMixtureSummary:
         self.selection: Selection | None = None
         self.portrait: Portrait | None = None
         self.mergeTree: MergeTree | None = None
+        self.changes: list[Change] = []
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()
         self.roundingSteps: list[float] = fitted.profile.step.tolist()

@@ -389,6 +389,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setHandleInvalid("keep")
         .setPrecision("float32")
         .setPortrait(True)
+        .setPacking("parquet")
         .setVerbose(True)
     )
     got = {name: getattr(estimator, f"get{name[0].upper()}{name[1:]}")() for name in (p.name for p in estimator.params)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -123,6 +123,14 @@ class MixtureParameters:
     def shifted(self, offset: Array) -> MixtureParameters:
         """Return the mixture with every mean moved by ``offset`` (d,)."""
         return MixtureParameters(self.weights, self.means + offset, self.covariances, self.covariance_type)
+
+    def reordered(self, order: Sequence[int]) -> MixtureParameters:
+        """Return the mixture with its features in another order, (d,)."""
+        if self.structure.axis_aligned:
+            covariances = self.covariances if self.covariances.ndim == 1 else self.covariances[:, order]
+        else:
+            covariances = self.covariances[..., order, :][..., :, order]
+        return MixtureParameters(self.weights, self.means[:, order], covariances, self.covariance_type)
 
     def bounded(self, floor: Array) -> MixtureParameters:
         """Return the mixture with covariances raised to a floor (d,) if they are below it, else the mixture itself."""
