@@ -270,7 +270,7 @@ class GaussianMixture(
             self.getFeaturesCol() if columns is None else tuple(columns),
             self.weight_column,
             self.getWeightKind(),
-            self.getHandleInvalid() == "error",
+            "skip" if self.getHandleInvalid() == "keep" else self.getHandleInvalid(),
             self.getPrecision(),
             self.getPacking(),
         )

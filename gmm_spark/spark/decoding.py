@@ -30,6 +30,8 @@ NULL, WIDTH, NOT_A_NUMBER, INFINITE, ALL_MISSING, BAD_WEIGHT, NEGATIVE_WEIGHT = 
 
 # What is done about bad rows: stop, leave them out, or keep them without results.
 HANDLE_INVALID = ("error", "skip", "keep")
+# Null and NaN are missing values.
+MARGINAL = "marginal"
 # Reasons that a message lists, each with its column.
 _TOLD = 8
 

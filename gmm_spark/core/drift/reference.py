@@ -89,7 +89,8 @@ class TrainingProfile:
     ) -> TrainingProfile | None:
         """Collect the profile from what a fit knows at its end.
 
-        None if a row is so unlikely that no mean is finite, or if values are missing: log-densities then do not compare.
+        None if a row is so unlikely that no mean is finite, or if values are missing: log-densities then do not
+        compare.
 
         Parameters
         ----------

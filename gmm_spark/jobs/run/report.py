@@ -78,6 +78,8 @@ class RunReport:
         held_out = summary.selection.heldOutRows if summary.selection else 0
         read = summary.numRows + skipped + held_out
         self.add("rows", read=read, used=summary.numRows, effective=summary.effectiveRows, skipped=summary.skipped)
+        if summary.missing.rows:
+            self.add("rows", missing=asdict(summary.missing))
         self.add(
             "fit",
             converged=summary.converged,
@@ -91,7 +93,7 @@ class RunReport:
             variance_floor=summary.varianceFloor,
             rounding_steps=summary.roundingSteps,
             history=[asdict(one) | {"rows_per_second": _rate(summary.numRows, one.seconds)} for one in summary.history],
-            log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES},
+            log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES if model.logDensities is not None},
         )
         self.add("spark", packing=asdict(summary.packing))
         self._facts["checks"] = [asdict(one) | {"remedy": name_keys(one.remedy)} for one in summary.checks]
