@@ -13,7 +13,8 @@ from pyspark.sql import DataFrame
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.checks.check import SEVERITIES, Check
 from gmm_spark.core.description.merging import MergeTree
-from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.description.starts import HEAD, list_starts
+from gmm_spark.core.em.ascent import EMResult, PassRecord, StartRecord
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.formatting import draw_table, show_number
 from gmm_spark.core.kernels.evaluation import Evaluation
@@ -87,7 +88,10 @@ class GaussianMixtureSummary:
     clusterSizes : list of int
         Training rows by most probable component.
     starts, startsAlike : int
-        Starts that were compared on the sample, and how many of them ended where the best did; 0 if there was but one.
+        Starts that were compared on the sample, and how many of them ended where the best did; 0 if the fit began at
+        given parameters, or was one of a selector's.
+    startRecords : tuple of StartRecord
+        How each of these was drawn, how it compared, and how far it came; empty as above.
     degenerateComponents : list of int
         Components without weight: they starved or collapsed, and reseeding did not help.
     checks : list of Check
@@ -144,6 +148,7 @@ class GaussianMixtureSummary:
         self.numIter = len(result.history)
         self.converged = result.converged
         self.starts, self.startsAlike = result.starts, result.starts_alike
+        self.startRecords: tuple[StartRecord, ...] = result.start_records
         self.degenerateComponents: list[int] = list(degenerate_components(parameters))
         self.history: tuple[PassRecord, ...] = result.history
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
@@ -180,7 +185,8 @@ class GaussianMixtureSummary:
         figures = [[str(name), show_number(value, 9)] for name, value in self.describe()["value"].items()]
         checks = [[one.severity, one.code, one.meaning, one.remedy] for one in self.checks]
         told = draw_table("checks", ["severity", "code", "meaning", "remedy"], checks, wraps=True) if checks else ""
-        return f"<p>{escape(repr(self))}</p>{draw_table('the fit', ['', 'value'], figures)}{told}"
+        shown = draw_table("starts", HEAD, list_starts(self.startRecords)) if self.starts > 1 else ""
+        return f"<p>{escape(repr(self))}</p>{draw_table('the fit', ['', 'value'], figures)}{shown}{told}"
 
     def describe(self) -> pd.DataFrame:
         """Return the figures of the fit as a table.
@@ -200,6 +206,9 @@ class GaussianMixtureSummary:
             **({"rows with missing values": self.missing.rows} if self.missing.rows else {}),
             **{f"rows missing {name}": count for name, count in self.missing.columns.items()},
             **{f"rows skipped: {reason}": count for reason, count in self.skipped.items()},
+            **(
+                {"starts": self.starts, "starts that ended where the best did": self.startsAlike} if self.starts else {}
+            ),
             "iterations": self.numIter,
             "converged": self.converged,
             "log-likelihood": self.logLikelihood,
