@@ -20,7 +20,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import GaussianMixtureSummary
-from gmm_spark.spark.decoding import HANDLE_INVALID, MARGINAL
+from gmm_spark.spark.decoding import MARGINAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,6 @@ class FittedMixture(GaussianMixtureParams):
     trainingProfile: TrainingProfile | None
     identities: Identities
     _summary: GaussianMixtureSummary | None
-    _handlings = HANDLE_INVALID
 
     @property
     def _scores_missing(self) -> bool:
