@@ -37,7 +37,8 @@ def find_missing_codes(evidence: Evidence) -> Iterator[Finding]:
             f"column {name!r} is exactly {code.value:.15g} in {code.rows:,} of {m:,} sample rows, "
             f"{code.distance:,.0f} robust standard deviations from the median; the nearest other value is "
             f"{code.nearest:g}.",
-            'If it stands for a missing value, make it null and set `handleInvalid` to "marginal" or "skip", or replace it.',
+            'If it stands for a missing value, make it null and set `handleInvalid` to "marginal" or "skip", or '
+            "replace it.",
             column=name,
             figures={"value": code.value, "rows": code.rows, "sample": m, "deviations": code.distance},
         )
