@@ -104,13 +104,14 @@ class ScoringMixture(ExchangedMixture):
     ) -> Scores:
         scorer: Scorer | IncompleteScorer
         rows = read.rows
-        if rows.shape[1] != 1:
-            scorer = self._block_scorer
-        elif has_missing(rows):
+        single = rows.shape[1] == 1
+        if self.handle_invalid != MARGINAL or not has_missing(rows):
+            scorer = self._row_scorer if single else self._block_scorer.whole
+        elif single:
             marginal = self._marginals.of(write_pattern(np.isnan(rows[:, 0])))
             scorer, rows = marginal.row_scorer, rows[marginal.observed]
         else:
-            scorer = self._row_scorer
+            scorer = self._block_scorer
         with np.errstate(over="ignore", invalid="ignore"):  # by rows too far off for a kernel
             return scorer.score(rows, prediction=prediction, log_density=log_density, probability=probability)
 
