@@ -20,7 +20,6 @@ from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.missing.patterns import observed_features
 from gmm_spark.core.mixture.conditioning import Split
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.errors import ParameterError
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +39,7 @@ class Completion:
 
     @classmethod
     def of(cls, candidate: MixtureParameters, pattern: bytes) -> Completion:
-        """Split a candidate's features by a pattern, under which at least one feature is observed.
-
-        Raises
-        ------
-        ParameterError
-            If the candidate has a noise component: its density is over all features.
-        """
-        if candidate.noise is not None:
-            raise ParameterError("a noise component, and rows with missing values; leave one of them out")
+        """Split a candidate's features by a pattern, under which at least one feature is observed."""
         observed = observed_features(pattern, candidate.n_features)
         whole = len(observed) == candidate.n_features
         return cls(candidate, None if whole else Split.of(candidate, observed.tolist()))
