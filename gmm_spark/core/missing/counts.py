@@ -16,8 +16,8 @@ from gmm_spark.errors import DataError
 # Patterns of a table at most. Each costs a task some factorisations of every component on every pass, about what a
 # thousand rows cost; far more of them are the mark of values that are missing at random in many columns.
 MAX_PATTERNS = 1_000
-# Patterns that are looked at to find columns to drop, and columns that are considered.
-_LOOKED_AT, _CONSIDERED = 4_000, 50
+# Patterns that are looked at to find columns to drop, and columns that are considered at a time.
+_LOOKED_AT, _CONSIDERED = 4_000, 8
 
 
 def write_counts(counts: Mapping[bytes, int]) -> str:
@@ -105,14 +105,13 @@ def find_columns_to_drop(counts: Mapping[bytes, int], d: int, most: int) -> list
     """Find columns without which there are no more than so many patterns, one after another the one that helps most."""
     patterns = sorted(counts, key=lambda pattern: (-counts[pattern], pattern))[: max(_LOOKED_AT, most + 1)]
     missing = np.stack([read_pattern(pattern, d) for pattern in patterns])
-    varied = np.abs(missing.mean(axis=0) - 0.5)
-    considered = np.argsort(varied, kind="stable")[:_CONSIDERED].tolist()
     dropped: list[int] = []
-    while considered and _count_distinct(missing) > most:
+    while _count_distinct(missing) > most:
+        # The columns that vary most tell most patterns apart.
+        considered = np.argsort(np.abs(missing.mean(axis=0) - 0.5), kind="stable")[:_CONSIDERED].tolist()
         left = [_count_distinct(np.delete(missing, [i], axis=1)) for i in considered]
-        best = considered.pop(int(np.argmin(left)))
-        dropped.append(best)
-        missing[:, best] = False
+        dropped.append(considered[int(np.argmin(left))])
+        missing[:, dropped[-1]] = False
     return dropped
 
 
