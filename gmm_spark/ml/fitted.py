@@ -163,9 +163,9 @@ class FittedMixture(GaussianMixtureParams):
         """
         if self.logDensities is None:
             raise ParameterError(
-                "this model does not know how likely its training rows are: it was built from parameters, or saved by "
-                "an older gmm_spark; fit it again (setInitialModel starts from it), or leave anomalyCol and reasonsCol "
-                "empty"
+                "this model does not know how likely its training rows are: it was built from parameters, fitted to a "
+                "table without complete rows, or saved by an older gmm_spark; fit it again (setInitialModel starts "
+                "from it), or leave anomalyCol and reasonsCol empty"
             )
         return self.logDensities.quantile(q)
 
