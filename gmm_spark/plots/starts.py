@@ -27,7 +27,7 @@ _ENDS = {
     "won": ("circle", ACCENT, "● won"),
     "table": ("circle", SERIES[0], "● went on to the table"),
     "alike": ("square", SERIES[2], "■ as the best"),
-    "other": ("diamond", SERIES[1], "◆ a lower optimum"),
+    "other": ("diamond", SERIES[1], "◆ lower"),
 }
 
 
