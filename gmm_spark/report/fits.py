@@ -10,6 +10,7 @@ from gmm_spark.report.verdict import judge
 
 
 def compare_fits(before: Subject, after: Subject) -> Section:
+    """Say which describes its rows better."""
     both = [subject.facts for subject in (before, after)]
     blocks: list[Block] = []
     if all(both):
@@ -64,6 +65,7 @@ def tell_better(before: Subject, after: Subject) -> str:
 
 
 def compare_checks(before: Subject, after: Subject) -> Section:
+    """Say what the checks of one have found, and those of the other have not."""
     first, second = (
         {(one.code, one.about): one for one in judge(subject.facts).findings} for subject in (before, after)
     )
@@ -84,6 +86,7 @@ def compare_checks(before: Subject, after: Subject) -> Section:
 
 
 def compare_cost(before: Subject, after: Subject) -> Section:
+    """Say what each took."""
     both = [subject.facts for subject in (before, after)]
     rows = [
         [word("seconds of the fit"), *(Cell(show_seconds(facts["seconds"].number("fit"))) for facts in both)],
