@@ -50,8 +50,6 @@ def export(spark: SparkSession, configuration: ExportConfiguration) -> None:
     if difference is None:
         print("not checked: onnxruntime is not installed (pip install onnxruntime)")
     else:
-        print(
-            "checked with onnxruntime: labels and probabilities are those of the model, log-densities to "
-            f"{show_number(difference, 1)} nats"
-        )
+        near = f"within {show_number(difference, 1)} nats" if difference else "to the bit"
+        print(f"checked with onnxruntime: the scores are the model's, log-densities {near}")
     print(describe_graph(written))
