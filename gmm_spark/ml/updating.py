@@ -23,6 +23,7 @@ from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.ml.watching import Watch
+from gmm_spark.spark.decoding import MARGINAL
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.worker import one_blas_thread
 
@@ -101,7 +102,13 @@ class MixtureUpdate(MixtureFitting, GaussianMixtureParams):
 
 
 def require_memory(model: GaussianMixtureModel) -> Memory:
-    """Return what a model remembers of its rows; raises ParameterError if it remembers none."""
+    """Return what a model remembers of its rows.
+
+    Raises
+    ------
+    ParameterError
+        If it remembers none, or cannot be updated since it has noise or counts rows with missing values.
+    """
     if model.memory is None:
         raise ParameterError(
             "this model remembers no rows, so it cannot be updated: it was built from parameters, saved by an older "
@@ -109,6 +116,11 @@ def require_memory(model: GaussianMixtureModel) -> Memory:
         )
     if model.parameters.noise is not None:
         raise ParameterError("this model has noise, which no update supports; fit it anew to the new rows")
+    if model.getHandleInvalid() == MARGINAL:
+        raise ParameterError(
+            "the model's handleInvalid is 'marginal', which no update supports: the verdict compares complete rows; set "
+            "it to 'skip', or fit the model anew to the new rows"
+        )
     return model.memory
 
 

@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, Mixture, MixtureParameters
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.core.update.updating import update
 from gmm_spark.errors import DataError, ParameterError
@@ -113,6 +114,12 @@ def test_what_a_model_remembers_is_saved_and_a_model_that_remembers_nothing_is_r
             GaussianMixture.update(each, today, halfLife=7)
 
 
+def with_noise(model: GaussianMixtureModel) -> GaussianMixtureModel:
+    found = GaussianMixtureModel(model.parameters.with_noise(Noise(0.1, [0.0, 0.0], [9.0, 9.0])))
+    found.memory = model.memory
+    return found
+
+
 def test_what_cannot_be_updated_by_is_refused_by_name(spark: SparkSession, model: GaussianMixtureModel) -> None:
     today = to_table(spark, draw(300, 4))
     refused: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -123,6 +130,8 @@ def test_what_cannot_be_updated_by_is_refused_by_name(spark: SparkSession, model
         ({"today": today.where("x > 1e6")}, DataError, "no"),
         ({"today": today.selectExpr("x", "nullif(y, y) as y")}, DataError, "y"),
         ({"model": 7}, ParameterError, "need a GaussianMixtureModel"),
+        ({"model": model.copy().setHandleInvalid("marginal")}, ParameterError, "which no update supports"),
+        ({"model": with_noise(model)}, ParameterError, "has noise, which no update supports"),
     ]
     for changed, error, message in refused:
         with pytest.raises(error, match=message):
