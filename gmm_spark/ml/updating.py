@@ -118,8 +118,8 @@ def require_memory(model: GaussianMixtureModel) -> Memory:
         raise ParameterError("this model has noise, which no update supports; fit it anew to the new rows")
     if model.getHandleInvalid() == MARGINAL:
         raise ParameterError(
-            "the model's handleInvalid is 'marginal', which no update supports: the verdict compares complete rows; set "
-            "it to 'skip', or fit the model anew to the new rows"
+            "the model's handleInvalid is 'marginal', which no update supports: the verdict compares complete rows; "
+            "set it to 'skip', or fit the model anew to the new rows"
         )
     return model.memory
 
