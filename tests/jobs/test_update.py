@@ -120,7 +120,7 @@ def test_a_new_cluster_asks_for_a_refit_and_may_stop_the_job(
     assert json.loads((tmp_path / "r.json").read_text())["update"]["verdict"]["word"] == "refit"
     assert not list(output.glob(f"run_id={name(last)}/_manifest.json"))
     line = ended(jobs["update"](output, last, "--run-id", "published", "--update.day", name(last)))
-    assert "run fit refit: today's rows are" in line
+    assert "run fit refit: 25.8% of today's rows are less likely than all but 1 %" in line
 
 
 def test_what_cannot_be_told_is_asked_before_any_work(
@@ -137,7 +137,7 @@ def test_what_cannot_be_told_is_asked_before_any_work(
     assert "which is not after 2026-02-26" in ended(jobs["update"](output, 1, *early), 2)
     assert "which is a run of the job fit" in ended(jobs["update"](output, 2, "--run-id", "fit"), 2)
     lacking = ("--input.path", table, "--output.model", output, "--update.half_life", 7)
-    assert "run: got no id, and update.day is not given" in run_job("update", *lacking).err
+    assert "update: got no day, and run.id is not given" in run_job("update", *lacking).err
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "narrow.parquet")
     narrow = jobs["update"](output, 2, "--input.path", tmp_path / "narrow.parquet", "--input.where", "")
     assert "the table lacks y" in ended(narrow, 3)

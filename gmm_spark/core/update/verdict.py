@@ -30,8 +30,8 @@ MOST_GAP = 0.1
 # Share of today's rows, beyond that of the last fit, that may be less likely under the mixture before than all but one
 # in a hundred of its own; and rows at least.
 MOST_STRANGE, _STRANGE_ROWS = 0.03, 5.0
-# Share of its weight at the last fit below which a component has starved, and rows that it should have had for that to
-# be told on one day.
+# Share of its weight at the last fit below which a component has starved, and rows below which no day is judged, nor a
+# component by what it should have had of a day.
 LEAST_WEIGHT, _ROWS = 0.1, 20.0
 # Standard errors that a figure must exceed its limit by.
 _ERRORS = 3.3
@@ -134,17 +134,18 @@ def judge(before: MixtureParameters, after: MixtureParameters, memory: Memory, t
     starved = np.flatnonzero((memory.weights > 0) & (after.weights < LEAST_WEIGHT * memory.weights))
     reasons = []
     allowed = fitted[2] + MOST_STRANGE
-    if old.below * n >= _STRANGE_ROWS and old.below > allowed + _ERRORS * np.sqrt(allowed / n):
+    judged = n >= _ROWS  # a mean of fewer is far from normal: no figure of theirs is beyond chance
+    if judged and old.below * n >= _STRANGE_ROWS and old.below > allowed + _ERRORS * np.sqrt(allowed / n):
         reasons.append(
             f"{old.below:.1%} of today's rows are less likely than all but 1 % of those that the model expected; of "
             f"the rows of the last fit {fitted[2]:.1%} were"
         )
-    if shortfall - fitted[0] > MOST_SHORTFALL + _ERRORS * error:
+    if judged and shortfall - fitted[0] > MOST_SHORTFALL + _ERRORS * error:
         reasons.append(
             f"today's rows are {shortfall:.3g} nats less likely than the updated mixture expects of its own; those of "
             f"the last fit were {fitted[0]:.3g}"
         )
-    if new.gap - fitted[1] > MOST_GAP + _ERRORS / 2 / np.sqrt(n):
+    if judged and new.gap - fitted[1] > MOST_GAP + _ERRORS / 2 / np.sqrt(n):
         reasons.append(
             f"the log-densities of today's rows are distributed otherwise than those of the mixture's own rows, by "
             f"{new.gap:.2f} of them; those of the last fit were by {fitted[1]:.2f}"

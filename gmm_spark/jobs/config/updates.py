@@ -80,7 +80,6 @@ class UpdateRunSection(RunSection):
 
     id: RunId = Field(
         None,
-        validate_default=True,
         description="Name of the run; not that of a fit. A complete run is not done again; one whose process has ended "
         "before goes on. Also --run-id.",
     )
@@ -99,18 +98,17 @@ class UpdateConfiguration(JobConfiguration):
     features: UpdateFeaturesSection = UpdateFeaturesSection()
     update: UpdateSection
     output: UpdateOutputSection
-    run: UpdateRunSection = Field(UpdateRunSection(), validate_default=True)
+    run: UpdateRunSection = UpdateRunSection()
 
-    @field_validator("run")
+    @field_validator("update")
     @classmethod
-    def _require_day(cls, run: UpdateRunSection, info: ValidationInfo) -> UpdateRunSection:
-        section = info.data.get("update")
-        if section is not None and section.day is None and run.id is None:
+    def _require_day(cls, update: UpdateSection, info: ValidationInfo) -> UpdateSection:
+        run = info.data.get("run")  # of the base class, so it has been read
+        if run is not None and update.day is None and run.id is None:
             raise PydanticCustomError(
-                "no_day",
-                "got no id, and update.day is not given; name the rows by one of them, so that they count once",
+                "no_day", "got no day, and run.id is not given; name the rows by one of them, so that they count once"
             )
-        return run
+        return update
 
     @property
     def day(self) -> str:
