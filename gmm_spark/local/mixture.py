@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.kernels.scorer import Scorer, Scores, plan_scoring
 from gmm_spark.core.kernels.single_row import SingleRowKernel
+from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.reasons import find_reasons
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
@@ -84,6 +86,10 @@ class Mixture(ExchangedMixture):
         """Describe the mixture in one line."""
         found = self.parameters
         return f"Mixture(k={found.n_components}, d={found.n_features}, covariance_type={found.covariance_type!r})"
+
+    def _repr_html_(self) -> str:
+        """Describe the mixture for a notebook: its components as a table."""
+        return f"<p>{escape(repr(self))}</p>{draw_components(self.parameters, self.feature_names)}"
 
     def predict(self, rows: Any) -> Any:
         """Return the most probable component of each row, from 0.
@@ -208,25 +214,16 @@ class Mixture(ExchangedMixture):
         return np.ascontiguousarray(rows.T), components
 
     def describe(self) -> pd.DataFrame:
-        """Return a table of the components: weight, and mean and standard deviation of each feature.
+        """Return the components as a table, as :meth:`gmm_spark.GaussianMixtureModel.describe` does.
 
         Returns
         -------
         pandas.DataFrame
-            One row for each component, the heaviest first, by its number. Columns are pairs: ``("weight", "")``, then
-            ``(feature, "mean")`` and ``(feature, "sd")``.
+            A row for each component. Columns: ``weight``, and ``mean of x`` and ``sd of x`` for each feature x.
         """
         import pandas as pd
 
-        names = [self._columns.name_feature(j) for j in range(self.parameters.n_features)]
-        values = np.stack([self.means, self.parameters.deviations], axis=2).reshape(len(self.weights), -1)
-        columns = [("weight", ""), *((name, figure) for name in names for figure in ("mean", "sd"))]
-        table = pd.DataFrame(
-            np.column_stack([self.weights, values]),
-            index=pd.RangeIndex(len(self.weights), name="component"),
-            columns=pd.MultiIndex.from_tuples(columns, names=["feature", "figure"]),
-        )
-        return table.iloc[np.argsort(-self.weights, kind="stable")]
+        return pd.DataFrame(list_components(self.parameters, self.feature_names)).rename_axis("component")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and copy take: all but the buffers of this process."""

@@ -24,6 +24,7 @@ class Defaults:
     reasonsCol: str = ""
     handleInvalid: str = "error"
     precision: str = "float64"
+    packing: str = "auto"
     aggregationDepth: int = 2
     criterion: str = "bic"
     validationFraction: float = 0.0

@@ -110,6 +110,11 @@ class GaussianMixture(
         the row ("skip"), or keeps it with null outputs ("keep"). A negative weight always stops a fit.
     precision : {"float64", "float32"}, default "float64"
         Type of the matrix products over rows. Sums are float64 with both.
+    packing : {"auto", "spark", "parquet"}, default "auto"
+        What reads the rows. The executors read a table that is a plain scan of Parquet files on disks that they share
+        themselves ("auto"), which is several times as fast, and Spark reads all else: ``summary.packing.reason`` tells
+        why. "spark" always has Spark read, and "parquet" raises an error if Spark would have to. The model is the same
+        to the bit.
     portrait : bool, default False
         Whether the fit ends with one more pass over the table, which takes a portrait of its rows beside the mixture:
         histograms, counts in pairs of features, how sure the components are of their rows. ``summary.portrait`` has it,
@@ -158,6 +163,7 @@ class GaussianMixture(
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,
         precision: str = Defaults.precision,
+        packing: str = Defaults.packing,
         portrait: bool = Defaults.portrait,
         verbose: bool = Defaults.verbose,
         aggregationDepth: int = Defaults.aggregationDepth,
@@ -238,11 +244,11 @@ class GaussianMixture(
     ) -> Iterator[tuple[int, GaussianMixtureModel]]:
         """Fit a model for each of several param maps, as pyspark.ml's tuning does.
 
-        Maps that agree on the columns, ``weightKind``, ``handleInvalid`` and ``precision`` share the passes over one
-        packed table. They are fitted when the first model is asked for, and the callback is called after each shared
-        pass. If ``nInit`` is above 1, each goes on from the start that is best on the sample, while a fit of its own
-        may try several on the table. Other maps are fitted one after another, as are those of an estimator with an
-        initial model.
+        Maps that agree on the columns, ``weightKind``, ``handleInvalid``, ``precision`` and ``packing`` share the
+        passes over one packed table. They are fitted when the first model is asked for, and the callback is called
+        after each shared pass. If ``nInit`` is above 1, each goes on from the start that is best on the sample, while a
+        fit of its own may try several on the table. Other maps are fitted one after another, as are those of an
+        estimator with an initial model.
         """
         members = [self.copy(one) for one in paramMaps]
         if len(members) < 2 or len({one._source for one in members}) > 1 or self._initial is not None:
@@ -260,6 +266,7 @@ class GaussianMixture(
             self.getWeightKind(),
             self.getHandleInvalid() == "error",
             self.getPrecision(),
+            self.getPacking(),
         )
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:

@@ -29,7 +29,7 @@ from gmm_spark.errors import DataError, ParameterError, ResourceError
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
-from gmm_spark.ml.params import HasPortrait, HasVerbose, MixtureParams
+from gmm_spark.ml.params import HasPacking, HasPortrait, HasVerbose, MixtureParams
 from gmm_spark.ml.progress import Callback, show_fit
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, require_distinct, resolve_features
@@ -52,7 +52,7 @@ _WARNED_BEFORE = ("column-rounded",)
 _WARNED_OF = 3
 
 
-class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
+class MixtureFitting(MixtureParams, HasPacking, HasPortrait, HasVerbose, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callback | None = None
@@ -99,6 +99,10 @@ class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
     def setAccelerate(self: E, value: bool) -> E:
         """Set whether extrapolated steps are tried."""
         return self._set(accelerate=value)
+
+    def setPacking(self: E, value: str) -> E:
+        """Set what reads the rows of a fit: "auto", "spark" or "parquet"."""
+        return self._set(packing=value)
 
     def setPortrait(self: E, value: bool) -> E:
         """Set whether a fit ends with a pass that takes a portrait of the rows."""
@@ -175,6 +179,7 @@ class MixtureFitting(MixtureParams, HasPortrait, HasVerbose, MLWritable):
             strict=strict,
             precision=self.getPrecision(),
             weight_kind=self.getWeightKind(),
+            packing=self.getPacking(),
             answers=self._answers,
         )
 

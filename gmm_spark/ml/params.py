@@ -16,6 +16,7 @@ from gmm_spark.core.search.starts import START_MODES
 from gmm_spark.core.settings import Settings
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.scoring_params import ScoringParams, declare, to_flag, to_int64
+from gmm_spark.spark.packing.parquet_scan import PACKINGS
 
 
 class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
@@ -178,6 +179,29 @@ class HasVerbose(Params):
     def getVerbose(self) -> bool:
         """Return whether a fit shows its progress."""
         return self.getOrDefault(self.verbose)
+
+
+class HasPacking(ScoringParams):
+    """The parameter ``packing`` of the estimators. A model has none: it reads rows as Spark gives them."""
+
+    packing: Param[str] = declare(
+        "packing",
+        f"What reads the rows of a fit: {', '.join(PACKINGS)}. auto: the executors read a table that is a plain scan "
+        "of Parquet files themselves, which is several times as fast, and Spark reads all else; spark: always Spark; "
+        "parquet: an error if Spark would have to. The model is the same to the bit.",
+        TypeConverters.toString,
+    )
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._setDefault(packing=Defaults.packing)
+
+    def getPacking(self) -> str:
+        """Return what reads the rows of a fit."""
+        return self.getOrDefault(self.packing)
+
+    def _faults(self) -> list[str]:
+        return self._unknown(self.packing, PACKINGS) + super()._faults()
 
 
 class HasPortrait(Params):

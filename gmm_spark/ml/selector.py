@@ -60,7 +60,7 @@ class GaussianMixtureSelector(
         rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
     featuresCol, inputCols, weightCol, weightKind, predictionCol, probabilityCol, logDensityCol, anomalyCol, \
 anomalyFraction, reasonsCol, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, \
-handleInvalid, precision, portrait, verbose
+handleInvalid, precision, packing, portrait, verbose
         As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
@@ -122,6 +122,7 @@ handleInvalid, precision, portrait, verbose
         accelerate: bool = Settings.accelerate,
         handleInvalid: str = Defaults.handleInvalid,
         precision: str = Defaults.precision,
+        packing: str = Defaults.packing,
         portrait: bool = Defaults.portrait,
         verbose: bool = Defaults.verbose,
     ) -> None:

@@ -51,6 +51,9 @@ def describe_cost(subject: Subject) -> Section:
     if (written := packing.number("bytes_written")) is not None:
         times = packing.number("packings") or 1
         figures.append(("blocks written", f"{show_bytes(written)} in {count_of(times, 'packing')}"))
+    if read_by := packing.text("read_by"):
+        why = f", since {packing.text('reason')}" if packing.text("reason") else ""
+        figures.append(("rows read by", "the executors, from Parquet" if read_by == "parquet" else f"Spark{why}"))
     if packing.number("misses"):
         figures.append(("passes in vain, since blocks were lost", show_count(packing.number("misses"))))
     for key, name in (("tasks", "tasks"), ("tasks_failed", "tasks that failed"), ("executors", "executors")):

@@ -90,12 +90,12 @@ class Features:
         """
         number = "float" if self.single else "double"
         if self.form == "vector":
-            features = _column(self.columns[0])
+            features = column_of(self.columns[0])
         elif self.form == "array":
-            features = _column(self.columns[0]).cast(f"array<{number}>")
+            features = column_of(self.columns[0]).cast(f"array<{number}>")
         else:
-            features = F.array(*(_column(c).cast(number) for c in self.columns))
-        return [features] + ([_column(self.weight).cast("double")] if self.weight else [])
+            features = F.array(*(column_of(c).cast(number) for c in self.columns))
+        return [features] + ([column_of(self.weight).cast("double")] if self.weight else [])
 
     def select(self, table: DataFrame) -> DataFrame:
         """Project a table to :meth:`expressions`, under plain names that cannot clash."""
@@ -263,7 +263,8 @@ def require_rows(rows: int, bad: Mapping[str, int], features: Features) -> None:
     raise DataError(f"no usable row in {where}{skipped}; check the filter and the columns")
 
 
-def _column(name: str) -> Column:
+def column_of(name: str) -> Column:
+    """Return the column of a name, whatever characters it has."""
     return F.col("`" + name.replace("`", "``") + "`")
 
 
@@ -305,7 +306,7 @@ def _find_width(table: DataFrame, name: str, vectors: bool) -> int | None:
     if metadata.get("num_attrs"):
         return int(metadata["num_attrs"])
     require_batch(table)
-    column = _column(name)
+    column = column_of(name)
     width = F.size(column)
     if vectors:
         parts = F.unwrap_udt(column)  # only a sparse Vector has a size

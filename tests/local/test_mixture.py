@@ -306,11 +306,18 @@ def test_samples_have_the_moments_of_the_mixture_and_follow_the_seed() -> None:
 def test_a_description_has_each_component_in_the_features_own_units(covariance_type: str) -> None:
     mixture = mixture_of(covariance_type)
     table = mixture.describe()
-    assert table["weight"].tolist() == sorted(mixture.weights, reverse=True)
-    for j in range(4):
-        np.testing.assert_allclose(table.xs("mean", axis=1, level=1).loc[j], mixture.means[j])
-        spread = np.sqrt(np.diagonal(mixture.parameters.dense_covariances[j]))
-        np.testing.assert_allclose(table.xs("sd", axis=1, level=1).loc[j], spread)
+    assert table.index.name == "component"
+    assert table["weight"].tolist() == mixture.weights.tolist()
+    for i, name in enumerate(NAMES):
+        np.testing.assert_array_equal(table[f"mean of {name}"], mixture.means[:, i])
+        spread = np.sqrt(mixture.parameters.dense_covariances[:, i, i])
+        np.testing.assert_allclose(table[f"sd of {name}"], spread)
+
+
+def test_a_notebook_shows_the_components_as_a_table() -> None:
+    page = mixture_of()._repr_html_()
+    assert page.startswith("<p>Mixture(k=4,")
+    assert all(f">{name}<" in page for name in NAMES)
 
 
 def test_threads_share_a_mixture() -> None:

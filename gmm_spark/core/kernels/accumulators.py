@@ -126,16 +126,24 @@ class StatisticsSums:
 
 
 class StatisticsAccumulator:
-    """Adds up what :class:`StatisticsSums` describes: E step, then everything that the M step needs."""
+    """Adds up what :class:`StatisticsSums` describes: E step, then everything that the M step needs.
 
-    def __init__(self, sums: StatisticsSums) -> None:
+    Parameters
+    ----------
+    sums : StatisticsSums
+    workspace : Workspace, optional
+        Buffers that it shares with others; by default its own.
+    """
+
+    def __init__(self, sums: StatisticsSums, workspace: blas.Workspace | None = None) -> None:
         self.layout = sums.layout
         self.plan = plan = sums.plan
-        self.kernel = Kernel(plan)
+        workspace = workspace or blas.Workspace()
+        self.kernel = Kernel(plan, workspace)
         k = plan.most_components
-        self._total = blas.allocate(self.kernel.chunk, plan.dtype)
+        self._total = workspace.take("total", self.kernel.chunk, plan.dtype)
         self._ones = np.ones(k, plan.dtype)
-        self._transposed = blas.allocate(k * self.kernel.chunk, plan.dtype)
+        self._transposed = workspace.take("transposed", k * self.kernel.chunk, plan.dtype)
         sizes = [s.n_components if s.worth_sifting else 0 for s in plan.segments]
         self._sifting = Sifting(sizes, plan.n_features, self.kernel.chunk, plan.dtype)
         self.clear()

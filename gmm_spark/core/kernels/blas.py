@@ -34,6 +34,20 @@ def allocate(size: int, dtype: DTypeLike) -> Block:
     return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
+class Workspace:
+    """Work buffers by name. Kernels that are used in turn share them, each as large as the largest kernel needs."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Block] = {}
+
+    def take(self, name: str, size: int, dtype: DTypeLike) -> Block:
+        """Return a buffer of this many elements, whose contents are undefined."""
+        found = self._buffers.get(name)
+        if found is None or found.size < size or found.dtype != dtype:
+            found = self._buffers[name] = allocate(size, dtype)
+        return found[:size]
+
+
 def evaluate(coefficients: Block, features: Block, out: Block) -> None:
     """Write ``coefficients @ features``: (k, D) times (D, m) into (k, m)."""
     m = features.shape[1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,7 +35,10 @@ class Evaluation:
     cluster_sizes : array (k,)
         Rows by most probable component.
     log_densities : LogDensityHistogram or None
-        Distribution of log p(row), if it was asked for.
+        Distribution of log p(row), if it was asked for. Of a table with missing values, that of the complete rows.
+    log_densities_by_pattern : mapping of bytes to LogDensityHistogram
+        Of a table with missing values: the same by pattern of missingness (:mod:`gmm_spark.core.missing.patterns`), of
+        the patterns that have rows enough. Densities of different patterns do not compare.
     """
 
     rows: float
@@ -44,6 +48,7 @@ class Evaluation:
     entropy: float
     cluster_sizes: NDArray[np.int64]
     log_densities: LogDensityHistogram | None = None
+    log_densities_by_pattern: Mapping[bytes, LogDensityHistogram] = field(default_factory=dict)
 
     def counted(self, weight_kind: str) -> Evaluation:
         """Return the sums as criteria read them: ``weight_sum`` is the number of rows, n, that the weights make up.
@@ -122,14 +127,22 @@ class EvaluationSums:
 
 
 class EvaluationAccumulator:
-    """Adds up what :class:`EvaluationSums` describes."""
+    """Adds up what :class:`EvaluationSums` describes.
 
-    def __init__(self, sums: EvaluationSums) -> None:
+    Parameters
+    ----------
+    sums : EvaluationSums
+    workspace : Workspace, optional
+        Buffers that it shares with others; by default its own.
+    """
+
+    def __init__(self, sums: EvaluationSums, workspace: blas.Workspace | None = None) -> None:
         self.layout = sums.layout
         self.plan = plan = sums.plan
-        self.kernel = Kernel(plan)
+        workspace = workspace or blas.Workspace()
+        self.kernel = Kernel(plan, workspace)
         self._n_histograms = len(plan.segments) if sums.log_densities else 0
-        self._shares = blas.allocate(plan.most_components * self.kernel.chunk, plan.dtype)
+        self._shares = workspace.take("shares", plan.most_components * self.kernel.chunk, plan.dtype)
         self._ones = np.ones(plan.most_components, plan.dtype)
         self.clear()
 

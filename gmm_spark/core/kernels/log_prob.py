@@ -32,17 +32,24 @@ class Kernel:
     """Computes the weighted log-densities of a plan's segments, chunk by chunk, in reused buffers.
 
     A chunk's features serve one segment after another, so that they stay in the core's own cache.
+
+    Parameters
+    ----------
+    plan : Plan
+    workspace : Workspace, optional
+        Buffers that it shares with others; by default its own.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, workspace: blas.Workspace | None = None) -> None:
         self.plan = plan
+        workspace = workspace or blas.Workspace()
         d, dtype = plan.n_features, np.dtype(plan.dtype)
         per_row = dtype.itemsize * (plan.n_expanded + 2 * plan.most_components + 2 * d)
         self.chunk = int(np.clip(WORK_BYTES // per_row, _MIN_CHUNK, _MAX_CHUNK)) // blas.SLICE * blas.SLICE
         self.chunk = min(self.chunk, max(MAX_WORK_BYTES // per_row, 1))
-        self._features = blas.allocate(plan.n_expanded * self.chunk, dtype)
-        self._log_prob = blas.allocate(plan.most_components * self.chunk, dtype)
-        self._work = blas.allocate(d * self.chunk, dtype)
+        self._features = workspace.take("features", plan.n_expanded * self.chunk, dtype)
+        self._log_prob = workspace.take("log_prob", plan.most_components * self.chunk, dtype)
+        self._work = workspace.take("work", d * self.chunk, dtype)
         # The centre may be far from zero, so it is subtracted in float64 if rows are of another type than the products.
         # Else subtract it in two parts: at most one rounding of the difference is lost.
         self._exact_center = plan.center[:, None]

@@ -46,8 +46,8 @@ def marginal(parameters: MixtureParameters, features: Sequence[int]) -> MixtureP
     covariances = parameters.covariances
     if not parameters.structure.axis_aligned:
         covariances = covariances[..., kept[:, None], kept]
-    elif covariances.ndim == 2:
-        covariances = covariances[:, kept]
+    elif _has_features(parameters):
+        covariances = covariances[..., kept]
     return MixtureParameters(parameters.weights, parameters.means[:, kept], covariances, parameters.covariance_type)
 
 
@@ -90,8 +90,8 @@ def condition(parameters: MixtureParameters, given: Sequence[int], values: Array
     covariances = parameters.covariances
     if split.covariances is not None:
         covariances = split.covariances[0] if parameters.structure.pooled else split.covariances
-    elif covariances.ndim == 2:
-        covariances = covariances[:, split.rest]
+    elif _has_features(parameters):
+        covariances = covariances[..., split.rest]
     return MixtureParameters(weights, split.locate(rows)[:, :, 0], covariances, parameters.covariance_type)
 
 
@@ -201,6 +201,12 @@ def _factor(parameters: MixtureParameters, known: Indices, rest: Indices) -> tup
         below = factor[g:, g:] * scale[rest][:, None]
         covariances[j] = below @ below.T
     return slopes, covariances
+
+
+def _has_features(parameters: MixtureParameters) -> bool:
+    """Tell whether axis-aligned covariances have a variance for each feature."""
+    shape = parameters.structure.shape
+    return shape(1, 1) != shape(1, 2)
 
 
 def _read_indices(features: Sequence[int], d: int) -> Indices:

@@ -92,8 +92,9 @@ def _require_lineage(wanted: bool) -> bool:
 CovarianceType = Annotated[str, OneOf(STRUCTURES)]
 InitMode = Annotated[str, OneOf(START_MODES)]
 Precision = Annotated[str, OneOf(PRECISIONS)]
-# The registries of these two import pyspark, which takes seconds; a test holds the names equal to theirs.
+# The registries of these three import pyspark, which takes seconds; a test holds the names equal to theirs.
 Criterion = Annotated[str, OneOf(("bic", "aic", "icl", "heldout"))]
+Packing = Annotated[str, OneOf(("auto", "spark", "parquet"))]
 WeightKind = Annotated[str, OneOf(WEIGHT_KINDS)]
 HandleInvalid = Annotated[str, OneOf(("error", "skip", "keep", "quarantine"))]
 LogFormat = Annotated[str, OneOf(("text", "json"))]

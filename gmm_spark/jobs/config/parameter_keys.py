@@ -16,6 +16,7 @@ FITTING_KEYS = {
     "sampleRows": "sample_rows",
     "accelerate": "accelerate",
     "precision": "precision",
+    "packing": "packing",
 }
 KEYS = {
     "inputCols": "features.columns",

@@ -23,6 +23,7 @@ from gmm_spark.jobs.config.fields import (
     LogLevel,
     OptionalText,
     Options,
+    Packing,
     Precision,
     RunId,
     Seconds,
@@ -158,6 +159,12 @@ class FittingSection(Section):
     )
     precision: Precision = Field(
         Defaults.precision, description="Floating-point type of the matrix products over rows."
+    )
+    packing: Packing = Field(
+        Defaults.packing,
+        description="What reads the rows. auto: the executors themselves if the input is plain Parquet files on disks "
+        "that they share, without input.filter, and Spark otherwise; spark: always Spark; parquet: an error if Spark "
+        "would have to. The model is the same to the bit; the run report tells what read the rows, and why.",
     )
 
 

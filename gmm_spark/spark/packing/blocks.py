@@ -65,6 +65,8 @@ class Handle:
         Of the partition's rows (:func:`.checksum_rows`); 0 of a piece or a block.
     failure : str
         Why the task gave up; empty if it did not.
+    unreadable : str
+        Why the task could not read Parquet files itself; empty if it could, or did not try.
     first, of_rows : int
         Of a piece: the index of its first row in the file, and the rows of the whole file.
     """
@@ -79,6 +81,7 @@ class Handle:
     bad: dict[str, int] = field(default_factory=dict)
     rounded: dict[str, int] = field(default_factory=dict)
     failure: str = ""
+    unreadable: str = ""
     checksum: int = 0
     first: int = 0
     of_rows: int | None = None
@@ -94,13 +97,14 @@ class Handle:
         bad: Mapping[str, int] | None = None,
         rounded: Mapping[str, int] | None = None,
         failure: str = "",
+        unreadable: str = "",
         checksum: int = 0,
     ) -> Handle:
         """Describe rows of a table's features, in blocks of :func:`rows_per_block`."""
         dtype, weighted = np.dtype(features.dtype).name, features.weight is not None
         counts = dict(bad or {}), dict(rounded or {})
         size, width = rows_per_block(features), features.width
-        return cls(partition, path, rows, size, width, dtype, weighted, *counts, failure, checksum)
+        return cls(partition, path, rows, size, width, dtype, weighted, *counts, failure, unreadable, checksum)
 
     @property
     def row_bytes(self) -> int:

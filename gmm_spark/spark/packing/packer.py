@@ -1,7 +1,8 @@
 """Packing: each task reads rows of the table, writes them as blocks, and returns a handle.
 
-Rows cross from the JVM to Python here, once. By default the blocks go to a file in the executor's local directory, and
-Spark keeps the handles. Otherwise the blocks themselves go back to Spark, which keeps them ("streamed").
+Rows cross from the JVM to Python here, once, or tasks read them from Parquet files themselves (:mod:`.parquet_scan`).
+By default the blocks go to a file in the executor's local directory, and Spark keeps the handles. Otherwise the blocks
+themselves go back to Spark, which keeps them ("streamed").
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from pyspark.sql import functions as F
 
 from gmm_spark.core.kernels.checksum import add_checksums, checksum_rows
 from gmm_spark.core.kernels.moments import Moments
-from gmm_spark.errors import ResourceError
+from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
 from gmm_spark.spark.packing.leftovers import take_possession
+from gmm_spark.spark.packing.parquet_scan import NotPlainError, ParquetScan, find_scan
 from gmm_spark.spark.ranges import count_rounded
 from gmm_spark.spark.results import collect, count_parts
 from gmm_spark.spark.schema import Schema
@@ -62,11 +64,17 @@ class Packing:
         One for each task that packed, in the order of their ids.
     moments : Moments
         Of the usable rows.
+    read_by : {"spark", "parquet"}
+        What read the rows: Spark, or the tasks themselves from Parquet files.
+    reason : str
+        Why Spark read them; empty if it did not.
     """
 
     blocks: DataFrame
     handles: Sequence[Handle]
     moments: Moments
+    read_by: str = "spark"
+    reason: str = ""
 
     @property
     def rows(self) -> int:
@@ -93,11 +101,26 @@ class Packer:
     features : Features
     strict : bool
         Stop packing at a bad row, see :meth:`Features.usable_rows`.
+    packing : {"auto", "spark", "parquet"}
+        What reads the rows: "auto" reads plain Parquet files directly, and has Spark read all else.
+
+    Raises
+    ------
+    DataError
+        If ``packing`` is "parquet" and the table is not plain Parquet files.
     """
 
-    def __init__(self, table: DataFrame, features: Features, strict: bool) -> None:
+    def __init__(self, table: DataFrame, features: Features, strict: bool, packing: str = "auto") -> None:
         self._columns = features.select(table)
         self._features, self._strict = features, strict
+        self._must_be_plain = packing == "parquet"
+        self._scan: ParquetScan | None = None
+        self._reason = "packing='spark' asks for it"
+        if packing != "spark":
+            try:
+                self._scan, self._reason = find_scan(table, features, self._columns), ""
+            except NotPlainError as error:
+                self._leave_to_spark(str(error))
         self._run = uuid.uuid4().hex[:12]
         self._by_task = False
         self._has_files = False
@@ -110,21 +133,32 @@ class Packer:
         ------
         ResourceError
             If a local disk is full.
+        DataError
+            If Spark alone may not read the table, and a file is not what Spark listed.
         """
         self._unpersist()
-        rows = self._columns.select("*", F.spark_partition_id().alias(SOURCE))
+        spark, scan = self._columns.sparkSession, self._scan
+        if scan is None:
+            rows = self._columns.select("*", F.spark_partition_id().alias(SOURCE))
+        else:
+            rows = spark.range(0, len(scan.partitions), 1, len(scan.partitions))
         # A narrow coalesce: a task reads whole partitions, one after the other, and just one if there are few.
         rows = rows.coalesce(PACK_TASKS + PACK_TASKS_PER_CORE * cores)
         if streaming:
-            blocks = rows.mapInArrow(StreamBlocks(self._features, self._strict, self._by_task), STREAM.spark)
+            blocks = rows.mapInArrow(StreamBlocks(self._features, self._strict, self._by_task, scan), STREAM.spark)
         else:
             self._has_files = True
-            application = str(rows.sparkSession.conf.get("spark.app.id", ""))
-            task = WriteBlocks(self._features, self._run, self._strict, self._by_task, application)
+            application = str(spark.conf.get("spark.app.id", ""))
+            task = WriteBlocks(self._features, self._run, self._strict, self._by_task, application, scan)
             blocks = rows.mapInArrow(task, HANDLES.spark)
         self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
         packed = self._collect_handles(blocks.where("moments is not null"), cores)
         handles = [handle for handle, _ in packed]
+        unreadable = [handle.unreadable for handle in handles if handle.unreadable]
+        if unreadable:
+            self._leave_to_spark(unreadable[0])
+            self.remove_files()
+            return self.pack(cores, streaming)
         failures = [handle.failure for handle in handles if handle.failure]
         if failures:
             raise ResourceError(failures[0])
@@ -136,7 +170,15 @@ class Packer:
         moments = Moments.zero(self._features.width)
         for _, vector in packed:
             moments += Moments.from_vector(np.frombuffer(vector))
-        return Packing(blocks, handles, moments)
+        return Packing(blocks, handles, moments, "parquet" if scan else "spark", self._reason)
+
+    def _leave_to_spark(self, reason: str) -> None:
+        if self._must_be_plain:
+            raise DataError(
+                f"packing='parquet', but the table must be read by Spark: {reason}; write the table to Parquet files "
+                "that all executors can open and read those, or set packing to 'auto'"
+            )
+        self._scan, self._reason = None, reason
 
     def _collect_handles(self, rows: DataFrame, cores: int) -> list[tuple[Handle, bytes]]:
         """Collect the handles and moments, in the order of the partitions; moments of many features in several jobs."""
@@ -155,6 +197,9 @@ class Packer:
         """Spread the table's rows over so many partitions for the packings to come."""
         self.remove_files()
         self._columns = self._columns.repartition(partitions)
+        if self._scan is not None:
+            partitions = len(self._scan.partitions)
+            self._scan, self._reason = None, f"it has {partitions} partitions, too few for all cores"
 
     def remove_files(self) -> None:
         """Remove the files of all packings so far."""
@@ -182,12 +227,15 @@ class WriteBlocks:
     strict: bool
     by_task: bool
     application: str = ""
+    scan: ParquetScan | None = None
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack what one task reads."""
         freeze_loaded_objects()
         directories = local_directories()
         take_possession(directories, self.application)
+        faults: list[str] = []
+        stream = stream if self.scan is None else self.scan.read(stream, SOURCE, faults)
         partition, stream = identify(stream, self.by_task)
         directory = directories[task_number() % len(directories)]  # partition ids may have gaps of one length
         # A random name: one task may pack two partitions if Spark had lost both their handles.
@@ -227,6 +275,7 @@ class WriteBlocks:
             bad=bad,
             rounded=rounded,
             failure=failure,
+            unreadable="".join(faults),
             checksum=checksum,
         )
         yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes())
@@ -239,10 +288,13 @@ class StreamBlocks:
     features: Features
     strict: bool
     by_task: bool
+    scan: ParquetScan | None = None
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack what one task reads."""
         freeze_loaded_objects()
+        faults: list[str] = []
+        stream = stream if self.scan is None else self.scan.read(stream, SOURCE, faults)
         partition, stream = identify(stream, self.by_task)
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
@@ -255,7 +307,15 @@ class StreamBlocks:
             packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
             head = Handle.of(self.features, partition, block.shape[1])
             yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, block=packed)
-        handle = Handle.of(self.features, partition, rows, bad=bad, rounded=rounded, checksum=checksum)
+        handle = Handle.of(
+            self.features,
+            partition,
+            rows,
+            bad=bad,
+            rounded=rounded,
+            unreadable="".join(faults),
+            checksum=checksum,
+        )
         yield STREAM.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes(), block=b"")
 
 

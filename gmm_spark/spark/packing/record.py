@@ -23,6 +23,10 @@ class PackingRecord:
         Passes over the blocks, whatever for: samples, EM, evaluations.
     bytes_written : int
         Bytes of blocks, of all packings.
+    read_by : {"spark", "parquet"}
+        What read the rows, the last time: Spark, or the tasks themselves from Parquet files.
+    reason : str
+        Why Spark read them; empty if it did not.
     """
 
     packings: int = 0
@@ -30,6 +34,8 @@ class PackingRecord:
     streamed: bool = False
     passes: int = 0
     bytes_written: int = 0
+    read_by: str = ""
+    reason: str = ""
 
     def __add__(self, other: PackingRecord) -> PackingRecord:
         return PackingRecord(
@@ -38,4 +44,6 @@ class PackingRecord:
             streamed=self.streamed or other.streamed,
             passes=self.passes + other.passes,
             bytes_written=self.bytes_written + other.bytes_written,
+            read_by=other.read_by or self.read_by,
+            reason=other.reason if other.read_by else self.reason,
         )

@@ -74,6 +74,7 @@ class RecoverableBlocks:
         strict: bool,
         streaming: bool | None,
         weight_kind: str = FREQUENCY,
+        packing: str = "auto",
     ) -> None:
         self._spark = table.sparkSession
         # Spark takes TRUE as well.
@@ -81,7 +82,7 @@ class RecoverableBlocks:
         self._always_streamed = encrypted if streaming is None else streaming
         self.record = PackingRecord()
         self._cluster = survey_cluster(self._spark)
-        self._packer = Packer(table, features, strict)
+        self._packer = Packer(table, features, strict, packing)
         self.source: Source | None = None
         try:
             with self._named("pack"):
@@ -147,7 +148,12 @@ class RecoverableBlocks:
             yield
             told["rows"] = self.packing.rows
             told["bytes_written"] = self.packing.bytes
-        self.record += PackingRecord(packings=1, streamed=self.streaming, bytes_written=self.packing.bytes)
+            told["read_by"] = self.packing.read_by
+        written, read_by, reason = self.packing.bytes, self.packing.read_by, self.packing.reason
+        _logger.info("%s", "Parquet files are read directly" if not reason else f"Spark reads the table: {reason}")
+        self.record += PackingRecord(
+            packings=1, streamed=self.streaming, bytes_written=written, read_by=read_by, reason=reason
+        )
 
     def _rebuild(self) -> None:
         """Pack again after a miss; the rows must be those of the first time, in whatever order."""

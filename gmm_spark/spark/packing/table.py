@@ -56,6 +56,8 @@ class PackedTable:
     weight_kind : {"frequency", "importance"}
         What weights mean: evaluations count rows accordingly. Sums and samples have importance weights divided by a
         power of two.
+    packing : {"auto", "spark", "parquet"}
+        What reads the rows: see :class:`.packer.Packer`.
     answers : AnswerStore, optional
         Keeps the sums of passes and the answers of tasks on samples, and has those of an earlier fit to the same rows.
 
@@ -90,6 +92,7 @@ class PackedTable:
         precision: str = "float64",
         streaming: bool | None = None,
         weight_kind: str = FREQUENCY,
+        packing: str = "auto",
         answers: AnswerStore | None = None,
     ) -> None:
         require_batch(table)
@@ -98,7 +101,7 @@ class PackedTable:
         self.spark = table.sparkSession
         self.weight_kind = weight_kind
         self.pass_name = "pass"
-        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind)
+        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind, packing)
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments

@@ -277,7 +277,7 @@ def test_defaults_are_those_of_the_estimator() -> None:
     started_from = {"initial_model", "initial_model_optional", "initial_parameters"}
     ours = {camel(key): field.default for key, field in mixture.items() if key not in started_from}
     assert ours == {name: estimator.getOrDefault(name) if estimator.isDefined(name) else None for name in ours}
-    assert len(ours) == 12
+    assert len(ours) == 13
 
     features = FitConfiguration.model_fields["features"].annotation.model_fields
     scored = ScoreConfiguration.model_fields["features"].annotation.model_fields
@@ -295,10 +295,12 @@ def test_choices_are_those_of_the_registries() -> None:
     from gmm_spark.core.search.starts import START_MODES
     from gmm_spark.ml.comparison import SIGNS
     from gmm_spark.spark.decoding import HANDLE_INVALID
+    from gmm_spark.spark.packing.parquet_scan import PACKINGS
 
     for kind, registry in (
         (fields.CovarianceType, STRUCTURES),
         (fields.InitMode, START_MODES),
+        (fields.Packing, PACKINGS),
         (fields.Precision, PRECISIONS),
         (fields.WeightKind, WEIGHT_KINDS),
         (fields.Criterion, SIGNS),

@@ -69,6 +69,8 @@ def test_a_fits_report_has_what_it_took(run_job: Callable[..., Outcome], table: 
         "streamed": False,
         "passes": 5,  # a sample, two of EM, an evaluation, a portrait
         "bytes_written": 2 * 8 * rows,
+        "read_by": "parquet",
+        "reason": "",
     }
     for one in report["fit"]["history"]:
         assert one["rows_per_second"] * one["seconds"] == rows

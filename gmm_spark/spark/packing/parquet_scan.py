@@ -1,0 +1,313 @@
+"""Rows straight from Parquet: a table that is a plain scan of files is read by pyarrow, without crossing the JVM.
+
+The driver asks Spark's own plan which files and which byte ranges each partition reads (:func:`find_scan`); tasks read
+just those, in that order, and hand on Arrow batches as Spark would (:meth:`ParquetScan.read`). So the rows, their
+partitions and their order are the same, and so is every sum to the bit. What cannot be shown to be the same rows is
+read by Spark: the driver refuses what its plan tells, tasks what they find in the files.
+
+A row group belongs to the range that holds its middle, as in Spark. The ranges of a file tile it, so each row group is
+read once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import types as T
+
+from gmm_spark.spark.columns import Features, column_of
+
+PACKINGS = ("auto", "spark", "parquet")
+
+# Ranges of files up to which the driver asks Spark for each: a call to the JVM takes a fraction of a millisecond.
+MOST_RANGES = 20_000
+# Rows of a batch at most, and bytes of their features: few calls, and a batch stays in the processor's cache.
+_BATCH_ROWS, _BATCH_BYTES = 1 << 14, 1 << 23
+# Bytes that are read of a column at a time; without it a task holds whole row groups.
+_BUFFER_BYTES = 1 << 20
+
+_NUMBERS: dict[T.DataType, pa.DataType] = {
+    T.FloatType(): pa.float32(),
+    T.DoubleType(): pa.float64(),
+    T.ByteType(): pa.int8(),
+    T.ShortType(): pa.int16(),
+    T.IntegerType(): pa.int32(),
+    T.LongType(): pa.int64(),
+}
+_VECTOR = pa.struct(
+    [("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))]
+)
+_PLAIN_FORMAT = "org.apache.spark.sql.execution.datasources.parquet.ParquetFileFormat"
+_TOLERANT = ("spark.sql.files.ignoreCorruptFiles", "spark.sql.files.ignoreMissingFiles")
+
+
+class NotPlainError(Exception):
+    """Why a table must be read by Spark. Its text completes the sentence "the table was read by Spark, since ..."."""
+
+
+class Range(NamedTuple):
+    """Part of a file: its bytes from ``start`` up to ``end``, and the file's size and time of change (ms)."""
+
+    path: str
+    start: int
+    end: int
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class ParquetScan:
+    """Which parts of which files each partition of a table is, and which of their columns hold the features.
+
+    Attributes
+    ----------
+    partitions : tuple of tuple of Range
+        In Spark's order.
+    columns : tuple of str
+        Names within the files: those of the features, then that of the weight if there is one.
+    types : tuple of pyarrow.DataType
+        Types that the files must have.
+    features : Features
+    """
+
+    partitions: tuple[tuple[Range, ...], ...]
+    columns: tuple[str, ...]
+    types: tuple[pa.DataType, ...]
+    features: Features
+
+    def read(self, numbers: Iterator[pa.RecordBatch], source: str, faults: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read the partitions of a task's numbers; yield batches as :meth:`Features.select` projects them.
+
+        Their last column, ``source``, is the number of the partition. If a file is not what Spark listed, cannot be
+        read here, or has other columns, the reason is added to ``faults``, and the batches end: they are not all rows.
+        """
+        try:
+            for batch in numbers:
+                for number in batch.column("id").to_pylist():
+                    for part in self.partitions[number]:
+                        for found in self._read_range(part):
+                            columns = [*found, pa.array(np.full(len(found[0]), number, np.int32))]
+                            names = [*(f"c{i}" for i in range(len(found))), source]
+                            yield pa.RecordBatch.from_arrays(columns, names)
+        except NotPlainError as error:
+            faults.append(str(error))
+
+    def _read_range(self, part: Range) -> Iterator[list[pa.Array]]:
+        import pyarrow.parquet as pq  # what reads no Parquet need not load it
+
+        try:
+            with open(part.path, "rb", buffering=0) as opened:
+                status = os.fstat(opened.fileno())
+                if (status.st_size, status.st_mtime_ns // 1_000_000) != (part.size, part.modified):
+                    raise NotPlainError(f"{part.path} has changed since Spark listed it")
+                file = pq.ParquetFile(
+                    opened, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
+                )
+                self._require_types(part.path, file.schema_arrow)
+                groups = _groups_within(file.metadata, part)
+                rows = sum(file.metadata.row_group(group).num_rows for group in groups)
+                size = max(min(_BATCH_ROWS, _BATCH_BYTES // (8 * self.features.width)), 1)
+                batches = file.iter_batches(size, groups, list(self.columns), use_threads=False)
+                for batch in batches if groups else ():
+                    rows -= batch.num_rows
+                    yield self._project([batch.column(batch.schema.get_field_index(name)) for name in self.columns])
+                if rows:
+                    raise NotPlainError(f"{part.path} has not the rows that its footer names")
+        except (OSError, pa.ArrowException) as error:
+            raise NotPlainError(f"{part.path} cannot be read here: {error}") from error
+
+    def _require_types(self, path: str, schema: pa.Schema) -> None:
+        """Raise NotPlainError if a column is not in a file, is there twice, or has another type than the table's."""
+        for name, wanted in zip(self.columns, self.types, strict=True):
+            at = schema.get_field_index(name)
+            if at < 0:
+                raise NotPlainError(f"{path} has not one column {name!r}")
+            if not _same_type(schema.field(at).type, wanted):
+                raise NotPlainError(f"{path} has {name!r} as {schema.field(at).type}, and the table as {wanted}")
+
+    def _project(self, columns: list[pa.Array]) -> list[pa.Array]:
+        """Put numeric columns into one column of lists, as Spark is asked to."""
+        if self.features.form != "scalars":
+            return columns
+        width, rows = self.features.width, len(columns[0])
+        values = np.empty((rows, width), self.features.dtype)
+        nulls = None
+        for i, column in enumerate(columns[:width]):
+            values[:, i] = column.to_numpy(zero_copy_only=False)
+            if column.null_count:
+                nulls = np.zeros((rows, width), bool) if nulls is None else nulls
+                nulls[:, i] = column.is_null()
+        offsets = pa.array(np.arange(0, (rows + 1) * width, width, dtype=np.int32))
+        flat = pa.array(values.ravel(), mask=None if nulls is None else nulls.ravel(), from_pandas=False)
+        return [pa.ListArray.from_arrays(offsets, flat), *columns[width:]]
+
+
+def find_scan(table: DataFrame, features: Features, selected: DataFrame) -> ParquetScan:
+    """Find the files of a table that is a plain scan of Parquet files.
+
+    Parameters
+    ----------
+    table : DataFrame
+    features : Features
+    selected : DataFrame
+        The table's projection that Spark would read (:meth:`Features.select`).
+
+    Raises
+    ------
+    NotPlainError
+        If it is not, or Spark does not tell.
+    """
+    spark = table.sparkSession
+    if not hasattr(table, "_jdf"):
+        raise NotPlainError("Spark Connect does not tell which files a table is")
+    for key in _TOLERANT:
+        if str(spark.conf.get(key, "false")).lower() == "true":
+            raise NotPlainError(f"{key} is on")
+    names = [*features.columns, *([features.weight] if features.weight else [])]
+    types = tuple(_file_type(table, name) for name in names)
+    try:
+        columns = _file_columns(table.select(*_distinct(names)), names)
+        partitions = _list_ranges(selected)
+    except NotPlainError:
+        raise
+    except Exception as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise NotPlainError(f"the plan of this version of Spark could not be read: {told}") from error
+    if not partitions:
+        raise NotPlainError("it has no files")
+    _require_tiles(partitions)
+    return ParquetScan(partitions, columns, types, features)
+
+
+def _distinct(names: Sequence[str]) -> list[Column]:
+    return [column_of(name).alias(f"c{i}") for i, name in enumerate(names)]
+
+
+def _file_type(table: DataFrame, name: str) -> pa.DataType:
+    (kind,) = (field.dataType for field in table.select(column_of(name)).schema.fields)
+    if kind.simpleString() == "vector":
+        return _VECTOR
+    listed = isinstance(kind, T.ArrayType)
+    element: T.DataType = kind.elementType if isinstance(kind, T.ArrayType) else kind
+    number = _NUMBERS.get(element)
+    if number is None:
+        raise NotPlainError(f"{name!r} is {kind.simpleString()}, which Spark alone converts")
+    return pa.list_(number) if listed else number
+
+
+def _file_columns(plain: DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names within the files, from the optimized plan: a projection of columns over one relation, or none.
+
+    Raises NotPlainError for any other plan.
+    """
+    plan = plain._jdf.queryExecution().optimizedPlan()
+    projected = plan
+    if _class(plan) == "Project":
+        plan = plan.children().head()
+    if _class(plan) != "LogicalRelation":
+        raise NotPlainError(f"its plan is no plain scan of files: it has a {plan.nodeName()}")
+    relation = plan.relation()
+    if _class(relation) != "HadoopFsRelation":
+        raise NotPlainError(f"it is a {_class(relation)}, no files")
+    if relation.fileFormat().getClass().getName() != _PLAIN_FORMAT:
+        raise NotPlainError(f"its files are of the format {relation.fileFormat().toString()}, not plain Parquet")
+    if relation.bucketSpec().isDefined():
+        raise NotPlainError("it is bucketed")
+    outside = set(relation.partitionSchema().fieldNames())
+    wanted = projected.projectList() if projected is not plan else plan.output()
+    found = []
+    for i, name in enumerate(names):
+        expression = wanted.apply(i)
+        if _class(expression) == "Alias":
+            expression = expression.child()
+        if _class(expression) != "AttributeReference":
+            raise NotPlainError(f"{name!r} is computed, not read")
+        if expression.name() in outside:
+            raise NotPlainError(f"{name!r} is a partition column, which is not in the files")
+        found.append(expression.name())
+    return tuple(found)
+
+
+def _list_ranges(selected: DataFrame) -> tuple[tuple[Range, ...], ...]:
+    """List what Spark would read, partition by partition."""
+    plan = selected._jdf.queryExecution().executedPlan()
+    while plan.children().size() == 1:
+        plan = plan.children().head()
+    if _class(plan) != "FileSourceScanExec":
+        raise NotPlainError(f"Spark reads it by a {_class(plan)}")
+    partitions = plan.inputRDD().filePartitions()
+    found: list[tuple[Range, ...]] = []
+    count = 0
+    for i in range(partitions.size()):
+        files = partitions.apply(i).files()
+        count += len(files)
+        if count > MOST_RANGES:
+            raise NotPlainError(f"it has more than {MOST_RANGES:,} files or parts of files")
+        found.append(tuple(_range_of(file) for file in files))
+    return tuple(found)
+
+
+def _range_of(file: Any) -> Range:
+    address = urlsplit(file.urlEncodedPath())
+    if address.scheme != "file" or address.netloc:
+        raise NotPlainError(f"its files are at {address.scheme}://, not in a directory that executors share")
+    start = file.start()
+    return Range(unquote(address.path), start, start + file.length(), file.fileSize(), file.modificationTime())
+
+
+def _require_tiles(partitions: Sequence[Sequence[Range]]) -> None:
+    """Raise NotPlainError unless the ranges of each file cover it without gaps, once."""
+    by_file = defaultdict(list)
+    for part in (part for parts in partitions for part in parts):
+        by_file[part.path].append(part)
+    for path, parts in by_file.items():
+        ends = [0]
+        for part in sorted(parts, key=lambda part: part.start):
+            if part.start != ends[-1]:
+                break
+            ends.append(part.end)
+        if len(ends) <= len(parts) or ends[-1] != parts[0].size:
+            raise NotPlainError(f"Spark would read only a part of {path}")
+
+
+def _groups_within(footer: Any, part: Range) -> list[int]:
+    """List the row groups whose middle lies in a range, by the rule of Parquet's own reader in Java."""
+    found = []
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        first = group.column(0)
+        start = first.data_page_offset
+        if first.has_dictionary_page and first.dictionary_page_offset is not None:
+            start = min(start, first.dictionary_page_offset)
+        size = sum(group.column(i).total_compressed_size for i in range(group.num_columns))
+        middle = start + size // 2
+        if not 0 <= middle < part.size:
+            raise NotPlainError(f"{part.path} has a footer that places its row groups outside of the file")
+        if part.start <= middle < part.end:
+            found.append(number)
+    return found
+
+
+def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether two types are the same, whatever the fields of lists are called."""
+    if pa.types.is_list(wanted):
+        return pa.types.is_list(found) and _same_type(found.value_type, wanted.value_type)
+    if pa.types.is_struct(wanted):
+        return (
+            pa.types.is_struct(found)
+            and [field.name for field in found] == [field.name for field in wanted]
+            and all(_same_type(a.type, b.type) for a, b in zip(found, wanted, strict=True))
+        )
+    return bool(found == wanted)
+
+
+def _class(jvm: Any) -> str:
+    return str(jvm.getClass().getSimpleName())
