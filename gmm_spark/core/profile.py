@@ -52,6 +52,9 @@ class ColumnProfile:
         The step of the lattice that at least 95 % of the values lie on, such as 1 for whole numbers and 0.01 for cents.
         If there is none, but values repeat all the same, the typical gap between neighbours. 0 if values do not repeat,
         or if the step is negligible.
+    extent : array (2, d) or None
+        Least and greatest value of each column in all rows of the table that have weight, and not in the sample; None
+        unless it was asked for.
     """
 
     rows: int
@@ -59,6 +62,7 @@ class ColumnProfile:
     mode_share: Array
     quartiles: Array
     step: Array
+    extent: Array | None = None
 
     @classmethod
     def of(cls, rows: Block, sample_weight: Array | None = None) -> ColumnProfile:

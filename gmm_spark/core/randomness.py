@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     RANKING = 6
     LOOKING_AHEAD = 7
     RELOCATION = 8
+    DENSE_ROWS = 9
 
 
 def random_stream(seed: int, purpose: Purpose, index: int = 0, *more: int) -> np.random.Generator:

@@ -57,6 +57,8 @@ class Settings:
         Rows of the sample that starts are drawn from and first run on; 0 runs every start on the table.
     weight_kind : {"frequency", "importance"}
         Whether a row's weight counts rows, or says how much the row matters beside the others.
+    noise : bool
+        Whether there is one more component, of constant density over the table's box.
     """
 
     k: int = 2
@@ -71,6 +73,7 @@ class Settings:
     accelerate: bool = True
     sample_rows: int = 100_000
     weight_kind: str = "frequency"
+    noise: bool = False
 
     @property
     def rows_to_draw(self) -> int:

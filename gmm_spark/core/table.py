@@ -14,6 +14,7 @@ from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.accumulators import StatisticsSums, Sums
 from gmm_spark.core.kernels.distance_draw import DrawAccumulator, DrawRequest, DrawResult, merge_draws
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
+from gmm_spark.core.kernels.extent import find_extent
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
@@ -49,6 +50,10 @@ class Table(Protocol):
 
     def draw(self, draw: DrawRequest) -> DrawResult:
         """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
+        ...
+
+    def extent(self) -> Array:
+        """Make one pass: least and greatest value of each feature in rows that have weight, (2, d), not centred."""
         ...
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
@@ -118,6 +123,10 @@ class ArrayTable:
         drawing = DrawAccumulator(draw, partition=0)
         drawing.add(self.rows, self.sample_weight)
         return merge_draws(draw, [drawing.result()])
+
+    def extent(self) -> Array:
+        """Make one pass: least and greatest value of each feature in rows that have weight, (2, d), not centred."""
+        return find_extent(self.rows, self.sample_weight)
 
     def run_on_sample(self, sample: Sample, tasks: Sequence[SampleTask]) -> list[bytes]:
         """Run tasks on a sample of the table, one after the other."""

@@ -20,6 +20,7 @@ from gmm_spark.jobs.fitting import (
 from gmm_spark.jobs.io.tables import read_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import Checked, check_fit, plan_fit
+from gmm_spark.jobs.previous import Previous, check_previous, identify, read_previous, set_previous
 from gmm_spark.jobs.run.publishing import Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
@@ -39,18 +40,23 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
 
     def prepare(faults: Faults, report: RunReport) -> Prepared:
         start = faults.attempt(read_start, spark, configuration)
+        earlier = faults.attempt(read_previous, spark, configuration)
         with report.timed("read"):
             rows = faults.attempt(read_table, spark, configuration.input)
         with report.timed("check", spark):
             checked = check_fit(spark, configuration, rows, None if start is None else start.parameters, faults)
-        return Prepared(partial(work, checked, start), lambda: plan_fit(spark, configuration, checked), checked.workers)
+            previous = check_previous(faults, earlier, checked.rows, configuration)
+            faults.require_none()
+        plan = partial(plan_fit, spark, configuration, checked, None if previous is None else previous.source)
+        return Prepared(partial(work, checked, start, previous), plan, checked.workers)
 
-    def work(checked: Checked, start: Start | None, attempt: Attempt) -> Result:
+    def work(checked: Checked, start: Start | None, previous: Previous | None, attempt: Attempt) -> Result:
         rows, report = checked.rows, attempt.report
-        model = fit_model(build_estimator(checked, configuration), rows, attempt, configuration)
+        estimator = set_previous(build_estimator(checked, configuration), previous)
+        model = fit_model(estimator, rows, attempt, configuration)
         require_convergence(spark, configuration, model, report, "no convergence")
         add_input(spark, configuration, rows, report)
-        moves = add_moves(start, model, report)
+        moves = add_moves(start, model, report) + identify(previous, model, configuration, report)
         with report.timed("write", spark):
             save_fit(spark, model, attempt.folder)
         return Result(outline(model), describe_checks(model) + describe(model) + moves)

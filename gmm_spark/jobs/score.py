@@ -195,6 +195,7 @@ def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configur
             model.set(model.getParam(name), value)
     model.setHandleInvalid(spell_handling(features.handle_invalid))
     model.setPredictionCol(output.prediction)
+    model.setComponentIdCol(output.component_id)
     model.setLogDensityCol(output.log_density)
     model.setProbabilityCol(output.probability)
     model.setAnomalyCol(output.anomaly).setAnomalyFraction(output.anomaly_fraction).setReasonsCol(output.reasons)
@@ -202,8 +203,8 @@ def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configur
 
 def name_outputs(output: ScoreOutputSection) -> list[str]:
     """List the columns that the model appends, in its order."""
-    names = (output.probability, output.prediction, output.log_density, output.anomaly, output.reasons)
-    return [name for name in names if name]
+    names = (output.probability, output.prediction, output.component_id, output.log_density, output.anomaly)
+    return [name for name in (*names, output.reasons) if name]
 
 
 def count_rows(rows: DataFrame, observation: Observation) -> DataFrame:

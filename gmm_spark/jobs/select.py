@@ -22,6 +22,7 @@ from gmm_spark.jobs.fitting import (
 from gmm_spark.jobs.io.tables import read_table
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import check_fit, plan_fit
+from gmm_spark.jobs.previous import Previous, check_previous, identify, read_previous, set_previous
 from gmm_spark.jobs.run.publishing import Attempt, Prepared, Result, do_run
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
@@ -46,15 +47,19 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
         from gmm_spark.plots import draw_selection  # noqa: F401 - fails if Altair is there and cannot be loaded
 
     def prepare(faults: Faults, report: RunReport) -> Prepared:
+        earlier = faults.attempt(read_previous, spark, configuration)
         with report.timed("read"):
             rows = faults.attempt(read_table, spark, configuration.input)
         with report.timed("check", spark):
             checked = check_fit(spark, configuration, rows, None, faults)
-        return Prepared(partial(work, checked.rows), lambda: plan_fit(spark, configuration, checked), checked.workers)
+            previous = check_previous(faults, earlier, checked.rows, configuration)
+            faults.require_none()
+        plan = partial(plan_fit, spark, configuration, checked, None if previous is None else previous.source)
+        return Prepared(partial(work, checked.rows, previous), plan, checked.workers)
 
-    def work(rows: DataFrame, attempt: Attempt) -> Result:
+    def work(rows: DataFrame, previous: Previous | None, attempt: Attempt) -> Result:
         report = attempt.report
-        selector = build_selector(rows, configuration)
+        selector = set_previous(build_selector(rows, configuration), previous)
         model = fit_model(selector, rows, attempt, configuration)
         selection = model.summary.selection
         assert selection is not None  # a selector's model has one
@@ -62,10 +67,11 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
         best = f"k={model.getK()} {model.getCovarianceType()}"
         require_convergence(spark, configuration, model, report, f"the best mixture, {best}, did not converge")
         add_input(spark, configuration, rows, report)
+        changes = identify(previous, model, configuration, report)
         with report.timed("write", spark):
             copies = write_comparison(spark, selection, configuration.output, attempt.folder)
             save_fit(spark, model, attempt.folder)
-        return Result(outline(model), describe_checks(model) + describe(model, selection), copies)
+        return Result(outline(model), describe_checks(model) + describe(model, selection) + changes, copies)
 
     do_run(spark, configuration, prepare)
 

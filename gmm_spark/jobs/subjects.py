@@ -69,6 +69,7 @@ def read_subject(
         scores=Facts() if scores is None else _read_scores(files, scores),
         portrait=portrait,
         merge_tree=_read_merge_tree(facts, model),
+        identities=model.identities,
         report_command=f"gmm-spark report {quote_word(shown)}",
     )
     return subject, model, found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import ANOMALY_FRACTION
 from gmm_spark.errors import ParameterError
@@ -43,6 +44,7 @@ class ExchangedMixture:
         anomaly_fraction: float = ANOMALY_FRACTION,
         handle_invalid: str = HANDLE_INVALID[0],
         seed: int = 0,
+        identities: Identities | None = None,
     ) -> None:
         names = require_names("feature_names", feature_names, parameters.n_features)
         if handle_invalid not in HANDLE_INVALID:
@@ -52,6 +54,7 @@ class ExchangedMixture:
         self.anomaly_fraction = require_fraction("anomaly_fraction", anomaly_fraction)
         self.handle_invalid = handle_invalid
         self.seed = seed
+        self.identities = identities or Identities.fresh(parameters.n_components)
         self._columns = Columns(None if names is None else tuple(names), features_col, parameters.n_features)
 
     @classmethod
@@ -93,7 +96,8 @@ class ExchangedMixture:
             options = read_options(saved)
             if handle_invalid is not None:
                 options["handle_invalid"] = handle_invalid
-            return cls(saved.parameters, log_densities=saved.log_densities, **options)
+            identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
+            return cls(saved.parameters, log_densities=saved.log_densities, identities=identities, **options)
         except (ParameterError, TypeError, ValueError, KeyError) as error:  # a value that no model was saved with
             raise damaged(str(path), error) from error
 
@@ -113,6 +117,7 @@ class ExchangedMixture:
             anomaly_fraction=self.anomaly_fraction,
             handle_invalid=self.handle_invalid,
             seed=int(self.seed),
+            identities=self.identities,
         )
         write_model(path, saved)
 
@@ -153,6 +158,16 @@ class ExchangedMixture:
     def covariances(self) -> Array:
         """Covariances in the structure's shape: full (k, d, d), tied (d, d), diag (k, d), spherical (k,)."""
         return self.parameters.covariances
+
+    @property
+    def component_ids(self) -> list[int]:
+        """Id of each component. A component's number may be another after a refit; its id stays."""
+        return list(self.identities.ids)
+
+    @property
+    def component_names(self) -> list[str | None]:
+        """What a user calls each component, None if nothing: see ``GaussianMixtureModel.setComponentNames``."""
+        return list(self.identities.names)
 
     @property
     def features_col(self) -> str | None:

@@ -73,6 +73,8 @@ class Mixture(ExchangedMixture):
         reasons and for the component of a single row. "skip" does as "keep" does: each row has its result.
     seed : int
         Of :meth:`sample`.
+    identities : Identities, optional
+        Ids and names of the components; by default ids from 0, and no names.
 
     Examples
     --------
@@ -89,7 +91,8 @@ class Mixture(ExchangedMixture):
 
     def _repr_html_(self) -> str:
         """Describe the mixture for a notebook: its components as a table."""
-        return f"<p>{escape(repr(self))}</p>{draw_components(self.parameters, self.feature_names)}"
+        drawn = draw_components(self.parameters, self.feature_names, identities=self.identities)
+        return f"<p>{escape(repr(self))}</p>{drawn}"
 
     def predict(self, rows: Any) -> Any:
         """Return the most probable component of each row, from 0.
@@ -110,6 +113,16 @@ class Mixture(ExchangedMixture):
         if read.single:
             return int(found[0]) if found.size else None
         return read.spread(found, NO_COMPONENT)
+
+    def predict_id(self, rows: Any) -> Any:
+        """Return the id of the most probable component of each row; -1 and None for bad rows, as :meth:`predict` has.
+
+        A component's number may be another after a refit; its id stays.
+        """
+        found = self.predict(rows)
+        if found is None or isinstance(found, int):
+            return None if found is None else self.identities.ids[found]
+        return np.append(np.array(self.identities.ids, np.int32), np.int32(NO_COMPONENT))[found]
 
     def predict_proba(self, rows: Any) -> Array:
         """Return the responsibilities of the components for each row, (n, k), or (k,) for one row."""
@@ -223,7 +236,8 @@ class Mixture(ExchangedMixture):
         """
         import pandas as pd
 
-        return pd.DataFrame(list_components(self.parameters, self.feature_names)).rename_axis("component")
+        found = list_components(self.parameters, self.feature_names, identities=self.identities)
+        return pd.DataFrame(found).rename_axis("component")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and copy take: all but the buffers of this process."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import ANOMALY_FRACTION
 from gmm_spark.errors import ParameterError
@@ -57,6 +58,7 @@ def to_saved(
     anomaly_fraction: float,
     handle_invalid: str,
     seed: int,
+    identities: Identities,
 ) -> SavedModel:
     """Return what is saved of a mixture in memory."""
     params: dict[str, Any] = {
@@ -77,7 +79,7 @@ def to_saved(
         "paramMap": params,
         "defaultParamMap": {},
     }
-    return SavedModel(parameters, feature_names, log_densities, None, metadata)
+    return SavedModel(parameters, feature_names, log_densities, None, metadata, identities)
 
 
 def require_fraction(name: str, value: Any) -> float:

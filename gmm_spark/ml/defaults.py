@@ -18,6 +18,7 @@ class Defaults:
     featuresCol: str = "features"
     predictionCol: str = "prediction"
     probabilityCol: str = "probability"
+    componentIdCol: str = ""
     logDensityCol: str = ""
     anomalyCol: str = ""
     anomalyFraction: float = ANOMALY_FRACTION

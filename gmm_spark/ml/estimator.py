@@ -57,6 +57,9 @@ class GaussianMixture(
         the effective number of rows, (sum w)^2 / sum w^2 (Kish 1965), in place of the sum of the weights.
     predictionCol : str, default "prediction"
         Column that ``transform`` appends: the most probable component, an int from 0. Empty leaves it out.
+    componentIdCol : str, default ""
+        Output column for the id of the most probable component, an int. Unlike its number, a component's id survives
+        refits: see :meth:`setPreviousModel`. Not written if empty.
     probabilityCol : str, default "probability"
         Column that ``transform`` appends: the k responsibilities, a vector that sums to 1. Empty leaves it out.
     logDensityCol : str, default ""
@@ -145,6 +148,7 @@ class GaussianMixture(
         weightCol: str | None = None,
         weightKind: str = Settings.weight_kind,
         predictionCol: str = Defaults.predictionCol,
+        componentIdCol: str = Defaults.componentIdCol,
         probabilityCol: str = Defaults.probabilityCol,
         logDensityCol: str = Defaults.logDensityCol,
         anomalyCol: str = Defaults.anomalyCol,
@@ -189,7 +193,8 @@ class GaussianMixture(
         """Start from a model or from parameters instead of drawing starts.
 
         ``k`` and ``covarianceType`` are set to those of the model. An earlier initial model, or initial means, are
-        replaced. The start is an object, not a Param: it is not saved with the estimator.
+        replaced. The start is an object, not a Param: it is not saved with the estimator. Components keep the ids and
+        names of a GaussianMixtureModel, unless :meth:`setPreviousModel` names another.
 
         Parameters
         ----------
@@ -202,6 +207,7 @@ class GaussianMixture(
         ParameterError
             If it is none of these, or was not fitted, or its covariances cannot be those of a mixture.
         """
+        self._started_from = model if isinstance(model, GaussianMixtureModel) else None
         if model is None:
             self._initial = None
             return self
@@ -236,7 +242,7 @@ class GaussianMixture(
         if precisions is not None:
             kind = self.getCovarianceType()
             return self.setInitialModel(MixtureParameters.from_precisions(start.weights, start.means, precisions, kind))
-        self._initial = start
+        self._initial, self._started_from = start, None
         return self._set(k=start.n_components)
 
     def fitMultiple(

@@ -35,6 +35,7 @@ class ExchangedModel(FittedMixture):
             anomaly_fraction=self.getAnomalyFraction(),
             handle_invalid=self.getHandleInvalid(),
             seed=self.getSeed(),
+            identities=self.identities,
         )
 
     @classmethod
@@ -42,6 +43,7 @@ class ExchangedModel(FittedMixture):
         """Return a mixture without Spark as a model: the other way of :meth:`local`."""
         names = mixture.feature_names
         model = cls(mixture.parameters, names, mixture.log_densities)
+        model.identities = mixture.identities
         model._set(anomalyFraction=mixture.anomaly_fraction, handleInvalid=mixture.handle_invalid, seed=mixture.seed)
         if mixture.features_col is not None:
             return model._set(featuresCol=mixture.features_col)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import list_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+F = TypeVar("F", bound="FittedMixture")
+
+
 class FittedMixture(GaussianMixtureParams):
     """A mixture with the parameters of an estimator, and what is known of its fit."""
 
@@ -30,6 +35,7 @@ class FittedMixture(GaussianMixtureParams):
     featureNames: list[str] | None
     logDensities: LogDensityHistogram | None
     trainingProfile: TrainingProfile | None
+    identities: Identities
     _summary: GaussianMixtureSummary | None
 
     @property
@@ -70,6 +76,39 @@ class FittedMixture(GaussianMixtureParams):
         return self.parameters.n_features
 
     @property
+    def componentIds(self) -> list[int]:
+        """Id of each component. A component's number may be another after a refit; its id stays."""
+        return list(self.identities.ids)
+
+    @property
+    def componentNames(self) -> list[str | None]:
+        """What a user calls each component, None if nothing; see :meth:`setComponentNames`."""
+        return list(self.identities.names)
+
+    def setComponentNames(self: F, names: Mapping[int, str | None] | Sequence[str | None]) -> F:
+        """Name components. The names are saved with the model, and go with the ids to later models.
+
+        Parameters
+        ----------
+        names : mapping of int to str, or sequence of str
+            By id, or one for each component in the model's order. None takes a name away.
+
+        Raises
+        ------
+        ParameterError
+            If there is no component of such an id, or a name is empty or another component's.
+        """
+        if not isinstance(names, Mapping):
+            if isinstance(names, str) or len(names) != len(self.identities.ids):
+                raise ParameterError(
+                    f"component names are {names!r}; need one for each of {len(self.identities.ids)} components, or a "
+                    "mapping from ids to names"
+                )
+            names = dict(zip(self.identities.ids, names, strict=True))
+        self.identities = self.identities.rename(names)
+        return self
+
+    @property
     def hasSummary(self) -> bool:
         """True if the model was fitted in this process; a summary is neither saved nor pickled."""
         return self._summary is not None
@@ -87,8 +126,9 @@ class FittedMixture(GaussianMixtureParams):
         Returns
         -------
         pandas.DataFrame
-            A row for each component. Columns: ``weight``; ``rows``, the training rows whose most probable component it
-            is, if the model knows them; ``mean of x`` and ``sd of x`` for each feature x.
+            A row for each component. Columns: ``id`` and ``name``, if ids are not the components' numbers, or one has a
+            name; ``weight``; ``rows``, the training rows whose most probable component it is, if the model knows them;
+            ``mean of x`` and ``sd of x`` for each feature x.
 
         Examples
         --------
@@ -99,7 +139,7 @@ class FittedMixture(GaussianMixtureParams):
         """
         import pandas as pd  # a moment's work, which a job can do without
 
-        found = pd.DataFrame(list_components(self.parameters, self.featureNames, self._sizes))
+        found = pd.DataFrame(list_components(self.parameters, self.featureNames, self._sizes, self.identities))
         return found.rename_axis("component")
 
     def logDensityQuantile(self, q: float) -> float:

@@ -26,6 +26,7 @@ from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import DataError, ParameterError, ResourceError
+from gmm_spark.ml.identifying import HasPreviousModel
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.ml.metadata import ParamsReader, ParamsWriter
 from gmm_spark.ml.model import GaussianMixtureModel
@@ -52,7 +53,7 @@ _WARNED_BEFORE = ("column-rounded",)
 _WARNED_OF = 3
 
 
-class MixtureFitting(MixtureParams, HasPacking, HasPortrait, HasVerbose, MLWritable):
+class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, HasVerbose, MLWritable):
     """Base of the estimators: setters of the parameters that only a fit reads, and the steps of a fit."""
 
     _callback: Callback | None = None
@@ -168,6 +169,7 @@ class MixtureFitting(MixtureParams, HasPacking, HasPortrait, HasVerbose, MLWrita
         features = resolve_features(dataset, self.getFeaturesCol(), self.input_columns, self.weight_column, width=width)
         if features is None:
             raise DataError(f"featuresCol={self.getFeaturesCol()!r} is null in every row; check the filter")
+        self._require_previous(features)
         return features
 
     def _pack(self, dataset: DataFrame, features: Features) -> PackedTable:
@@ -221,7 +223,9 @@ class MixtureFitting(MixtureParams, HasPacking, HasPortrait, HasVerbose, MLWrita
         portrait = _portray(table, fitted) if self.getPortrait() else None
         profile = TrainingProfile.of(fitted.evaluation, table.moments, fitted.profile, sum(skipped.values()))
         log_densities = fitted.evaluation.log_densities
-        model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile)
+        with one_blas_thread():
+            identities, changes = self._identify(moved, table.features)
+        model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile, identities)
         self._copyValues(model)
         model._resetUid(self.uid)
         evidence = Evidence(
@@ -243,6 +247,7 @@ class MixtureFitting(MixtureParams, HasPacking, HasPortrait, HasVerbose, MLWrita
             checks = run_checks(evidence)
         score = partial(model.transform, dataset)
         model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record)
+        model._summary.changes = changes
         if self.getPortrait():
             model._summary.portrait = portrait
             with one_blas_thread():

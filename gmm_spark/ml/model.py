@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import draw_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.local.names import require_names
@@ -42,6 +43,8 @@ class GaussianMixtureModel(
         Distribution of log p(row) over the training rows. ``anomalyCol`` and ``logDensityQuantile`` need it.
     trainingProfile : TrainingProfile, optional
         What the training rows were like. Drift is judged by it.
+    identities : Identities, optional
+        Ids and names of the components; by default ids from 0, and no names.
 
     Examples
     --------
@@ -57,6 +60,7 @@ class GaussianMixtureModel(
         featureNames: Sequence[str] | None = None,
         logDensities: LogDensityHistogram | None = None,
         trainingProfile: TrainingProfile | None = None,
+        identities: Identities | None = None,
     ) -> None:
         super().__init__()
         self.parameters = parameters
@@ -65,6 +69,7 @@ class GaussianMixtureModel(
         if trainingProfile is not None:
             trainingProfile.require_fits(parameters.n_components, parameters.n_features)
         self.trainingProfile = trainingProfile
+        self.identities = identities or Identities.fresh(parameters.n_components)
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
@@ -74,7 +79,8 @@ class GaussianMixtureModel(
 
     def _repr_html_(self) -> str:
         """Describe the model for a notebook: its components as a table."""
-        return f"<p>{escape(repr(self))}</p>{draw_components(self.parameters, self.featureNames, self._sizes)}"
+        drawn = draw_components(self.parameters, self.featureNames, self._sizes, self.identities)
+        return f"<p>{escape(repr(self))}</p>{drawn}"
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and deepcopy take: everything but the summary, which holds the training table."""
@@ -143,7 +149,8 @@ class GaussianMixtureModel(
 
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
-        return ModelWriter(self, self.parameters, self.featureNames, self.logDensities, self.trainingProfile)
+        parts = self.parameters, self.featureNames, self.logDensities, self.trainingProfile, self.identities
+        return ModelWriter(self, *parts)
 
     @classmethod
     def read(cls) -> ModelReader[GaussianMixtureModel]:
@@ -167,4 +174,5 @@ class GaussianMixtureModel(
             self.logDensityQuantile(self.getAnomalyFraction()) if judged else -np.inf,
             watch,
             self.input_columns or self.featureNames,
+            self.identities.ids,
         )

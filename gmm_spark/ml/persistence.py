@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import CovarianceStructure
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.metadata import describe_params, literal_path, read_metadata, write_metadata
@@ -106,6 +107,7 @@ class ModelWriter(MLWriter):
     feature_names : list of str or None
     log_densities : LogDensityHistogram or None
     training_profile : TrainingProfile or None
+    identities : Identities
     """
 
     def __init__(
@@ -115,9 +117,11 @@ class ModelWriter(MLWriter):
         feature_names: list[str] | None,
         log_densities: LogDensityHistogram | None,
         training_profile: TrainingProfile | None,
+        identities: Identities,
     ) -> None:
         super().__init__()
         self._model = model
+        self._identities = identities
         self._parts = parameters, feature_names, log_densities, training_profile
 
     def save(self, path: str) -> None:
@@ -126,7 +130,7 @@ class ModelWriter(MLWriter):
 
     def describe(self) -> SavedModel:
         """Return what the files will hold."""
-        return SavedModel(*self._parts, describe_params(self._model, self.sparkSession))
+        return SavedModel(*self._parts, describe_params(self._model, self.sparkSession), self._identities)
 
 
 class ModelReader(MLReader[M]):
@@ -157,6 +161,7 @@ class ModelReader(MLReader[M]):
         metadata = saved.metadata
         try:
             model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities, saved.training_profile)
+            model.identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
             model._resetUid(metadata["uid"])
             defaults = metadata["defaultParamMap"]
             metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}

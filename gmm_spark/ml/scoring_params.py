@@ -15,7 +15,7 @@ from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.spark.decoding import HANDLE_INVALID
-from gmm_spark.spark.scoring import ANOMALY, LOG_DENSITY, PREDICTION, PROBABILITY, REASONS
+from gmm_spark.spark.scoring import ANOMALY, COMPONENT_ID, LOG_DENSITY, PREDICTION, PROBABILITY, REASONS
 
 T = TypeVar("T")
 P = TypeVar("P", bound="ScoringParams")
@@ -88,6 +88,12 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         "Output column for the most probable component, an int from 0. Not written if empty.",
         TypeConverters.toString,
     )
+    componentIdCol: Param[str] = declare(
+        "componentIdCol",
+        "Output column for the id of the most probable component, an int. Unlike its number, a component's id survives "
+        "refits and updates. Not written if empty.",
+        TypeConverters.toString,
+    )
     probabilityCol: Param[str] = declare(
         "probabilityCol",
         "Output column for the responsibilities of the k components, a vector that sums to 1. Not written if empty.",
@@ -136,6 +142,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
             weightKind=Settings.weight_kind,
             predictionCol=Defaults.predictionCol,
             probabilityCol=Defaults.probabilityCol,
+            componentIdCol=Defaults.componentIdCol,
             logDensityCol=Defaults.logDensityCol,
             anomalyCol=Defaults.anomalyCol,
             anomalyFraction=Defaults.anomalyFraction,
@@ -181,6 +188,10 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         """Return the type of the matrix products."""
         return self.getOrDefault(self.precision)
 
+    def getComponentIdCol(self) -> str:
+        """Return the column for the component's id; empty if it is not written."""
+        return self.getOrDefault(self.componentIdCol)
+
     def getLogDensityCol(self) -> str:
         """Return the column for log p(row); empty if it is not written."""
         return self.getOrDefault(self.logDensityCol)
@@ -220,6 +231,10 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
     def setProbabilityCol(self: P, value: str) -> P:
         """Set the column for the responsibilities; empty leaves it out."""
         return self._set(probabilityCol=value)
+
+    def setComponentIdCol(self: P, value: str) -> P:
+        """Set the column for the id of the most probable component; empty leaves it out."""
+        return self._set(componentIdCol=value)
 
     def setLogDensityCol(self: P, value: str) -> P:
         """Set the column for log p(row), in nats; empty leaves it out."""
@@ -261,6 +276,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         names = {
             PROBABILITY: self.getProbabilityCol(),
             PREDICTION: self.getPredictionCol(),
+            COMPONENT_ID: self.getComponentIdCol(),
             LOG_DENSITY: self.getLogDensityCol(),
             ANOMALY: self.getAnomalyCol(),
             REASONS: self.getReasonsCol(),

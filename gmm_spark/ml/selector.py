@@ -58,9 +58,9 @@ class GaussianMixtureSelector(
         Share of the rows to hold out, in [0, 1). Which rows these are follows from their feature values and the seed,
         not from the partitions. No mixture is fitted to them, and neither is the one returned. To fit that one to all
         rows: ``GaussianMixture().setInitialModel(best).fit(table)``.
-    featuresCol, inputCols, weightCol, weightKind, predictionCol, probabilityCol, logDensityCol, anomalyCol, \
-anomalyFraction, reasonsCol, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, accelerate, \
-handleInvalid, precision, packing, portrait, verbose
+    featuresCol, inputCols, weightCol, weightKind, predictionCol, componentIdCol, probabilityCol, logDensityCol, \
+anomalyCol, anomalyFraction, reasonsCol, maxIter, tol, seed, nInit, initMode, regCovar, varianceFloor, sampleRows, \
+accelerate, handleInvalid, precision, packing, portrait, verbose
         As of :class:`gmm_spark.GaussianMixture`, with the same defaults, for every mixture.
 
     Examples
@@ -106,6 +106,7 @@ handleInvalid, precision, packing, portrait, verbose
         weightCol: str | None = None,
         weightKind: str = Settings.weight_kind,
         predictionCol: str = Defaults.predictionCol,
+        componentIdCol: str = Defaults.componentIdCol,
         probabilityCol: str = Defaults.probabilityCol,
         logDensityCol: str = Defaults.logDensityCol,
         anomalyCol: str = Defaults.anomalyCol,

@@ -13,11 +13,13 @@ from pyspark.sql import DataFrame
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.checks.check import SEVERITIES, Check
 from gmm_spark.core.description.merging import MergeTree
-from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.description.starts import HEAD, list_starts
+from gmm_spark.core.em.ascent import EMResult, PassRecord, StartRecord
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.formatting import draw_table, show_number
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
+from gmm_spark.core.mixture.changes import Change
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.table import Sample
@@ -83,7 +85,10 @@ class GaussianMixtureSummary:
     clusterSizes : list of int
         Training rows by most probable component.
     starts, startsAlike : int
-        Starts that were compared on the sample, and how many of them ended where the best did; 0 if there was but one.
+        Starts that were compared on the sample, and how many of them ended where the best did; 0 if the fit began at
+        given parameters, or was one of a selector's.
+    startRecords : tuple of StartRecord
+        How each of these was drawn, how it compared, and how far it came; empty as above.
     degenerateComponents : list of int
         Components without weight: they starved or collapsed, and reseeding did not help.
     checks : list of Check
@@ -112,6 +117,8 @@ class GaussianMixtureSummary:
         What the training rows look like beside the mixture, if ``portrait`` was set.
     mergeTree : MergeTree or None
         Which components belong together, by a sample of the training rows, if ``portrait`` was set.
+    changes : list of Change
+        What became of each component of the previous model, by id, and which are new; empty without a previous model.
     selection : Selection or None
         All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
@@ -134,6 +141,7 @@ class GaussianMixtureSummary:
         self.numIter = len(result.history)
         self.converged = result.converged
         self.starts, self.startsAlike = result.starts, result.starts_alike
+        self.startRecords: tuple[StartRecord, ...] = result.start_records
         self.degenerateComponents: list[int] = list(degenerate_components(parameters))
         self.history: tuple[PassRecord, ...] = result.history
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
@@ -144,6 +152,7 @@ class GaussianMixtureSummary:
         self.selection: Selection | None = None
         self.portrait: Portrait | None = None
         self.mergeTree: MergeTree | None = None
+        self.changes: list[Change] = []
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()
         self.roundingSteps: list[float] = fitted.profile.step.tolist()
@@ -168,7 +177,8 @@ class GaussianMixtureSummary:
         figures = [[str(name), show_number(value, 9)] for name, value in self.describe()["value"].items()]
         checks = [[one.severity, one.code, one.meaning, one.remedy] for one in self.checks]
         told = draw_table("checks", ["severity", "code", "meaning", "remedy"], checks, wraps=True) if checks else ""
-        return f"<p>{escape(repr(self))}</p>{draw_table('the fit', ['', 'value'], figures)}{told}"
+        shown = draw_table("starts", HEAD, list_starts(self.startRecords)) if self.starts > 1 else ""
+        return f"<p>{escape(repr(self))}</p>{draw_table('the fit', ['', 'value'], figures)}{shown}{told}"
 
     def describe(self) -> pd.DataFrame:
         """Return the figures of the fit as a table.
@@ -186,6 +196,9 @@ class GaussianMixtureSummary:
             "rows used": self.numRows,
             "effective rows": self.effectiveRows,
             **{f"rows skipped: {reason}": count for reason, count in self.skipped.items()},
+            **(
+                {"starts": self.starts, "starts that ended where the best did": self.startsAlike} if self.starts else {}
+            ),
             "iterations": self.numIter,
             "converged": self.converged,
             "log-likelihood": self.logLikelihood,

@@ -10,11 +10,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from gmm_spark.core.formatting import show_number
 from gmm_spark.errors import ParameterError
 from gmm_spark.plots.figure import WIDTH, Figure
 from gmm_spark.plots.marks import inline
 from gmm_spark.plots.palette import SERIES
-from gmm_spark.plots.words import number
 
 # Settings on the x axis of a panel, with their labels.
 AXES = {"rows": "rows, n", "d": "features, d", "k": "components, k"}
@@ -75,7 +75,7 @@ def read(table: pd.DataFrame) -> str:
         low, high = first.iloc[0], first.iloc[-1]
         said.append(
             f"From {AXES[along].split(',')[0]} = {low['at']:,} to {high['at']:,}, {low['contender']} goes from "
-            f"{number(low['ns_per_row'])} to {number(high['ns_per_row'])} ns per row ({low['case']})"
+            f"{show_number(low['ns_per_row'])} to {show_number(high['ns_per_row'])} ns per row ({low['case']})"
         )
     return ". ".join(said) + "."
 

@@ -141,7 +141,7 @@ class Figure:
         return (
             f'<figure style="max-width:34em"><figcaption><b>{html.escape(self.title)}</b><br>'
             f"{html.escape(self.reading)}</figcaption>{self.svg()}"
-            f"<details><summary>Table</summary>{table}</details></figure>"
+            f'<details><summary>Table</summary><div style="overflow-x:auto">{table}</div></details></figure>'
         )
 
     def _configured(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.description.fit import judge_feature
+from gmm_spark.core.formatting import say_share
 from gmm_spark.core.mixture.marginals import component_cdf
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
@@ -14,12 +16,11 @@ from gmm_spark.plots.components import Colours, label_points, write_key
 from gmm_spark.plots.figure import WIDTH, Figure
 from gmm_spark.plots.marks import inline, value_axis, write
 from gmm_spark.plots.palette import DENSITY, INK, MUTED
-from gmm_spark.plots.words import find_feature, number, share, shorten
+from gmm_spark.plots.words import find_feature, shorten
 
 _HEIGHT = 190
 _SPIKE = 2.0  # times what else there is, that the highest bar may reach before it is cut
 _SEEN = 0.002  # of the height, from which a curve is told from the axis
-_WELL, _ROUGHLY = 0.02, 0.08  # share of the rows in other bins than modelled, up to which a fit is called so
 
 
 def draw_histogram(parameters: MixtureParameters, portrait: Portrait, feature: str | int) -> Figure:
@@ -49,7 +50,9 @@ def draw_histogram(parameters: MixtureParameters, portrait: Portrait, feature: s
     j = find_feature(portrait.feature_names, feature)
     table = tabulate(parameters, portrait, j)
     name = portrait.feature_names[j]
-    return Figure("histogram", name, read(table, name, portrait.rows), table, _chart(table, parameters.weights, name))
+    observed, modelled = table["observed"].to_numpy(), table["modelled"].to_numpy()
+    fit = judge_feature(j, name, observed, modelled, portrait.frame.edges[j], portrait.rows)
+    return Figure("histogram", name, fit.sentence, table, _chart(table, parameters.weights, name))
 
 
 def tabulate(parameters: MixtureParameters, portrait: Portrait, j: int) -> pd.DataFrame:
@@ -70,40 +73,6 @@ def _take_feature(parameters: MixtureParameters, j: int) -> MixtureParameters:
     """Return the mixture's marginal in one feature."""
     variances = parameters.deviations[:, j : j + 1] ** 2
     return MixtureParameters(parameters.weights, parameters.means[:, j : j + 1], variances, "diag")
-
-
-def read(table: pd.DataFrame, name: str, rows: float) -> str:
-    """Say how well the sum of the curves fits, beyond the chance of so many rows, and where it does worst."""
-    observed, modelled = table["observed"].to_numpy(), table["modelled"].to_numpy()
-    misplaced = float(np.abs(observed - modelled).sum() / 2)
-    # A count of n rows is off by sqrt(2 n p (1 - p) / pi) on average.
-    beyond = misplaced - float(np.sqrt(2 * modelled * (1 - modelled) / (np.pi * rows)).sum() / 2)
-    how = "closely" if beyond <= _WELL else "roughly" if beyond <= _ROUGHLY else "badly"
-    said = f"The mixture fits {name} {how}: {share(misplaced)} of the rows lie in other bins than it expects."
-    if beyond <= _WELL:
-        return said
-    low, high = _find_worst(observed - modelled)
-    where = _describe_range(table["from"].iloc[low], table["to"].iloc[high])
-    return (
-        f"{said} It is worst {where}, with {share(float(observed[low : high + 1].sum()))} of the rows and "
-        f"{share(float(modelled[low : high + 1].sum()))} expected."
-    )
-
-
-def _find_worst(difference: Array) -> tuple[int, int]:
-    """Return the first and last of the neighbouring bins, all too full or all too empty, that are off the most."""
-    sign = np.sign(difference)
-    starts = np.flatnonzero(np.diff(sign, prepend=np.nan))
-    ends = np.append(starts[1:], len(sign))
-    sums = [abs(difference[a:b].sum()) for a, b in zip(starts, ends, strict=True)]
-    worst = int(np.argmax(sums))
-    return int(starts[worst]), int(ends[worst]) - 1
-
-
-def _describe_range(low: float, high: float) -> str:
-    if low == -np.inf:
-        return f"below {number(high)}"
-    return f"from {number(low)} up" if high == np.inf else f"between {number(low)} and {number(high)}"
 
 
 def _chart(table: pd.DataFrame, weights: Array, name: str) -> alt.LayerChart:
@@ -172,7 +141,7 @@ def _mark_cut(observed: Array, top: float, edges: Array) -> list[alt.Chart]:
         return []
     place = WIDTH * (cut + 0.5) / len(observed)
     right = place > WIDTH / 2
-    text = f"{share(float(observed[cut]))} ▴" if right else f"▴ {share(float(observed[cut]))}"
+    text = f"{say_share(float(observed[cut]))} ▴" if right else f"▴ {say_share(float(observed[cut]))}"
     return [write(text, place + (5 if right else -5), 6, color=MUTED, align="right" if right else "left", fontSize=11)]
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.formatting import say_share, show_number
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.plots.figure import WIDTH, Figure
 from gmm_spark.plots.marks import inline, write
 from gmm_spark.plots.palette import ACCENT, DENSITY, MUTED
-from gmm_spark.plots.words import number, share
 
 _HEIGHT, _BINS = 190, 72
 # Rows that may lie below what is drawn, as a share: a few far off would leave the others no room.
@@ -62,13 +62,13 @@ def share_below(histogram: LogDensityHistogram, values: Array) -> Array:
 
 def read(histogram: LogDensityHistogram, threshold: float | None) -> str:
     """Say where the middle of the rows lies, and what share the threshold calls anomalies."""
-    low, middle, high = (histogram.quantile(q) for q in (0.25, 0.5, 0.75))
-    said = f"Half of the rows have log-densities from {number(low)} to {number(high)} nats, about {number(middle)}."
+    low, middle, high = (show_number(histogram.quantile(q)) for q in (0.25, 0.5, 0.75))
+    said = f"Half of the rows have log-densities from {low} to {high} nats, about {middle}."
     if threshold is None:
         return said
     below = float(share_below(histogram, np.array([threshold]))[0])
-    who = "none" if below == 0 else share(below)
-    return f"{said} {who.capitalize()} of the rows lie below the threshold of {number(threshold)}."
+    who = "none" if below == 0 else say_share(below)
+    return f"{said} {who.capitalize()} of the rows lie below the threshold of {show_number(threshold)}."
 
 
 def _edges(histogram: LogDensityHistogram, threshold: float | None) -> Array:
@@ -97,7 +97,7 @@ def _chart(
     if threshold is not None:
         layers += _mark_threshold(histogram, threshold, edges, x)
     if lower:
-        note = f"◂ {share(lower)} of the rows are off the picture, down to {number(histogram.quantile(0.0))}"
+        note = f"◂ {say_share(lower)} of the rows are off the picture, down to {show_number(histogram.quantile(0.0))}"
         layers.append(write(note, 0, -26 if threshold is not None else -9, color=MUTED, fontSize=11))
     return alt.layer(*layers).properties(width=WIDTH, height=_HEIGHT)
 
@@ -106,7 +106,7 @@ def _mark_threshold(histogram: LogDensityHistogram, threshold: float, edges: Arr
     at = alt.Chart(inline([{"at": threshold}]))
     left = threshold < (edges[0] + edges[-1]) / 2  # the text, above the plot, goes to the side that has room
     below = float(share_below(histogram, np.array([threshold]))[0])
-    text = f"threshold {number(threshold)}: {share(below)} of the rows lie below"
+    text = f"threshold {show_number(threshold)}: {say_share(below)} of the rows lie below"
     return [
         at.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[5, 3]).encode(x=x),
         at.mark_text(text=text, color=ACCENT, fontWeight="bold", align="left" if left else "right").encode(

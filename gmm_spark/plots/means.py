@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.formatting import say_share, show_number
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.plots.figure import WIDTH, Figure
 from gmm_spark.plots.marks import inline
 from gmm_spark.plots.palette import ABOVE, BELOW, INK, MIDDLE
 from gmm_spark.plots.raster import paint_signed
-from gmm_spark.plots.words import feature_names, listing, number, share, shorten
+from gmm_spark.plots.words import feature_names, listing, shorten
 
 _FEW = 8  # components up to which figures stand in the cells
 _CELLS = 200  # rectangles at most; more are one image
@@ -76,13 +77,13 @@ def read(table: pd.DataFrame) -> str:
     farthest = table.iloc[int(table["standardised"].abs().argmax())]
     side = "above" if farthest["standardised"] > 0 else "below"
     end = (
-        f"Farthest is component {farthest['component']}, {number(abs(farthest['standardised']))} standard deviations "
-        f"{side} the mean of {farthest['feature']}."
+        f"Farthest is component {farthest['component']}, {show_number(abs(farthest['standardised']), 3)} standard "
+        f"deviations {side} the mean of {farthest['feature']}."
     )
     first = features.iloc[0]
     if not apart:
         return (
-            f"The components differ little in their means: at most {share(first['between'])} of a feature's "
+            f"The components differ little in their means: at most {say_share(first['between'])} of a feature's "
             f"variance lies between them, that of {first['feature']}. {end}"
         )
     shown = apart if len(apart) <= 4 else [*apart[:3], f"{len(apart) - 3} more"]

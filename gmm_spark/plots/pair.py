@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.formatting import say_share
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ParameterError
@@ -18,7 +19,7 @@ from gmm_spark.plots.figure import Figure
 from gmm_spark.plots.marks import inline, value_axis
 from gmm_spark.plots.palette import INK, MUTED
 from gmm_spark.plots.shading import paint_rows, paint_scale
-from gmm_spark.plots.words import find_feature, listing, share, shorten
+from gmm_spark.plots.words import find_feature, listing, shorten
 
 _SIZE = 290.0
 _FEW = 0.87  # of the rows in ellipses for 90 %: fewer than bins and chance explain
@@ -125,11 +126,11 @@ def read(plane: Plane, means: Array, covariances: Array, names: tuple[str, str])
     held = plane.inner.ravel()[find_inside(means, covariances, points, MOST)].sum() / plane.counts.sum()
     k = len(means)
     whose = "the ellipse" if k == 1 else "an ellipse"
-    said = [f"About {share(held)} of the rows lie in {whose} that holds {share(MOST)} of its component"]
+    said = [f"About {say_share(held)} of the rows lie in {whose} that holds {say_share(MOST)} of its component"]
     if held < _FEW:
         said[0] += ", fewer than there should be"
     if plane.outside > 0:
-        said.append(f"{_capitalise(share(plane.outside))} lie outside the picture")
+        said.append(f"{_capitalise(say_share(plane.outside))} lie outside the picture")
     alike = _find_alike(means, covariances)
     if alike:
         pairs = "; ".join(f"{i} and {j}" for i, j in alike[:3])
@@ -188,7 +189,7 @@ def _chart(
     most = float(plane.inner.max() / plane.counts.sum())
     layers += [
         paint_scale(0, -17),
-        write_key([(f"rows, up to {share(most)} in a cell", MUTED)], y=-12, x=78),
+        write_key([(f"rows, up to {say_share(most)} in a cell", MUTED)], y=-12, x=78),
     ]
     if colours.others:
         layers.append(write_key([("numbered: the heaviest", INK), (f"grey: {colours.others} others", MUTED)], y=-28))

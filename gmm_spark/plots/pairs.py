@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from gmm_spark.core.formatting import show_number, show_short
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ParameterError
@@ -20,7 +21,7 @@ from gmm_spark.plots.means import standardise
 from gmm_spark.plots.pair import Plane
 from gmm_spark.plots.palette import DENSITY, INK, LINE, MUTED
 from gmm_spark.plots.shading import paint_rows
-from gmm_spark.plots.words import find_feature, listing, number, shorten
+from gmm_spark.plots.words import find_feature, listing, shorten
 
 _WHOLE, _LARGEST, _GAP = 344.0, 150.0, 8.0
 _FEATURES = 5  # by default: more are too small on a phone
@@ -90,10 +91,10 @@ def read(table: pd.DataFrame, names: Sequence[str], d: int) -> str:
     which = f"{len(names)} of {d} features are shown. " if len(names) < d else ""
     first, second, value = strongest["x"], strongest["y"], float(strongest["correlation"])
     if abs(value) < 0.3 and len(table) == 1:
-        return f"{which}{first} and {second} are hardly correlated over all rows: {number(value, 2)}."
+        return f"{which}{first} and {second} are hardly correlated over all rows: {show_number(value, 2)}."
     if abs(value) < 0.3:
-        return f"{which}No two of {listing(list(names))} are correlated by more than {number(abs(value), 2)}."
-    return f"{which}The strongest correlation over all rows is {number(value, 2)}, of {first} and {second}."
+        return f"{which}No two of {listing(list(names))} are correlated by more than {show_number(abs(value), 2)}."
+    return f"{which}The strongest correlation over all rows is {show_number(value, 2)}, of {first} and {second}."
 
 
 def _chart(
@@ -201,8 +202,8 @@ def _write_names(
     titles, lows, highs = [], [], []
     for i, name in enumerate(names):
         titles.append({"text": shorten(name, max(int(side / 6.2), 6)), "x": i * cell + 3, "y": i * cell + 9})
-        lows.append({"text": number(edges[i, 0], 2), "x": i * cell, "y": n * cell + 6})
-        highs.append({"text": number(edges[i, -1], 2), "x": i * cell + side, "y": n * cell + 6})
+        lows.append({"text": show_short(edges[i, 0]), "x": i * cell, "y": n * cell + 6})
+        highs.append({"text": show_short(edges[i, -1]), "x": i * cell + side, "y": n * cell + 6})
     return [
         alt.Chart(inline(rows)).mark_text(align=align, baseline="middle", **style).encode(**_in_pixels(), text="text:N")
         for rows, align, style in (

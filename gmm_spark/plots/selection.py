@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import pandas as pd
 
+from gmm_spark.core.formatting import show_number
 from gmm_spark.errors import ParameterError
 from gmm_spark.plots.figure import WIDTH, Figure
 from gmm_spark.plots.marks import inline, label_ends, spread, write
 from gmm_spark.plots.palette import ACCENT, MUTED, SERIES
 from gmm_spark.plots.shortfall import Shortfalls
-from gmm_spark.plots.words import number
 
 if TYPE_CHECKING:
     from gmm_spark.ml.comparison import Selection, SelectionRow
@@ -101,9 +101,9 @@ def _describe(row: SelectionRow) -> str:
 
 def _distance(selection: Selection, worse_by: float) -> str:
     if selection.criterion == "heldout":
-        return f"lower by {number(worse_by)} nats per row"
+        return f"lower by {show_number(worse_by, 3)} nats per row"
     clear = "a clear difference" if worse_by > _STRONG else "not by much" if worse_by > _WEAK else "hardly a difference"
-    return f"higher by {number(worse_by)} ({clear})"
+    return f"higher by {show_number(worse_by, 3)} ({clear})"
 
 
 def _chart(selection: Selection, table: pd.DataFrame) -> alt.Chart:

@@ -88,8 +88,7 @@ class Shortfalls:
             return alt.Axis(title=title, values=[0], format="d")
         if not self.is_logarithmic:
             # 1000 as 1k, but 0.001 as it is: letters for thousandths would puzzle.
-            shape = "~g" if self.largest < 1 else "~s"
-            shown = f"datum.value == 0 ? '0' : format(datum.value, '{shape}')"
+            shown = "datum.value == 0 ? '0' : format(datum.value, datum.value < 1 ? '~g' : '~s')"
             return alt.Axis(title=title, tickCount=_TICKS, labelExpr=shown)
         labels = {t: power(t) if t else "0" for t in self.ticks}
         return alt.Axis(title=f"{title}, log scale", values=self.ticks, labelExpr=choose(labels))

@@ -13,6 +13,8 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _DROPPED = ("aria-hidden", "aria-roledescription", "role", "pointer-events", "font-family", "stroke-miterlimit")
 _NARROWEST = 380.0
 _LONG = re.compile(r"-?\d+\.\d{2,}")
+_POLYLINE = re.compile(r"(?:[ML]-?[\d.e-]+,-?[\d.e-]+|Z)+")
+_POINT = re.compile(r"([ML])([^,]+),([^MLZ]+)|Z")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
@@ -48,7 +50,7 @@ def dress(picture: str, name: str, title: str, description: str) -> str:
             "role": "img",
             "aria-labelledby": f"{prefix}-title {prefix}-description",
             "font-family": font,
-            "style": "max-width:100 %;height:auto",
+            "style": "max-width:100%;height:auto",
         }
     )
     for place, (tag, text) in enumerate((("title", title), ("desc", description), ("style", _style()))):
@@ -92,7 +94,35 @@ def _clean(element: ElementTree.Element, prefix: str) -> None:
             found[key] = f"{prefix}-{value}"
         elif key in ("fill", "stroke") and value in PROPERTIES:
             found[key] = f"var({PROPERTIES[value]})"
+        elif key == "d" and _POLYLINE.fullmatch(value):
+            found[key] = _shorten_path(value)
         elif key in ("d", "transform", "x", "y", "x2", "y2", "width", "height"):
             found[key] = _LONG.sub(lambda number: f"{float(number[0]):.1f}", value)
         elif "url(#" in value:
             found[key] = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+
+
+def _shorten_path(path: str) -> str:
+    """Write a path of straight lines in tenths of a pixel, each point as its distance from the one before.
+
+    Examples
+    --------
+    >>> _shorten_path("M0,60.42L1.94,60.42L1.94,59L3.8,58.01Z")
+    'M0,60.4h1.9v-1.4l1.9-1z'
+    """
+    written, x, y = [], 0, 0
+    for command, *place in _POINT.findall(path):
+        if not command:
+            written.append("z")
+            continue
+        right, down = (round(10 * float(value)) for value in place)
+        if command == "M":
+            written.append(f"M{right / 10:g},{down / 10:g}")
+        elif down == y:
+            written.append(f"h{(right - x) / 10:g}")
+        elif right == x:
+            written.append(f"v{(down - y) / 10:g}")
+        else:
+            written.append(f"l{(right - x) / 10:g}{'' if down < y else ','}{(down - y) / 10:g}")
+        x, y = right, down
+    return "".join(written)

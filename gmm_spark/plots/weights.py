@@ -6,11 +6,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from gmm_spark.core.formatting import say_share
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.plots.figure import WIDTH, Figure
 from gmm_spark.plots.marks import inline
 from gmm_spark.plots.palette import SERIES
-from gmm_spark.plots.words import share
 
 # Heights of a bar in pixels, if there are few components and if there are many.
 _TALL, _LOW, _MANY = 22, 13, 16
@@ -39,15 +39,16 @@ def read(table: pd.DataFrame) -> str:
     if k == 1:
         return "The mixture has one component, which explains all rows."
     said = (
-        f"Component {first['component']:.0f} is the largest of {k}, with {share(first['weight'])} of the rows; "
-        f"the smallest, {last['component']:.0f}, has {share(last['weight'])}."
+        f"Component {first['component']:.0f} is the largest of {k}, with {say_share(first['weight'])} of the rows; "
+        f"the smallest, {last['component']:.0f}, has {say_share(last['weight'])}."
     )
     half = int(np.searchsorted(np.cumsum(table["weight"]), 0.5)) + 1
     return said if k < 5 or half == 1 else f"{said} The {half} largest have half of the rows."
 
 
 def _chart(table: pd.DataFrame) -> alt.Chart:
-    rows = [{"name": f"{i:.0f}", "weight": w, "text": share(w)} for i, w in zip(*table.T.to_numpy(), strict=True)]
+    pairs = zip(*table.T.to_numpy(), strict=True)
+    rows = [{"name": f"{i:.0f}", "weight": weight, "text": say_share(weight)} for i, weight in pairs]
     step = _LOW if len(rows) > _MANY else _TALL
     base = alt.Chart(inline(rows)).encode(
         y=alt.Y("name:N", sort=None, axis=alt.Axis(title="component", ticks=False, domain=False, labelOverlap=False)),

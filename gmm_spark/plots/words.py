@@ -1,27 +1,14 @@
-"""Numbers and names in sentences and labels."""
+"""Names in sentences and labels; what numbers look like is in :mod:`gmm_spark.core.formatting`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from gmm_spark.core.formatting import show_power, show_short
 from gmm_spark.errors import ParameterError
 
 _LONGEST = 22  # letters of a name in a chart; the table has the whole
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Write a number to some digits, and large ones with commas.
-
-    Examples
-    --------
-    >>> [number(value) for value in (0.00012345, 2.0, 12.345, 12345.6, 1.5e9, -0.5)]
-    ['0.000123', '2', '12.3', '12,346', '1,500,000,000', '−0.5']
-    """
-    if math.isnan(value):
-        return "unknown"
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
-    return text.replace("-", "−")
 
 
 def power(value: float) -> str:
@@ -36,23 +23,8 @@ def power(value: float) -> str:
     if -3 <= exponent <= 0:
         return f"{value:g}"
     if 0 < exponent < 12:
-        return f"{10 ** (exponent % 3)}{('', 'k', 'M', 'G')[exponent // 3]}"
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def share(value: float) -> str:
-    """Write a share of the rows as a percentage that is neither 0 nor 100 unless the share is 0 or 1.
-
-    Examples
-    --------
-    >>> [share(value) for value in (0.0, 0.00001, 0.0123, 0.25, 0.9999, 1.0)]
-    ['0 %', 'under 0.01 %', '1.2 %', '25 %', '99.99 %', '100 %']
-    """
-    if 0 < value < 0.0001:
-        return "under 0.01 %"
-    if 0.99 < value < 1:
-        return f"{min(100 * value, 99.99):.4g} %"
-    return "100 %" if value >= 1 else f"{100 * value:.2g} %"
+        return show_short(10.0**exponent)
+    return show_power(exponent)
 
 
 def shorten(name: str, longest: int = _LONGEST) -> str:

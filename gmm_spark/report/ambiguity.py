@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from gmm_spark.core.description.merging import Merge, MergeTree
-from gmm_spark.core.formatting import count_of, show_number, show_share
+from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.portrait.portrait import Portrait
-from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
+from gmm_spark.report.blocks import Block, Missing, Section, Text
+from gmm_spark.report.drawing import draw
 from gmm_spark.report.subject import Subject
-
-# Components up to which the whole matrix is shown; of more, the pairs that share most.
-_WHOLE, _PAIRS = 12, 20
-# Merges that are listed, the last ones.
-_MERGES = 20
 
 
 def tell_ambiguity(subject: Subject) -> Section:
@@ -36,33 +29,11 @@ def tell_ambiguity(subject: Subject) -> Section:
 
 
 def _tell_confusion(portrait: Portrait) -> list[Block]:
-    overlap, k = portrait.overlap, len(portrait.confusion)
-    own = float(np.trace(portrait.confusion) / portrait.component_weights.sum())
-    text = Text(
-        f"On average a row's components agree with probability {show_share(own)}: so often two draws of a row's "
-        "component, by its responsibilities, give the same. 100 % would mean that every row is certain."
+    explanation = Text(
+        "Two components share a row as its responsibilities say. If all rows were certain of their components, two "
+        "draws of a row's component would always agree."
     )
-    if k <= _WHOLE:
-        rows = [
-            [
-                word(str(i)),
-                *(Cell(show_share(float(overlap[i, j])), float(min(overlap[i, j], 1.0))) for j in range(k)),
-            ]
-            for i in range(k)
-        ]
-        caption = "Of the weight of each component (rows), the share that is as well another's (columns)"
-        return [text, Table(caption, ["component", *map(str, range(k))], rows)]
-    apart = overlap - np.diag(np.diag(overlap))
-    order = np.argsort(-apart, axis=None, kind="stable")[:_PAIRS]
-    pairs = [(int(one // k), int(one % k)) for one in order if apart.flat[one] > 0]
-    rows = [
-        [word(str(i)), Cell(str(j)), Cell(show_share(float(apart[i, j])), float(min(apart[i, j], 1.0)))]
-        for i, j in pairs
-    ]
-    caption = (
-        f"Of the weight of a component, the share that is as well another's: the {len(rows)} largest of {k * (k - 1)}"
-    )
-    return [text, Table(caption, ["component", "other", "shared"], rows)]
+    return [draw("draw_confusion", portrait), explanation]
 
 
 def _tell_merges(tree: MergeTree, is_drawn: bool) -> list[Block]:
@@ -71,31 +42,4 @@ def _tell_merges(tree: MergeTree, is_drawn: bool) -> list[Block]:
         "Two by two, the components are merged that share most; the entropy of the responsibilities falls (Baudry et "
         f"al. 2010). It is that of {whose}: 0 if every row is certain of its cluster."
     )
-    k = tree.n_components
-    if tree.suggested < k:
-        joined = ["{" + ", ".join(map(str, one)) + "}" for one in tree.clusters(tree.suggested) if len(one) > 1]
-        verdict = (
-            f"The fall bends at {count_of(tree.suggested, 'cluster')}: as clusters, these components belong together: "
-            f"{', '.join(joined)}. As a density the mixture needs all {k}."
-        )
-    else:
-        verdict = "There is nothing to merge: the components are clusters of their own."
-    listed = tree.merges[-_MERGES:]
-    rows = [_list_merge(one, tree) for one in listed]
-    if len(listed) == len(tree.merges):
-        rows.insert(0, [word(str(k)), word("no merge"), Cell(show_number(tree.entropy, 3)), Cell("–")])
-    caption = "Merges" if len(listed) == len(tree.merges) else f"Merges: the last {len(listed)} of {len(tree.merges)}"
-    head = ["clusters left", "merged", "entropy, nats a row", "rows in them"]
-    return [Text(verdict), Text(method), Table(caption, head, rows)]
-
-
-def _list_merge(one: Merge, tree: MergeTree) -> list[Cell]:
-    merged = " with ".join(", ".join(map(str, part)) for part in (one.first, one.second))
-    largest = max(float(tree.entropies.max()), 1e-12)
-    mark = " (here the fall bends)" if one.clusters == tree.suggested else ""
-    return [
-        word(f"{one.clusters}{mark}"),
-        word(merged),
-        Cell(show_number(one.entropy, 3), min(max(one.entropy / largest, 0.0), 1.0)),
-        Cell(show_share(one.weight)),
-    ]
+    return [draw("draw_merges", tree), Text(method)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gmm_spark.core.description.fit import judge_features
 from gmm_spark.core.formatting import count_of, show_count, show_name, show_number, show_seconds, show_share
-from gmm_spark.core.mixture.matching import Match, Matching, match_components
+from gmm_spark.core.mixture.identities import Identities
+from gmm_spark.core.mixture.matching import ALIKE, Match, Matching, match_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
@@ -14,10 +17,44 @@ from gmm_spark.report.page import render
 from gmm_spark.report.subject import Subject
 from gmm_spark.report.verdict import Note, Verdict, judge
 
-# Hellinger distance up to which a component counts as the same: two of one shape are then half a deviation apart.
-_ALIKE = 0.18
+# Hellinger distance from which on a component shares nothing with itself: two of one shape are six deviations apart.
+_APART = 0.995
 # Moves that are listed.
 _MOVES = 12
+
+
+class _Ids(NamedTuple):
+    """Ids and names of the components of the two mixtures."""
+
+    before: Identities
+    after: Identities
+
+    @property
+    def are_told(self) -> bool:
+        """Whether ids or names say more than the components' numbers."""
+        return not (self.before.is_plain and self.after.is_plain)
+
+    def name_before(self, i: int) -> str:
+        """Return what to call a component of the earlier mixture."""
+        return f"{i}, id {self.before.label(i)}" if self.are_told else str(i)
+
+    def name_after(self, j: int) -> str:
+        """Return what to call a component of the later mixture."""
+        return f"{j}, id {self.after.label(j)}" if self.are_told else str(j)
+
+    def explain(self) -> str:
+        """Say what ids are, and whether a mixture was saved without them."""
+        if not self.are_told:
+            return ""
+        sides = [word_ for word_, one in (("earlier", self.before), ("later", self.after)) if not one.recorded]
+        lacks = (
+            f" The {' and the '.join(sides)} mixture was saved without ids: they are taken as 0 to k - 1."
+            if sides
+            else ""
+        )
+        return (
+            f" A component is told by its number in its mixture, and by its id and name, which survive refits.{lacks}"
+        )
 
 
 def write_comparison(before: Subject, after: Subject) -> str:
@@ -32,10 +69,11 @@ def write_comparison(before: Subject, after: Subject) -> str:
     """
     later = _reorder(before, after)
     matching = match_components(before.parameters, later)
+    ids = _Ids(before.known, after.known)
     sections = [
         _tell_what(before, after),
-        _tell_components(matching, before, later),
-        _tell_moves(matching, before),
+        _tell_components(matching, before, later, ids),
+        _tell_moves(matching, before, ids),
         _tell_fits(before, after),
         _tell_checks(before, after),
         _tell_cost(before, after),
@@ -54,10 +92,7 @@ def _reorder(before: Subject, after: Subject) -> MixtureParameters:
             f"mixtures of different features cannot be compared: only before has {_list_names(one - other)}, only "
             f"after {_list_names(other - one)}"
         )
-    order = [after.names.index(name) for name in before.names]
-    found = after.parameters
-    dense = found.dense_covariances[:, order][:, :, order]
-    return MixtureParameters(found.weights, found.means[:, order], dense, "full")
+    return after.parameters.reordered([after.names.index(name) for name in before.names])
 
 
 def _list_names(names: set[str]) -> str:
@@ -65,7 +100,8 @@ def _list_names(names: set[str]) -> str:
 
 
 def _judge(matching: Matching, before: Subject, after: Subject) -> Verdict:
-    moved = [one for one in matching.matches if one.hellinger > _ALIKE]
+    moved = [one for one in matching.matches if one.hellinger > ALIKE]
+    far = [one for one in matching.matches if one.hellinger > _APART]
     notes = []
     for word_, subject in (("before", before), ("after", after)):
         own = judge(subject.facts)
@@ -75,10 +111,15 @@ def _judge(matching: Matching, before: Subject, after: Subject) -> Verdict:
         parts += [f"{count_of(len(matching.new), 'component')} new" if matching.new else ""]
         why = f"{' and '.join(part for part in parts if part)}; of the others, {len(moved)} moved."
         return Verdict("stop", "Changed", "≠", why, notes=notes)
+    if far:
+        why = (
+            f"{count_of(len(far), 'component')} moved to where it shares nothing with itself, {len(moved) - len(far)} "
+        )
+        return Verdict("stop", "Changed", "≠", f"{why}moved less far; none is gone or new.", notes=notes)
     if moved:
         why = f"{len(moved)} of {count_of(len(matching.matches), 'component')} moved; none is gone or new."
         return Verdict("look", "Moved", "≈", why, notes=notes)
-    why = f"Each component has its counterpart, within a Hellinger distance of {_ALIKE:g}."
+    why = f"Each component has its counterpart, within a Hellinger distance of {ALIKE:g}."
     return Verdict("pass", "Alike", "=", why, notes=notes)
 
 
@@ -114,47 +155,57 @@ def _tell_what(before: Subject, after: Subject) -> Section:
     return Section("fitted", "What is compared", blocks)
 
 
-def _tell_components(matching: Matching, before: Subject, later: MixtureParameters) -> Section:
+def _tell_components(matching: Matching, before: Subject, later: MixtureParameters, ids: _Ids) -> Section:
     names = before.shown_names
-    rows = [_list_match(one, names) for one in sorted(matching.matches, key=lambda one: -one.weights.max())]
-    head = ["before", "after", "weight before", "weight after", "Hellinger distance", "distance of the means"]
-    head += ["largest move of a mean", "largest change of a spread"]
+    rows = [_list_match(one, names, ids) for one in sorted(matching.matches, key=lambda one: -one.weights.max())]
+    head = ["before", "after", "weight before", "weight after", "rows shared", "Hellinger distance"]
+    head += ["distance of the means", "largest move of a mean", "largest change of a spread"]
     blocks: list[Block] = [
         Text(
-            "Components are matched one to one by what they share. Hellinger's distance is 0 if they are the same, 1 "
-            "if they are apart; the distance of the means is in standard deviations."
+            "Components are matched one to one by the rows that they share, of rows drawn from both mixtures. "
+            "Hellinger's distance is 0 if they are the same, 1 if they are apart; the distance of the means is in "
+            f"standard deviations.{ids.explain()}"
         ),
         Table("Components that go together", head, rows),
     ]
-    gone = ((j, show_share(float(before.parameters.weights[j]))) for j in matching.gone)
-    blocks += [Text(f"Gone: component {j}, which had {share}.", "stop") for j, share in gone]
+    for i in matching.gone:
+        share, label = show_share(float(before.parameters.weights[i])), ids.name_before(i)
+        heir = matching.merged.get(i)
+        became = "" if heir is None else f"; most of its rows are now in {ids.name_after(heir)}: it was merged"
+        blocks.append(Text(f"Gone: component {label}, which had {share}{became}.", "stop"))
     for j in matching.new:
-        near = matching.nearest[j]
-        share = show_share(float(later.weights[j]))
-        blocks.append(Text(f"New: component {j} with {share}; before, component {near} is the most like it.", "stop"))
+        share, label = show_share(float(later.weights[j])), ids.name_after(j)
+        origin = ids.name_before(matching.nearest[j])
+        was = (
+            f"its rows were in {origin} before: it was split off"
+            if j in matching.split
+            else (f"before, component {origin} is the most like it")
+        )
+        blocks.append(Text(f"New: component {label} with {share}; {was}.", "stop"))
     return Section("components", "Components", blocks)
 
 
-def _list_match(one: Match, names: list[str]) -> list[Cell]:
+def _list_match(one: Match, names: list[str], ids: _Ids) -> list[Cell]:
     moved, spread = int(np.abs(one.shifts).argmax()), int(np.abs(np.log(one.spread_ratios)).argmax())
     return [
-        word(str(one.before)),
-        Cell(str(one.after)),
+        word(ids.name_before(one.before)),
+        Cell(ids.name_after(one.after)),
         *(Cell(show_share(float(weight)), float(weight)) for weight in one.weights),
-        Cell(show_number(one.hellinger, 2), one.hellinger, "look" if one.hellinger > _ALIKE else ""),
+        Cell(show_share(one.shared), one.shared),
+        Cell(show_number(one.hellinger, 2), one.hellinger, "look" if one.hellinger > ALIKE else ""),
         Cell(show_number(one.distance, 2)),
         word(f"{names[moved]}: {one.shifts[moved]:+.2f} sd"),
         word(f"{names[spread]}: × {one.spread_ratios[spread]:.2f}"),
     ]
 
 
-def _tell_moves(matching: Matching, before: Subject) -> Section:
+def _tell_moves(matching: Matching, before: Subject, ids: _Ids) -> Section:
     names = before.shown_names
     moves = [(float(abs(one.shifts[i])), one, i) for one in matching.matches for i in range(len(names))]
     listed = sorted(moves, key=lambda move: -move[0])[:_MOVES]
     rows = [
         [
-            word(f"{one.before} → {one.after}"),
+            word(f"{ids.name_before(one.before)} → {ids.name_after(one.after)}"),
             word(names[i]),
             Cell(show_number(float(before.parameters.means[one.before, i]))),
             Cell(f"{one.shifts[i]:+.3f}"),

@@ -6,6 +6,7 @@ import numpy as np
 
 from gmm_spark.core.description.components import CERTAIN, ComponentDescription, describe_components
 from gmm_spark.core.formatting import count_of, show_count, show_number, show_share, show_spread
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.subject import Subject
 
@@ -20,12 +21,13 @@ def tell_components(subject: Subject) -> Section:
     parameters = subject.parameters
     order = [int(j) for j in np.argsort(-parameters.weights, kind="stable")]
     described = describe_components(parameters, subject.shown_names, subject.rows, subject.shown_portrait)
+    told = "" if subject.known.is_plain else " A component's id, and the name that it was given, survive refits."
     blocks: list[Block] = [
         Text(
             f"{count_of(len(order), 'component')}, the heaviest first. The numbers are those of the prediction column. "
-            "A component's weight is its share of the rows, each counted by its responsibilities."
+            f"A component's weight is its share of the rows, each counted by its responsibilities.{told}"
         ),
-        _list_sizes([described[j] for j in order]),
+        _list_sizes([described[j] for j in order], subject.known),
         Text(_explain(len(order) > 1)),
         *_list_means(subject, order),
     ]
@@ -47,16 +49,24 @@ def _explain(is_mixture: bool) -> str:
     )
 
 
-def _list_sizes(described: list[ComponentDescription]) -> Table:
+def _list_sizes(described: list[ComponentDescription], known: Identities) -> Table:
     is_mixture, knows_rows = len(described) > 1, described[0].rows is not None
     knows_certainty = any(one.certain is not None for one in described)
     heaviest = max(one.share for one in described) or 1.0
-    head = ["component", "weight", *(["rows"] if knows_rows else []), "what makes it different", "tightness"]
+    head = [
+        "component",
+        *([] if known.is_plain else ["id"]),
+        "weight",
+        *(["rows"] if knows_rows else []),
+        "what makes it different",
+        "tightness",
+    ]
     head += ["nearest", "overlap"] if is_mixture else []
     head += ["certain"] if knows_certainty else []
     rows = []
     for one in described:
-        cells = [word(str(one.component)), Cell(show_share(one.share), one.share / heaviest)]
+        cells = [word(str(one.component)), *([] if known.is_plain else [word(known.label(one.component))])]
+        cells += [Cell(show_share(one.share), one.share / heaviest)]
         cells += [Cell(show_count(one.rows))] if knows_rows else []
         cells += [word(one.sentence), Cell(show_number(one.tightness, 2))]
         if is_mixture:

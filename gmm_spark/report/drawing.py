@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gmm_spark.core.em.ascent import PassRecord
+from gmm_spark.core.em.ascent import PassRecord, StartRecord
 from gmm_spark.core.formatting import show_name, show_number
 from gmm_spark.errors import MissingExtraError
 from gmm_spark.ml.comparison import SIGNS, Selection, SelectionRow
@@ -60,6 +60,21 @@ def read_history(facts: Facts) -> list[PassRecord]:
         )
         for i, one in enumerate(facts["fit"]["history"], start=1)
         if one.number("lower_bound") is not None
+    ]
+
+
+def read_starts(facts: Facts) -> list[StartRecord]:
+    """Read the records of a fit's starts; earlier versions wrote none."""
+    return [
+        StartRecord(
+            kind=show_name(one.text("kind") or "unknown"),
+            lower_bound=_nan(one.number("lower_bound")),
+            iterations=int(one.number("iterations") or 0),
+            alike=one.flag("alike") or False,
+            table_bounds=tuple(bound for part in one["table_bounds"] if (bound := part.number()) is not None),
+            won=one.flag("won") or False,
+        )
+        for one in facts["fit"]["starts"]["records"]
     ]
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from gmm_spark.core.formatting import count_of, show_number, show_seconds
 from gmm_spark.report.blocks import Block, Cell, Figures, Missing, Section, Table, Text, word
-from gmm_spark.report.drawing import draw, read_history
+from gmm_spark.report.drawing import draw, read_history, read_starts
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.subject import Subject
 
@@ -40,9 +40,12 @@ def describe_search(subject: Subject) -> Section:
     if (starts := model.number("n_init")) is not None:
         rows.insert(0, ("starts", f"{starts:.0f}{_describe_agreement(fit)}"))
     blocks: list[Block] = [Figures(rows)]
+    records = read_starts(subject.facts)
+    if len(records) > 1:
+        blocks.append(draw("draw_starts", records))
     if history:
         passes = read_history(subject.facts)
-        blocks += [draw("draw_bound", passes)] if len(passes) > 1 else []
+        blocks += [draw("draw_bound", passes, records)] if len(passes) > 1 else []
         blocks += [_say_what_is_left(history[-1], tol, converged), _list_passes(history)]
         blocks.append(Text("Steps: " + "; ".join(f"{step}, {_STEPS[step]}" for step in _STEPS if steps[step]) + "."))
     return Section("search", "The search", blocks)

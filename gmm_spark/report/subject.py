@@ -10,6 +10,7 @@ from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.formatting import show_name
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
@@ -74,6 +75,8 @@ class Subject:
         Of the fit's sample.
     unlikely : sequence of mappings
         The least likely rows, if they were asked for: their features by name, ``prediction`` and ``log_density``.
+    identities : Identities or None
+        Ids and names of the components; None for the components' numbers.
     """
 
     path: str
@@ -92,11 +95,20 @@ class Subject:
     portrait: Portrait | None = None
     merge_tree: MergeTree | None = None
     unlikely: Sequence[Mapping[str, object]] = ()
+    identities: Identities | None = None
 
     @property
     def shown_names(self) -> list[str]:
         """The features' names as the page shows them: whole, and without signs that hide."""
         return [show_name(name) for name in self.names]
+
+    @property
+    def known(self) -> Identities:
+        """Ids and names of the components; names as the page shows them."""
+        found = self.identities or Identities.fresh(self.parameters.n_components, recorded=False)
+        names = [None if name is None else show_name(name) for name in found.names]
+        # What only hidden signs tell apart is left to the ids.
+        return replace(found, names=tuple(name if names.count(name) == 1 else None for name in names))
 
     @property
     def shown_portrait(self) -> Portrait | None:

@@ -39,10 +39,11 @@ from gmm_spark.spark.worker import one_blas_thread
 
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
-ANOMALY, REASONS = "anomaly", "reasons"
+ANOMALY, REASONS, COMPONENT_ID = "anomaly", "reasons", "component_id"
 _FIELDS = {
     PROBABILITY: "array<double>",
     PREDICTION: "int",
+    COMPONENT_ID: "int",
     LOG_DENSITY: "double",
     ANOMALY: "boolean",
     REASONS: "array<struct<feature: string, z: double>>",
@@ -79,6 +80,8 @@ class Score:
     """Log-density, nats, below which a row is an anomaly."""
     explained: Explained | None = None
     """What reasons are found by; None if none are wanted."""
+    ids: tuple[int, ...] = ()
+    """Id of each component, if they are wanted."""
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
@@ -103,11 +106,11 @@ class Score:
         return Scorer(self.plan)  # its buffers serve all batches of a task
 
     def _outputs(self, rows: Block) -> list[pa.Array]:
-        k, m = self.plan.n_components, rows.shape[1]
+        k, m = self.plan.n_classes, rows.shape[1]
         scores = self._scorer.score(
             rows,
-            prediction=PREDICTION in self.wanted or REASONS in self.wanted,
-            log_density=self.wanted != (PREDICTION,),
+            prediction=not {PREDICTION, REASONS, COMPONENT_ID}.isdisjoint(self.wanted),
+            log_density=not {PREDICTION, COMPONENT_ID}.issuperset(self.wanted),
             probability=PROBABILITY in self.wanted,
         )
         odd = scores.log_density < self.threshold
@@ -116,6 +119,8 @@ class Score:
             LOG_DENSITY: pa.array(scores.log_density),
             ANOMALY: pa.array(odd),
         }
+        if COMPONENT_ID in self.wanted:
+            found[COMPONENT_ID] = pa.array(np.array(self.ids, np.int32)[scores.prediction])
         if self.explained is not None:
             found[REASONS] = self.explained.explain(rows, scores, odd)
         if scores.probability is not None:
@@ -134,6 +139,7 @@ def append_scores(
     threshold: float = -np.inf,
     watch: Watch | None = None,
     feature_names: Sequence[str] | None = None,
+    component_ids: Sequence[int] = (),
 ) -> DataFrame:
     """Append per-row outputs to a table.
 
@@ -144,8 +150,8 @@ def append_scores(
     features : Features
         Of the model's width.
     outputs : dict
-        Column name of each output (probability, prediction, log_density, anomaly, reasons), in the order they are
-        appended.
+        Column name of each output (probability, prediction, component_id, log_density, anomaly, reasons), in the order
+        they are appended.
     handle_invalid : {"error", "skip", "keep"}
         A bad row fails the job, is dropped, or stays with null outputs.
     precision : {"float64", "float32"}
@@ -155,6 +161,8 @@ def append_scores(
         Collects what the scored rows are like.
     feature_names : sequence of str, optional
         What reasons call the features; by default as the table does.
+    component_ids : sequence of int
+        Id of each component, if they are wanted.
 
     Raises
     ------
@@ -177,7 +185,7 @@ def append_scores(
     wanted = tuple(outputs) if watch is None else tuple(dict.fromkeys((*outputs, PREDICTION, LOG_DENSITY)))
     plan, strict = plan_unseen(parameters, precision, features), handle_invalid == "error"
     explained = Explained(parameters, feature_names or features.names) if REASONS in outputs else None
-    task = Score(plan, features, wanted, strict, threshold, explained)
+    task = Score(plan, features, wanted, strict, threshold, explained, tuple(component_ids))
     fields = ", ".join(f"{name}: {_FIELDS[name]}" for name in outputs)
     arguments = features.expressions()
     if holds_user_defined_types(table):
@@ -201,7 +209,7 @@ def append_scores(
         if output == PROBABILITY:
             vector = array_to_vector(column)  # fails on a null
             column = F.when(column.isNotNull(), vector) if handle_invalid == "keep" else vector
-        appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_components)))
+        appended.append(column.alias(name, metadata=_ml_attributes(output, parameters.n_classes)))
     # The table's own columns are not named: after a join, two may have one name.
     return scored.select("*", *appended).drop(_STRUCT, _INPUT)
 

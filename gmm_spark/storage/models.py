@@ -2,14 +2,14 @@
 
 A model is one JSON line of metadata and one row of data for each component::
 
-    <path>/metadata   pyspark.ml's own layout; formatVersion, covarianceType, featureNames, logDensities and
-                      trainingProfile are added
+    <path>/metadata   pyspark.ml's own layout; formatVersion, covarianceType, featureNames, logDensities,
+                      trainingProfile and components are added
     <path>/data       Parquet: component int, weight double, mean array<double>, covariance array<double>
 
 A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (every row of a
 tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram of the training rows' log-densities, as
 :class:`.LogDensityHistogram` writes itself, or null; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or
-null. Files older than these lack the keys.
+null; ``components`` is what :class:`.Identities` writes, their ids and names. Files older than these lack the keys.
 
 ``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
 Readers ignore keys that they do not know, and defaults of parameters that they do not have.
@@ -29,6 +29,7 @@ import numpy as np
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import CovarianceStructure, structure
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
 from gmm_spark.storage.documents import shorten, show
@@ -55,6 +56,8 @@ class SavedModel:
     training_profile : TrainingProfile or None
     metadata : dict
         pyspark.ml's own: uid, paramMap, defaultParamMap, sparkVersion, timestamp.
+    identities : Identities or None
+        Of the components; None if the files are older than these.
     """
 
     parameters: MixtureParameters
@@ -62,6 +65,7 @@ class SavedModel:
     log_densities: LogDensityHistogram | None
     training_profile: TrainingProfile | None
     metadata: dict[str, Any]
+    identities: Identities | None = None
 
 
 def parse_metadata(path: str, line: str, classes: Collection[str], kind: str) -> dict[str, Any]:
@@ -128,12 +132,14 @@ def build_model(
     try:
         rows = read_rows(structure(metadata["covarianceType"]))
         histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
+        identities = metadata.get("components")
         found = SavedModel(
             _from_rows(rows, metadata["covarianceType"]),
             metadata["featureNames"],
             None if histogram is None else LogDensityHistogram.from_dict(histogram),
             None if profile is None else TrainingProfile.from_dict(profile),
             metadata,
+            None if identities is None else Identities.from_dict(identities, len(rows)),
         )
         if found.training_profile is not None:
             found.training_profile.require_fits(*found.parameters.means.shape)
@@ -146,7 +152,7 @@ def build_model(
 
 def to_metadata(model: SavedModel) -> dict[str, Any]:
     """Return the metadata of a model as its file has them."""
-    log_densities, profile = model.log_densities, model.training_profile
+    log_densities, profile, identities = model.log_densities, model.training_profile, model.identities
     return model.metadata | {
         "class": MODEL_CLASS,
         "formatVersion": FORMAT_VERSION,
@@ -154,6 +160,7 @@ def to_metadata(model: SavedModel) -> dict[str, Any]:
         "featureNames": model.feature_names,
         "logDensities": None if log_densities is None else log_densities.to_dict(),
         "trainingProfile": None if profile is None else profile.to_dict(),
+        **({} if identities is None or not identities.recorded else {"components": identities.to_dict()}),
     }
 
 

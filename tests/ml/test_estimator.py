@@ -389,6 +389,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setHandleInvalid("keep")
         .setPrecision("float32")
         .setPortrait(True)
+        .setPacking("parquet")
         .setVerbose(True)
     )
     got = {name: getattr(estimator, f"get{name[0].upper()}{name[1:]}")() for name in (p.name for p in estimator.params)}
@@ -417,6 +418,7 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "reasonsCol": "why",
         "handleInvalid": "keep",
         "precision": "float32",
+        "packing": "parquet",
         "portrait": True,
         "verbose": True,
     }
@@ -449,6 +451,7 @@ def test_an_unset_estimator_has_the_published_defaults() -> None:
         "reasonsCol": "",
         "handleInvalid": "error",
         "precision": "float64",
+        "packing": "auto",
         "portrait": False,
         "verbose": False,
     }

@@ -296,6 +296,7 @@ def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(spark: SparkS
         "accelerate": False,
         "handleInvalid": "keep",
         "precision": "float32",
+        "packing": "parquet",
         "portrait": True,
         "verbose": True,
         "reasonsCol": "r",

@@ -30,7 +30,7 @@ def test_steps_that_were_refused_or_lost_are_told_apart() -> None:
     history = [PassRecord(i, -5.0 + i, 1.0, 1.0, step, remaining=0.25) for i, step in enumerate(steps, 1)]
     figure = draw_bound(history)
     assert "rose by 4 nats per row in 5 passes, to 0" in figure.reading
-    assert "Of the steps 2 extrapolated, 1 refused and 1 lost" in figure.reading
+    assert "Of the steps, 2 were extrapolated, 1 was refused and 1 was lost." in figure.reading
     assert "About 0.25 is left to gain" in figure.reading
     assert set(steps) <= set(texts(parse(figure)))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gmm_spark.core.description.fit import judge_features
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
@@ -58,15 +59,14 @@ def test_a_histogram_has_the_rows_and_what_each_component_expects(
     assert table["modelled"].sum() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_rows_of_the_mixture_fit_closely_and_others_do_not(mixture: MixtureParameters, portrait: Portrait) -> None:
-    assert "fits dep_delay closely" in draw_histogram(mixture, portrait, 0).reading
+def test_a_histogram_is_judged_as_the_report_judges_it(mixture: MixtureParameters, portrait: Portrait) -> None:
+    assert draw_histogram(mixture, portrait, 0).reading == judge_features(mixture, portrait)[0].sentence
     rows = draw_rows(mixture)
     rows[0, :6000] = 0.5
-    figure = draw_histogram(mixture, Portrait.of(mixture, rows, feature_names=NAMES), 0)
-    assert "fits dep_delay badly" in figure.reading
-    table = figure.table
-    (worst,) = table.index[(table["from"] <= 0.5) & (table["to"] > 0.5)]
-    assert f"with {100 * table['observed'][worst]:.2g} % of the rows" in figure.reading
+    other = Portrait.of(mixture, rows, feature_names=NAMES)
+    figure = draw_histogram(mixture, other, 0)
+    assert figure.reading == judge_features(mixture, other)[0].sentence
+    assert "describes it poorly" in figure.reading
     # The one bar does not press all others to the ground.
     assert any("▴" in text for text in texts(parse(figure)))
 

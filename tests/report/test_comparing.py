@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from gmm_spark import MixtureParameters
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.errors import DataError
 from gmm_spark.report.comparing import write_comparison
 from gmm_spark.report.subject import Setting
@@ -27,6 +29,40 @@ def test_the_verdict_says_whether_components_moved(by: float, word: str) -> None
     assert f" {word} " in page.words.split("What is compared")[0]
     assert ("x0: +1.50 sd" in page.words) == (by == 1.5)
     assert ("Gone: component 0" in page.words) == (by == 50.0)
+
+
+def test_a_component_that_moved_far_alone_has_not_gone_and_changes_the_verdict() -> None:
+    parameters = MixtureParameters([0.5, 0.5], [[0.0, 0.0], [900.0, 0.0]], np.ones((2, 2)), "diag")
+    words = require_sound(write_comparison(*map(build_subject, (parameters, move(parameters, 50)))), SECTIONS).words
+    assert "1 component moved to where it shares nothing with itself, 0 moved less far" in words
+    assert "Gone: component" not in words
+
+
+def test_ids_and_names_are_told_with_what_was_split_gone_and_merged() -> None:
+    means = np.array([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]])
+    before = MixtureParameters([0.4, 0.4, 0.2], means, np.ones((3, 2)), "diag")
+    after = MixtureParameters([0.4, 0.4, 0.2], means[[1, 0, 0]] + [[0, 0], [1, 0], [-2, 0]], np.ones((3, 2)), "diag")
+    sides = (
+        build_subject(before, identities=Identities((0, 4, 5), (None, HOSTILE[0], None), 6)),
+        build_subject(after, identities=Identities((4, 0, 6), (HOSTILE[0], None, None), 7)),
+    )
+    words = require_sound(write_comparison(*sides), SECTIONS).words
+    assert f"1, id 4 ({HOSTILE[0]}) 0, id 4 ({HOSTILE[0]})" in words
+    assert "Gone: component 2, id 5, which had 20" in words
+    assert "New: component 2, id 6 with 20" in words
+    assert "its rows were in 0, id 0 before: it was split off" in words
+    merged = require_sound(write_comparison(*sides[::-1]), SECTIONS).words
+    assert "most of its rows are now in 0, id 0: it was merged" in merged
+
+
+def test_a_mixture_saved_without_ids_is_said_to_be() -> None:
+    parameters = build_parameters()
+    sides = (
+        build_subject(parameters, identities=Identities.fresh(3, recorded=False)),
+        build_subject(parameters, identities=Identities.fresh(3).rename({2: "x"})),
+    )
+    words = require_sound(write_comparison(*sides), SECTIONS).words
+    assert "The earlier mixture was saved without ids: they are taken as 0 to k - 1." in words
 
 
 def test_features_in_another_order_are_the_same_features() -> None:

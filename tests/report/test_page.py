@@ -51,7 +51,7 @@ def test_the_least_likely_rows_are_listed_only_if_given() -> None:
     assert "least likely rows of the table" not in write_report(build_subject())
     rows = ({"log-density": -99.5, "component": 1, "<i>": 4.25},)
     page = require_sound(write_report(build_subject(unlikely=rows)))
-    assert "-99.5 1 4.25" in page.words
+    assert "−99.5 1 4.25" in page.words
     assert "<i>" in page.text
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.description.numbers import show
+from gmm_spark.core.formatting import show_within
 from gmm_spark.core.mixture.matching import bhattacharyya_distances
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import CERTAINTY_EDGES, Portrait
@@ -202,10 +202,13 @@ def _word(one: Difference, spread: float) -> str:
     """Put a difference into words."""
     if one.kind == "level":
         much = "much " if abs(one.size) >= _MUCH else ""
-        value, others = show(one.value, spread), show(one.others, max(spread, abs(one.value - one.others) / 10))
+        value = show_within(one.value, spread)
+        others = show_within(one.others, max(spread, abs(one.value - one.others) / 10))
         return f"{much}{'higher' if one.size > 0 else 'lower'} {one.name} ({value}; others {others})"
     wide = "wider" if one.size > 0 else "narrower"
-    return f"{wide} in {one.name} (sd {show(one.value, one.value)}; others {show(one.others, one.others)})"
+    return (
+        f"{wide} in {one.name} (sd {show_within(one.value, one.value)}; others {show_within(one.others, one.others)})"
+    )
 
 
 def _join(parts: Sequence[str]) -> str:

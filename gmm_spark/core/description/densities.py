@@ -8,7 +8,7 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.description.fit import FAIR, GOOD, POOR
-from gmm_spark.core.description.numbers import show, show_share
+from gmm_spark.core.formatting import say_share, show_number
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -75,8 +75,8 @@ def compare_densities(parameters: MixtureParameters, rows: LogDensityHistogram, 
     }[verdict]
     median = float(quantiles[QUANTILES.index(0.5), 1] - quantiles[QUANTILES.index(0.5), 2])
     sentence = (
-        f"{alike}. Of the drawn rows 1 % are less likely than {show(drawn.quantile(0.01))} nats, and of the table's "
-        f"{show_share(below)}; the medians differ by {show(abs(median))} nats."
+        f"{alike}. Of the drawn rows 1 % are less likely than {show_number(drawn.quantile(0.01))} nats, and of the "
+        f"table's {say_share(below)}; the medians differ by {show_number(abs(median), 3)} nats."
     )
     return DensityComparison(rows, drawn, quantiles, gap, below, verdict, sentence)
 

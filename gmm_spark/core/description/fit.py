@@ -8,7 +8,7 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.description.expected import expect_histograms
-from gmm_spark.core.description.numbers import show, show_share
+from gmm_spark.core.formatting import say_share, show_within
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ParameterError
@@ -79,28 +79,39 @@ def judge_features(
     observed = portrait.histograms / portrait.weight_sum
     edges = portrait.frame.edges
     return tuple(
-        _judge(i, name, observed[i], expected[i], edges[i], n) for i, name in enumerate(portrait.feature_names)
+        judge_feature(i, name, observed[i], expected[i], edges[i], n) for i, name in enumerate(portrait.feature_names)
     )
 
 
-def _judge(i: int, name: str, observed: Array, expected: Array, edges: Array, n: float) -> FeatureFit:
-    """Judge one feature."""
+def judge_feature(i: int, name: str, observed: Array, expected: Array, edges: Array, n: float) -> FeatureFit:
+    """Judge how well a mixture describes one feature.
+
+    Parameters
+    ----------
+    i : int
+    name : str
+    observed, expected : array (b + 1,)
+        Shares of the rows, and of the mixture, in bins of which the first and last are open; each sums to 1.
+    edges : array (b,)
+        Of the bins.
+    n : float
+        Rows of equal weight.
+    """
     misplaced = float(np.abs(observed - expected).sum() / 2)
     # Mean absolute deviation of a count that is nearly Gaussian.
     by_chance = float(np.sqrt(2 / np.pi) * np.sqrt(expected * (1 - expected) / n).sum() / 2)
     gap = float(np.abs(np.cumsum(observed - expected)[:-1]).max())
     beyond = misplaced - by_chance
     verdict = GOOD if beyond <= _GOOD_UP_TO else FAIR if beyond <= _FAIR_UP_TO else POOR
-    sentence = f"{show_share(misplaced)} of the rows lie in other bins than the mixture says"
-    if verdict == GOOD:
-        sentence = f"The mixture describes it well: {sentence}."
-    else:
+    how = {GOOD: "well", FAIR: "fairly well", POOR: "poorly"}[verdict]
+    sentence = f"The mixture describes it {how}: {say_share(misplaced)} of the rows lie in other bins than it says."
+    if verdict != GOOD:
         low, high = _find_stretch(observed - expected)
         where = _write_interval(low, high, edges)
         inside = slice(low, high + 1)
         sentence += (
-            f"; the most {where}: {show_share(float(observed[inside].sum()))} of the rows, and "
-            f"{show_share(float(expected[inside].sum()))} of the mixture."
+            f" It is worst {where}: there are {say_share(float(observed[inside].sum()))} of the rows, and the mixture "
+            f"says {say_share(float(expected[inside].sum()))}."
         )
     return FeatureFit(i, name, observed, expected, misplaced, by_chance, gap, verdict, sentence)
 
@@ -116,7 +127,7 @@ def _write_interval(low: int, high: int, edges: Array) -> str:
     """Write the bins from one to another as an interval of the feature."""
     width = float(edges[1] - edges[0])
     if low == 0:
-        return f"below {show(float(edges[high]), width)}"
+        return f"below {show_within(float(edges[high]), width)}"
     if high == len(edges):
-        return f"from {show(float(edges[low - 1]), width)} on"
-    return f"between {show(float(edges[low - 1]), width)} and {show(float(edges[high]), width)}"
+        return f"from {show_within(float(edges[low - 1]), width)} on"
+    return f"between {show_within(float(edges[low - 1]), width)} and {show_within(float(edges[high]), width)}"

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.formatting import count_of
 from gmm_spark.core.mixture.density import responsibilities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
@@ -165,6 +166,25 @@ class MergeTree:
         except (KeyError, TypeError, ValueError) as error:
             raise ParameterError(f"not a merge tree: {error!r}") from error
         return tree
+
+
+def describe_merges(tree: MergeTree) -> str:
+    """Say which components belong together as clusters, if any do.
+
+    Examples
+    --------
+    >>> tree = MergeTree(3, 0.4, (Merge((0,), (2,), 2, 0.01, 0.6), Merge((0, 2), (1,), 1, 0.0, 1.0)), 2)
+    >>> print(describe_merges(tree).split(":")[1].strip())
+    {0, 2}. As a density the mixture needs all 3.
+    """
+    k = tree.n_components
+    if tree.suggested == k:
+        return "There is nothing to merge: the components are clusters of their own."
+    joined = ["{" + ", ".join(map(str, one)) + "}" for one in tree.clusters(tree.suggested) if len(one) > 1]
+    return (
+        f"The fall of the entropy bends at {count_of(tree.suggested, 'cluster')}. As clusters, these components belong "
+        f"together: {', '.join(joined)}. As a density the mixture needs all {k}."
+    )
 
 
 def _merge(shares: Array, weight: Array) -> MergeTree:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.description.expected import expect_histograms, expect_pairs
-from gmm_spark.core.description.numbers import show, show_share
+from gmm_spark.core.formatting import say_share, show_number, show_within
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import N_BINS, N_PAIR_BINS
 from gmm_spark.core.portrait.portrait import Portrait
@@ -133,16 +133,14 @@ def _write(
     where = " and ".join(_write_interval(*one) for one in zip(names, low, high, strict=True))
     seen, said = float(observed[cell]), float(expected[cell])
     much = "more" if seen > said else "fewer"
-    sentence = (
-        f"{much.capitalize()} rows than the mixture says with {where}: {show_share(seen)}, not {show_share(said)}."
-    )
+    sentence = f"{much.capitalize()} rows than the mixture says with {where}: {say_share(seen)}, not {say_share(said)}."
     return Region(features, names, low, high, seen, said, sentence)
 
 
 def _write_interval(name: str, low: float, high: float) -> str:
     """Write an interval of a feature."""
     if np.isinf(low):
-        return f"{name} below {show(high)}"
+        return f"{name} below {show_number(high, 3)}"
     if np.isinf(high):
-        return f"{name} from {show(low)} on"
-    return f"{name} between {show(low, high - low)} and {show(high, high - low)}"
+        return f"{name} from {show_number(low, 3)} on"
+    return f"{name} between {show_within(low, high - low)} and {show_within(high, high - low)}"

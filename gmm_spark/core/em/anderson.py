@@ -5,8 +5,8 @@ steps whose residuals nearly cancel (Walker & Ni 2011; for EM: Henderson & Varad
 likelihood: :class:`~gmm_spark.core.em.ascent.Ascent` accepts a proposal only if the likelihood does not fall. The steps
 may be plain, or those of :mod:`gmm_spark.core.em.lookahead`.
 
-Steps are combined in free coordinates, in which every point is a mixture: log weights, means, and the Cholesky factor
-of each covariance with the logarithm of its diagonal (half the log variances if axis-aligned).
+Steps are combined in free coordinates, in which every point is a mixture: log weights, that of noise with them, means,
+and the Cholesky factor of each covariance with the logarithm of its diagonal (half the log variances if axis-aligned).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.mixture.noise import share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import GmmSparkError
 
@@ -77,7 +78,7 @@ def to_free(parameters: MixtureParameters) -> Array:
         shape = np.array(np.swapaxes(np.linalg.inv(parameters.precisions_cholesky), -1, -2))
         diagonal = np.arange(parameters.n_features)
         shape[..., diagonal, diagonal] = np.log(shape[..., diagonal, diagonal])
-    return np.concatenate([np.log(parameters.weights), parameters.means.ravel(), shape.ravel()])
+    return np.concatenate([np.log(parameters.class_weights), parameters.means.ravel(), shape.ravel()])
 
 
 def from_free(free: Array, like: MixtureParameters) -> MixtureParameters:
@@ -88,10 +89,10 @@ def from_free(free: Array, like: MixtureParameters) -> MixtureParameters:
     ParameterError
         If a coordinate is so large that no mixture of floats has it.
     """
-    k, d = like.means.shape
-    weights = np.exp(free[:k] - free[:k].max())
-    means = free[k : k + k * d].reshape(k, d)
-    shape = free[k + k * d :].reshape(like.covariances.shape)
+    (k, d), n = like.means.shape, like.n_classes
+    weights = np.exp(free[:n] - free[:n].max())
+    means = free[n : n + k * d].reshape(k, d)
+    shape = free[n + k * d :].reshape(like.covariances.shape)
     if like.structure.axis_aligned:
         covariances = np.exp(2 * shape)
     else:
@@ -99,7 +100,8 @@ def from_free(free: Array, like: MixtureParameters) -> MixtureParameters:
         lower = shape.copy()
         lower[..., diagonal, diagonal] = np.exp(lower[..., diagonal, diagonal])
         covariances = lower @ np.swapaxes(lower, -1, -2)
-    return MixtureParameters(weights / weights.sum(), means, covariances, like.covariance_type)
+    weights, noise = share_weight(weights[:k], float(weights[k:].sum()), like.noise)
+    return MixtureParameters(weights, means, covariances, like.covariance_type, noise)
 
 
 def metric(parameters: MixtureParameters) -> Array:
@@ -119,4 +121,5 @@ def metric(parameters: MixtureParameters) -> Array:
         rows = np.broadcast_to(1 / np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))[..., None], covariances.shape)
         shape = np.array(rows if parameters.structure.pooled else rows * root[:, None, None])
         shape[..., np.arange(d), np.arange(d)] = 1.0 if parameters.structure.pooled else root[:, None]
-    return np.concatenate([root, (root[:, None] / parameters.deviations).ravel(), shape.ravel()])
+    roots = np.sqrt(parameters.class_weights)
+    return np.concatenate([roots, (root[:, None] / parameters.deviations).ravel(), shape.ravel()])

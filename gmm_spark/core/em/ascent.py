@@ -58,6 +58,41 @@ class PassRecord:
     reseeded: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class StartRecord:
+    """One start of a fit, and how far it came.
+
+    Attributes
+    ----------
+    kind : str
+        How it was drawn, such as "k-means". A start that was "relocated" is the best of the others, after some of its
+        components were put elsewhere.
+    lower_bound : float
+        Where the starts were compared, mean log-likelihood per unit of row weight, nats: on the sample or a part of it.
+        NaN for a start that degenerated, and for one that was relocated, which is made after the comparison.
+    iterations : int
+        That it had made by then.
+    alike : bool
+        It had come to where the best had, but for chance.
+    table_bounds : tuple of float
+        Lower bounds of its first passes over the table, up to the comparison with the others there, or of all its
+        passes if it won; empty if it was given up before.
+    won : bool
+        The fit's result goes back to it.
+    """
+
+    kind: str
+    lower_bound: float
+    iterations: int = 0
+    alike: bool = False
+    table_bounds: tuple[float, ...] = ()
+    won: bool = False
+
+
+RELOCATED = "relocated"
+"""The kind of a start that is another, with some of its components put elsewhere."""
+
+
 @dataclass(frozen=True, eq=False)
 class EMResult:
     """Where a run of EM ended.
@@ -65,16 +100,25 @@ class EMResult:
     ``parameters`` are one M step beyond the last pass, so their likelihood is at least ``lower_bound``, which is that
     of the last pass. Evaluate them on the table for the exact figure.
 
-    If several starts were compared, ``starts`` is their number, and ``starts_alike`` counts those that ended where the
-    best of them did, but for chance.
+    ``start_records`` has one record for each start, in the order in which they were drawn, and then perhaps one of the
+    relocated; it is empty if the run began at given parameters.
     """
 
     parameters: MixtureParameters
     lower_bound: float
     converged: bool
     history: tuple[PassRecord, ...]
-    starts: int = 0
-    starts_alike: int = 0
+    start_records: tuple[StartRecord, ...] = ()
+
+    @property
+    def starts(self) -> int:
+        """Starts that were compared."""
+        return sum(one.kind != RELOCATED for one in self.start_records)
+
+    @property
+    def starts_alike(self) -> int:
+        """Starts that ended where the best of them did, but for chance."""
+        return sum(one.alike for one in self.start_records)
 
 
 class Ascent:

@@ -20,6 +20,7 @@ import numpy as np
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.anderson import metric, to_free
 from gmm_spark.core.em.m_step import maximize
+from gmm_spark.core.mixture.noise import share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import Table
 from gmm_spark.errors import DegenerateComponentError, GmmSparkError
@@ -83,16 +84,17 @@ def _moments(parameters: MixtureParameters, about: Array) -> Array:
     else:
         spread = parameters.dense_covariances + offsets[:, :, None] * offsets[:, None, :]  # (k, d, d)
     second = parameters.structure.project((spread.T * parameters.weights).T)
-    return np.concatenate([parameters.weights, (offsets.T * parameters.weights).T.ravel(), second.ravel()])
+    return np.concatenate([parameters.class_weights, (offsets.T * parameters.weights).T.ravel(), second.ravel()])
 
 
 def _from_moments(moments: Array, about: MixtureParameters, floor: Array) -> MixtureParameters:
     """Invert :func:`_moments` about a mixture's means; raises GmmSparkError if no mixture has these moments."""
-    k, d = about.means.shape
+    (k, d), n = about.means.shape, about.n_classes
     weights = moments[:k]
-    if weights.min() <= 0:
+    if moments[:n].min() <= 0:
         raise DegenerateComponentError("the correction leaves a component without weight")
-    offsets = moments[k : k + k * d].reshape(k, d) / weights[:, None]
-    second = moments[k + k * d :].reshape(about.covariances.shape)
+    offsets = moments[n : n + k * d].reshape(k, d) / weights[:, None]
+    second = moments[n + k * d :].reshape(about.covariances.shape)
     covariances = about.structure.bound(about.structure.estimate(second, weights, offsets), floor)
-    return MixtureParameters(weights / weights.sum(), about.means + offsets, covariances, about.covariance_type)
+    weights, noise = share_weight(weights, float(moments[k:n].sum()), about.noise)
+    return MixtureParameters(weights, about.means + offsets, covariances, about.covariance_type, noise)

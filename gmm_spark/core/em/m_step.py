@@ -3,7 +3,8 @@
 Covariances are bounded from below by a floor (:mod:`gmm_spark.core.mixture.floor`), and maximize under that bound. A
 component whose responsibilities become negligible has starved: it keeps its last mean and covariance,
 without weight. A component whose covariance is no longer positive definite has collapsed: :func:`maximize` raises an
-error that names it, :func:`maximize_survivors` treats it like a starved one.
+error that names it, :func:`maximize_survivors` treats it like a starved one. Noise has nothing but its weight, which
+is never less than a least one, so it does not starve.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.statistics import STARVED_SHARE, SufficientStatistics
+from gmm_spark.core.mixture.noise import share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError, DegenerateComponentError
 
@@ -30,13 +32,14 @@ def maximize(statistics: SufficientStatistics, previous: MixtureParameters, floo
     Raises
     ------
     DegenerateComponentError
-        If a covariance has collapsed.
+        If a covariance has collapsed, or noise has taken all rows.
     DataError
         If the total weight is zero.
     """
     weights, means, covariances = _estimate(statistics, previous, floor)
     previous.structure.precisions_cholesky(covariances)  # raises for a component that collapsed
-    return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type)
+    weights, noise = share_weight(weights, statistics.noise_sum, previous.noise)
+    return MixtureParameters(weights, means, covariances, previous.covariance_type, noise)
 
 
 def maximize_survivors(
@@ -65,7 +68,8 @@ def maximize_survivors(
             raise
     means[collapsed] = previous.means[collapsed]
     covariances[collapsed] = previous.covariances[collapsed]
-    return MixtureParameters(weights / weights.sum(), means, covariances, previous.covariance_type), tuple(collapsed)
+    weights, noise = share_weight(weights, statistics.noise_sum, previous.noise)
+    return MixtureParameters(weights, means, covariances, previous.covariance_type, noise), tuple(collapsed)
 
 
 def _collapses(covariance: Array, like: MixtureParameters) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.density import log_density, weighted_log_prob
+from gmm_spark.core.mixture.noise import Noise, share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
 
@@ -52,7 +53,7 @@ def reseed(
     parameters : MixtureParameters
         In the sample's centred coordinates; at least one of the other components has weight.
     components : iterable of int
-        To reseed. Each gets the weight 1 / k; the others keep their means, covariances and relative weights.
+        To reseed. Each gets the weight 1 / k; the others, and noise, keep their relative weights and all else.
     sample : ArrayTable
     rng : numpy Generator
 
@@ -70,13 +71,13 @@ def reseed(
     covariances, kind = parameters.covariances.copy(), parameters.covariance_type
     reseeded = list(components)
     weights[reseeded] = 0.0
-    weights /= weights.sum()
+    weights, noise = share_weight(weights, _weight_of(parameters.noise), parameters.noise)
     pooled = parameters.structure.pooled
     average = covariances if pooled else np.average(covariances, axis=0, weights=weights)
     share = 1.0 / len(weights)
     all_rows = np.arange(len(weight))
     for j in reseeded:
-        log_prob_norm = log_density(MixtureParameters(weights, means, covariances, kind), rows)
+        log_prob_norm = log_density(MixtureParameters(weights, means, covariances, kind, noise), rows)
         poor = _find_poorly_explained(log_prob_norm, weight)
         log_prob_norm = np.maximum(log_prob_norm, log_prob_norm[poor].max())
         drawn = [rng.choice(of, size=_ROWS_COMPARED, p=weight[of] / weight[of].sum()) for of in (poor, all_rows)]
@@ -95,7 +96,13 @@ def reseed(
             covariances[j] = places.covariances[best]
         weights *= 1 - share
         weights[j] = share
-    return MixtureParameters(weights / weights.sum(), means, covariances, kind)
+        noise = None if noise is None else noise.with_weight((1 - share) * noise.weight)
+    weights, noise = share_weight(weights, _weight_of(noise), noise)
+    return MixtureParameters(weights, means, covariances, kind, noise)
+
+
+def _weight_of(noise: Noise | None) -> float:
+    return 0.0 if noise is None else noise.weight
 
 
 def _score_places(places: MixtureParameters, share: float, rows: Array, weight: Array, log_prob_norm: Array) -> Array:

@@ -82,6 +82,7 @@ class StatisticsSums:
         plan = self.plan
         shapes: dict[Any, tuple[int, ...]] = {"rows": (), "weight_sum": (), "log_likelihood": (len(plan.segments),)}
         shapes |= {("sums", i): segment.coefficients.shape for i, segment in enumerate(plan.segments)}
+        shapes |= {("noise", i): () for i, segment in enumerate(plan.segments) if segment.noise is not None}
         for i, segment in enumerate(plan.segments):
             if segment.structure.shares_scatter:
                 shapes["scatter", i] = (plan.n_features, plan.n_features)
@@ -120,6 +121,7 @@ class StatisticsSums:
                     resp_sum=table[:, 0].copy(),
                     first=table[:, 1 : 1 + d] * scale,
                     second=structure.second_moments(sums, scale),
+                    noise_sum=float(found["noise", index]) if segment.noise is not None else 0.0,
                 )
             )
         return statistics
@@ -140,7 +142,7 @@ class StatisticsAccumulator:
         self.plan = plan = sums.plan
         workspace = workspace or blas.Workspace()
         self.kernel = Kernel(plan, workspace)
-        k = plan.most_components
+        k = plan.most_classes
         self._total = workspace.take("total", self.kernel.chunk, plan.dtype)
         self._ones = np.ones(k, plan.dtype)
         self._transposed = workspace.take("transposed", k * self.kernel.chunk, plan.dtype)
@@ -155,9 +157,12 @@ class StatisticsAccumulator:
         self._weight_sum = 0.0
         self._log_likelihood = np.zeros(len(segments))
         self._sums = [np.zeros(s.coefficients.shape[::-1]) for s in segments]
+        self._noise = np.zeros(len(segments))
         self._sifting.clear()
-        # Second moments of the structures that share one scatter.
-        self._row_scatter = np.zeros((d, d)) if any(s.uses_row_scatter for s in segments) else None
+        # Second moments of the structures that share one scatter: that of all rows, or of what noise leaves of them.
+        sharing = {i: s.noise is not None for i, s in enumerate(segments) if s.uses_row_scatter}
+        self._row_scatter = None if all(sharing.values()) else np.zeros((d, d))
+        self._left_scatter = {i: np.zeros((d, d)) for i, beside_noise in sharing.items() if beside_noise}
         # Sums of the accurate kernel's components: weight and first moment, (1 + d,), and the second moment.
         self._own: list[dict[int, tuple[Array, Array]]] = [
             {
@@ -185,6 +190,11 @@ class StatisticsAccumulator:
             self._row_scatter += weighted @ z.T
         for i, (segment, sums) in enumerate(zip(self.plan.segments, self._sums, strict=True)):
             shares = self._expect(features, i, sample_weight)
+            if segment.noise is not None:
+                self._noise[i] += shares[-1].sum(dtype=np.float64)
+                shares = shares[:-1]
+            if i in self._left_scatter:
+                self._left_scatter[i] += (z * shares.sum(axis=0)) @ z.T
             for j, (first, second) in self._own[i].items():
                 own_first, own_second = self.kernel.centred_moments(z, i, j, shares[j], weight)
                 first[0] += shares[j].sum(dtype=np.float64)
@@ -199,7 +209,7 @@ class StatisticsAccumulator:
         self._sifting.end_chunk(features[: 1 + self.plan.n_features])
 
     def _expect(self, features: Block, i: int, sample_weight: Array | None) -> Block:
-        """Compute weighted responsibilities (k, m) of segment i, and add to its log-likelihood.
+        """Compute weighted responsibilities of segment i, (k, m) and perhaps those of noise, and add to its likelihood.
 
         No log-density exceeds the segment's peak, so exp() cannot overflow and the largest term need not be found.
         Rows whose terms all nearly vanish are computed again relative to their largest term.
@@ -244,7 +254,8 @@ class StatisticsAccumulator:
                 table[:, 1 + d :] += sifted[:, 1 + i, 1 + j]
         for index, (segment, table, own) in enumerate(zip(self.plan.segments, sums, self._own, strict=True)):
             if segment.structure.shares_scatter:
-                whole = self._row_scatter if segment.uses_row_scatter else sum(second for _, second in own.values())
+                of_rows = self._left_scatter.get(index, self._row_scatter)
+                whole = of_rows if segment.uses_row_scatter else sum(second for _, second in own.values())
                 arrays["scatter", index] = np.asarray(whole)
             for component, (first, second) in own.items():
                 row = table[component]
@@ -253,4 +264,6 @@ class StatisticsAccumulator:
                 if not segment.structure.shares_scatter:
                     row[1 + d :] = second if segment.structure.axis_aligned else second[i, j]
             arrays["sums", index] = table
+            if segment.noise is not None:
+                arrays["noise", index] = self._noise[index]
         return self.layout.pack(arrays)

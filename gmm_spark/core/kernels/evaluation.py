@@ -14,7 +14,7 @@ from gmm_spark.core.kernels import blas
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
 from gmm_spark.core.kernels.layout import VectorLayout
 from gmm_spark.core.kernels.log_prob import Kernel
-from gmm_spark.core.kernels.plan import Plan
+from gmm_spark.core.kernels.plan import Plan, Segment
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
 from gmm_spark.core.mixture.criteria import count_effective_rows
 from gmm_spark.core.mixture.log_space import count_leaders, exponentiate, subtract_largest
@@ -33,7 +33,7 @@ class Evaluation:
     entropy : float
         Weighted sum of the responsibilities' entropy, nats.
     cluster_sizes : array (k,)
-        Rows by most probable component.
+        Rows by most probable component; if there is noise, (k + 1,), and its rows are last.
     log_densities : LogDensityHistogram or None
         Distribution of log p(row), if it was asked for. Of a table with missing values, that of the complete rows.
     log_densities_by_pattern : mapping of bytes to LogDensityHistogram
@@ -87,7 +87,7 @@ class EvaluationSums:
                 "weight_squares": (),
                 "log_likelihood": (n,),
                 "entropy": (n,),
-                "cluster_sizes": (self.plan.n_components,),
+                "cluster_sizes": (self.plan.n_classes,),
                 "histograms": (n if self.log_densities else 0, N_BINS),
             }
         )
@@ -119,11 +119,23 @@ class EvaluationSums:
                 float(found["weight_squares"]),
                 float(found["log_likelihood"][i]),
                 float(found["entropy"][i]),
-                found["cluster_sizes"][segment.components].astype(np.int64),
+                found["cluster_sizes"][segment.classes].astype(np.int64),
                 LogDensityHistogram(segment.ceiling, found["histograms"][i]) if self.log_densities else None,
             )
             for i, segment in enumerate(self.plan.segments)
         ]
+
+
+def settle_far(segment: Segment, terms: Block, largest: Block, far: NDArray[np.intp]) -> None:
+    """Settle rows too far off for a density, in what :func:`subtract_largest` left and returned.
+
+    Their density is zero; if there is noise, they are noise.
+    """
+    if segment.noise is None:
+        terms[:, far], largest[far] = 0.0, -np.inf
+    else:
+        terms[:, far], largest[far] = -np.inf, segment.noise
+        terms[-1, far] = 0.0
 
 
 class EvaluationAccumulator:
@@ -142,8 +154,8 @@ class EvaluationAccumulator:
         workspace = workspace or blas.Workspace()
         self.kernel = Kernel(plan, workspace)
         self._n_histograms = len(plan.segments) if sums.log_densities else 0
-        self._shares = workspace.take("shares", plan.most_components * self.kernel.chunk, plan.dtype)
-        self._ones = np.ones(plan.most_components, plan.dtype)
+        self._shares = workspace.take("shares", plan.most_classes * self.kernel.chunk, plan.dtype)
+        self._ones = np.ones(plan.most_classes, plan.dtype)
         self.clear()
 
     def clear(self) -> None:
@@ -151,7 +163,7 @@ class EvaluationAccumulator:
         self._totals = np.zeros(3)  # rows, weights, their squares
         self._log_likelihood = np.zeros(len(self.plan.segments))
         self._entropy = np.zeros(len(self.plan.segments))
-        self._cluster_sizes = np.zeros(self.plan.n_components)
+        self._cluster_sizes = np.zeros(self.plan.n_classes)
         self._histograms = np.zeros((self._n_histograms, N_BINS))
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
@@ -168,9 +180,9 @@ class EvaluationAccumulator:
                 terms = self.kernel.weighted_log_prob(features, i)
                 largest = subtract_largest(terms)
                 far = np.flatnonzero(~np.isfinite(largest))
-                if len(far):  # too far off for a density: minus infinity, and not NaN
-                    terms[:, far], largest[far] = 0.0, -np.inf
-                self._cluster_sizes[segment.components] += count_leaders(terms)
+                if len(far):  # too far off for a density: minus infinity, and not NaN, or noise alone
+                    settle_far(segment, terms, largest, far)
+                self._cluster_sizes[segment.classes] += count_leaders(terms)
                 shares = self._shares[: terms.size].reshape(terms.shape)
                 # A share of 0 comes from a finite term: shares times terms is never 0 times infinity.
                 exponentiate(terms, shares)

@@ -44,11 +44,11 @@ class Kernel:
         self.plan = plan
         workspace = workspace or blas.Workspace()
         d, dtype = plan.n_features, np.dtype(plan.dtype)
-        per_row = dtype.itemsize * (plan.n_expanded + 2 * plan.most_components + 2 * d)
+        per_row = dtype.itemsize * (plan.n_expanded + 2 * plan.most_classes + 2 * d)
         self.chunk = int(np.clip(WORK_BYTES // per_row, _MIN_CHUNK, _MAX_CHUNK)) // blas.SLICE * blas.SLICE
         self.chunk = min(self.chunk, max(MAX_WORK_BYTES // per_row, 1))
         self._features = workspace.take("features", plan.n_expanded * self.chunk, dtype)
-        self._log_prob = workspace.take("log_prob", plan.most_components * self.chunk, dtype)
+        self._log_prob = workspace.take("log_prob", plan.most_classes * self.chunk, dtype)
         self._work = workspace.take("work", d * self.chunk, dtype)
         # The centre may be far from zero, so it is subtracted in float64 if rows are of another type than the products.
         # Else subtract it in two parts: at most one rounding of the difference is lost.
@@ -88,13 +88,15 @@ class Kernel:
         return features
 
     def weighted_log_prob(self, features: Block, i: int = 0, out: Block | None = None) -> Block:
-        """Compute log(weight * density) - peak, (k, m), nats, of the plan's segment i.
+        """Compute log(weight * density) - peak, (k, m), nats, of the plan's segment i; the last row is noise if it has.
 
         Valid until the next call, unless written to ``out``.
         """
         segment, coefficients, factors = self.plan.segments[i], self._coefficients[i], self._factors[i]
         m = features.shape[1]
-        log_prob = self._log_prob[: segment.n_components * m].reshape(-1, m) if out is None else out
+        log_prob = found = self._log_prob[: segment.n_classes * m].reshape(-1, m) if out is None else out
+        if segment.noise is not None:
+            log_prob, found[-1] = found[:-1], segment.noise
         if segment.expanded:
             blas.evaluate(coefficients, features[: coefficients.shape[1]], log_prob)
         z = features[1 : 1 + self.plan.n_features]
@@ -103,7 +105,7 @@ class Kernel:
         for j in np.flatnonzero(segment.accurate).tolist():
             centred = self._subtract_mean(z, self._means[i][j])
             log_prob[j] = segment.constants[j] - self._half_square_length(centred, segment, factors[j])
-        return log_prob
+        return found
 
     def _subtract_mean(self, z: Block, mean: Block | None) -> Block:
         """Copy z less a mean into the work buffer."""

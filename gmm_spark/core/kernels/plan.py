@@ -48,8 +48,8 @@ class Segment:
     """One candidate in a pass: its coefficients, and what the accurate kernel needs in their place."""
 
     structure: CovarianceStructure
-    components: slice
-    """The candidate's components among those of all candidates."""
+    classes: slice
+    """The candidate's components, noise included, among those of all candidates."""
     accurate: NDArray[np.bool_]
     """Which components take the accurate kernel, (k,)."""
     peak: float
@@ -62,16 +62,24 @@ class Segment:
     """Scaled precision factors, (k, d) or (k, d, d); one alone, (d, d), if the structure shares its scatter."""
     coefficients: Array
     """Coefficients of the quadratic features that the structure needs, a prefix of all features, (k, prefix)."""
+    noise: float | None = None
+    """Log of weight times density of the noise component - peak; None if there is none."""
 
     @property
     def ceiling(self) -> float:
         """Upper bound of log p(row), nats: its value if all components had their peaks at the same row."""
-        return self.peak + float(np.logaddexp.reduce(self.constants))
+        constants = self.constants if self.noise is None else np.append(self.constants, self.noise)
+        return self.peak + float(np.logaddexp.reduce(constants))
 
     @property
     def n_components(self) -> int:
-        """Number of components, k."""
+        """Number of Gaussians, k."""
         return len(self.means)
+
+    @property
+    def n_classes(self) -> int:
+        """Rows of log-densities: k, and a last one if there is noise."""
+        return len(self.means) + (self.noise is not None)
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -96,7 +104,7 @@ class Segment:
 
     @property
     def uses_row_scatter(self) -> bool:
-        """True if the second moment is the scatter of all rows about the centre: one shared, and no accurate kernel."""
+        """True if one scatter of rows about the centre is the second moment of all Gaussians: no accurate kernel."""
         return self.structure.shares_scatter and not bool(self.accurate.any())
 
 
@@ -115,14 +123,14 @@ class Plan:
         return len(self.center)
 
     @property
-    def n_components(self) -> int:
-        """Number of components of all candidates together."""
-        return int(self.segments[-1].components.stop)
+    def n_classes(self) -> int:
+        """Number of components of all candidates together, noise included."""
+        return int(self.segments[-1].classes.stop)
 
     @property
-    def most_components(self) -> int:
-        """Number of components of the largest candidate."""
-        return max(s.n_components for s in self.segments)
+    def most_classes(self) -> int:
+        """Number of components of the largest candidate, noise included."""
+        return max(s.n_classes for s in self.segments)
 
     @property
     def dtype(self) -> type[np.floating]:
@@ -171,7 +179,7 @@ def plan_pass(
         raise ParameterError(f"candidates have {[c.n_features for c in candidates]} features; need {d} in each")
     if precision not in PRECISIONS:
         raise ParameterError(f"precision={precision!r}; use one of {', '.join(PRECISIONS)}")
-    ends = np.cumsum([0] + [c.n_components for c in candidates]).tolist()
+    ends = np.cumsum([0] + [c.n_classes for c in candidates]).tolist()
     segments = tuple(
         _make_segment(candidate, slice(*span), scale, precision)
         for candidate, span in zip(candidates, pairwise(ends), strict=True)
@@ -191,13 +199,16 @@ def bound_rounding(candidate: MixtureParameters, scale: Array, precision: str) -
     return np.asarray(0.5 * np.finfo(PRECISIONS[precision]).eps * np.sqrt(form.magnitude))
 
 
-def _make_segment(candidate: MixtureParameters, components: slice, scale: Array, precision: str) -> Segment:
+def _make_segment(candidate: MixtureParameters, classes: slice, scale: Array, precision: str) -> Segment:
     """Write one candidate in scaled coordinates, and choose each component's kernel."""
     structure = candidate.structure
     k, d = candidate.means.shape
     means = candidate.means / scale
     factors = candidate.component_cholesky * (scale if structure.axis_aligned else scale[:, None])
-    peak = float(candidate.log_normalisers.max())
+    peak, noise = float(candidate.log_normalisers.max()), None
+    if candidate.noise is not None:
+        peak = max(peak, candidate.noise.log_height)
+        noise = candidate.noise.log_height - peak
     constants = np.maximum(candidate.log_normalisers - peak, _LOG_ZERO)
     linear, quadratic, magnitude = structure.quadratic_form(means, factors, candidate.deviations / scale)
     accurate = np.finfo(PRECISIONS[precision]).eps * magnitude > GATE_TOLERANCE[precision]
@@ -211,4 +222,4 @@ def _make_segment(candidate: MixtureParameters, components: slice, scale: Array,
     coefficients = np.concatenate([expanded_constants[:, None], linear, quadratic], axis=1)
     # The accurate kernel subtracts the means as rounded to its type. Its moments are about those rounded points.
     points = means.astype(PRECISIONS[precision]).astype(np.float64)
-    return Segment(structure, components, accurate, peak, constants, points, factors, coefficients)
+    return Segment(structure, classes, accurate, peak, constants, points, factors, coefficients, noise)

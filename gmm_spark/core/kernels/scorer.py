@@ -28,11 +28,11 @@ class Scores(NamedTuple):
     Attributes
     ----------
     prediction : array (m,)
-        Most probable component.
+        Most probable component; k is noise.
     log_density : array (m,)
-        Log p(row), nats; minus infinity for a row so far off that float64 cannot hold it.
+        Log p(row), nats; minus infinity for a row so far off that float64 cannot hold it, unless there is noise.
     probability : array (m, k) or None
-        Responsibilities; None if they were not asked for.
+        Responsibilities, (m, k + 1) with those of noise last if there is noise; None if they were not asked for.
     """
 
     prediction: NDArray[np.int32]
@@ -69,7 +69,7 @@ class Scorer:
         self, rows: Block, *, prediction: bool = True, log_density: bool = True, probability: bool = False
     ) -> Scores:
         """Score rows (d, m), all finite; what is not asked for costs nothing."""
-        k, m = self.plan.n_components, rows.shape[1]
+        k, m = self.plan.n_classes, rows.shape[1]
         kernel = self._kernel
         found = Scores(np.empty(m, np.int32), np.empty(m), np.empty((m, k)) if probability else None)
         for start in kernel.chunks(rows):
@@ -94,7 +94,7 @@ class Scorer:
     def _score_far(self, rows: Block) -> tuple[Array, Array]:
         """Compute in float64 what :func:`subtract_largest` leaves and returns, of rows (d, m) too far off for a kernel.
 
-        If float64 holds no density of a row either, the nearest component has the row.
+        If float64 holds no density of a row either, noise has the row, or else the nearest component.
         """
         kernel = self._exact_kernel
         parts = (rows[:, start : start + kernel.chunk] for start in kernel.chunks(rows))
@@ -104,8 +104,9 @@ class Scorer:
             largest = np.asarray(subtract_largest(log_prob), np.float64)
         lost = np.flatnonzero(~np.isfinite(largest))
         if len(lost):
-            log_prob[:, lost], largest[lost] = -np.inf, -np.inf
-            log_prob[self._find_nearest(rows[:, lost]), lost] = 0.0
+            noise = self.plan.segments[0].noise
+            log_prob[:, lost], largest[lost] = -np.inf, -np.inf if noise is None else noise
+            log_prob[-1 if noise is not None else self._find_nearest(rows[:, lost]), lost] = 0.0
         return log_prob, largest
 
     def _find_nearest(self, rows: Block) -> NDArray[np.intp]:

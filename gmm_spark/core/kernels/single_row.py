@@ -53,7 +53,7 @@ class SingleRowKernel:
         return np.concatenate([_ONE, z, z[self._left] * z[self._right]])[:, None]
 
     def weighted_log_prob(self, features: Block) -> Array:
-        """Compute log(weight * density) - peak, (k, 1), nats."""
+        """Compute log(weight * density) - peak, (k, 1), nats; the last row is noise if it has."""
         (segment,) = self.plan.segments
         z = features[1 : 1 + self.plan.n_features, 0]
         if segment.expanded:
@@ -73,7 +73,7 @@ class SingleRowKernel:
                 whitened = np.matmul(self._factors, centred[:, :, None])[:, :, 0]
             half = 0.5 * np.einsum("ij,ij->i", whitened, whitened)
             log_prob[self._accurate, 0] = segment.constants[self._accurate] - half
-        return log_prob
+        return log_prob if segment.noise is None else np.append(log_prob, [[segment.noise]], axis=0)
 
 
 _ONE = np.ones(1)

@@ -31,6 +31,8 @@ class SufficientStatistics:
         Weighted sums of (row - reference).
     second : array
         Weighted sums of outer products of (row - reference), in the structure's shape.
+    noise_sum : float
+        Weighted sum of the responsibilities of noise; 0 if the candidate has none.
     """
 
     covariance_type: str
@@ -41,6 +43,7 @@ class SufficientStatistics:
     resp_sum: Array
     first: Array
     second: Array
+    noise_sum: float = 0.0
 
     @property
     def lower_bound(self) -> float:

@@ -24,11 +24,11 @@ def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
     """
     if not has_missing(rows):
         return density.weighted_log_prob(parameters, rows)
-    found = np.empty((parameters.n_components, rows.shape[1]))
+    found = np.empty((parameters.n_classes, rows.shape[1]))
     order = sort_by_pattern(np.isnan(rows))
     ordered = rows[:, order]
     with np.errstate(divide="ignore"):
-        log_weights = np.log(parameters.weights)
+        log_weights = np.log(parameters.class_weights)
     for run in find_runs(ordered):
         observed = observed_features(run.pattern, len(rows))
         if len(observed):
@@ -58,7 +58,7 @@ def responsibilities(parameters: MixtureParameters, rows: Block) -> Array:
     """Probability that each component made what was observed of each row (d, m), (k, m); columns sum to 1."""
     if not has_missing(rows):
         return density.responsibilities(parameters, rows)
-    found = np.empty((parameters.n_components, rows.shape[1]))
+    found = np.empty((parameters.n_classes, rows.shape[1]))
     order = sort_by_pattern(np.isnan(rows))
     ordered = rows[:, order]
     for run in find_runs(ordered):
@@ -67,5 +67,5 @@ def responsibilities(parameters: MixtureParameters, rows: Block) -> Array:
             some = marginal(parameters, observed.tolist())
             found[:, order[run.rows]] = density.responsibilities(some, ordered[observed, run.rows])
         else:
-            found[:, order[run.rows]] = parameters.weights[:, None]
+            found[:, order[run.rows]] = parameters.class_weights[:, None]
     return found

@@ -62,6 +62,8 @@ class IncompleteStatisticsSums:
             if not candidate.structure.axis_aligned:
                 second = (*second[:-2], d * (d + 1) // 2)
             shapes |= {("resp_sum", i): (k,), ("first", i): (k, d), ("second", i): second}
+            if candidate.noise is not None:
+                shapes["noise_sum", i] = ()
         return VectorLayout(shapes)
 
     @property
@@ -90,6 +92,8 @@ class IncompleteStatisticsSums:
                 first, then = quadratic_order(candidate.n_features)
                 second = second[..., first, then]
             arrays |= {("resp_sum", i): found.resp_sum, ("first", i): found.first, ("second", i): second}
+            if candidate.noise is not None:
+                arrays["noise_sum", i] = found.noise_sum
         return self.layout.pack(arrays)
 
     def read(self, vector: Array) -> list[SufficientStatistics]:
@@ -114,6 +118,7 @@ class IncompleteStatisticsSums:
                     resp_sum=found["resp_sum", i].copy(),
                     first=found["first", i].copy(),
                     second=np.array(second),
+                    noise_sum=0.0 if candidate.noise is None else float(found["noise_sum", i]),
                 )
             )
         return statistics

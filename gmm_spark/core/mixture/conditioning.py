@@ -16,10 +16,14 @@ from scipy.linalg import solve_triangular
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.mixture import density
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
 Indices = NDArray[np.intp]
+
+# The least conditional probability of noise, and of what is not noise.
+_LEAST_NOISE = 2.0**-52
 
 
 def marginal(parameters: MixtureParameters, features: Sequence[int]) -> MixtureParameters:
@@ -48,7 +52,10 @@ def marginal(parameters: MixtureParameters, features: Sequence[int]) -> MixtureP
         covariances = covariances[..., kept[:, None], kept]
     elif _has_features(parameters):
         covariances = covariances[..., kept]
-    return MixtureParameters(parameters.weights, parameters.means[:, kept], covariances, parameters.covariance_type)
+    noise = None if parameters.noise is None else parameters.noise.of_features(kept)
+    return MixtureParameters(
+        parameters.weights, parameters.means[:, kept], covariances, parameters.covariance_type, noise
+    )
 
 
 def condition(parameters: MixtureParameters, given: Sequence[int], values: ArrayLike) -> MixtureParameters:
@@ -92,7 +99,14 @@ def condition(parameters: MixtureParameters, given: Sequence[int], values: Array
         covariances = split.covariances[0] if parameters.structure.pooled else split.covariances
     elif _has_features(parameters):
         covariances = covariances[..., split.rest]
-    return MixtureParameters(weights, split.locate(rows)[:, :, 0], covariances, parameters.covariance_type)
+    means, kind, k = split.locate(rows)[:, :, 0], parameters.covariance_type, parameters.n_components
+    if split.noise is None:
+        return MixtureParameters(weights, means, covariances, kind)
+    # Of probability 0 or 1 it would be no component: floats may round it to these.
+    noise = split.noise.with_weight(min(max(float(weights[k]), _LEAST_NOISE), 1 - _LEAST_NOISE))
+    total = weights[:k].sum()
+    weights = weights[:k] / total if total > 0 else parameters.weights / parameters.weights.sum()
+    return MixtureParameters(weights * (1 - noise.weight), means, covariances, kind, noise)
 
 
 def regress(parameters: MixtureParameters, given: Sequence[int], rows: Block) -> tuple[Array, Array]:
@@ -120,9 +134,14 @@ def regress(parameters: MixtureParameters, given: Sequence[int], rows: Block) ->
     """
     split = Split.of(parameters, given)
     shares = density.responsibilities(split.marginal, rows)
-    centres = split.locate(rows)  # (k, r, m)
+    centres, variances = split.locate(rows), split.variances  # (k, r, m), (k, r)
+    if split.noise is not None:  # uniform over its box, whatever the given values are
+        low, high = split.noise.low, split.noise.high
+        middle = np.broadcast_to((0.5 * low + 0.5 * high)[:, None], centres.shape[1:])
+        centres = np.concatenate([centres, middle[None]])
+        variances = np.concatenate([variances, (high - low)[None] ** 2 / 12])
     means = np.einsum("km,krm->rm", shares, centres)
-    within = shares.T @ split.variances  # (m, r)
+    within = shares.T @ variances  # (m, r)
     between = np.einsum("km,krm->rm", shares, (centres - means) ** 2)
     return means, np.sqrt(within.T + between)
 
@@ -145,6 +164,8 @@ class Split:
         Of the rest, given values of the others; None if they are uncorrelated.
     variances : array (k, r)
         Their diagonals.
+    noise : Noise or None
+        Of the rest.
     """
 
     marginal: MixtureParameters
@@ -154,6 +175,7 @@ class Split:
     slopes: Array | None
     covariances: Array | None
     variances: Array
+    noise: Noise | None = None
 
     @classmethod
     def of(cls, parameters: MixtureParameters, given: Sequence[int]) -> Split:
@@ -175,7 +197,8 @@ class Split:
             slopes, covariances = _factor(parameters, known, rest)
             variances = np.diagonal(covariances, axis1=1, axis2=2)
         some = marginal(parameters, known.tolist())
-        return cls(some, known, rest, parameters.means[:, rest], slopes, covariances, variances)
+        noise = None if parameters.noise is None else parameters.noise.of_features(rest)
+        return cls(some, known, rest, parameters.means[:, rest], slopes, covariances, variances, noise)
 
     def locate(self, rows: Block) -> Array:
         """Compute each component's mean of the rest, given rows (g, m) of the others, (k, r, m)."""

@@ -21,6 +21,8 @@ SAME_WIDTH = 1e-12
 def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
     """Log of weight times density of each component at each row, (k, m), nats (Bishop 2006, eq. 2.43).
 
+    If there is noise, it is the last row, (k + 1, m): the same value everywhere.
+
     Raises
     ------
     DataError
@@ -28,7 +30,11 @@ def weighted_log_prob(parameters: MixtureParameters, rows: Block) -> Array:
     """
     if rows.ndim != 2 or rows.shape[0] != parameters.n_features:
         raise DataError(f"rows have shape {rows.shape}; need ({parameters.n_features}, m), one row per feature")
-    return subtract_distances(parameters.log_normalisers, parameters.means, parameters.component_cholesky, rows)
+    found = subtract_distances(parameters.log_normalisers, parameters.means, parameters.component_cholesky, rows)
+    if parameters.noise is None:
+        return found
+    found[np.isnan(found)] = -np.inf  # of a row too far off for float64: noise has it
+    return np.concatenate([found, np.full((1, rows.shape[1]), parameters.noise.log_height)])
 
 
 def subtract_distances(log_normalisers: Array, means: Array, factors: Array, rows: Block) -> Array:
@@ -52,7 +58,7 @@ def subtract_distances(log_normalisers: Array, means: Array, factors: Array, row
 
 
 def log_density(parameters: MixtureParameters, rows: Block) -> Array:
-    """Log p(row), (m,), nats; minus infinity for a row so far off that float64 cannot hold it.
+    """Log p(row), (m,), nats; minus infinity for a row so far off that float64 cannot hold it, unless there is noise.
 
     Examples
     --------
@@ -67,7 +73,10 @@ def log_density(parameters: MixtureParameters, rows: Block) -> Array:
 
 
 def responsibilities(parameters: MixtureParameters, rows: Block) -> Array:
-    """Probability that each component made each row, (k, m); columns sum to 1 (Bishop 2006, eq. 9.23)."""
+    """Probability that each component made each row, (k, m); columns sum to 1 (Bishop 2006, eq. 9.23).
+
+    If there is noise, its probability is the last row, (k + 1, m).
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         log_prob = weighted_log_prob(parameters, rows)
         far = find_too_far(normalise(log_prob), rows)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gmm_spark.core.formatting import draw_table, show_count, show_share, show_spread
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 
 # What a notebook shows of a large mixture.
@@ -16,7 +17,10 @@ _COMPONENTS, _FEATURES = 20, 12
 
 
 def list_components(
-    parameters: MixtureParameters, names: Sequence[str] | None = None, sizes: ArrayLike | None = None
+    parameters: MixtureParameters,
+    names: Sequence[str] | None = None,
+    sizes: ArrayLike | None = None,
+    identities: Identities | None = None,
 ) -> dict[str, list[Any]]:
     """List a mixture's components, by column.
 
@@ -26,12 +30,13 @@ def list_components(
     names : sequence of str, (d,), optional
     sizes : array (k,), optional
         Rows by most probable component.
+    identities : Identities, optional
 
     Returns
     -------
     dict
-        ``weight``, ``rows`` if the sizes are given, and ``mean of x`` and ``sd of x`` for each feature x: a list of k
-        numbers each.
+        ``id`` and ``name``, if the identities say more than the components' numbers; ``weight``, ``rows`` if the sizes
+        are given, and ``mean of x`` and ``sd of x`` for each feature x: a list of k values each.
 
     Examples
     --------
@@ -39,7 +44,10 @@ def list_components(
     >>> list_components(mixture, ["x"])
     {'weight': [0.25, 0.75], 'mean of x': [0.0, 4.0], 'sd of x': [1.0, 2.0]}
     """
-    found: dict[str, list[Any]] = {"weight": parameters.weights.tolist()}
+    found: dict[str, list[Any]] = {}
+    if identities is not None and not identities.is_plain:
+        found |= {"id": list(identities.ids), "name": list(identities.names)}
+    found["weight"] = parameters.weights.tolist()
     if sizes is not None:
         found["rows"] = np.rint(np.asarray(sizes)).astype(np.int64).tolist()
     deviations = parameters.deviations
@@ -50,15 +58,20 @@ def list_components(
 
 
 def draw_components(
-    parameters: MixtureParameters, names: Sequence[str] | None = None, sizes: ArrayLike | None = None
+    parameters: MixtureParameters,
+    names: Sequence[str] | None = None,
+    sizes: ArrayLike | None = None,
+    identities: Identities | None = None,
 ) -> str:
     """Draw the same table as HTML for a notebook, the heaviest component first; of a large mixture, a part."""
     k, d = parameters.means.shape
     order, shown = np.argsort(-parameters.weights, kind="stable")[:_COMPONENTS], min(d, _FEATURES)
     deviations = parameters.deviations
+    told = identities is not None and not identities.is_plain
     rows = [
         [
             str(j),
+            *([identities.label(int(j))] if identities is not None and told else []),
             show_share(float(parameters.weights[j])),
             *([] if sizes is None else [show_count(float(np.asarray(sizes)[j]))]),
             *(show_spread(float(parameters.means[j, i]), float(deviations[j, i])) for i in range(shown)),
@@ -68,7 +81,8 @@ def draw_components(
     caption = "mean ± standard deviation, the heaviest component first"
     if k > len(order) or d > shown:
         caption += f"; {len(order)} of {k} components, {shown} of {d} features: describe() has all"
-    head = ["component", "weight", *([] if sizes is None else ["rows"]), *name_features(parameters, names)[:shown]]
+    head = ["component", *(["id"] if told else []), "weight", *([] if sizes is None else ["rows"])]
+    head += name_features(parameters, names)[:shown]
     return draw_table(caption, head, rows)
 
 

@@ -1,8 +1,11 @@
 """Match the components of two mixtures of the same features: which is which, and how far each has moved.
 
-The affinity of two weighted Gaussians, sqrt(w v) BC, is what they share: BC, the Bhattacharyya coefficient, is the
-integral of sqrt(p q), 1 if they are alike and 0 if they are apart. Hellinger's distance is sqrt(1 - BC). Components are
-assigned one to one so that the mixtures' affinity is the largest.
+Components are assigned one to one so that they share the most rows (:mod:`.sharing`). A pair that shares too few is a
+component that has gone and another that is new. One that has gone although its rows are still there was merged into
+another; one that is new although its rows were there before was split off.
+
+How far a pair is apart is told by the affinity of its Gaussians: BC, the Bhattacharyya coefficient, is the integral of
+sqrt(p q), 1 if they are alike and 0 if they are apart. Hellinger's distance is sqrt(1 - BC).
 """
 
 from __future__ import annotations
@@ -15,15 +18,20 @@ from scipy.optimize import linear_sum_assignment
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.mixture.sharing import Sharing, share_rows
 from gmm_spark.errors import ParameterError
 
-# Bhattacharyya distance, -ln BC, from which on a pair is a component that has gone and another that is new. Of two
-# components of one shape it is d^2 / 8, with d the distance of the means in standard deviations: here about six.
-APART = 4.6
+# Hellinger distance up to which a component counts as unchanged: two of one shape are then half a deviation apart.
+ALIKE = 0.18
+# Share of its rows that a component has to have in common with its counterpart. Of two halves, either would do.
+COMMON = 0.3
+# Share of a component's weight that has to be in one component of the other mixture for it to be split off, or merged.
+_THERE = 0.3
+# Bhattacharyya distance, -ln BC, up to which components without rows are counterparts. Of two of one shape it is
+# d^2 / 8, with d the distance of the means in standard deviations: here about six.
+_APART = 4.6
 # Of pairs that are far apart along one feature alone the distance along it is taken, which is a lower bound.
 _FAR = 50.0
-# What breaks ties between components that share nothing: the nearer.
-_TIE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +43,9 @@ class Match:
     before, after : int
     weights : array (2,)
         Before and after.
+    shared : float
+        The smaller of two shares: of the rows of the component before, those that the one after takes, and of the rows
+        of that, those that the one before had. 0 if one of them has no weight.
     hellinger : float
         Distance of the two Gaussians, from 0 (the same) to 1 (apart).
     shifts : array (d,)
@@ -48,6 +59,7 @@ class Match:
     before: int
     after: int
     weights: Array
+    shared: float
     hellinger: float
     shifts: Array
     distance: float
@@ -64,18 +76,23 @@ class Matching:
         In the order of the components before.
     gone, new : tuple of int
         Components without a counterpart, before and after.
+    split, merged : dict
+        For each new component whose rows were there before, the component that had most of them; for each that has gone
+        and whose rows are still there, the component that takes most of them.
     nearest : dict
-        For each new component the one before that it is most like, of which it may be a part.
+        For each new component the one before that had most of its rows, however few.
     """
 
     matches: tuple[Match, ...]
     gone: tuple[int, ...]
     new: tuple[int, ...]
+    split: dict[int, int]
+    merged: dict[int, int]
     nearest: dict[int, int]
 
 
 def match_components(before: MixtureParameters, after: MixtureParameters) -> Matching:
-    """Match the components of two mixtures.
+    """Match the components of two mixtures by the rows that they share.
 
     Parameters
     ----------
@@ -98,15 +115,46 @@ def match_components(before: MixtureParameters, after: MixtureParameters) -> Mat
         raise ParameterError(
             f"mixtures of {before.n_features} and {after.n_features} features cannot be matched; both need the same"
         )
-    distances = bhattacharyya_distances(before, after)
-    affinity = np.sqrt(np.outer(before.weights, after.weights)) * np.exp(-distances)
-    rows, columns = linear_sum_assignment(affinity - _TIE * np.log1p(distances), maximize=True)
-    pairs = [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if distances[i, j] < APART]
+    sharing = share_rows(before, after)
+    both = sharing.both
+    rows, columns = linear_sum_assignment(both, maximize=True)
+    pairs = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if both[i, j] >= COMMON}
+    pairs |= _pair_without_rows(before, after, pairs)
     spreads = before.deviations, after.deviations
-    matches = tuple(_describe(before, after, spreads, i, j, float(distances[i, j])) for i, j in pairs)
-    gone = sorted({*range(before.n_components)} - {i for i, _ in pairs})
-    new = sorted({*range(after.n_components)} - {j for _, j in pairs})
-    return Matching(matches, tuple(gone), tuple(new), {j: int(distances[:, j].argmin()) for j in new})
+    matches = tuple(_describe(before, after, spreads, i, pairs[i], float(both[i, pairs[i]])) for i in sorted(pairs))
+    gone = sorted({*range(before.n_components)} - {*pairs})
+    new = sorted({*range(after.n_components)} - {*pairs.values()})
+    return Matching(matches, tuple(gone), tuple(new), *_trace(sharing, gone, new))
+
+
+def pair_components(before: MixtureParameters, after: MixtureParameters) -> Matching:
+    """Describe how far each component has moved if their order is known to be the same, as between steps of EM."""
+    both, spreads = share_rows(before, after).both, (before.deviations, after.deviations)
+    matches = (_describe(before, after, spreads, j, j, float(both[j, j])) for j in range(before.n_components))
+    return Matching(tuple(matches), (), (), {}, {}, {})
+
+
+def _pair_without_rows(before: MixtureParameters, after: MixtureParameters, pairs: dict[int, int]) -> dict[int, int]:
+    """Pair components of which one has no weight, and so shares no row, if they are near each other."""
+    left = [i for i in range(before.n_components) if i not in pairs]
+    right = [j for j in range(after.n_components) if j not in {*pairs.values()}]
+    if not left or not right:
+        return {}
+    empty = np.logical_or.outer(before.weights[left] <= 0, after.weights[right] <= 0)
+    if not empty.any():
+        return {}
+    distances = np.where(empty, bhattacharyya_distances(before, after)[np.ix_(left, right)], np.inf)
+    rows, columns = linear_sum_assignment(np.minimum(distances, _FAR))
+    return {left[i]: right[j] for i, j in zip(rows, columns, strict=True) if distances[i, j] < _APART}
+
+
+def _trace(sharing: Sharing, gone: list[int], new: list[int]) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+    """Find out what new components were split off from, what gone ones were merged into, and what new ones are near."""
+    nearest = {j: int(sharing.had[:, j].argmax()) for j in new}
+    heirs = {i: int(sharing.taken[i].argmax()) for i in gone}
+    split = {j: i for j, i in nearest.items() if sharing.was_there[i, j] >= _THERE}
+    merged = {i: j for i, j in heirs.items() if sharing.is_there[i, j] >= _THERE}
+    return split, merged, nearest
 
 
 def bhattacharyya_distances(before: MixtureParameters, after: MixtureParameters) -> Array:
@@ -118,12 +166,27 @@ def bhattacharyya_distances(before: MixtureParameters, after: MixtureParameters)
     found = np.empty((before.n_components, after.n_components))
     spreads, others = before.deviations, after.deviations
     for i, (mean, spread) in enumerate(zip(before.means, spreads, strict=True)):
-        pooled = (spread**2 + others**2) / 2
-        along = (mean - after.means) ** 2 / pooled / 8 + 0.5 * np.log(pooled / (spread * others))  # (l, d)
+        along = _distances_along(mean, spread, after.means, others)  # (l, d)
         found[i] = along.sum(axis=1) if exact else along.max(axis=1)  # of all features together, no less than of one
         for j in [] if exact else np.flatnonzero(found[i] < _FAR):
             found[i, j] = _distance(before, after, i, int(j))
     return found
+
+
+def _distances_along(mean: Array, spread: Array, means: Array, spreads: Array) -> Array:
+    """Compute -ln BC of a component and others along each feature."""
+    pooled = (spread**2 + spreads**2) / 2
+    return np.asarray((mean - means) ** 2 / pooled / 8 + 0.5 * np.log(pooled / (spread * spreads)))
+
+
+def _distance_of_pair(
+    before: MixtureParameters, after: MixtureParameters, spreads: tuple[Array, Array], i: int, j: int
+) -> float:
+    """Compute -ln BC of one component of each mixture, as :func:`bhattacharyya_distances` does of all."""
+    along = _distances_along(before.means[i], spreads[0][i], after.means[j], spreads[1][j])
+    if before.structure.axis_aligned and after.structure.axis_aligned:
+        return float(along.sum())
+    return _distance(before, after, i, j) if along.max() < _FAR else float(along.max())
 
 
 def _distance(before: MixtureParameters, after: MixtureParameters, i: int, j: int) -> float:
@@ -139,9 +202,10 @@ def _distance(before: MixtureParameters, after: MixtureParameters, i: int, j: in
 
 
 def _describe(
-    before: MixtureParameters, after: MixtureParameters, spreads: tuple[Array, Array], i: int, j: int, distance: float
+    before: MixtureParameters, after: MixtureParameters, spreads: tuple[Array, Array], i: int, j: int, shared: float
 ) -> Match:
     """Describe a pair of components; the standard deviations of all components are given, (k, d) and (l, d)."""
+    distance = _distance_of_pair(before, after, spreads, i, j)
     first, second = spreads[0][i], spreads[1][j]
     moved = after.means[j] - before.means[i]
     scale = np.sqrt((first**2 + second**2) / 2)
@@ -154,6 +218,7 @@ def _describe(
         before=i,
         after=j,
         weights=np.array([before.weights[i], after.weights[j]]),
+        shared=shared,
         hellinger=float(np.sqrt(-np.expm1(-distance))),
         shifts=moved / first,
         distance=float(np.linalg.norm(far)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.covariance import CovarianceStructure, structure
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.errors import DegenerateComponentError, ParameterError
 
 _WEIGHT_SUM_TOLERANCE = 1e-6
@@ -20,16 +21,20 @@ _SYMMETRY_TOLERANCE = 1e-8
 
 @dataclass(frozen=True, eq=False, init=False)
 class MixtureParameters:
-    """Weights, means and covariances of k Gaussians in d dimensions.
+    """Weights, means and covariances of k Gaussians in d dimensions, and perhaps noise beside them.
+
+    Noise is the last component wherever components are numbered: it is component k.
 
     Parameters
     ----------
     weights : array (k,)
-        Mixing weights, non-negative, summing to 1.
+        Mixing weights of the Gaussians, non-negative. They sum to 1, or with noise to what its weight leaves.
     means : array (k, d)
     covariances : array
         In the shape of the structure: full (k, d, d), tied (d, d), diag (k, d), spherical (k,).
     covariance_type : {"full", "tied", "diag", "spherical"}
+    noise : Noise, optional
+        One more component, of constant density.
 
     Raises
     ------
@@ -47,9 +52,15 @@ class MixtureParameters:
     means: Array
     covariances: Array
     covariance_type: str = "full"
+    noise: Noise | None = None
 
     def __init__(
-        self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str = "full"
+        self,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        covariance_type: str = "full",
+        noise: Noise | None = None,
     ) -> None:
         kind = structure(covariance_type)
         object.__setattr__(self, "covariance_type", covariance_type)
@@ -58,7 +69,10 @@ class MixtureParameters:
         k, d = self.means.shape
         shape = kind.shape(k, d)
         object.__setattr__(self, "covariances", _to_floats("covariances", covariances, len(shape)))
-        _require_weights(self.weights, k, d)
+        object.__setattr__(self, "noise", noise)
+        _require_weights(self.weights, k, d, 0.0 if noise is None else noise.weight)
+        if noise is not None and len(noise.low) != d:
+            raise ParameterError(f"noise has a box of {len(noise.low)} feature(s) and means of {d}; need the same")
         if self.covariances.shape != shape:
             raise ParameterError(f"{covariance_type} covariances have shape {self.covariances.shape}; need {shape}")
         if not kind.axis_aligned:
@@ -75,8 +89,18 @@ class MixtureParameters:
 
     @property
     def n_components(self) -> int:
-        """Number of components, k."""
+        """Number of Gaussians, k."""
         return int(self.means.shape[0])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of answers that a row can get: k, and one more if there is noise, which is the last."""
+        return self.n_components + (self.noise is not None)
+
+    @property
+    def class_weights(self) -> Array:
+        """Mixing weights of all components, noise last, (k,) or (k + 1,); they sum to 1."""
+        return self.weights if self.noise is None else np.append(self.weights, self.noise.weight)
 
     @property
     def n_features(self) -> int:
@@ -86,7 +110,7 @@ class MixtureParameters:
     @property
     def n_parameters(self) -> int:
         """Count of free parameters."""
-        return count_parameters(self.covariance_type, *self.means.shape)
+        return count_parameters(self.covariance_type, self.n_components, self.n_features, self.noise is not None)
 
     @cached_property
     def precisions_cholesky(self) -> Array:
@@ -116,29 +140,63 @@ class MixtureParameters:
         return self.structure.dense(self.covariances, *self.means.shape)
 
     def moments(self) -> tuple[Array, Array]:
-        """Compute the mean (d,) and the variance of each feature, (d,), of the whole mixture."""
-        mean = self.weights @ self.means
-        return mean, self.weights @ (self.deviations**2 + (self.means - mean) ** 2)
+        """Compute the mean (d,) and the variance of each feature, (d,), of the Gaussians together, without noise."""
+        weights = self.weights if self.noise is None else self.weights / self.weights.sum()
+        mean = weights @ self.means
+        return mean, weights @ (self.deviations**2 + (self.means - mean) ** 2)
+
+    def without_noise(self) -> MixtureParameters:
+        """Return the mixture of the Gaussians alone, with weights that sum to 1; itself if there is no noise.
+
+        Raises
+        ------
+        ParameterError
+            If no Gaussian has weight.
+        """
+        if self.noise is None:
+            return self
+        total = self.weights.sum()
+        if not total > 0:
+            raise ParameterError("no Gaussian has weight: noise is the whole mixture")
+        return MixtureParameters(self.weights / total, self.means, self.covariances, self.covariance_type)
+
+    def with_noise(self, noise: Noise | None) -> MixtureParameters:
+        """Return the mixture with such noise in place of its own, or with none; the Gaussians share what it leaves."""
+        alone = self.without_noise()
+        if noise is None:
+            return alone
+        weights = alone.weights * (1.0 - noise.weight)
+        return MixtureParameters(weights, self.means, self.covariances, self.covariance_type, noise)
 
     def shifted(self, offset: Array) -> MixtureParameters:
-        """Return the mixture with every mean moved by ``offset`` (d,)."""
-        return MixtureParameters(self.weights, self.means + offset, self.covariances, self.covariance_type)
+        """Return the mixture with every mean, and the box of noise, moved by ``offset`` (d,)."""
+        noise = None if self.noise is None else self.noise.shifted(offset)
+        return MixtureParameters(self.weights, self.means + offset, self.covariances, self.covariance_type, noise)
+
+    def reordered(self, order: Sequence[int]) -> MixtureParameters:
+        """Return the mixture with its features in another order, (d,)."""
+        if self.structure.axis_aligned:
+            covariances = self.covariances if self.covariances.ndim == 1 else self.covariances[:, order]
+        else:
+            covariances = self.covariances[..., order, :][..., :, order]
+        return MixtureParameters(self.weights, self.means[:, order], covariances, self.covariance_type)
 
     def bounded(self, floor: Array) -> MixtureParameters:
         """Return the mixture with covariances raised to a floor (d,) if they are below it, else the mixture itself."""
         covariances = self.structure.bound(self.covariances, floor)
         if np.array_equal(covariances, self.covariances):
             return self
-        return MixtureParameters(self.weights, self.means, covariances, self.covariance_type)
+        return MixtureParameters(self.weights, self.means, covariances, self.covariance_type, self.noise)
 
     def to_dict(self) -> dict[str, Any]:
         """Write as plain lists and strings, ready for JSON; floats survive the round trip exactly."""
-        return {
+        found = {
             "covariance_type": self.covariance_type,
             "weights": self.weights.tolist(),
             "means": self.means.tolist(),
             "covariances": self.covariances.tolist(),
         }
+        return found if self.noise is None else found | {"noise": self.noise.to_dict()}
 
     @classmethod
     def from_precisions(
@@ -199,13 +257,14 @@ class MixtureParameters:
             If a key is missing or unknown, or a value cannot be that of a mixture.
         """
         needed = {"weights", "means", "covariances"}
-        missing, unknown = needed - set(values), set(values) - needed - {"covariance_type"}
+        missing, unknown = needed - set(values), set(values) - needed - {"covariance_type", "noise"}
         if missing or unknown:
             raise ParameterError(
                 f"parameters lack {sorted(missing)} and have unknown keys {sorted(unknown)}; "
-                "need weights, means, covariances and, unless full, covariance_type"
+                "need weights, means, covariances and, unless full, covariance_type; noise is optional"
             )
-        return cls(**values)
+        noise = values.get("noise")
+        return cls(**{**values, "noise": None if noise is None else Noise.from_dict(noise)})
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -260,9 +319,9 @@ def compute_log_normalisers(weights: Array, factors: Array) -> Array:
     return np.asarray(log_weights + np.log(diagonals).sum(axis=1) - 0.5 * factors.shape[1] * np.log(2 * np.pi))
 
 
-def count_parameters(covariance_type: str, k: int, d: int) -> int:
-    """Count the free parameters of a mixture: weights (k - 1), means (k d), covariances (by structure)."""
-    return int(k - 1 + k * d + structure(covariance_type).n_parameters(k, d))
+def count_parameters(covariance_type: str, k: int, d: int, noise: bool = False) -> int:
+    """Count the free parameters: weights (k - 1, or k with noise), means (k d), covariances (by structure)."""
+    return int(k - 1 + noise + k * d + structure(covariance_type).n_parameters(k, d))
 
 
 def _to_floats(name: str, values: ArrayLike, n_dimensions: int) -> Array:
@@ -276,11 +335,13 @@ def _to_floats(name: str, values: ArrayLike, n_dimensions: int) -> Array:
     return array
 
 
-def _require_weights(weights: Array, k: int, d: int) -> None:
+def _require_weights(weights: Array, k: int, d: int, noise: float = 0.0) -> None:
     if weights.shape != (k,) or k < 1 or d < 1:
         raise ParameterError(f"weights has shape {weights.shape} and means {(k, d)}; need (k,) and (k, d)")
-    if weights.min() < 0 or abs(weights.sum() - 1) > _WEIGHT_SUM_TOLERANCE:
-        raise ParameterError(f"weights sum to {weights.sum():.6g}; need values >= 0 that sum to 1")
+    if weights.min() < 0 or abs(weights.sum() + noise - 1) > _WEIGHT_SUM_TOLERANCE:
+        beside = f" beside noise of {noise:.6g}" if noise else ""
+        needed = f"need values >= 0 that sum to {1 - noise:.6g}"
+        raise ParameterError(f"weights sum to {weights.sum():.6g}{beside}; {needed}")
 
 
 def _require_symmetric(name: str, matrices: Array) -> None:

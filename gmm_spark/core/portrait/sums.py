@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels import blas
+from gmm_spark.core.kernels.evaluation import settle_far
 from gmm_spark.core.kernels.histogram import N_BINS as N_DEPTHS
 from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
 from gmm_spark.core.kernels.layout import VectorLayout
@@ -48,7 +49,7 @@ class PortraitSums:
     @cached_property
     def layout(self) -> VectorLayout:
         """Rows and weights; counts by bin; the confusion; moments of all rows and of the least likely."""
-        d, k = self.plan.n_features, self.plan.n_components
+        d, k = self.plan.n_features, self.plan.n_classes
         shapes = list_shapes(d, k, self.frame)
         counts = {name: shape for name, shape in shapes.items() if len(shape) > 1}
         # The moments' first index: the least likely rows, and the others.
@@ -109,7 +110,7 @@ class PortraitAccumulator:
         self.frame = sums.frame
         self.kernel = Kernel(sums.plan)
         self._ceiling = sums.plan.segments[0].ceiling
-        k = sums.plan.n_components
+        k = sums.plan.n_classes
         self._shares = blas.allocate(k * self.kernel.chunk, sums.plan.dtype)
         self._ones = np.ones(k, sums.plan.dtype)
         self._transposed = blas.allocate(k * self.kernel.chunk, sums.plan.dtype)
@@ -149,7 +150,7 @@ class PortraitAccumulator:
         largest = subtract_largest(terms).astype(np.float64)
         far = np.flatnonzero(~np.isfinite(largest))
         if len(far):  # as in an evaluation: too far off for a density
-            terms[:, far], largest[far] = 0.0, -np.inf
+            settle_far(self.kernel.plan.segments[0], terms, largest, far)
         leaders = find_leaders(terms)
         shares = self._shares[: terms.size].reshape(terms.shape)
         exponentiate(terms, shares)

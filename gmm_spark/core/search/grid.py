@@ -24,7 +24,7 @@ from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.single import FINALISTS, make_rule, make_sample_table
+from gmm_spark.core.search.single import FINALISTS, complete_profile, make_rule, make_sample_table
 from gmm_spark.core.search.start_task import Failure, StartTask, read_starts
 from gmm_spark.core.search.starts import OVERSAMPLED
 from gmm_spark.core.settings import Rule, Settings
@@ -74,7 +74,7 @@ def sweep(
         plain = {i: member for i, member in members.items() if member.init_mode != OVERSAMPLED}
         oversampled = {i: member for i, member in members.items() if member.init_mode == OVERSAMPLED}
         sample = completed = draw(n_rows, seed)
-        profile = profile or ColumnProfile.of(*sample)
+        profile = complete_profile(table, sample, any(member.noise for member in settings), profile)
         rules |= {i: make_rule(table, profile, member) for i, member in members.items()}
         most = FINALISTS if sample[0].shape[1] >= table.moments.rows else 1
         if oversampled:
@@ -126,14 +126,14 @@ def _group_by_draw(members: Mapping[int, Settings]) -> list[list[int]]:
     """Group members whose starts differ in their covariances alone; the largest come first, so that cores end alike."""
     groups: dict[Hashable, list[int]] = {}
     for i, member in members.items():
-        groups.setdefault((member.k, member.n_init, member.init_mode), []).append(i)
+        groups.setdefault((member.k, member.n_init, member.init_mode, member.noise), []).append(i)
     return sorted(groups.values(), key=lambda group: -sum(members[i].k * members[i].n_init for i in group))
 
 
 def _draw_lookahead_rows(whole: ArrayTable, settings: Sequence[Settings]) -> ArrayTable:
     """Draw a part of the sample, large enough for the largest member: every member looks ahead after every pass."""
     d = whole.rows.shape[0]
-    n_parameters = max(count_parameters(member.covariance_type, member.k, d) for member in settings)
+    n_parameters = max(count_parameters(member.covariance_type, member.k, d, member.noise) for member in settings)
     rows = max(_LOOKAHEAD_ROWS, _LOOKAHEAD_ROWS_PER_PARAMETER * n_parameters)
     return whole.part(rows, random_stream(settings[0].seed, Purpose.LOOKING_AHEAD))
 

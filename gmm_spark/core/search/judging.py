@@ -94,4 +94,5 @@ def _widen(parameters: MixtureParameters, few: NDArray[np.bool_]) -> MixturePara
         return parameters
     covariances = parameters.covariances.copy()
     covariances[few] = raised.covariances[few]
-    return MixtureParameters(parameters.weights, parameters.means, covariances, parameters.covariance_type)
+    kind, noise = parameters.covariance_type, parameters.noise
+    return MixtureParameters(parameters.weights, parameters.means, covariances, kind, noise)

@@ -8,12 +8,12 @@ candidates of a round of relocation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import activate, make_passes
-from gmm_spark.core.em.run import Run
+from gmm_spark.core.em.run import Outcome, Run
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.settings import Rule
@@ -48,6 +48,25 @@ class Stage:
     restart: bool = False
 
 
+@dataclass(eq=False)
+class Standings:
+    """How a race stood, for whoever wants to tell of it.
+
+    Attributes
+    ----------
+    outcomes : list
+        Of all runs, in the order of the starts, after the first stage; empty if all of them degenerated in it.
+    leader : int
+        Which of them was the best.
+    origins : list of int
+        Which start each of the results goes back to that the race returned.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    leader: int = 0
+    origins: list[int] = field(default_factory=list)
+
+
 def cut_after(iterations: int, stage: Stage) -> list[Stage]:
     """Split a stage in two: after so many iterations only the best run goes on."""
     first = min(iterations, stage.iterations)
@@ -59,7 +78,7 @@ def race(
     stages: Sequence[Stage],
     rule: Rule,
     callback: Callable[[PassRecord], None] | None = None,
-    ends: list[float] | None = None,
+    standings: Standings | None = None,
 ) -> list[EMResult]:
     """Run EM from several starts in stages, each with the best runs of the stage before.
 
@@ -72,8 +91,8 @@ def race(
         For every run; the stages' iterations replace its ``max_iter``.
     callback : callable, optional
         Called after each pass with the record of the run that leads.
-    ends : list of float, optional
-        Empty; takes in the lower bounds of all runs of the first stage, best first.
+    standings : Standings, optional
+        New; takes in how the race stood.
 
     Returns
     -------
@@ -86,6 +105,7 @@ def race(
         If all runs of a stage degenerate.
     """
     results: list[EMResult] = []
+    origins = list(range(len(starts)))
     for _, group in groupby(stages, key=lambda stage: id(stage.table)):
         on_table = list(group)
         first, last = on_table[0], on_table[-1]
@@ -95,9 +115,12 @@ def race(
             make_passes(stage.table, runs, stage.iterations, callback)
             outcomes = [run.outcome for run in runs]
             ranked = rank_judged(outcomes, stage.sample, rule.floor)
-            if ends is not None and not ends:
-                ends += [result.lower_bound for result in ranked]
+            if standings is not None and not standings.outcomes:
+                standings.outcomes, standings.leader = outcomes, outcomes.index(ranked[0])
             results = ranked[: stage.keep]
-            runs = [runs[outcomes.index(result)] for result in results]
+            kept = [outcomes.index(result) for result in results]
+            runs, origins = [runs[i] for i in kept], [origins[i] for i in kept]
         starts = [run.run.start for run in runs] if last.restart else [result.parameters for result in results]
+    if standings is not None:
+        standings.origins = origins
     return results

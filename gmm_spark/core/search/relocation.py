@@ -105,9 +105,9 @@ def _count_rows(sample: ArrayTable, weight_kind: str) -> float:
 
 
 def removal_losses(parameters: MixtureParameters, sample: ArrayTable) -> Array:
-    """Mean log-likelihood per row that a mixture loses without each of its components, (k,), nats; k is 2 at least.
+    """Mean log-likelihood per row that a mixture loses without each of its Gaussians, (k,), nats; k is 2 at least.
 
-    The others keep their means and covariances, and their weights in proportion.
+    The others, and noise, keep their means and covariances, and their weights in proportion.
     """
     terms = weighted_log_prob(parameters, sample.rows - sample.moments.mean[:, None])
     leading = terms.argmax(axis=0), np.arange(terms.shape[1])
@@ -118,4 +118,5 @@ def removal_losses(parameters: MixtureParameters, sample: ArrayTable) -> Array:
     # If a row's leader is removed, 1 less its responsibility may be all rounding: sum the others' densities instead.
     terms[leading] = -np.inf
     kept[leading] = normalise(terms) - total
-    return np.asarray(np.log1p(-parameters.weights) - np.average(kept, axis=1, weights=sample.sample_weight))
+    losses = np.log1p(-parameters.class_weights) - np.average(kept, axis=1, weights=sample.sample_weight)
+    return np.asarray(losses[: parameters.n_components])

@@ -9,26 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
 from gmm_spark.core.mixture.floor import find_floor, robust_variance
+from gmm_spark.core.mixture.noise import INITIAL_WEIGHT
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.racing import Stage, cut_after, race
+from gmm_spark.core.search.racing import Stage, Standings, cut_after, race
+from gmm_spark.core.search.recording import list_starts
 from gmm_spark.core.search.relocation import relocate
-from gmm_spark.core.search.starts import OVERSAMPLED, draw_start
+from gmm_spark.core.search.sparse_rows import keep_dense
+from gmm_spark.core.search.starts import OVERSAMPLED, draw_start, make_noise
 from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.steps import step
 from gmm_spark.core.table import ArrayTable, Sample, Table
-from gmm_spark.errors import DegenerateComponentError
+from gmm_spark.errors import DataError, DegenerateComponentError
 
 # Iterations by which starts are ranked on a part of the sample: with 25, one in 30 samples missed the best optimum.
 _RANKING_ITERATIONS = 40
@@ -80,25 +81,25 @@ def search(
     DataError
         If the sample has fewer distinct rows than k.
     """
-    profile = profile or ColumnProfile.of(*sample)
+    profile = complete_profile(table, sample, settings.noise, profile)
     with step("starts"):
         if settings.init_mode == OVERSAMPLED:
             units = robust_variance(profile, table.moments.variance)
             sample = complete_sample(table, sample, units, settings.k, settings.seed)
         (starts,) = draw_starts(table, sample, profile, settings, [settings.covariance_type])
-    ends: list[float] = []
+    on_sample, on_table = Standings(), Standings()
     with step("search") as told:
-        finalists = choose_finalists(table, sample, profile, settings, starts, ends=ends)
+        finalists = choose_finalists(table, sample, profile, settings, starts, standings=on_sample)
         told.update(starts=len(starts), finalists=len(finalists))
     whole = make_sample_table(table, sample)
     stages = [Stage(table, settings.max_iter, keep=1, sample=whole, lookahead=whole)]
     if settings.sample_rows:  # else starts have made no iteration yet, and are compared at their ends
         stages = cut_after(_SHARED_PASSES, *stages)
     with step("passes") as told:
-        result = race(finalists, stages, make_rule(table, profile, settings), callback, ends)[0]
+        result = race(finalists, stages, make_rule(table, profile, settings), callback, on_table)[0]
         told.update(passes=len(result.history), bound=result.lower_bound, converged=result.converged)
-    alike = abs(np.array(ends) - ends[0]) <= _noise(result.parameters, sample, settings)
-    return replace(result, starts=len(starts), starts_alike=int(alike.sum()))
+    chance = _bound_chance(result.parameters, sample, settings)
+    return replace(result, start_records=list_starts(settings, on_sample, on_table, result, chance))
 
 
 def polish(
@@ -109,13 +110,26 @@ def polish(
     callback: Callable[[PassRecord], None] | None = None,
     profile: ColumnProfile | None = None,
 ) -> EMResult:
-    """Run one given start to the table's fixed point; arguments and errors as of :func:`search`."""
+    """Run one given start to the table's fixed point; arguments and errors as of :func:`search`.
+
+    If there is to be noise, its box is this table's, whatever the start's is.
+    """
     whole = make_sample_table(table, sample)
-    rule = make_rule(table, profile or ColumnProfile.of(*sample), settings)
+    profile = complete_profile(table, sample, settings.noise, profile)
+    rule = make_rule(table, profile, settings)
+    if settings.noise:
+        weight = INITIAL_WEIGHT if start.noise is None else start.noise.weight
+        start = start.with_noise(make_noise(profile, table.moments.mean, weight))
     with step("passes") as told:
         result = best(fit(table, [Run(start, rule)], sample=whole, lookahead=whole, callback=callback))
         told.update(passes=len(result.history), bound=result.lower_bound, converged=result.converged)
     return result
+
+
+def complete_profile(table: Table, sample: Sample, noise: bool, profile: ColumnProfile | None = None) -> ColumnProfile:
+    """Make the profile of a sample unless there is one, and add the table's extent if noise needs it: one pass."""
+    profile = profile or ColumnProfile.of(*sample)
+    return replace(profile, extent=table.extent()) if noise and profile.extent is None else profile
 
 
 def choose_floor(table: Table, profile: ColumnProfile, settings: Settings) -> Array:
@@ -140,7 +154,7 @@ def draw_starts(
 ) -> list[list[MixtureParameters]]:
     """Draw ``n_init`` starts from the sample for each of several structures; these differ in their covariances alone.
 
-    For k-means|| the sample has to be a completed one.
+    For k-means|| the sample has to be a completed one. Starts with noise are drawn from rows where the table is dense.
 
     Raises
     ------
@@ -151,10 +165,23 @@ def draw_starts(
     centred = rows - table.moments.mean[:, None]
     centre = profile.quartiles[1] - table.moments.mean
     variance = robust_variance(profile, table.moments.variance)
+    noise = make_noise(profile, table.moments.mean) if settings.noise else None
+    everywhere = dense = centred, weight
+    if noise is not None:
+        dense = keep_dense(centred, weight, variance, noise, settings.seed)
 
     def draw(i: int) -> list[MixtureParameters]:
-        rng = random_stream(settings.seed, Purpose.START, i)
-        return draw_start(centred, weight, centre, variance, settings.k, covariance_types, settings.init_mode, rng, i)
+        def draw_from(rows: Array, weight: Array | None) -> list[MixtureParameters]:
+            rng, mode = random_stream(settings.seed, Purpose.START, i), settings.init_mode
+            return draw_start(rows, weight, centre, variance, settings.k, covariance_types, mode, rng, i)
+
+        try:
+            starts = draw_from(*dense)
+        except DataError:  # fewer distinct values than k
+            if noise is None:
+                raise
+            starts = draw_from(*everywhere)
+        return starts if noise is None else [start.with_noise(noise) for start in starts]
 
     return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
 
@@ -166,15 +193,18 @@ def choose_finalists(
     settings: Settings,
     starts: Sequence[MixtureParameters],
     most: int = FINALISTS,
-    ends: list[float] | None = None,
+    standings: Standings | None = None,
 ) -> list[MixtureParameters]:
     """Run starts on the sample, and return the parameters of the most likely, best first.
 
     There are no more of them than starts. Components of the best are relocated, in one round for each two starts and
     at least in one; the result is ranked with the others. If ``sample_rows`` is 0, all starts are returned as they are,
-    and up to three of them if every start degenerated on the sample. ``ends`` is that of :func:`.racing.race`.
+    and up to three of them if every start degenerated on the sample. ``standings`` is that of :func:`.racing.race`; a
+    relocated start goes back to none of the starts, to -1.
     """
+    standings = Standings() if standings is None else standings
     if settings.sample_rows == 0:
+        standings.origins = list(range(len(starts)))
         return list(starts)
     whole = make_sample_table(table, sample)
     ranking_rows = _rows_to_rank(starts[0])
@@ -184,14 +214,17 @@ def choose_finalists(
         rule = replace(rule, tol=_TOLERANCE_SHARE * rule.tol)
     ranked = len(starts) > FINALISTS and sample[0].shape[1] > ranking_rows
     try:
-        results = race(starts, _plan_stages(part, whole, ranked, most), rule, ends=ends)
+        results = race(starts, _plan_stages(part, whole, ranked, most), rule, standings=standings)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
+        standings.origins = list(range(min(len(starts), FINALISTS)))
         return list(starts[:FINALISTS])
     rounds = max(len(starts) // 2, 1)
     moved = _relocate_best(part, whole, results[0], rule, rounds, settings.weight_kind)
-    results = rank_judged([*results, *moved], whole, rule.floor)
-    return [result.parameters for result in results[: min(most, len(starts))]]
+    candidates, origins = [*results, *moved], [*standings.origins, *[-1] * len(moved)]
+    results = rank_judged(candidates, whole, rule.floor)[: min(most, len(starts))]
+    standings.origins = [origins[candidates.index(result)] for result in results]
+    return [result.parameters for result in results]
 
 
 def _rows_to_rank(start: MixtureParameters) -> int:
@@ -199,7 +232,7 @@ def _rows_to_rank(start: MixtureParameters) -> int:
     return max(_RANKING_ROWS, _RANKING_ROWS_PER_PARAMETER * start.n_parameters)
 
 
-def _noise(parameters: MixtureParameters, sample: Sample, settings: Settings) -> float:
+def _bound_chance(parameters: MixtureParameters, sample: Sample, settings: Settings) -> float:
     """Bound how much the lower bounds of starts in one optimum differ, by chance or for want of iterations, in nats."""
     rows = int(min(sample[0].shape[1], _rows_to_rank(parameters)))
     return max(0.5 * parameters.n_parameters / rows, _UNCONVERGED * settings.tol)

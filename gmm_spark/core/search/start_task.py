@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.single import choose_finalists, draw_starts
@@ -25,7 +26,7 @@ Failure: TypeAlias = DataError | DegenerateComponentError
 """Why a member has no start, or no result."""
 
 # The arrays that a start is sent as.
-_PARTS = ("weights", "means", "covariances")
+_PARTS, _NOISE = ("weights", "means", "covariances"), "noise"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +59,10 @@ class StartTask:
             return _to_npz({type(error).__name__: np.array(str(error))})
         return _to_npz(
             {
-                f"{i} {j} {start.covariance_type} {part}": getattr(start, part)
+                f"{i} {j} {start.covariance_type} {part}": array
                 for i, (member, own) in enumerate(zip(self.members, drawn, strict=True))
                 for j, start in enumerate(choose_finalists(table, sample, self.profile, member, own, self.most))
-                for part in _PARTS
+                for part, array in _to_arrays(start).items()
             }
         )
 
@@ -76,8 +77,22 @@ def read_starts(answer: bytes, n_members: int) -> list[list[MixtureParameters]] 
         for key in dict.fromkeys(name.rpartition(" ")[0] for name in found):
             i, _, kind = key.split()
             weights, means, covariances = (found[f"{key} {part}"] for part in _PARTS)
-            starts[int(i)].append(MixtureParameters(weights, means, covariances, kind))
+            noise = _read_noise(found[f"{key} {_NOISE}"]) if f"{key} {_NOISE}" in found else None
+            starts[int(i)].append(MixtureParameters(weights, means, covariances, kind, noise))
         return starts
+
+
+def _to_arrays(start: MixtureParameters) -> dict[str, NDArray[Any]]:
+    """Write a start as named arrays; noise is its weight and its bounds, one after another."""
+    found: dict[str, NDArray[Any]] = {part: getattr(start, part) for part in _PARTS}
+    if start.noise is not None:
+        found[_NOISE] = np.concatenate([[start.noise.weight], start.noise.low, start.noise.high])
+    return found
+
+
+def _read_noise(values: NDArray[Any]) -> Noise:
+    low, high = np.split(values[1:], 2)
+    return Noise(float(values[0]), low, high)
 
 
 def _to_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -22,7 +22,9 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.m_step import maximize
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.covariance import structure
+from gmm_spark.core.mixture.noise import INITIAL_WEIGHT, Noise, enclose
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search.directions import find_flattest, find_skewest
 from gmm_spark.errors import DataError, ParameterError
 
@@ -284,6 +286,30 @@ START_MODES: dict[str, tuple[Kind, ...]] = {
 """The kinds of starts of each mode, which a fit's starts take in turn."""
 
 
+_KINDS: dict[Kind, str] = {
+    _assign_by_lloyd: "k-means",
+    _assign_to_seeds: "far seeds",
+    _assign_by_kurtosis: "k-means along least kurtosis",
+    _pick_rows: "random rows",
+    _assign_by_skewness: "k-means along most skewness",
+    _assign_to_near_seeds: "far seeds, outliers drawn near",
+    _assign_by_near_lloyd: "k-means, outliers drawn near",
+    _assign_at_random: "random responsibilities",
+}
+
+
+def name_kind(mode: str, number: int) -> str:
+    """Say how a fit's start of some number, from 0, is drawn.
+
+    Examples
+    --------
+    >>> name_kind("k-means++", 10), name_kind("random", 3)
+    ('k-means', 'random responsibilities')
+    """
+    kinds = START_MODES[mode]
+    return _KINDS[kinds[number % len(kinds)]]
+
+
 def _estimate_from_cells(
     rows: Array, weight: Array, cells: Cells, variance: Array, covariance_types: Sequence[str]
 ) -> list[MixtureParameters]:
@@ -327,6 +353,22 @@ def under_table_variance(
     covariances = structure(covariance_type).initial_covariances(_positive(variance), k)
     weights = np.full(k, 1.0 / k) if weights is None else weights
     return MixtureParameters(weights, means, covariances, covariance_type)
+
+
+def make_noise(profile: ColumnProfile, mean: Array, weight: float = INITIAL_WEIGHT) -> Noise:
+    """Make the noise that a start has: over the table's box, in coordinates centred at the table's mean (d,).
+
+    Raises
+    ------
+    DataError
+        If a feature is constant.
+    """
+    if profile.extent is None:
+        raise ValueError("the profile has no extent; ask the table for it")
+    try:
+        return enclose(profile.extent, profile.step, weight).shifted(-mean)
+    except ParameterError as error:
+        raise DataError(f"noise=True, but {error}") from error
 
 
 def _positive(variance: Array) -> Array:

@@ -128,5 +128,7 @@ Moment = Annotated[str, OneOf(("after", "before"))]
 VarianceFloor = Annotated[list[Positive], Field(min_length=1)] | None
 Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
+# Names of components by their ids, which are numbers.
+ComponentNames = dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Text]
 # Secret, because passwords are given as options: a configuration that is written out shows asterisks.
 Options = dict[Text, Annotated[SecretStr, BeforeValidator(_write_as_text)]]

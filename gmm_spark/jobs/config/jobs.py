@@ -223,6 +223,11 @@ class ScoreOutputSection(TableOutputSection):
     )
     columns: Columns = Field(["*"], description="Columns of the input to keep; * is all of them.")
     prediction: str = Field("prediction", description="Column of the likeliest component; empty: not written.")
+    component_id: str = Field(
+        "",
+        description="Column of the id of the likeliest component, which, unlike its number, stays the same after "
+        "refits; empty: not written.",
+    )
     log_density: str = Field("log_density", description="Column of log p(row) in nats; empty: not written.")
     anomaly: str = Field(
         "", description="Column that flags rows less likely than nearly all training rows; empty: not written."
@@ -252,12 +257,13 @@ class ScoreOutputSection(TableOutputSection):
     @field_validator("probability")
     @classmethod
     def _require_distinct_outputs(cls, probability: str, info: ValidationInfo) -> str:
-        others = ("prediction", "log_density", "anomaly")
+        others = ("prediction", "component_id", "log_density", "anomaly")
         names = [name for name in (probability, *map(info.data.get, others)) if name]
         if not names and {*others} <= info.data.keys():  # reasons are null for most rows, and tell of no others
             raise PydanticCustomError(
                 "no_output",
-                "got no output column, needs one of output.prediction, .log_density, .anomaly and .probability",
+                "got no output column, needs one of output.prediction, .component_id, .log_density, .anomaly and "
+                ".probability",
             )
         names += [reasons] if (reasons := info.data.get("reasons")) else []
         if len(set(names)) < len(names):

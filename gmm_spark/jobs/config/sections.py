@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from gmm_spark.core.settings import Settings
 from gmm_spark.jobs.config.fields import (
     Columns,
+    ComponentNames,
     Count,
     CountOrZero,
     HandleInvalid,
@@ -159,6 +160,14 @@ class FittingSection(Section):
     )
     precision: Precision = Field(
         Defaults.precision, description="Floating-point type of the matrix products over rows."
+    )
+    previous: OptionalText = Field(
+        None,
+        description="Saved model, or directory of runs, whose components keep their ids and names in the new model. By "
+        "default the newest complete run of output.model; if there is none, model.initial_model. none begins anew.",
+    )
+    component_names: ComponentNames = Field(
+        {}, description="Names of components, as id=name; later models keep them. Ids are in the run report."
     )
     packing: Packing = Field(
         Defaults.packing,

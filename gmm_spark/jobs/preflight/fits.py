@@ -92,12 +92,12 @@ def check_fit(
     faults.require_none()
     assert rows is not None  # or there was a fault
     if (n := estimate_rows(spark, rows)) is not None and d is not None:
-        warn_of_disks(workers, count_block_bytes(_resolve(rows, configuration, d), n))
+        warn_of_disks(workers, count_block_bytes(resolve(rows, configuration, d), n))
     return Checked(rows, workers, shapes, initial)
 
 
-def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked) -> Plan:
-    """Return what a fit would do. Small jobs measure the input.
+def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked, previous: str | None = None) -> Plan:
+    """Return what a fit would do, with ids of an earlier model if there is one. Small jobs measure the input.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
     rows, source, chosen = checked.rows, configuration.input, configuration.features
     plan, extent = Plan(configuration.job), measure(spark, source, rows)
     plan_extent(plan, source, extent)
-    features = _resolve(rows, configuration, count_features(rows, chosen.columns))
+    features = resolve(rows, configuration, count_features(rows, chosen.columns))
     least = min(k for _, k in checked.shapes)
     if extent.exact and extent.rows is not None and extent.rows < least:
         raise DataError(f"the input has {extent.rows:,} rows, needs at least {least} for as many components; lower k")
@@ -119,6 +119,7 @@ def plan_fit(spark: SparkSession, configuration: Configuration, checked: Checked
         plan.add("features", f"weight {describe_columns(rows, [chosen.weight])}, {chosen.weight_kind}")
     plan_bad_rows(plan, configuration)
     _plan_search(plan, configuration, checked)
+    plan.add("ids", "from 0 on" if previous is None else f"components keep those of {previous}")
     if extent.rows is not None:
         needed = count_block_bytes(features, extent.rows)
         plan.add(
@@ -163,7 +164,7 @@ def _require_memory(spark: SparkSession, settings: Sequence[Settings], d: int, h
     require_holdable(spark, settings, d, has_start)
 
 
-def _resolve(rows: DataFrame, configuration: Configuration, d: int | None) -> Features:
+def resolve(rows: DataFrame, configuration: Configuration, d: int | None) -> Features:
     """Return how the features are read; a small job finds the width of arrays if it is not known."""
     from gmm_spark.spark.columns import resolve_features
 

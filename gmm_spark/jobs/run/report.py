@@ -82,7 +82,11 @@ class RunReport:
             "fit",
             converged=summary.converged,
             iterations=summary.numIter,
-            starts={"compared": summary.starts, "alike": summary.startsAlike},
+            starts={
+                "compared": summary.starts,
+                "alike": summary.startsAlike,
+                "records": [asdict(one) for one in summary.startRecords],
+            },
             log_likelihood=summary.logLikelihood,
             lower_bound=summary.lowerBound,
             aic=summary.aic,

@@ -26,6 +26,7 @@ from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import Answers, AnswerStore
+from gmm_spark.spark.packing.extent import collect_extent
 from gmm_spark.spark.packing.limits import limit_sample
 from gmm_spark.spark.packing.passes import collect_draw, collect_sample, collect_sums, collect_weighted_sample
 from gmm_spark.spark.packing.recovery import RecoverableBlocks
@@ -169,6 +170,16 @@ class PackedTable:
         """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""
         with describe_jobs(self.spark, "draw starts"):
             return self.blocks.run(lambda source: collect_draw(source, draw))
+
+    def extent(self) -> Array:
+        """Make one pass: least and greatest value of each feature in rows that have weight, (2, d), not centred."""
+
+        def make_pass(numbers: Sequence[int]) -> list[bytes]:
+            return [self.blocks.run(lambda source: collect_extent(source, self.features.width)).tobytes()]
+
+        with describe_jobs(self.spark, "extent"):
+            (found,) = self._answers.ask(make_pass, ["extent"])
+        return np.frombuffer(found).reshape(2, -1)
 
     def sample(self, n: int, seed: int) -> tuple[Block, Array | None]:
         """Make one pass: draw n rows without replacement, or all if there are no more; rows (d, m) and weights (m,).

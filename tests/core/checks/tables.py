@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
-from gmm_spark.core.em.ascent import EMResult, PassRecord
+from gmm_spark.core.em.ascent import EMResult, PassRecord, StartRecord
 from gmm_spark.core.mixture.floor import find_floor
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
@@ -105,7 +105,8 @@ def in_far_clusters() -> Evidence:
 
 def with_starts(n: int, alike: int) -> Evidence:
     evidence = examine(clusters())
-    return replace(evidence, result=replace(evidence.result, starts=n, starts_alike=alike))
+    records = tuple(StartRecord("k-means", -1.0, alike=i < alike) for i in range(n))
+    return replace(evidence, result=replace(evidence.result, start_records=records))
 
 
 def skewed(sigma: float) -> Evidence:

@@ -70,7 +70,7 @@ def test_a_feature_of_another_distribution_is_found_and_where(rng):
     np.testing.assert_allclose(wait.observed, observed)
     expected = np.diff(norm(0.5, np.sqrt(1 / 12)).cdf(edges))
     assert wait.misplaced == pytest.approx(np.abs(observed - expected).sum() / 2)
-    assert "the most between" in wait.sentence
+    assert "It is worst between" in wait.sentence
 
 
 def test_a_slight_fault_is_fair(rng):
