@@ -20,6 +20,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import GaussianMixtureSummary
+from gmm_spark.spark.decoding import HANDLE_INVALID, MARGINAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,12 @@ class FittedMixture(GaussianMixtureParams):
     trainingProfile: TrainingProfile | None
     identities: Identities
     _summary: GaussianMixtureSummary | None
+    _handlings = HANDLE_INVALID
+
+    @property
+    def _scores_missing(self) -> bool:
+        """True if null and NaN are missing values, and rows are scored by their other features."""
+        return self.getHandleInvalid() == MARGINAL
 
     @property
     def weights(self) -> NDArray[np.float64]:

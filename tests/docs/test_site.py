@@ -9,6 +9,7 @@ import pytest
 
 import gmm_spark
 import gmm_spark.plots
+import gmm_spark.report
 from check_site import find_faults
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -41,5 +42,6 @@ def test_a_site_without_pages_is_a_fault(tmp_path: Path) -> None:
 def test_the_reference_has_every_public_name() -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("api*.md"))
     public = {f"gmm_spark.{name}" for name in gmm_spark.__all__ if name != "__version__"}
-    public |= {f"gmm_spark.plots.{name}" for name in gmm_spark.plots.__all__} | {"gmm_spark.mlflow"}
-    assert public <= {*re.findall(r"^::: (.+)$", pages, re.MULTILINE)}
+    for module in (gmm_spark.plots, gmm_spark.report):
+        public |= {f"{module.__name__}.{name}" for name in module.__all__}
+    assert public | {"gmm_spark.mlflow"} <= {*re.findall(r"^::: (.+)$", pages, re.MULTILINE)}

@@ -231,6 +231,19 @@ def test_a_bad_row_that_is_kept_has_results_that_say_so(form: str, rows: Any, sa
         np.testing.assert_array_equal(mixture.predict(rows)[good], mixture.predict(whole))
 
 
+def test_all_scores_at_once_are_those_one_by_one(covariance_type: str) -> None:
+    mixture = mixture_of(covariance_type, handle_invalid="keep")
+    rows = rows_of(mixture)
+    rows[1, 0] = np.nan
+    for table in (rows, rows[:1], pd.DataFrame(rows, columns=NAMES), rows[:0]):
+        prediction, log_density, probability, anomaly = mixture.scores(table)
+        np.testing.assert_array_equal(prediction, mixture.predict(table))
+        np.testing.assert_array_equal(log_density, mixture.log_density(table))
+        np.testing.assert_array_equal(probability, mixture.predict_proba(table))
+        np.testing.assert_array_equal(anomaly, mixture.is_anomaly(table))
+    assert mixture.scores(rows[0]).probability.shape == (1, 4)
+
+
 def test_a_single_bad_row_is_refused_or_has_no_result() -> None:
     with pytest.raises(DataError, match=r"value\[1\], feature 'y.z', is nan; need finite values"):
         mixture_of().predict([0.0, None, 1.0])

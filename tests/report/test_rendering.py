@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gmm_spark.report.comparing import write_comparison
-from gmm_spark.report.single import write_report
+from gmm_spark.report.comparing import render_comparison
+from gmm_spark.report.single import render_report
 from gmm_spark.report.subject import Subject
 from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_portrait, build_subject
 
@@ -51,15 +51,15 @@ def list_warnings() -> list[dict[str, str]]:
 
 def compare() -> str:
     subject = build(3, 5, "full", HOSTILE)
-    return write_comparison(subject, subject)
+    return render_comparison(subject, subject)
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "usual": lambda: write_report(build(6, 4, "full")),
-    "warnings": lambda: write_report(build(3, 5, "full", HOSTILE, checks=list_warnings())),
-    "wide": lambda: write_report(build(50, 40, "diag", tuple(f"feature {i} {'long ' * i}" for i in range(40)))),
-    "one": lambda: write_report(build(1, 1, "full")),
-    "no-run": lambda: write_report(build_subject()),
+    "usual": lambda: render_report(build(6, 4, "full")),
+    "warnings": lambda: render_report(build(3, 5, "full", HOSTILE, checks=list_warnings())),
+    "wide": lambda: render_report(build(50, 40, "diag", tuple(f"feature {i} {'long ' * i}" for i in range(40)))),
+    "one": lambda: render_report(build(1, 1, "full")),
+    "no-run": lambda: render_report(build_subject()),
     "comparison": compare,
 }
 
