@@ -154,7 +154,7 @@ def infer_signature(model: GaussianMixtureModel | Mixture) -> ModelSignature:
         ColSpec(Array(DataType.double), PROBABILITY),
         ColSpec(DataType.double, LOG_DENSITY),
     ]
-    if mixture.log_densities is not None:
+    if mixture.knows_anomalies:
         outputs.append(ColSpec(DataType.boolean, ANOMALY))
     return ModelSignature(inputs, Schema(outputs))
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def export(spark: SparkSession, configuration: ExportConfiguration) -> None:
     """Read the model, write the graph, read it back and run it, and print what it takes and gives."""
     require_extra("onnx", "onnx", "export")
-    from gmm_spark.interop.onnx import compare_scores, describe_graph
+    from gmm_spark.interop.onnx_files import compare_scores, describe_graph
 
     files, target = files_of(spark), configuration.onnx
     found = find_model(files, configuration.path)

@@ -12,7 +12,8 @@ import pytest
 
 from gmm_spark import Mixture
 from gmm_spark.errors import ModelFileError
-from gmm_spark.interop.onnx import compare_scores, to_onnx
+from gmm_spark.interop.onnx import to_onnx
+from gmm_spark.interop.onnx_files import compare_scores
 from gmm_spark.jobs.config import exports
 from tests.jobs.conftest import Outcome
 

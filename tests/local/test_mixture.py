@@ -352,3 +352,14 @@ def test_a_mixture_is_copied_and_pickled_without_its_buffers() -> None:
         np.testing.assert_array_equal(other.log_density(rows), expected)
         assert other.feature_names == NAMES
     assert repr(mixture) == "Mixture(k=4, d=3, covariance_type='full')"
+
+
+def test_all_scores_at_once_know_the_anomalies_among_rows_with_missing_values() -> None:
+    mixture = mixture_of(handle_invalid="marginal")
+    rows = rows_of(mixture)
+    rows[::3, 1] = np.nan
+    found = mixture.scores(rows)
+    assert found.anomaly is not None
+    np.testing.assert_array_equal(found.anomaly, mixture.is_anomaly(rows))
+    assert found.anomaly[::3].any()
+    assert Mixture(mixture.parameters, handle_invalid="marginal").scores(rows).anomaly is None

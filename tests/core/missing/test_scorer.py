@@ -79,6 +79,11 @@ def test_complete_rows_have_the_same_bits_as_without_missing_values(covariance_t
     scorer.score(with_holes(rows, 0.3), probability=True)  # whose buffers it shares
     for one, other in zip(scorer.score(rows, probability=True), expected, strict=True):
         np.testing.assert_array_equal(one, other)
+    # A few of them among others have those of a few.
+    alone = Scorer(plan_scoring(parameters, precision)).score(rows[:, :5], probability=True)
+    mixed = scorer.score(np.concatenate([rows[:, :5], with_holes(rows[:, 5:50], 0.9)], axis=1), probability=True)
+    for name in mixed._fields:
+        np.testing.assert_array_equal(getattr(mixed, name)[:5], getattr(alone, name))
 
 
 @pytest.mark.usefixtures("few")
@@ -142,7 +147,7 @@ def test_reasons_name_observed_features_alone(covariance_type: str) -> None:
         assert np.isnan(found.z[len(order) :, i]).all()
 
 
-def test_reasons_of_complete_rows_are_the_same_as_ever() -> None:
+def test_reasons_of_training_rows_are_the_same_as_ever() -> None:
     parameters = random_mixture("full", 3, 5, np.random.default_rng(7))
     rows, components = draw_rows(parameters, 20, np.random.default_rng(8))
     for one, other in zip(
@@ -204,7 +209,7 @@ def test_noise_is_a_component_of_the_box_of_what_is_observed(covariance_type: st
             expected, _ = regress(parameters, o.tolist(), row[o, None])
             np.testing.assert_allclose(np.delete(filled[:, i], o), expected[:, 0], rtol=1e-9)
     with pytest.raises(ParameterError, match="noise"):
-        Thresholds.of_complete(Marginals(parameters), 0.01, LogDensityHistogram(0.0, np.ones(N_BINS)))
+        Thresholds.of_training(Marginals(parameters), 0.01, LogDensityHistogram(0.0, np.ones(N_BINS)))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
