@@ -273,9 +273,9 @@ class Shell:
             assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
 
     def _pip(self, arguments: list[str]) -> None:
-        """Nothing is installed: the extras must be there."""
+        """Nothing is installed: extras of ours must be there."""
         assert arguments[0] == "install", arguments
-        extras = re.findall(r"\[([\w,]+)\]", " ".join(arguments))
+        extras = re.findall(r"(?:gmm-spark|\.)\[([\w,]+)\]", " ".join(arguments))
         wanted = {extra for names in extras for extra in names.split(",")}
         assert wanted <= PROJECT["optional-dependencies"].keys(), wanted
 
