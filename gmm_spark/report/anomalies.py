@@ -78,7 +78,7 @@ def _list_unlikely(subject: Subject) -> list[Block]:
             "Sd are standard deviations within the row's most probable component, from what the row's other features "
             "let expect there. A feature may be usual by itself, and odd beside the others; features that are odd "
             "together explain each other, so that each seems less odd. The job score writes such reasons for each "
-            "anomaly (output.reasons, reasonsCol)."
+            "anomaly (output.reasons, reasonsCol). Rows that lack a value are not listed."
         ),
     ]
 

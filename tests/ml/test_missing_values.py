@@ -111,6 +111,7 @@ def test_missing_values_in_any_form_of_features_are_the_same(spark: SparkSession
         table = table.select("id", *(F.col(name).cast("float") for name in NAMES))
     elif form != "numbers with NaN":
         model.clear(model.inputCols)
+    assert table.where(model._features(table, None).has_missing()).count() == np.isnan(rows).any(axis=1).sum()
     found = model.transform(table).orderBy("id").toPandas()
     rtol = 1e-5 if form == "floats" else 1e-12
     np.testing.assert_allclose(found["logDensity"], expected["logDensity"], rtol=rtol)
