@@ -146,8 +146,13 @@ class ExchangedMixture:
 
     @property
     def weights(self) -> Array:
-        """Mixing weights, (k,)."""
+        """Mixing weights of the Gaussians, (k,). They sum to 1, or to what ``noise_weight`` leaves."""
         return self.parameters.weights
+
+    @property
+    def noise_weight(self) -> float:
+        """Mixing weight of the noise component; 0 if the mixture has none."""
+        return 0.0 if self.parameters.noise is None else self.parameters.noise.weight
 
     @property
     def means(self) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.kernels.histogram import find_threshold
 from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.kernels.scorer import Scorer, Scores, plan_scoring
 from gmm_spark.core.kernels.single_row import SingleRowKernel
@@ -95,7 +96,7 @@ class Mixture(ExchangedMixture):
         return f"<p>{escape(repr(self))}</p>{drawn}"
 
     def predict(self, rows: Any) -> Any:
-        """Return the most probable component of each row, from 0.
+        """Return the most probable component of each row, from 0; noise, if there is any, is k.
 
         Returns
         -------
@@ -125,7 +126,10 @@ class Mixture(ExchangedMixture):
         return np.append(np.array(self.identities.ids, np.int32), np.int32(NO_COMPONENT))[found]
 
     def predict_proba(self, rows: Any) -> Array:
-        """Return the responsibilities of the components for each row, (n, k), or (k,) for one row."""
+        """Return the responsibilities of the components for each row, (n, k), or (k,) for one row.
+
+        If there is noise, its responsibility is the last of k + 1.
+        """
         read = read_rows(rows, self._columns, self.handle_invalid)
         found = self._score(read, prediction=False, probability=True).probability
         assert found is not None
@@ -191,7 +195,8 @@ class Mixture(ExchangedMixture):
         Raises
         ------
         ParameterError
-            If ``fraction`` is not in (0, 1), or the mixture does not know the log-densities of its training rows.
+            If ``fraction`` is not in (0, 1), the mixture does not know the log-densities of its training rows, or noise
+            holds more of these than the fraction.
         """
         share = self.anomaly_fraction if fraction is None else require_fraction("fraction", fraction)
         if self.log_densities is None:
@@ -199,7 +204,7 @@ class Mixture(ExchangedMixture):
                 "this mixture does not know how likely its training rows are: it was built from parameters, or saved "
                 "by an older gmm_spark; fit it again, or compare log_density with a threshold of your own"
             )
-        return self.log_densities.quantile(share)
+        return find_threshold(self.log_densities, share, self.parameters.noise)
 
     def sample(self, n: int = 1, seed: int | None = None) -> tuple[Array, NDArray[np.int32]]:
         """Draw rows from the mixture, ordered by component: those that ``GaussianMixtureModel.sample`` draws.
@@ -215,7 +220,7 @@ class Mixture(ExchangedMixture):
         -------
         rows : array (n, d)
         components : array (n,)
-            The component that each row was drawn from.
+            The component that each row was drawn from; k is noise.
         """
         n, seed = to_int("n", n), self.seed if seed is None else to_int("seed", seed)
         if not 1 <= n < 1 << 63:
@@ -232,7 +237,8 @@ class Mixture(ExchangedMixture):
         Returns
         -------
         pandas.DataFrame
-            A row for each component. Columns: ``weight``, and ``mean of x`` and ``sd of x`` for each feature x.
+            A row for each component. Columns: ``weight``, and ``mean of x`` and ``sd of x`` for each feature x, which
+            noise, the last row if there is any, has not.
         """
         import pandas as pd
 

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.drift.reference import TrainingProfile
-from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.kernels.histogram import LogDensityHistogram, find_threshold
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import list_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -40,8 +40,13 @@ class FittedMixture(GaussianMixtureParams):
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """Mixing weights, (k,)."""
+        """Mixing weights of the Gaussians, (k,). They sum to 1, or to what ``noiseWeight`` leaves."""
         return self.parameters.weights
+
+    @property
+    def noiseWeight(self) -> float:
+        """Mixing weight of the noise component; 0 if the mixture has none."""
+        return 0.0 if self.parameters.noise is None else self.parameters.noise.weight
 
     @property
     def means(self) -> Array:
@@ -77,7 +82,7 @@ class FittedMixture(GaussianMixtureParams):
 
     @property
     def componentIds(self) -> list[int]:
-        """Id of each component. A component's number may be another after a refit; its id stays."""
+        """Id of each Gaussian. A component's number may be another after a refit; its id stays."""
         return list(self.identities.ids)
 
     @property
@@ -128,7 +133,7 @@ class FittedMixture(GaussianMixtureParams):
         pandas.DataFrame
             A row for each component. Columns: ``id`` and ``name``, if ids are not the components' numbers, or one has a
             name; ``weight``; ``rows``, the training rows whose most probable component it is, if the model knows them;
-            ``mean of x`` and ``sd of x`` for each feature x.
+            ``mean of x`` and ``sd of x`` for each feature x. Noise, if there is any, is the last row, without these.
 
         Examples
         --------
@@ -161,8 +166,15 @@ class FittedMixture(GaussianMixtureParams):
             )
         return self.logDensities.quantile(q)
 
+    def _threshold(self) -> float:
+        """Return the log-density, nats, below which a row is an anomaly by ``anomalyFraction``."""
+        fraction = self.getAnomalyFraction()
+        self.logDensityQuantile(fraction)  # says what to do if it is not known
+        assert self.logDensities is not None
+        return find_threshold(self.logDensities, fraction, self.parameters.noise)
+
     @property
     def _sizes(self) -> Array | None:
-        """Training rows by most probable component, (k,); None if they are not known."""
+        """Training rows by most probable component, noise last if there is any; None if they are not known."""
         profile = self.trainingProfile
         return None if profile is None else profile.shares * profile.rows

@@ -36,7 +36,7 @@ class GaussianMixtureModel(
     Parameters
     ----------
     parameters : MixtureParameters
-        Weights, means and covariances.
+        Weights, means and covariances, and noise if there is any.
     featureNames : sequence of str, optional
         A name for each feature, for reports.
     logDensities : LogDensityHistogram, optional
@@ -67,11 +67,13 @@ class GaussianMixtureModel(
         self.featureNames = require_names("featureNames", featureNames, parameters.n_features)
         self.logDensities = logDensities
         if trainingProfile is not None:
-            trainingProfile.require_fits(parameters.n_components, parameters.n_features)
+            trainingProfile.require_fits(parameters.n_classes, parameters.n_features)
         self.trainingProfile = trainingProfile
         self.identities = identities or Identities.fresh(parameters.n_components)
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
+        if parameters.noise is not None:
+            self._set(noise=True)
 
     def __repr__(self) -> str:
         """Describe the model as pyspark.ml does."""
@@ -122,7 +124,7 @@ class GaussianMixtureModel(
             Name of one array column, in place of the columns that ``transform`` reads. Not used if ``outputCols`` is
             given.
         componentCol : str
-            Column for the component that a row was drawn from.
+            Column for the component that a row was drawn from; k is noise.
         numPartitions : int, optional
             Partitions of the result; Spark's own number by default.
         precision : {"float64", "float32"}
@@ -171,7 +173,7 @@ class GaussianMixtureModel(
             self.output_columns,
             self.getHandleInvalid(),
             self.getPrecision(),
-            self.logDensityQuantile(self.getAnomalyFraction()) if judged else -np.inf,
+            self._threshold() if judged else -np.inf,
             watch,
             self.input_columns or self.featureNames,
             self.identities.ids,

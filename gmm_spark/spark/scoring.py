@@ -40,6 +40,8 @@ from gmm_spark.spark.worker import one_blas_thread
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
 ANOMALY, REASONS, COMPONENT_ID = "anomaly", "reasons", "component_id"
+# In place of a component's id: the row is noise, which has none.
+NOISE_ID = -1
 _FIELDS = {
     PROBABILITY: "array<double>",
     PREDICTION: "int",
@@ -81,7 +83,7 @@ class Score:
     explained: Explained | None = None
     """What reasons are found by; None if none are wanted."""
     ids: tuple[int, ...] = ()
-    """Id of each component, if they are wanted."""
+    """Id of each component, if they are wanted; noise has -1."""
 
     def __call__(self, *columns: pa.Array) -> pa.Array:
         """Score one batch."""
@@ -120,7 +122,7 @@ class Score:
             ANOMALY: pa.array(odd),
         }
         if COMPONENT_ID in self.wanted:
-            found[COMPONENT_ID] = pa.array(np.array(self.ids, np.int32)[scores.prediction])
+            found[COMPONENT_ID] = pa.array(np.array([*self.ids, NOISE_ID], np.int32)[scores.prediction])
         if self.explained is not None:
             found[REASONS] = self.explained.explain(rows, scores, odd)
         if scores.probability is not None:

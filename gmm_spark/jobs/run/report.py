@@ -92,6 +92,7 @@ class RunReport:
             aic=summary.aic,
             bic=summary.bic,
             degenerate_components=summary.degenerateComponents,
+            **({"noise_weight": summary.noiseWeight} if model.getNoise() else {}),
             variance_floor=summary.varianceFloor,
             rounding_steps=summary.roundingSteps,
             history=[asdict(one) | {"rows_per_second": _rate(summary.numRows, one.seconds)} for one in summary.history],
