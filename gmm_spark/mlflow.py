@@ -199,7 +199,7 @@ class MixtureFunction:
             index=rows.index if isinstance(rows, pd.DataFrame) else None,
         )
         if mixture.log_densities is not None:
-            found[ANOMALY] = found[LOG_DENSITY] < mixture.threshold()
+            found[ANOMALY] = mixture.is_anomaly(rows)
         return found
 
 

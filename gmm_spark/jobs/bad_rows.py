@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gmm_spark.errors import DataError
@@ -34,7 +35,8 @@ def resolve_model_features(model: GaussianMixtureModel, rows: DataFrame) -> Feat
     """Return how a model reads the features of a table."""
     from gmm_spark.spark.columns import resolve_features
 
-    return resolve_features(rows, model.getFeaturesCol(), model.input_columns, None, model.numFeatures)
+    features = resolve_features(rows, model.getFeaturesCol(), model.input_columns, None, model.numFeatures)
+    return None if features is None else replace(features, missing=model.getHandleInvalid() == "marginal")
 
 
 def quarantine(rows: DataFrame, features: Features, path: str, job: str, report: RunReport, bad: int) -> None:

@@ -69,13 +69,16 @@ class DriftGate:
         when = "before" if self.stops_before else "after"
         return f"exit code 6, {when} the table is published, beyond {limits}"
 
-    def transform(self, model: GaussianMixtureModel, rows: DataFrame) -> DataFrame:
+    def transform(self, model: GaussianMixtureModel, rows: DataFrame, imputed: str | None = None) -> DataFrame:
         """Append the model's columns, and have the rows compared when the result is written.
+
+        ``imputed`` is the suffix of columns with missing values filled in, if there are to be such.
 
         Raises
         ------
         ConfigurationError
-            If there are limits, and the model or the session does not allow to hold rows against them.
+            If there are limits, and the model or the session does not allow to hold rows against them; or if rows with
+            missing values would be compared.
         """
         from gmm_spark.ml.drift import observe_drift
 
@@ -86,12 +89,17 @@ class DriftGate:
                 "spark-submit, or take the limits out"
             )
         if not self._compares:
-            return model.transform(rows)
+            return model._append(rows, None, imputed)
+        if model.getHandleInvalid() == "marginal":
+            raise ConfigurationError(
+                "drift: got a comparison, but features.handle_invalid is marginal, and densities of rows with missing "
+                "values are over fewer features than the training rows'; set it to keep, or take the comparison out"
+            )
         if model.trainingProfile is None:
             if limited:
                 raise ConfigurationError(f"drift: got limits, but {_NO_PROFILE}; or take the limits out")
             self._reason = _NO_PROFILE
-            return model.transform(rows)
+            return model._append(rows, None, imputed)
         self._model = model
         scored, self._observation = observe_drift(model, rows)
         return scored

@@ -39,6 +39,8 @@ from gmm_spark.storage.runs import Located, find_model
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation, SparkSession
 
+    from gmm_spark.spark.columns import Features
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the job with a command line, by default that of the process, and end the process with its exit code."""
@@ -182,8 +184,10 @@ def append_columns(
     output = configuration.output
     set_columns(model, rows, configuration)
     features = model.input_columns or [model.getFeaturesCol()]
-    rows = drop_replaced(rows, output.columns, features, name_outputs(output))
-    return select_columns(gate.transform(model, count_rows(rows, read)), output.columns, name_outputs(output))
+    appended = [*name_outputs(output), *(f"{name}{output.impute}" for name in features if output.impute)]
+    rows = drop_replaced(rows, output.columns, features, appended)
+    counted = count_rows(rows, read, resolve_model_features(model, rows))
+    return select_columns(gate.transform(model, counted, output.impute or None), output.columns, appended)
 
 
 def set_columns(model: gmm_spark.GaussianMixtureModel, rows: DataFrame, configuration: ScoreConfiguration) -> None:
@@ -207,11 +211,14 @@ def name_outputs(output: ScoreOutputSection) -> list[str]:
     return [name for name in (*names, output.reasons) if name]
 
 
-def count_rows(rows: DataFrame, observation: Observation) -> DataFrame:
-    """Return the rows, which will be counted when they are read."""
-    from pyspark.sql.functions import count, lit
+def count_rows(rows: DataFrame, observation: Observation, features: Features | None) -> DataFrame:
+    """Return the rows, which will be counted when they are read, and those with missing values if these are scored."""
+    from pyspark.sql.functions import count, count_if, lit
 
-    return rows.observe(observation, count(lit(1)).alias("rows"))
+    counts = [count(lit(1)).alias("rows")]
+    if features is not None and features.missing:
+        counts.append(count_if(features.has_missing()).alias("incomplete"))
+    return rows.observe(observation, *counts)
 
 
 def count_outputs(scored: DataFrame, observation: Observation, output: ScoreOutputSection) -> DataFrame:
@@ -225,20 +232,26 @@ def count_outputs(scored: DataFrame, observation: Observation, output: ScoreOutp
 
 
 def compare_counts(read: Mapping[str, int], written: Mapping[str, int]) -> dict[str, int]:
-    """Return the numbers of rows that were read, scored, kept without a score and dropped, and of anomalies if any."""
+    """Return the numbers of rows that were read, scored, kept without a score and dropped.
+
+    Also those with missing values, if these are scored, and of anomalies if they are marked.
+    """
     counts = {
         "read": read["rows"],
         "scored": written["scored"],
         "unscored": written["rows"] - written["scored"],
         "dropped": read["rows"] - written["rows"],
     }
+    if "incomplete" in read:
+        counts["incomplete"] = read["incomplete"]
     return {**counts, "anomalies": written["anomalies"]} if "anomalies" in written else counts
 
 
 def describe(counts: Mapping[str, int]) -> str:
     """Return the beginning of the job's last line: what became of the rows."""
     anomalies = f"{counts['anomalies']:,} anomalies, " if "anomalies" in counts else ""
+    incomplete = f"{counts['incomplete']:,} with missing values, " if "incomplete" in counts else ""
     return (
-        f"score: {counts['read']:,} rows read, {counts['scored']:,} scored, {counts['unscored']:,} kept without a "
-        f"score, {anomalies}{counts['dropped']:,} dropped"
+        f"score: {counts['read']:,} rows read, {incomplete}{counts['scored']:,} scored, {counts['unscored']:,} kept "
+        f"without a score, {anomalies}{counts['dropped']:,} dropped"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.identities import Identities
+from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import ANOMALY_FRACTION
 from gmm_spark.errors import ParameterError
@@ -19,7 +20,7 @@ from gmm_spark.local.names import require_names
 from gmm_spark.local.options import read_options, require_fraction, to_saved
 from gmm_spark.local.tables import Columns
 from gmm_spark.local.writing import write_model
-from gmm_spark.spark.decoding import HANDLE_INVALID
+from gmm_spark.spark.decoding import HANDLE_INVALID, MARGINAL
 from gmm_spark.storage.documents import show
 from gmm_spark.storage.models import damaged
 
@@ -49,6 +50,8 @@ class ExchangedMixture:
         names = require_names("feature_names", feature_names, parameters.n_features)
         if handle_invalid not in HANDLE_INVALID:
             raise ParameterError(f"handle_invalid={show(handle_invalid)}; use one of {', '.join(HANDLE_INVALID)}")
+        if handle_invalid == MARGINAL:
+            refuse_missing(parameters.noise)
         self.parameters = parameters
         self.log_densities = log_densities
         self.anomaly_fraction = require_fraction("anomaly_fraction", anomaly_fraction)
@@ -78,7 +81,7 @@ class ExchangedMixture:
         path : str or path-like
             The folder that ``model.save`` wrote, the output of a job, of which the newest complete run is read, or one
             run of it. A run is checked against its manifest first.
-        handle_invalid : {"error", "skip", "keep"}, optional
+        handle_invalid : {"error", "skip", "keep", "marginal"}, optional
             By default what the model was saved with.
 
         Raises
@@ -140,6 +143,11 @@ class ExchangedMixture:
         require_extra("onnx", "onnx", "to_onnx()")
         from gmm_spark.interop.onnx import to_onnx
 
+        if self.handle_invalid == MARGINAL:
+            raise ParameterError(
+                "handle_invalid='marginal', but an ONNX graph scores complete rows only; set it to 'keep': the graph "
+                "gives a row with missing values the label -1, and NaN"
+            )
         return to_onnx(
             self.parameters, self.feature_names, self.log_densities, self.anomaly_fraction, path=path, columns=columns
         )

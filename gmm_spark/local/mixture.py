@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,16 +10,15 @@ from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.histogram import find_threshold
-from gmm_spark.core.kernels.plan import Plan
-from gmm_spark.core.kernels.scorer import Scorer, Scores, plan_scoring
-from gmm_spark.core.kernels.single_row import SingleRowKernel
+from gmm_spark.core.missing.scorer import find_observed_reasons
 from gmm_spark.core.mixture.listing import draw_components, list_components
-from gmm_spark.core.mixture.reasons import find_reasons
+from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
-from gmm_spark.local.exchange import ExchangedMixture
+from gmm_spark.local.imputing import impute_rows
 from gmm_spark.local.options import require_fraction
-from gmm_spark.local.reading import Read, read_rows
+from gmm_spark.local.reading import read_rows
+from gmm_spark.local.scoring import ScoringMixture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +41,7 @@ class Reason(NamedTuple):
     z: float
 
 
-class Mixture(ExchangedMixture):
+class Mixture(ScoringMixture):
     """A Gaussian mixture that scores rows in memory and draws rows, with numpy, scipy and pyarrow alone.
 
     Rows are passed as
@@ -68,10 +65,12 @@ class Mixture(ExchangedMixture):
         Column of arrays or Vectors that tables may hold the features in, in place of a column for each.
     anomaly_fraction : float
         Share of the training rows, by weight, whose densities are an anomaly's.
-    handle_invalid : {"error", "skip", "keep"}
+    handle_invalid : {"error", "skip", "keep", "marginal"}
         What to do with a row that has a null, NaN or infinite value, or the wrong number of features: stop, or give it
         a result that says so. That is component -1, NaN, False for an anomaly (as a filter takes null) and None for
-        reasons and for the component of a single row. "skip" does as "keep" does: each row has its result.
+        reasons and for the component of a single row. "skip" does as "keep" does: each row has its result. With
+        "marginal", null and NaN are missing values, and a row is scored by its other features; one without any, or with
+        an infinite value, has such a result as with "keep".
     seed : int
         Of :meth:`sample`.
     identities : Identities, optional
@@ -145,6 +144,8 @@ class Mixture(ExchangedMixture):
     def is_anomaly(self, rows: Any, fraction: float | None = None) -> Any:
         """Return which rows are less likely than all but a share of the training rows.
 
+        A row with missing values is compared with what the mixture and that share make of its other features.
+
         Parameters
         ----------
         rows : array-like, table or dict
@@ -157,7 +158,7 @@ class Mixture(ExchangedMixture):
             If the mixture does not know the log-densities of its training rows.
         """
         threshold, read = self.threshold(fraction), read_rows(rows, self._columns, self.handle_invalid)
-        spread = read.spread(self._score(read, prediction=False).log_density < threshold, False)
+        spread = read.spread(self._find_odd(read, self._score(read, prediction=False), threshold, fraction), False)
         return bool(spread[0]) if read.single else spread
 
     def reasons(self, rows: Any, fraction: float | None = None) -> Any:
@@ -180,14 +181,43 @@ class Mixture(ExchangedMixture):
         """
         threshold, read = self.threshold(fraction), read_rows(rows, self._columns, self.handle_invalid)
         scores = self._score(read)
-        odd = np.flatnonzero(scores.log_density < threshold)
-        reasons = find_reasons(self.parameters, read.rows[:, odd], scores.prediction[odd])
+        odd = np.flatnonzero(self._find_odd(read, scores, threshold, fraction))
+        reasons = find_observed_reasons(self._marginals, read.rows[:, odd], scores.prediction[odd])
         at = odd if read.good is None else np.flatnonzero(read.good)[odd]
         found: list[list[Reason] | None] = [None] * (len(scores.log_density) if read.good is None else len(read.good))
         for row, features, values in zip(at.tolist(), reasons.features.T.tolist(), reasons.z.T.tolist(), strict=True):
-            named = map(self._columns.name_feature, features)
-            found[row] = [Reason(name, z) for name, z in zip(named, values, strict=True)]
+            named = [self._columns.name_feature(j) for j in features if j >= 0]  # the rest are missing
+            found[row] = [Reason(name, z) for name, z in zip(named, values, strict=False)]
         return found[0] if read.single else found
+
+    def impute(self, rows: Any, suffix: str = "_imputed") -> Any:
+        """Fill in missing values by what the mixture expects given the row's other features.
+
+        The value is the conditional mean; see :meth:`gmm_spark.GaussianMixtureModel.impute`. Null and NaN are missing
+        values, whatever ``handle_invalid`` is; a row without any value, or with an infinite one, is bad.
+
+        Parameters
+        ----------
+        rows : array-like, table or dict
+        suffix : str
+            Of the columns that are appended to a table.
+
+        Returns
+        -------
+        array (n, d) or (d,), dict, or table
+            Of an array or one row, the same with missing values filled in; a bad row is NaN. Of a table of pandas, the
+            table with the columns that were read once more, under their names and the suffix, and missing values filled
+            in; of any other table, the same in Arrow. A bad row has nulls there.
+
+        Raises
+        ------
+        DataError
+            If the table has a column of such a name, or as for :meth:`predict`.
+        ParameterError
+            If the suffix is empty, or the mixture has noise.
+        """
+        refuse_missing(self.parameters.noise)
+        return impute_rows(rows, self._columns, self.handle_invalid, suffix, self._fill)
 
     def threshold(self, fraction: float | None = None) -> float:
         """Return the log-density, nats, below which a row is an anomaly.
@@ -244,35 +274,3 @@ class Mixture(ExchangedMixture):
 
         found = list_components(self.parameters, self.feature_names, identities=self.identities)
         return pd.DataFrame(found).rename_axis("component")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what pickle and copy take: all but the buffers of this process."""
-        made = ("_of_thread", "_plan", "_row_scorer")
-        return {name: value for name, value in self.__dict__.items() if name not in made}
-
-    @cached_property
-    def _of_thread(self) -> threading.local:
-        return threading.local()
-
-    @cached_property
-    def _plan(self) -> Plan:
-        return plan_scoring(self.parameters)
-
-    @cached_property
-    def _row_scorer(self) -> Scorer:
-        return Scorer(self._plan, SingleRowKernel(self._plan))  # it has no buffers: threads share it
-
-    @property
-    def _block_scorer(self) -> Scorer:
-        """The scorer of this thread, whose buffers no other thread writes to."""
-        found: Scorer | None = getattr(self._of_thread, "scorer", None)
-        if found is None:
-            found = self._of_thread.scorer = Scorer(self._plan)
-        return found
-
-    def _score(
-        self, read: Read, *, prediction: bool = True, log_density: bool = True, probability: bool = False
-    ) -> Scores:
-        scorer = self._row_scorer if read.rows.shape[1] == 1 else self._block_scorer
-        with np.errstate(over="ignore", invalid="ignore"):  # by rows too far off for a kernel
-            return scorer.score(read.rows, prediction=prediction, log_density=log_density, probability=probability)

@@ -12,14 +12,14 @@ from gmm_spark.core.arrays import Array, Block
 from gmm_spark.errors import DataError
 from gmm_spark.local.rows import describe_bad_value, describe_type, to_array
 from gmm_spark.local.tables import Columns, is_table, read_mapping, read_table
-from gmm_spark.spark.decoding import Mask, describe_bad, find_bad_rows
+from gmm_spark.spark.decoding import MARGINAL, Mask, describe_bad, find_bad_rows
 
 
 class Read(NamedTuple):
     """Rows as they were passed."""
 
     rows: Block
-    """The usable ones, (d, m)."""
+    """The usable ones, (d, m); a missing value is NaN."""
     good: Mask | None
     """Which those are; None for all."""
     single: bool
@@ -34,8 +34,10 @@ class Read(NamedTuple):
         return found
 
 
-def read_rows(rows: Any, columns: Columns, handle_invalid: str) -> Read:
+def read_rows(rows: Any, columns: Columns, handle_invalid: str, missing: bool | None = None) -> Read:
     """Read rows in any form that callers pass.
+
+    ``missing`` says whether null and NaN are missing values; by default ``handle_invalid`` does.
 
     Raises
     ------
@@ -43,10 +45,11 @@ def read_rows(rows: Any, columns: Columns, handle_invalid: str) -> Read:
         If they are of another width, lack a column, or are no numbers; or if one is bad and ``handle_invalid`` is
         "error".
     """
+    missing = handle_invalid == MARGINAL if missing is None else missing
     if isinstance(rows, Mapping):
-        return _check_row(read_mapping(rows, columns), columns, handle_invalid)
+        return _check_row(read_mapping(rows, columns), columns, handle_invalid, missing)
     if is_table(rows):
-        decoded = read_table(rows, columns)
+        decoded = read_table(rows, columns, missing)
     else:
         found = to_array(rows)
         d = columns.width
@@ -56,8 +59,8 @@ def read_rows(rows: Any, columns: Columns, handle_invalid: str) -> Read:
                 "features in the model's order"
             )
         if found.ndim == 1:
-            return _check_row(found[:, None], columns, handle_invalid)
-        decoded = find_bad_rows(found.T, None, {}, None, columns.name_feature)
+            return _check_row(found[:, None], columns, handle_invalid, missing)
+        decoded = find_bad_rows(found.T, None, {}, None, columns.name_feature, missing)
     if decoded.good is not None and handle_invalid == "error":
         raise DataError(
             f"bad rows: {describe_bad(decoded.bad)} (d={columns.width}); clean the rows, or set "
@@ -66,9 +69,10 @@ def read_rows(rows: Any, columns: Columns, handle_invalid: str) -> Read:
     return Read(decoded.usable()[0], decoded.good, False)
 
 
-def _check_row(row: Array, columns: Columns, handle_invalid: str) -> Read:
+def _check_row(row: Array, columns: Columns, handle_invalid: str, missing: bool) -> Read:
     """Read one row (d, 1)."""
-    if np.isfinite(row).all():
+    finite = np.isfinite(row)
+    if finite.all() or (missing and finite.any() and not np.isinf(row).any()):
         return Read(row, None, True)
     if handle_invalid == "error":
         bad = describe_bad_value(row, columns.names)

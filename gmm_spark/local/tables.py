@@ -109,26 +109,27 @@ def read_mapping(row: Mapping[str, Any], columns: Columns) -> Array:
 
 def is_table(value: Any) -> bool:
     """Return whether a value is a table: of pandas, of Arrow, or of a library that speaks Arrow's C interface."""
-    return isinstance(value, pa.Table | pa.RecordBatch) or _is_pandas(value) or hasattr(value, "__arrow_c_stream__")
+    return isinstance(value, pa.Table | pa.RecordBatch) or is_pandas(value) or hasattr(value, "__arrow_c_stream__")
 
 
-def read_table(table: Any, columns: Columns) -> Decoded:
-    """Read the features of a table, and find its bad rows.
+def read_table(table: Any, columns: Columns, missing: bool = False) -> Decoded:
+    """Read the features of a table, and find its bad rows; ``missing`` says whether null and NaN are missing values.
 
     Raises
     ------
     DataError
         If a column is missing, there twice, or does not hold numbers.
     """
-    return _read_pandas(table, columns) if _is_pandas(table) else _read_arrow(_to_arrow(table), columns)
+    return _read_pandas(table, columns, missing) if is_pandas(table) else _read_arrow(to_arrow(table), columns, missing)
 
 
-def _is_pandas(value: Any) -> bool:
+def is_pandas(value: Any) -> bool:
+    """Return whether a value is a DataFrame of pandas."""
     pandas = sys.modules.get("pandas")  # whoever has a DataFrame has imported it
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
-def _read_pandas(table: Any, columns: Columns) -> Decoded:
+def _read_pandas(table: Any, columns: Columns, missing: bool) -> Decoded:
     single = columns.pick(list(table.columns))
     m, reasons = len(table), {}
     if single is not None:
@@ -144,7 +145,7 @@ def _read_pandas(table: Any, columns: Columns) -> Decoded:
                 reasons[WIDTH][number] = True
             else:
                 rows[:, number] = row
-        return find_bad_rows(rows, None, reasons, None, columns.name_feature)
+        return find_bad_rows(rows, None, reasons, None, columns.name_feature, missing)
     types = sys.modules["pandas"].api.types
     rows, holes = np.empty((columns.width, m)), np.zeros((columns.width, m), bool)
     for number, name in enumerate(columns.names or ()):
@@ -160,19 +161,20 @@ def _read_pandas(table: Any, columns: Columns) -> Decoded:
         if kind.kind == "O":
             holes[number] = column.isna().to_numpy(bool)
         rows[number] = values
-    return _judge(rows, holes, columns)
+    return _judge(rows, holes, columns, missing)
 
 
-def _to_arrow(table: Any) -> pa.Table:
+def to_arrow(table: Any) -> pa.Table:
+    """Return a table of Arrow, of a batch, or of a library that speaks Arrow's C interface, as an Arrow table."""
     if isinstance(table, pa.Table):
         return table
     return pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else pa.table(table)
 
 
-def _read_arrow(table: pa.Table, columns: Columns) -> Decoded:
+def _read_arrow(table: pa.Table, columns: Columns, missing: bool) -> Decoded:
     single = columns.pick(table.column_names)
     if single is not None:
-        return _read_arrays(_combine(table, single), single, columns)
+        return _read_arrays(_combine(table, single), single, columns, missing)
     m = table.num_rows
     rows, holes = np.empty((columns.width, m)), np.zeros((columns.width, m), bool)
     for number, name in enumerate(columns.names or ()):
@@ -184,10 +186,10 @@ def _read_arrow(table: pa.Table, columns: Columns) -> Decoded:
         rows[number] = decode_floats(column.cast(pa.float64(), safe=False), np.float64)
         if column.null_count:
             holes[number] = column.is_null().to_numpy(zero_copy_only=False)
-    return _judge(rows, holes, columns)
+    return _judge(rows, holes, columns, missing)
 
 
-def _read_arrays(column: pa.Array, name: str, columns: Columns) -> Decoded:
+def _read_arrays(column: pa.Array, name: str, columns: Columns, missing: bool) -> Decoded:
     """Read a column of arrays, or of Vectors as Spark writes them to Parquet."""
     kind, holes = column.type, None
     reasons: dict[str, Mask]
@@ -201,7 +203,7 @@ def _read_arrays(column: pa.Array, name: str, columns: Columns) -> Decoded:
         rows, reasons = decode_vectors(column, columns.width)
     else:
         raise DataError(f"column {name!r} is {shorten(str(kind))}; need arrays of numbers, or Vectors of Spark")
-    return find_bad_rows(rows, None, reasons, holes, columns.name_feature)
+    return find_bad_rows(rows, None, reasons, holes, columns.name_feature, missing)
 
 
 def _combine(table: pa.Table, name: str) -> pa.Array:
@@ -209,7 +211,7 @@ def _combine(table: pa.Table, name: str) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
 
 
-def _judge(rows: Array, holes: Mask, columns: Columns) -> Decoded:
+def _judge(rows: Array, holes: Mask, columns: Columns, missing: bool) -> Decoded:
     """Find the bad rows of numeric columns, of which some values are null."""
     reasons = {NULL: np.asarray(holes.any(axis=0))} if holes.any() else {}
-    return find_bad_rows(rows, None, reasons, holes, columns.name_feature)
+    return find_bad_rows(rows, None, reasons, holes, columns.name_feature, missing)

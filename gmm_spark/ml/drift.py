@@ -47,6 +47,11 @@ def observe_drift(model: GaussianMixtureModel, dataset: DataFrame) -> tuple[Data
             "this model has no profile of its training rows: it was built from parameters, or saved by an older "
             "gmm_spark; fit it again (setInitialModel starts from it)"
         )
+    if model._scores_missing:
+        raise ParameterError(
+            "handleInvalid='marginal', but drift compares complete rows: densities of others are over fewer features; "
+            "set it to 'skip' or 'keep'"
+        )
     if not model.output_columns:
         raise ParameterError("no output column is named, so that no row would be scored; set predictionCol")
     watch = Watch(model.trainingProfile, Observation())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gmm_spark.errors import ParameterError
 from gmm_spark.extras import require_extra
 from gmm_spark.interop.fitted import convert_pyspark, read_sklearn
 from gmm_spark.local.mixture import Mixture
@@ -156,12 +157,18 @@ class ExchangedModel(FittedMixture):
         MissingExtraError
             If onnx is not installed.
         ParameterError
-            If ``columns``, and the features have no names or names of outputs; or if the graph is too large for ONNX.
+            If ``columns``, and the features have no names or names of outputs; if the graph is too large for ONNX; or
+            if ``handleInvalid`` is "marginal".
         """
         require_extra("onnx", "onnx", "to_onnx()")
         from gmm_spark.interop.onnx import to_onnx
 
         self.check_params()
+        if self._scores_missing:
+            raise ParameterError(
+                "handleInvalid='marginal', but an ONNX graph scores complete rows only; set it to 'keep': the graph "
+                "gives a row with missing values the label -1, and NaN"
+            )
         return to_onnx(
             self.parameters, self.featureNames, self.logDensities, self.getAnomalyFraction(), path=path, columns=columns
         )

@@ -13,13 +13,14 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.drift.reference import TrainingProfile
-from gmm_spark.core.kernels.histogram import LogDensityHistogram, find_threshold
+from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import list_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import GaussianMixtureSummary
+from gmm_spark.spark.decoding import HANDLE_INVALID, MARGINAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,12 @@ class FittedMixture(GaussianMixtureParams):
     trainingProfile: TrainingProfile | None
     identities: Identities
     _summary: GaussianMixtureSummary | None
+    _handlings = HANDLE_INVALID
+
+    @property
+    def _scores_missing(self) -> bool:
+        """True if null and NaN are missing values, and rows are scored by their other features."""
+        return self.getHandleInvalid() == MARGINAL
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -165,13 +172,6 @@ class FittedMixture(GaussianMixtureParams):
                 "empty"
             )
         return self.logDensities.quantile(q)
-
-    def _threshold(self) -> float:
-        """Return the log-density, nats, below which a row is an anomaly by ``anomalyFraction``."""
-        fraction = self.getAnomalyFraction()
-        self.logDensityQuantile(fraction)  # says what to do if it is not known
-        assert self.logDensities is not None
-        return find_threshold(self.logDensities, fraction, self.parameters.noise)
 
     @property
     def _sizes(self) -> Array | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
+from gmm_spark.errors import ParameterError
 from gmm_spark.ml.fitted import FittedMixture
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.spark.columns import Features, resolve_features
@@ -21,6 +24,7 @@ class MeasuringModel(FittedMixture):
     def logLikelihood(self, dataset: DataFrame) -> float:
         """Return the weighted sum of log p(row) over a table, nats.
 
+        If ``handleInvalid`` is "marginal", a row with missing values counts by the density of its other features.
         Importance weights count for the effective number of rows: it is their weighted mean times that number.
         """
         return self._evaluate(dataset).log_likelihood
@@ -42,7 +46,7 @@ class MeasuringModel(FittedMixture):
     def portray(self, dataset: DataFrame, frame: Frame | None = None) -> Portrait:
         """Take a portrait of a table's rows beside the mixture, by one read of the table.
 
-        Rows are used, and counted, as by :meth:`logLikelihood`.
+        Rows are used, and counted, as by :meth:`logLikelihood`. It shows complete rows only.
 
         Parameters
         ----------
@@ -61,8 +65,15 @@ class MeasuringModel(FittedMixture):
         ------
         DataError
             If a row is bad and ``handleInvalid`` is "error", or no row is left.
+        ParameterError
+            If ``handleInvalid`` is "marginal".
         """
         self.check_params()
+        if self._scores_missing:
+            raise ParameterError(
+                "handleInvalid='marginal', but a portrait shows complete rows only; set it to 'skip' for a portrait of "
+                "these"
+            )
         features = self._features(dataset, self.weight_column)
         strict = self.getHandleInvalid() == "error"
         frame = self._choose_frame() if frame is None else frame
@@ -89,4 +100,4 @@ class MeasuringModel(FittedMixture):
             dataset, self.getFeaturesCol(), self.input_columns, weight, width=self.parameters.n_features
         )
         assert features is not None  # None only if the width is unknown
-        return features
+        return replace(features, missing=self._scores_missing)

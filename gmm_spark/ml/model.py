@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -12,10 +13,14 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.drift.reference import TrainingProfile
-from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.kernels.histogram import LogDensityHistogram, find_threshold
+from gmm_spark.core.missing.marginals import Marginals
+from gmm_spark.core.missing.thresholds import Thresholds
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import draw_components
+from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.errors import ParameterError
 from gmm_spark.local.names import require_names
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.exchange import ExchangedModel
@@ -149,6 +154,41 @@ class GaussianMixtureModel(
             precision=precision,
         )
 
+    def impute(self, dataset: DataFrame, suffix: str = "_imputed") -> DataFrame:
+        """Fill in missing values, null and NaN, by what the mixture expects given the row's other features.
+
+        The value is the conditional mean: each component's regression on the observed features, weighted by its
+        responsibility for them. An observed value stays as it is, in float64.
+
+        Parameters
+        ----------
+        dataset : DataFrame
+        suffix : str
+            The columns that are read stay as they are; what is filled in goes to columns of their names and this
+            suffix: a double column for each feature, or one Vector or array column, as the features are.
+
+        Returns
+        -------
+        DataFrame
+            All columns of the table, and those filled in. A row without any value, with an infinite one or of another
+            width is bad: it is treated as ``handleInvalid`` says, and kept with nulls if that is "marginal".
+
+        Raises
+        ------
+        DataError
+            If a column is missing, or the table has one of a name that is appended.
+        ParameterError
+            If the suffix is empty, or the mixture has noise.
+        """
+        self.check_params()
+        refuse_missing(self.parameters.noise)
+        if not suffix:
+            raise ParameterError("suffix=''; need a text, so that the columns with missing values stay")
+        features = replace(self._features(dataset, weight=None), missing=True)
+        return append_scores(
+            dataset, self.parameters, features, {}, self.getHandleInvalid(), self.getPrecision(), imputed=suffix
+        )
+
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
         parts = self.parameters, self.featureNames, self.logDensities, self.trainingProfile, self.identities
@@ -162,10 +202,9 @@ class GaussianMixtureModel(
     def _transform(self, dataset: DataFrame) -> DataFrame:
         return self._append(dataset, None)
 
-    def _append(self, dataset: DataFrame, watch: Watch | None) -> DataFrame:
+    def _append(self, dataset: DataFrame, watch: Watch | None, imputed: str | None = None) -> DataFrame:
         """Append the outputs to a table; what its rows are like is collected if there is a watch."""
         self.check_params()
-        judged = self.getAnomalyCol() or self.getReasonsCol()
         return append_scores(
             dataset,
             self.parameters,
@@ -173,8 +212,20 @@ class GaussianMixtureModel(
             self.output_columns,
             self.getHandleInvalid(),
             self.getPrecision(),
-            self._threshold() if judged else -np.inf,
+            self._find_threshold() if self.getAnomalyCol() or self.getReasonsCol() else -np.inf,
             watch,
             self.input_columns or self.featureNames,
             self.identities.ids,
+            imputed,
         )
+
+    def _find_threshold(self) -> float | Thresholds:
+        """Find the log-density, nats, below which a row is an anomaly; or what finds it for each pattern."""
+        share = self.getAnomalyFraction()
+        threshold = self.logDensityQuantile(share)
+        assert self.logDensities is not None  # else there was an error
+        if self.parameters.noise is not None:
+            return find_threshold(self.logDensities, share, self.parameters.noise)
+        if not self._scores_missing:
+            return threshold
+        return Thresholds.of_complete(Marginals(self.parameters, self.getPrecision()), share, self.logDensities)

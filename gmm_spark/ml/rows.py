@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from pyspark.ml.linalg import DenseVector, Vector, Vectors
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.mixture import density
+from gmm_spark.core.missing import density
 from gmm_spark.errors import DataError
 from gmm_spark.local.rows import describe_bad_value, read_row
 from gmm_spark.ml.fitted import FittedMixture
@@ -20,7 +20,8 @@ class RowScoringModel(FittedMixture):
         """Return the most probable component of one row of d features; k, one more than the last, is noise.
 
         A null, NaN or infinite value is treated as ``handleInvalid`` says. If it is "skip" or "keep", the result is
-        None. For a table use ``transform``.
+        None; if "marginal", null and NaN are missing values, and the result is that of the other features. For a table
+        use ``transform``.
 
         Raises
         ------
@@ -49,12 +50,14 @@ class RowScoringModel(FittedMixture):
         return float("nan") if row is None else float(density.log_density(self.parameters, row)[0])
 
     def _read_row(self, value: Vector | ArrayLike) -> Array | None:
-        """Return one row as a block, (d, 1); None if it has a bad value and ``handleInvalid`` is not "error"."""
+        """Return one row as a block, (d, 1), with NaN for missing values; None if it is bad, not refused."""
         row = read_row(value, self.numFeatures)
         bad = describe_bad_value(row, self.featureNames)
         if bad is None:
             return row
         self.check_params()
+        if self._scores_missing:
+            return None if np.isinf(row).any() or np.isnan(row).all() else row
         if self.getHandleInvalid() == "error":
             raise DataError(f"{bad}; need finite values, or set handleInvalid to 'skip' or 'keep'")
         return None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, Literal
 
 import numpy as np
@@ -96,6 +98,17 @@ class Features:
         else:
             features = F.array(*(column_of(c).cast(number) for c in self.columns))
         return [features] + ([column_of(self.weight).cast("double")] if self.weight else [])
+
+    def has_missing(self) -> Column:
+        """Whether a value of a row is null or NaN, as a column; null if the whole Vector or array is."""
+        if self.form == "scalars":
+            values = [column_of(name).cast("double") for name in self.columns]
+            holes: list[Column] = [value.isNull() | F.isnan(value) for value in values]
+            return reduce(or_, holes)
+        column = self.expressions()[0]
+        if self.form == "vector":
+            column = F.unwrap_udt(column)["values"]
+        return F.exists(column, lambda value: value.isNull() | F.isnan(value))
 
     def select(self, table: DataFrame) -> DataFrame:
         """Project a table to :meth:`expressions`, under plain names that cannot clash."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.kernels.blas import Workspace
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.single_row import SingleRowKernel
@@ -55,15 +56,20 @@ class Scorer:
         From :func:`plan_scoring`.
     kernel : Kernel or SingleRowKernel, optional
         By default the one for blocks of rows.
+    far_workspace : Workspace, optional
+        Buffers for rows too far off for the kernel, which must not be the kernel's; by default its own.
     """
 
-    def __init__(self, plan: Plan, kernel: Kernel | SingleRowKernel | None = None) -> None:
+    def __init__(
+        self, plan: Plan, kernel: Kernel | SingleRowKernel | None = None, far_workspace: Workspace | None = None
+    ) -> None:
         self.plan = plan
         self._kernel = Kernel(plan) if kernel is None else kernel
+        self._far_workspace = far_workspace
 
     @cached_property
     def _exact_kernel(self) -> Kernel:
-        return Kernel(replace(self.plan, precision="float64"))
+        return Kernel(replace(self.plan, precision="float64"), self._far_workspace)
 
     def score(
         self, rows: Block, *, prediction: bool = True, log_density: bool = True, probability: bool = False

@@ -19,13 +19,13 @@ from gmm_spark.jobs.config.fields import (
     Criterion,
     Flags,
     Fraction,
-    HandleInvalid,
     Limit,
     Moment,
     OptionalText,
     Precision,
     ProperFraction,
     RatioLimit,
+    ScoreHandleInvalid,
     Seed,
     Share,
     Text,
@@ -212,14 +212,16 @@ class ScoreFeaturesSection(Section):
     """The columns that the model scores."""
 
     columns: Columns | None = Field(None, description="As in fit. By default the columns that the model was fitted on.")
-    handle_invalid: HandleInvalid = Field(
+    handle_invalid: ScoreHandleInvalid = Field(
         Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops, skip drops them, "
-        "keep writes them with null outputs, quarantine drops them and writes them to output.quarantine.",
+        "keep writes them with null outputs, quarantine drops them and writes them to output.quarantine. marginal "
+        "takes null and NaN for missing values, and scores rows by their other features; rows without any, or with an "
+        "infinite one, are written with null outputs.",
     )
     max_bad_fraction: Share = Field(
         1.0,
-        description="Share of the rows that may be bad, if features.handle_invalid is skip or keep. If more are, the "
+        description="Share of the rows that may be bad, unless features.handle_invalid is error. If more are, the "
         "job ends with code 3, and the old table stays.",
     )
 
@@ -234,6 +236,12 @@ class ScoreOutputSection(TableOutputSection):
         "directory run_id=... for each run, all columns of the input, and _reason and _column.",
     )
     columns: Columns = Field(["*"], description="Columns of the input to keep; * is all of them.")
+    impute: str = Field(
+        "",
+        description="Suffix of columns with missing values filled in by what the mixture expects given the row's other "
+        "features, _imputed say: one for each feature, beside the features' own. Needs features.handle_invalid = "
+        "marginal. Empty: not written.",
+    )
     prediction: str = Field("prediction", description="Column of the likeliest component; empty: not written.")
     component_id: str = Field(
         "",
@@ -337,6 +345,18 @@ class ScoreConfiguration(JobConfiguration):
     output: ScoreOutputSection
     drift: DriftSection = DriftSection()
     run: TableRunSection = TableRunSection()
+
+    @field_validator("output")
+    @classmethod
+    def _require_missing_values(cls, output: ScoreOutputSection, info: ValidationInfo) -> ScoreOutputSection:
+        features = info.data.get("features")
+        if output.impute and features is not None and features.handle_invalid != "marginal":
+            raise PydanticCustomError(
+                "not_marginal",
+                "output.impute: got {got}, needs features.handle_invalid = marginal, not {handling}",
+                {"got": repr(output.impute), "handling": features.handle_invalid},
+            )
+        return output
 
 
 # sample

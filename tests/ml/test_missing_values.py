@@ -1,0 +1,200 @@
+"""Rows with missing values: scored by a model as a mixture in memory scores them, and as scipy's marginals say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector, MixtureParameters
+from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
+from gmm_spark.core.mixture import density
+from gmm_spark.errors import DataError, ParameterError
+from gmm_spark.ml.drift import observe_drift
+from tests.examples import COVARIANCE_TYPES, draw_rows, random_mixture
+
+NAN, INF = float("nan"), float("inf")
+NAMES = ["x", "y", "z"]
+OUTPUTS = ["prediction", "logDensity", "anomaly"]
+
+
+def model_of(covariance_type: str = "full", **params: object) -> GaussianMixtureModel:
+    rng = np.random.default_rng(5)
+    parameters = random_mixture(covariance_type, 4, 3, rng)
+    logs = density.log_density(parameters, draw_rows(parameters, 2000, rng)[0])
+    ceiling = float(logs.max()) + 1.0
+    model = GaussianMixtureModel(
+        parameters, NAMES, LogDensityHistogram(ceiling, bin_weights(ceiling - logs, np.ones(2000)))
+    )
+    options = {"logDensityCol": "logDensity", "anomalyCol": "anomaly", "reasonsCol": "reasons", "anomalyFraction": 0.1}
+    return model._set(**(options | {"inputCols": NAMES, "handleInvalid": "marginal"} | params))
+
+
+def holed_rows(parameters: MixtureParameters) -> np.ndarray:
+    """Rows (n, 3): complete ones, of all patterns, far off, of nothing but missing values, with an infinite value."""
+    rng = np.random.default_rng(6)
+    rows = draw_rows(parameters, 60, rng)[0].T * rng.choice([1.0, 3.0], size=(60, 1))
+    holes = rng.random(rows.shape) < 0.4
+    holes[:10] = False
+    rows[holes] = NAN
+    rows[40] = [NAN, 1e200, NAN]
+    rows[41], rows[42] = [NAN, NAN, NAN], [1.0, NAN, INF]
+    return rows
+
+
+def is_bad(rows: np.ndarray) -> np.ndarray:
+    return np.isinf(rows).any(axis=1) | np.isnan(rows).all(axis=1)
+
+
+def table_of(spark: SparkSession, rows: np.ndarray, nulls: bool) -> DataFrame:
+    """A table of ids and numeric columns; missing values are null, or NaN."""
+    made = [[i, *(None if nulls and np.isnan(value) else float(value) for value in row)] for i, row in enumerate(rows)]
+    return spark.createDataFrame(made, "id int, x double, y double, z double")
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_rows_are_scored_by_what_is_observed_of_them(spark: SparkSession, covariance_type: str) -> None:
+    model = model_of(covariance_type)
+    parameters, local = model.parameters, model.local()
+    rows = holed_rows(parameters)
+    scored = model.transform(table_of(spark, rows, nulls=True)).orderBy("id").toPandas()
+    bad = is_bad(rows)
+    assert scored["prediction"].isna().tolist() == scored["probability"].isna().tolist() == bad.tolist()
+    assert scored["anomaly"].isna().tolist() == bad.tolist()
+    assert scored["reasons"][bad].isna().all()
+    for i in np.flatnonzero(~bad & (np.abs(np.nan_to_num(rows)) < 1e100).all(axis=1)).tolist():
+        o = np.flatnonzero(~np.isnan(rows[i]))
+        terms = [
+            np.log(weight) + multivariate_normal(mean[o], covariance[np.ix_(o, o)]).logpdf(rows[i, o])
+            for weight, mean, covariance in zip(
+                parameters.weights, parameters.means, parameters.dense_covariances, strict=True
+            )
+        ]
+        assert scored["logDensity"][i] == pytest.approx(logsumexp(terms), rel=1e-10)
+        np.testing.assert_allclose(scored["probability"][i].toArray(), np.exp(terms - logsumexp(terms)), atol=1e-10)
+    # In memory, and row by row, it is the same.
+    np.testing.assert_allclose(local.log_density(rows), scored["logDensity"].astype(float), rtol=1e-12)
+    np.testing.assert_array_equal(local.predict(rows), scored["prediction"].fillna(-1))
+    np.testing.assert_array_equal(local.is_anomaly(rows), scored["anomaly"].fillna(False).astype(bool))
+    assert 0 < scored["anomaly"].sum() < 40
+    for i, (found, reasons) in enumerate(zip(local.reasons(rows), scored["reasons"], strict=True)):
+        assert (found is None) == (reasons is None)
+        if found is not None:
+            assert [one.feature for one in found] == [one["feature"] for one in reasons]
+            assert len(found) == (~np.isnan(rows[i])).sum()
+            np.testing.assert_allclose([one.z for one in found], [one["z"] for one in reasons], rtol=1e-12)
+        assert model.predict(rows[i]) == (None if bad[i] else scored["prediction"][i])
+        np.testing.assert_allclose(model.logDensity(rows[i]), scored["logDensity"].astype(float)[i], rtol=1e-11)
+    mean = float(np.nanmean(np.where(np.isneginf(local.log_density(rows)), np.nan, local.log_density(rows))))
+    finite = np.isfinite(local.log_density(rows))
+    found = model.logLikelihood(table_of(spark, rows[finite | bad], nulls=False))
+    assert found == pytest.approx(mean * finite.sum(), rel=1e-10)
+
+
+@pytest.mark.parametrize("form", ["numbers with NaN", "floats", "array", "vector"])
+def test_missing_values_in_any_form_of_features_are_the_same(spark: SparkSession, form: str) -> None:
+    model = model_of()
+    rows = holed_rows(model.parameters)[:40]
+    expected = model.transform(table_of(spark, rows, nulls=True)).orderBy("id").select("id", *OUTPUTS).toPandas()
+    table = table_of(spark, rows, nulls=form == "array")
+    if form == "array":
+        table = table.select("id", F.array(*NAMES).alias("features"))
+    if form == "vector":
+        from pyspark.ml.functions import array_to_vector
+
+        table = table.select("id", array_to_vector(F.array(*NAMES)).alias("features"))
+    if form == "floats":
+        table = table.select("id", *(F.col(name).cast("float") for name in NAMES))
+    elif form != "numbers with NaN":
+        model.clear(model.inputCols)
+    found = model.transform(table).orderBy("id").toPandas()
+    rtol = 1e-5 if form == "floats" else 1e-12
+    np.testing.assert_allclose(found["logDensity"], expected["logDensity"], rtol=rtol)
+    np.testing.assert_array_equal(found["prediction"], expected["prediction"])
+    if form != "floats":
+        np.testing.assert_array_equal(found["anomaly"], expected["anomaly"])
+
+
+def test_a_table_without_missing_values_gets_the_same_bits(spark: SparkSession) -> None:
+    model = model_of()
+    rows = draw_rows(model.parameters, 3000, np.random.default_rng(1))[0].T
+    table = table_of(spark, rows, nulls=True)
+    found, expected = (
+        one.transform(table).orderBy("id").select("id", "probability", *OUTPUTS).toPandas()
+        for one in (model, model_of(handleInvalid="error"))
+    )
+    assert found.equals(expected)
+
+
+@pytest.mark.parametrize("form", ["numbers", "array", "vector"])
+def test_missing_values_are_filled_in_beside_the_columns(spark: SparkSession, form: str) -> None:
+    model = model_of(handleInvalid="keep")
+    rows = holed_rows(model.parameters)
+    expected = model.local().impute(rows)
+    table = table_of(spark, rows, nulls=form != "vector")
+    if form == "numbers":
+        filled = model.impute(table).orderBy("id")
+        assert filled.columns == ["id", *NAMES, *(f"{name}_imputed" for name in NAMES)]
+        found = filled.toPandas()[[f"{name}_imputed" for name in NAMES]].to_numpy(float)
+    else:
+        from pyspark.ml.functions import array_to_vector, vector_to_array
+
+        features = F.array(*NAMES)
+        model.clear(model.inputCols)
+        table = table.select("id", (array_to_vector(features) if form == "vector" else features).alias("features"))
+        filled = model.impute(table, suffix="2").orderBy("id")
+        assert filled.columns == ["id", "features", "features2"]
+        assert filled.schema["features2"].dataType == filled.schema["features"].dataType
+        values = [row[0] for row in filled.select("features2").collect()]
+        found = np.array([[NAN] * 3 if value is None else list(value) for value in values])
+        del vector_to_array
+    np.testing.assert_array_equal(np.isnan(found[:, 0]), is_bad(rows))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    observed = ~np.isnan(rows) & ~is_bad(rows)[:, None]
+    np.testing.assert_array_equal(found[observed], rows[observed])
+
+
+def test_imputing_refuses_bad_rows_and_names_that_are_there(spark: SparkSession) -> None:
+    model = model_of(handleInvalid="error")
+    rows = holed_rows(model.parameters)
+    with pytest.raises(Exception, match=r"missing value for every feature"):
+        model.impute(table_of(spark, rows[40:42], nulls=True)).collect()
+    with pytest.raises(DataError, match=r"already has 'y_imputed'"):
+        model.impute(table_of(spark, rows, nulls=True).withColumn("Y_imputed", F.lit(1)))
+    with pytest.raises(ParameterError, match="suffix"):
+        model.impute(table_of(spark, rows, nulls=True), suffix="")
+
+
+def test_what_knows_complete_rows_alone_refuses_missing_values(spark: SparkSession) -> None:
+    model = model_of()
+    table = table_of(spark, holed_rows(model.parameters), nulls=True)
+    for refused in (
+        lambda: model.portray(table),
+        lambda: model.to_onnx(),
+        lambda: model.local().to_onnx(),
+        lambda: observe_drift(model_of_profile(model), table),
+        lambda: GaussianMixture(inputCols=NAMES).setHandleInvalid("marginal").fit(table),
+        lambda: GaussianMixtureSelector(inputCols=NAMES).setHandleInvalid("marginal").fit(table),
+    ):
+        with pytest.raises(ParameterError, match=r"marginal"):
+            refused()
+
+
+def model_of_profile(model: GaussianMixtureModel) -> GaussianMixtureModel:
+    """A model that claims to have a profile of its training rows."""
+    copied = model.copy()
+    copied.trainingProfile = object()  # type: ignore[assignment]
+    return copied
+
+
+def test_the_way_with_missing_values_is_saved(spark: SparkSession, tmp_path) -> None:
+    from gmm_spark import Mixture
+
+    model = model_of()
+    model.save(str(tmp_path / "model"))
+    assert GaussianMixtureModel.load(str(tmp_path / "model")).getHandleInvalid() == "marginal"
+    row = [NAN, 1.0, 2.0]
+    assert Mixture.load(tmp_path / "model").log_density(row) == pytest.approx(model.logDensity(row), rel=1e-12)
