@@ -179,7 +179,8 @@ class MixtureParameters:
             covariances = self.covariances if self.covariances.ndim == 1 else self.covariances[:, order]
         else:
             covariances = self.covariances[..., order, :][..., :, order]
-        return MixtureParameters(self.weights, self.means[:, order], covariances, self.covariance_type)
+        noise = None if self.noise is None else self.noise.of_features(order)
+        return MixtureParameters(self.weights, self.means[:, order], covariances, self.covariance_type, noise)
 
     def bounded(self, floor: Array) -> MixtureParameters:
         """Return the mixture with covariances raised to a floor (d,) if they are below it, else the mixture itself."""
