@@ -27,6 +27,7 @@ IN_SETTINGS = {
     "accelerate": "accelerate",
     "sample_rows": "sampleRows",
     "weight_kind": "weightKind",
+    "noise": "noise",
 }
 
 
@@ -72,7 +73,13 @@ def test_the_docstring_tells_every_default() -> None:
     told = documented_defaults(GaussianMixture)
     assert told == {name: repr(value).replace("'", '"') for name, value in signature_defaults(GaussianMixture).items()}
     own = documented_defaults(GaussianMixtureSelector)
-    assert own == {"ks": "", "covarianceTypes": '["full"]', "criterion": '"bic"', "validationFraction": "0.0"}
+    assert own == {
+        "ks": "",
+        "covarianceTypes": '["full"]',
+        "noises": "[False]",
+        "criterion": '"bic"',
+        "validationFraction": "0.0",
+    }
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
