@@ -27,6 +27,7 @@ import drop_in
 from gmm_spark import GaussianMixture, GaussianMixtureSelector
 from gmm_spark.core.checks.check import Rule
 from gmm_spark.core.checks.registry import RULES
+from gmm_spark.jobs.config.exports import ExportConfiguration
 from gmm_spark.jobs.config.fields import OneOf
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
@@ -49,6 +50,7 @@ JOBS: list[type[JobConfiguration]] = [
     SampleConfiguration,
     ReportConfiguration,
     CompareConfiguration,
+    ExportConfiguration,
     RunsConfiguration,
     PruneConfiguration,
 ]

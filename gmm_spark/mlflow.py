@@ -154,7 +154,7 @@ def infer_signature(model: GaussianMixtureModel | Mixture) -> ModelSignature:
         ColSpec(Array(DataType.double), PROBABILITY),
         ColSpec(DataType.double, LOG_DENSITY),
     ]
-    if mixture.log_densities is not None:
+    if mixture.knows_anomalies:
         outputs.append(ColSpec(DataType.boolean, ANOMALY))
     return ModelSignature(inputs, Schema(outputs))
 
@@ -189,17 +189,17 @@ class MixtureFunction:
             Columns prediction, probability (a list of k numbers), log_density, and anomaly if the model knows the
             log-densities of its training rows.
         """
-        mixture = self._mixture
+        scores = self._mixture.scores(rows)
         found = pd.DataFrame(
             {
-                PREDICTION: mixture.predict(rows),
-                PROBABILITY: mixture.predict_proba(rows).tolist(),
-                LOG_DENSITY: mixture.log_density(rows),
+                PREDICTION: scores.prediction,
+                PROBABILITY: scores.probability.tolist(),
+                LOG_DENSITY: scores.log_density,
             },
             index=rows.index if isinstance(rows, pd.DataFrame) else None,
         )
-        if mixture.log_densities is not None:
-            found[ANOMALY] = mixture.is_anomaly(rows)
+        if scores.anomaly is not None:
+            found[ANOMALY] = scores.anomaly
         return found
 
 

@@ -33,6 +33,7 @@ JOBS = {
     "sample": Job("sample.py", "draw rows from a saved model, or from parameters in a JSON file"),
     "report": Job("report.py", "write a page about a run or a saved model, for a browser"),
     "compare": Job("compare.py", "write a page that compares two runs or saved models"),
+    "export": Job("export.py", "write a saved model as an ONNX graph, for services without Spark or Python"),
     "runs": Job("runs.py", "list the runs in a directory of models"),
     "prune": Job("prune.py", "remove old and broken runs from a directory of models"),
 }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 from gmm_spark.jobs.config.command_line import name_path
 from gmm_spark.jobs.config.reports import CompareConfiguration
 from gmm_spark.jobs.run.running import run
-from gmm_spark.jobs.subjects import name_page, read_subject, require_outside, write_page
-from gmm_spark.report.comparing import write_comparison
+from gmm_spark.jobs.subjects import name_page, read_subject, require_outside, write_file
+from gmm_spark.report.comparing import render_comparison
 from gmm_spark.storage.hadoop import files_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the job with a command line, by default that of the process, and end the process with its exit code."""
-    run(compare, CompareConfiguration, name_path(arguments, ("before", "after")))
+    run(compare, CompareConfiguration, name_path(arguments, CompareConfiguration))
 
 
 def compare(spark: SparkSession, configuration: CompareConfiguration) -> None:
@@ -33,5 +33,5 @@ def compare(spark: SparkSession, configuration: CompareConfiguration) -> None:
     if configuration.run.dry_run:
         print(f"compare: would write a page about {before.title} and {after.title} to {output}")
         return
-    write_page(files, output, write_comparison(before, after))
+    write_file(files, "output", output, render_comparison(before, after).encode("utf-8"))
     print(f"compare: {before.title} and {after.title}, written to {output}")

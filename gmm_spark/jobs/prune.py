@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the job with a command line, by default that of the process, and end the process with its exit code."""
-    run(prune, PruneConfiguration, name_path(arguments))
+    run(prune, PruneConfiguration, name_path(arguments, PruneConfiguration))
 
 
 def prune(spark: SparkSession, configuration: PruneConfiguration) -> None:

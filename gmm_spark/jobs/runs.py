@@ -22,7 +22,7 @@ _HEAD = ("run", "state", "since (UTC)", "rows", "k", "bound", "")
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the job with a command line, by default that of the process, and end the process with its exit code."""
-    run(runs, RunsConfiguration, name_path(arguments))
+    run(runs, RunsConfiguration, name_path(arguments, RunsConfiguration))
 
 
 def runs(spark: SparkSession, configuration: RunsConfiguration) -> None:

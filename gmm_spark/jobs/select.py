@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NoReturn
@@ -63,7 +62,6 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
         model = fit_model(selector, rows, attempt, configuration)
         selection = model.summary.selection
         assert selection is not None  # a selector's model has one
-        add_selection(report, selection)
         best = selection.rows[selection.best or 0].label
         require_convergence(spark, configuration, model, report, f"the best mixture, {best}, did not converge")
         add_input(spark, configuration, rows, report)
@@ -87,13 +85,6 @@ def build_selector(rows: DataFrame, configuration: SelectConfiguration) -> gmm_s
         validationFraction=grid.validation_fraction,
         **estimator_parameters(rows, configuration.features, configuration.model),
     )
-
-
-def add_selection(report: RunReport, selection: Selection) -> None:
-    """Add all mixtures, and which was chosen by what, to the report."""
-    mixtures = [asdict(row) for row in selection.rows]
-    report.add("rows", held_out=selection.heldOutRows)
-    report.add("selection", criterion=selection.criterion, chosen=selection.best, mixtures=mixtures)
 
 
 def write_comparison(

@@ -9,8 +9,9 @@ from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.formatting import quote_word
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ConfigurationError, DataError, ModelFileError, ParameterError
-from gmm_spark.jobs.config.replay import list_given, show_value, spell_command
+from gmm_spark.jobs.config.replay import list_given, show_value, spell_command, spell_selection
 from gmm_spark.jobs.config.secrets import redact, redact_values
+from gmm_spark.report.choice import list_near
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.subject import Command, Setting, Subject
 from gmm_spark.storage.documents import describe_os_error, read_document
@@ -66,6 +67,7 @@ def read_subject(
         finished=finished,
         settings=_list_settings(facts),
         command=_spell_command(facts),
+        selection_command=_spell_selection(facts, model.parameters.n_components),
         scores=Facts() if scores is None else _read_scores(files, scores),
         portrait=portrait,
         merge_tree=_read_merge_tree(facts, model),
@@ -126,8 +128,8 @@ def name_page(files: Files, found: Located, suffix: str = "") -> str:
     return f"{folder.rstrip('/')}{'' if found.run_id is None else '-' + found.run_id}{suffix}.html"
 
 
-def write_page(files: Files, path: str, page: str) -> None:
-    """Write a page.
+def write_file(files: Files, key: str, path: str, data: bytes) -> None:
+    """Write a file that the configuration names by a key.
 
     Raises
     ------
@@ -135,10 +137,10 @@ def write_page(files: Files, path: str, page: str) -> None:
         If it cannot be written.
     """
     try:
-        files.write_bytes(path, page.encode("utf-8"))
+        files.write_bytes(path, data)
     except OSError as error:
         raise ConfigurationError(
-            f"output: got {path!r}, which cannot be written: {describe_os_error(error)}; name another file"
+            f"{key}: got {path!r}, which cannot be written: {describe_os_error(error)}; name another file"
         ) from error
 
 
@@ -186,6 +188,14 @@ def _list_settings(facts: Facts) -> list[Setting]:
 def _spell_command(facts: Facts) -> Command | None:
     configuration: Any = facts["configuration"].value
     line = spell_command(facts.text("job") or "", configuration) if isinstance(configuration, dict) else None
+    return None if line is None else Command(line.text, line.notes)
+
+
+def _spell_selection(facts: Facts, k: int) -> Command | None:
+    configuration: Any = facts["configuration"].value
+    if facts.text("job") != "fit" or not isinstance(configuration, dict):
+        return None
+    line = spell_selection(configuration, list_near(k))
     return None if line is None else Command(line.text, line.notes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from gmm_spark.core.arrays import Array
@@ -46,6 +46,7 @@ class ExchangedMixture:
         handle_invalid: str = HANDLE_INVALID[0],
         seed: int = 0,
         identities: Identities | None = None,
+        log_densities_by_pattern: Mapping[bytes, LogDensityHistogram] | None = None,
     ) -> None:
         names = require_names("feature_names", feature_names, parameters.n_features)
         if handle_invalid not in HANDLE_INVALID:
@@ -54,6 +55,7 @@ class ExchangedMixture:
             refuse_missing(parameters.noise)
         self.parameters = parameters
         self.log_densities = log_densities
+        self.log_densities_by_pattern = dict(log_densities_by_pattern or {})
         self.anomaly_fraction = require_fraction("anomaly_fraction", anomaly_fraction)
         self.handle_invalid = handle_invalid
         self.seed = seed
@@ -100,7 +102,8 @@ class ExchangedMixture:
             if handle_invalid is not None:
                 options["handle_invalid"] = handle_invalid
             identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
-            return cls(saved.parameters, log_densities=saved.log_densities, identities=identities, **options)
+            options |= {"identities": identities, "log_densities_by_pattern": saved.log_densities_by_pattern}
+            return cls(saved.parameters, log_densities=saved.log_densities, **options)
         except (ParameterError, TypeError, ValueError, KeyError) as error:  # a value that no model was saved with
             raise damaged(str(path), error) from error
 
@@ -121,6 +124,7 @@ class ExchangedMixture:
             handle_invalid=self.handle_invalid,
             seed=int(self.seed),
             identities=self.identities,
+            log_densities_by_pattern=self.log_densities_by_pattern,
         )
         write_model(path, saved)
 

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.kernels.histogram import find_threshold
 from gmm_spark.core.missing.scorer import find_observed_reasons
 from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
 from gmm_spark.local.imputing import impute_rows
-from gmm_spark.local.options import require_fraction
 from gmm_spark.local.reading import read_rows
-from gmm_spark.local.scoring import ScoringMixture
+from gmm_spark.local.scoring import ScoringMixture, find_odd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +37,24 @@ class Reason(NamedTuple):
 
     feature: str
     z: float
+
+
+class RowScores(NamedTuple):
+    """Scores of n rows.
+
+    Attributes
+    ----------
+    prediction : array (n,) of int32
+    log_density : array (n,)
+    probability : array (n, k)
+    anomaly : array (n,) of bool, or None
+        None if the mixture does not know the log-densities of its training rows.
+    """
+
+    prediction: NDArray[np.int32]
+    log_density: Array
+    probability: Array
+    anomaly: NDArray[np.bool_] | None
 
 
 class Mixture(ScoringMixture):
@@ -75,6 +91,8 @@ class Mixture(ScoringMixture):
         Of :meth:`sample`.
     identities : Identities, optional
         Ids and names of the components; by default ids from 0, and no names.
+    log_densities_by_pattern : mapping of bytes to LogDensityHistogram, optional
+        Of training rows with missing values, by pattern.
 
     Examples
     --------
@@ -141,6 +159,28 @@ class Mixture(ScoringMixture):
         spread = read.spread(self._score(read, prediction=False).log_density, np.nan)
         return float(spread[0]) if read.single else spread
 
+    def scores(self, rows: Any) -> RowScores:
+        """Return labels, log-densities, responsibilities and anomalies of rows at once, in the time of one of them.
+
+        Returns
+        -------
+        RowScores
+            What :meth:`predict`, :meth:`log_density`, :meth:`predict_proba` and :meth:`is_anomaly` return. Of one row,
+            they are arrays of one row.
+        """
+        read = read_rows(rows, self._columns, self.handle_invalid)
+        found = self._score(read, probability=True)
+        assert found.probability is not None
+        anomaly = None
+        if self.knows_anomalies:
+            anomaly = read.spread(find_odd(read, found, self._find_threshold(None)), False)
+        return RowScores(
+            read.spread(found.prediction, NO_COMPONENT),
+            read.spread(found.log_density, np.nan),
+            read.spread(found.probability, np.nan),
+            anomaly,
+        )
+
     def is_anomaly(self, rows: Any, fraction: float | None = None) -> Any:
         """Return which rows are less likely than all but a share of the training rows.
 
@@ -157,8 +197,8 @@ class Mixture(ScoringMixture):
         ParameterError
             If the mixture does not know the log-densities of its training rows.
         """
-        threshold, read = self.threshold(fraction), read_rows(rows, self._columns, self.handle_invalid)
-        spread = read.spread(self._find_odd(read, self._score(read, prediction=False), threshold, fraction), False)
+        threshold, read = self._find_threshold(fraction), read_rows(rows, self._columns, self.handle_invalid)
+        spread = read.spread(find_odd(read, self._score(read, prediction=False), threshold), False)
         return bool(spread[0]) if read.single else spread
 
     def reasons(self, rows: Any, fraction: float | None = None) -> Any:
@@ -179,9 +219,9 @@ class Mixture(ScoringMixture):
         -------
         list of (list of Reason, or None), or the one element of it
         """
-        threshold, read = self.threshold(fraction), read_rows(rows, self._columns, self.handle_invalid)
+        threshold, read = self._find_threshold(fraction), read_rows(rows, self._columns, self.handle_invalid)
         scores = self._score(read)
-        odd = np.flatnonzero(self._find_odd(read, scores, threshold, fraction))
+        odd = np.flatnonzero(find_odd(read, scores, threshold))
         reasons = find_observed_reasons(self._marginals, read.rows[:, odd], scores.prediction[odd])
         at = odd if read.good is None else np.flatnonzero(read.good)[odd]
         found: list[list[Reason] | None] = [None] * (len(scores.log_density) if read.good is None else len(read.good))
@@ -218,23 +258,6 @@ class Mixture(ScoringMixture):
         """
         refuse_missing(self.parameters.noise)
         return impute_rows(rows, self._columns, self.handle_invalid, suffix, self._fill)
-
-    def threshold(self, fraction: float | None = None) -> float:
-        """Return the log-density, nats, below which a row is an anomaly.
-
-        Raises
-        ------
-        ParameterError
-            If ``fraction`` is not in (0, 1), the mixture does not know the log-densities of its training rows, or noise
-            holds more of these than the fraction.
-        """
-        share = self.anomaly_fraction if fraction is None else require_fraction("fraction", fraction)
-        if self.log_densities is None:
-            raise ParameterError(
-                "this mixture does not know how likely its training rows are: it was built from parameters, or saved "
-                "by an older gmm_spark; fit it again, or compare log_density with a threshold of your own"
-            )
-        return find_threshold(self.log_densities, share, self.parameters.noise)
 
     def sample(self, n: int = 1, seed: int | None = None) -> tuple[Array, NDArray[np.int32]]:
         """Draw rows from the mixture, ordered by component: those that ``GaussianMixtureModel.sample`` draws.

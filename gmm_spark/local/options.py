@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ def to_saved(
     handle_invalid: str,
     seed: int,
     identities: Identities,
+    log_densities_by_pattern: Mapping[bytes, LogDensityHistogram],
 ) -> SavedModel:
     """Return what is saved of a mixture in memory."""
     params: dict[str, Any] = {
@@ -79,7 +81,7 @@ def to_saved(
         "paramMap": params,
         "defaultParamMap": {},
     }
-    return SavedModel(parameters, feature_names, log_densities, None, metadata, identities)
+    return SavedModel(parameters, feature_names, log_densities, None, metadata, identities, log_densities_by_pattern)
 
 
 def require_fraction(name: str, value: Any) -> float:

@@ -37,6 +37,7 @@ class ExchangedModel(FittedMixture):
             handle_invalid=self.getHandleInvalid(),
             seed=self.getSeed(),
             identities=self.identities,
+            log_densities_by_pattern=self.logDensitiesByPattern,
         )
 
     @classmethod
@@ -45,6 +46,7 @@ class ExchangedModel(FittedMixture):
         names = mixture.feature_names
         model = cls(mixture.parameters, names, mixture.log_densities)
         model.identities = mixture.identities
+        model.logDensitiesByPattern = mixture.log_densities_by_pattern
         model._set(anomalyFraction=mixture.anomaly_fraction, handleInvalid=mixture.handle_invalid, seed=mixture.seed)
         if mixture.features_col is not None:
             return model._set(featuresCol=mixture.features_col)

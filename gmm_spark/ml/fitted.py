@@ -35,6 +35,8 @@ class FittedMixture(GaussianMixtureParams):
     parameters: MixtureParameters
     featureNames: list[str] | None
     logDensities: LogDensityHistogram | None
+    logDensitiesByPattern: Mapping[bytes, LogDensityHistogram]
+    """Of training rows with missing values, by pattern; see :mod:`gmm_spark.core.missing.patterns`."""
     trainingProfile: TrainingProfile | None
     identities: Identities
     _summary: GaussianMixtureSummary | None

@@ -21,6 +21,7 @@ from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
 from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.drift.reference import TrainingProfile
+from gmm_spark.core.missing.known import incomplete
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
@@ -227,6 +228,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
         with one_blas_thread():
             identities, changes = self._identify(moved, table.features)
         model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile, identities)
+        model.logDensitiesByPattern = incomplete(fitted.evaluation.log_densities_by_pattern)
         self._copyValues(model)
         model._resetUid(self.uid)
         evidence = Evidence(

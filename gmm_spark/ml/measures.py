@@ -84,9 +84,11 @@ class MeasuringModel(FittedMixture):
         """Choose the bins of a portrait: those of the fit's own, if it has one."""
         if self._summary is not None and self._summary.portrait is not None:
             return self._summary.portrait.frame
-        quartiles = None if self.trainingProfile is None else self.trainingProfile.quartiles
         threshold = None if self.logDensities is None else self.logDensities.quantile(LEAST_LIKELY)
-        return Frame.of(self.parameters, quartiles, threshold=threshold)
+        known = self.trainingProfile
+        if known is None:
+            return Frame.of(self.parameters, threshold=threshold)
+        return Frame.of(self.parameters, known.quartiles, known.steps, known.origins, threshold)
 
     def _evaluate(self, dataset: DataFrame) -> Evaluation:
         self.check_params()

@@ -74,6 +74,7 @@ class GaussianMixtureModel(
         if trainingProfile is not None:
             trainingProfile.require_fits(parameters.n_classes, parameters.n_features)
         self.trainingProfile = trainingProfile
+        self.logDensitiesByPattern = {}
         self.identities = identities or Identities.fresh(parameters.n_components)
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
@@ -192,7 +193,7 @@ class GaussianMixtureModel(
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
         parts = self.parameters, self.featureNames, self.logDensities, self.trainingProfile, self.identities
-        return ModelWriter(self, *parts)
+        return ModelWriter(self, *parts, self.logDensitiesByPattern)
 
     @classmethod
     def read(cls) -> ModelReader[GaussianMixtureModel]:
@@ -221,11 +222,10 @@ class GaussianMixtureModel(
 
     def _find_threshold(self) -> float | Thresholds:
         """Find the log-density, nats, below which a row is an anomaly; or what finds it for each pattern."""
-        share = self.getAnomalyFraction()
-        threshold = self.logDensityQuantile(share)
-        assert self.logDensities is not None  # else there was an error
-        if self.parameters.noise is not None:
+        share, known = self.getAnomalyFraction(), self.logDensitiesByPattern
+        if self.parameters.noise is not None and self.logDensities is not None:
             return find_threshold(self.logDensities, share, self.parameters.noise)
-        if not self._scores_missing:
-            return threshold
-        return Thresholds.of_complete(Marginals(self.parameters, self.getPrecision()), share, self.logDensities)
+        if not self._scores_missing or (self.logDensities is None and not known):
+            return self.logDensityQuantile(share)
+        marginals = Marginals(self.parameters, self.getPrecision())
+        return Thresholds.of_training(marginals, share, self.logDensities, known)

@@ -16,7 +16,7 @@ from gmm_spark.core.search.starts import START_MODES
 from gmm_spark.core.settings import Settings
 from gmm_spark.ml.defaults import Defaults
 from gmm_spark.ml.scoring_params import ScoringParams, declare, to_flag, to_int64
-from gmm_spark.spark.packing.parquet_scan import PACKINGS
+from gmm_spark.spark.packing.parquet_plan import PACKINGS
 
 
 class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):

@@ -13,7 +13,7 @@ path is escaped here before it is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from pyspark.errors import AnalysisException
@@ -108,6 +108,7 @@ class ModelWriter(MLWriter):
     log_densities : LogDensityHistogram or None
     training_profile : TrainingProfile or None
     identities : Identities
+    log_densities_by_pattern : mapping of bytes to LogDensityHistogram
     """
 
     def __init__(
@@ -118,10 +119,11 @@ class ModelWriter(MLWriter):
         log_densities: LogDensityHistogram | None,
         training_profile: TrainingProfile | None,
         identities: Identities,
+        log_densities_by_pattern: Mapping[bytes, LogDensityHistogram],
     ) -> None:
         super().__init__()
         self._model = model
-        self._identities = identities
+        self._more = identities, log_densities_by_pattern
         self._parts = parameters, feature_names, log_densities, training_profile
 
     def save(self, path: str) -> None:
@@ -130,7 +132,7 @@ class ModelWriter(MLWriter):
 
     def describe(self) -> SavedModel:
         """Return what the files will hold."""
-        return SavedModel(*self._parts, describe_params(self._model, self.sparkSession), self._identities)
+        return SavedModel(*self._parts, describe_params(self._model, self.sparkSession), *self._more)
 
 
 class ModelReader(MLReader[M]):
@@ -162,6 +164,7 @@ class ModelReader(MLReader[M]):
         try:
             model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities, saved.training_profile)
             model.identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
+            model.logDensitiesByPattern = saved.log_densities_by_pattern
             model._resetUid(metadata["uid"])
             defaults = metadata["defaultParamMap"]
             metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}

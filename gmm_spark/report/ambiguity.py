@@ -41,7 +41,7 @@ def _tell_confusion(portrait: Portrait) -> list[Block]:
 def _tell_merges(tree: MergeTree, is_drawn: bool) -> list[Block]:
     whose = "rows drawn from the mixture" if is_drawn else "the fit's sample"
     method = (
-        "Two by two, the components are merged that share most; the entropy of the responsibilities falls (Baudry et "
-        f"al. 2010). It is that of {whose}: 0 if every row is certain of its cluster."
+        "The two that share most are merged, and so on; each merge lowers the entropy of the responsibilities (Baudry "
+        f"et al. 2010), here that of {whose}: 0 if every row is certain of its cluster."
     )
     return [draw("draw_merges", tree), Text(method)]

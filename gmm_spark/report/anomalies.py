@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gmm_spark.core.formatting import show_count, show_name, show_number, show_share
+from collections import Counter
+
+from gmm_spark.core.formatting import show_count, show_number, show_share
 from gmm_spark.core.kernels.histogram import find_threshold
 from gmm_spark.errors import ParameterError
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
@@ -12,22 +14,19 @@ from gmm_spark.report.subject import Subject
 FRACTIONS = (0.0001, 0.001, 0.005, 0.01, 0.05)
 _USUAL = 0.001  # the default of anomalyFraction
 _ROWS = 1_000_000
+# Features of the least likely rows that are listed: more columns do not fit on a page.
+_FEATURES = 6
 
 
 def describe_anomalies(subject: Subject) -> Section:
     """Say which threshold goes with which fraction."""
     histogram = subject.log_densities
     if histogram is None:
-        return Section(
-            "anomalies",
-            "Anomalies",
-            [
-                Missing(
-                    "The model does not know how likely its training rows are: it was built from parameters, or saved "
-                    "by an older gmm-spark. Fit it again (model.initial_model starts from it)."
-                )
-            ],
+        missing = Missing(
+            "The model does not know how likely its training rows are: it was built from parameters, or saved by an "
+            "older gmm-spark. Fit it again (model.initial_model starts from it)."
         )
+        return Section("anomalies", "Anomalies", [missing, *_list_unlikely(subject)])
     rows = []
     for fraction in FRACTIONS:
         try:
@@ -46,7 +45,8 @@ def describe_anomalies(subject: Subject) -> Section:
     blocks: list[Block] = [
         Text(
             "A row is an anomaly if its log-density is below the threshold. The fraction is what you choose "
-            "(output.anomaly_fraction, anomalyFraction); of new rows like the training rows, as many are flagged."
+            "(output.anomaly_fraction, anomalyFraction): if new rows are like the training rows, that share of them is "
+            "flagged."
         ),
         Table("What a fraction means", head, rows),
         draw("draw_log_densities", histogram, histogram.quantile(_USUAL)),
@@ -61,13 +61,44 @@ def describe_anomalies(subject: Subject) -> Section:
                 "alone makes it, so a fraction of the rows that noise exceeds has no threshold, and is not listed."
             ),
         )
-    if subject.unlikely:
-        names = list(subject.unlikely[0])
-        head = [show_name(name) for name in names]
-        listed = [[_show(one[name]) for name in names] for one in subject.unlikely]
-        blocks.append(Table(f"The {len(listed)} least likely rows of the table that was read", head, listed))
+    blocks += _list_unlikely(subject)
     return Section("anomalies", "Anomalies", blocks)
 
 
-def _show(value: object) -> Cell:
-    return Cell(show_number(float(value), 6)) if isinstance(value, (int, float)) else word(show_name(str(value)))
+def _list_unlikely(subject: Subject) -> list[Block]:
+    """List the least likely rows, and why each is; nothing if they were not asked for."""
+    if not subject.unlikely:
+        return []
+    names = subject.shown_names
+    shown = list(range(len(names)))
+    if len(names) > _FEATURES:  # those that are a reason most often
+        named = Counter(i for row in subject.unlikely for i, _ in row.reasons)
+        shown = sorted(sorted(shown, key=lambda i: -named[i])[:_FEATURES])
+    rows = [
+        [
+            word(show_number(row.log_density, 6)),
+            Cell(str(row.component)),
+            word("; ".join(_tell_reason(names[i], None if i in shown else row.values[i], z) for i, z in row.reasons)),
+            *(Cell(show_number(row.values[i], 6)) for i in shown),
+        ]
+        for row in subject.unlikely
+    ]
+    caption = f"The {len(rows)} least likely rows of the table that was read"
+    if len(shown) < len(names):
+        caption += f", with {len(shown)} of {len(names)} features"
+    head = ["log-density, nats", "component", "why: how far off, given the row's other features"]
+    return [
+        Table(caption, [*head, *(names[i] for i in shown)], rows),
+        Text(
+            "Sd are standard deviations within the row's most probable component, from what the row's other features "
+            "let expect there. A feature may be usual by itself, and odd beside the others; features that are odd "
+            "together explain each other, so that each seems less odd. The job score writes such reasons for each "
+            "anomaly (output.reasons, reasonsCol). Rows that lack a value are not listed."
+        ),
+    ]
+
+
+def _tell_reason(name: str, value: float | None, z: float) -> str:
+    """Tell how far off a feature is, and its value unless that has a column of its own."""
+    known = "" if value is None else f" ({show_number(value, 6)})"
+    return f"{name}{known} {show_number(abs(z), 2)} sd {'above' if z > 0 else 'below'}"

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
+# Letters above which the text of a cell is a sentence.
+_SENTENCE = 60
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -53,6 +56,11 @@ class Table:
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+
+    @property
+    def is_told(self) -> bool:
+        """Whether cells hold sentences: on a phone such a row is set as a list, since a column would be too narrow."""
+        return any(len(cell.text) > _SENTENCE for row in self.rows for cell in row)
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,24 @@ def describe_choice(subject: Subject) -> Section:
     selection = subject.facts["selection"]
     mixtures = list(selection["mixtures"])
     if not mixtures:
-        k, kind = subject.parameters.n_components, subject.parameters.covariance_type
+        k, kind, command = (
+            subject.parameters.n_components,
+            subject.parameters.covariance_type,
+            subject.selection_command,
+        )
         beside = "" if subject.parameters.noise is None else " beside noise"
         return Section(
             "choice",
             "Choice of k and structure",
             [
                 Missing(
-                    f"Nothing was compared: k = {k} and {kind} covariances{beside} were given. The job select fits "
-                    "several in the same passes over the table.",
-                    f"gmm-spark select --config FIT.toml --selection.ks {_list_near(k)} "
-                    "--selection.covariance_types full diag",
-                )
+                    f"Nothing was compared: k = {k} and {kind} covariances{beside} were given. Select fits "
+                    "several in the same passes over the table, and keeps the best by BIC.",
+                    f"GaussianMixtureSelector(ks={list_near(k)}, covarianceTypes=[...]).fit(table)"
+                    if command is None
+                    else command.line,
+                ),
+                *(Text(note) for note in (command.notes if command is not None else ())),
             ],
         )
     criterion = selection.text("criterion") or "bic"
@@ -83,5 +89,7 @@ def _name_structure(one: Facts) -> str:
     return show_name(one.text("covarianceType") or "?") + (" + noise" if one.flag("noise") else "")
 
 
-def _list_near(k: int) -> str:
-    return " ".join(str(one) for one in range(max(k - 2, 1), k + 3))
+def list_near(k: int) -> list[int]:
+    """List numbers of components to compare a mixture of k with: fewer, and up to about twice as many."""
+    step = max(k // 4, 1)
+    return sorted({max(k + step * i, 1) for i in range(-2, 4)})

@@ -13,6 +13,7 @@ from gmm_spark.core.mixture.matching import ALIKE, Match, Matching, match_compon
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
+from gmm_spark.report.facts import Facts
 from gmm_spark.report.page import render
 from gmm_spark.report.subject import Subject
 from gmm_spark.report.verdict import Note, Verdict, judge
@@ -21,6 +22,8 @@ from gmm_spark.report.verdict import Note, Verdict, judge
 _APART = 0.995
 # Moves that are listed.
 _MOVES = 12
+# Move of a mean, in standard deviations, from which on it is listed.
+_WORTH = 0.01
 
 
 class _Ids(NamedTuple):
@@ -57,7 +60,7 @@ class _Ids(NamedTuple):
         )
 
 
-def write_comparison(before: Subject, after: Subject) -> str:
+def render_comparison(before: Subject, after: Subject) -> str:
     """Return the comparison of two mixtures of the same features, as one HTML page.
 
     Raises
@@ -205,7 +208,11 @@ def _list_match(one: Match, names: list[str], ids: _Ids) -> list[Cell]:
 def _tell_moves(matching: Matching, before: Subject, ids: _Ids) -> Section:
     names = before.shown_names
     moves = [(float(abs(one.shifts[i])), one, i) for one in matching.matches for i in range(len(names))]
-    listed = sorted(moves, key=lambda move: -move[0])[:_MOVES]
+    worth = [move for move in moves if move[0] >= _WORTH]
+    if not worth:
+        told = f"No mean of a component that has its counterpart moved by {_WORTH:g} standard deviations or more."
+        return Section("moves", "What moved", [Text(told)])
+    listed = sorted(worth, key=lambda move: -move[0])[:_MOVES]
     rows = [
         [
             word(f"{ids.name_before(one.before)} → {ids.name_after(one.after)}"),
@@ -238,8 +245,9 @@ def _tell_fits(before: Subject, after: Subject) -> Section:
         blocks.append(Table("Likelihood", ["", "before", "after"], rows))
         first, second = (facts["input"]["files"].text("checksum") for facts in both)
         same = first is not None and first == second
+        same = same and both[0]["rows"].number("used") == both[1]["rows"].number("used")
         blocks.append(
-            Text("Both were fitted to the same files.")
+            Text(f"Both were fitted to the same rows. {_tell_better(*both)}")
             if same
             else Text("Unless both were fitted to the same rows, these figures do not say which is better.", "look")
         )
@@ -259,6 +267,17 @@ def _tell_fits(before: Subject, after: Subject) -> Section:
         caption = "Rows in other bins than the mixture says; each side has bins of its own"
         blocks.append(Table(caption, ["feature", "before", "after"], rows))
     return Section("fit", "Which fits better", blocks or [Missing("Neither has a run report to compare.")])
+
+
+def _tell_better(before: Facts, after: Facts) -> str:
+    """Say which has the better BIC: it weighs likelihood against the number of parameters."""
+    first, second = (facts["fit"].number("bic") for facts in (before, after))
+    if first is None or second is None:
+        return ""
+    if first == second:
+        return "By BIC they are equal."
+    better = "later" if second < first else "earlier"
+    return f"The {better} has the lower BIC, by {show_number(abs(second - first), 4)}: it describes them better."
 
 
 def _tell_checks(before: Subject, after: Subject) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gmm_spark.core.description.components import CERTAIN, ComponentDescription, describe_components
+from gmm_spark.core.description.components import CERTAIN, ComponentDescription, describe_components, relate_features
 from gmm_spark.core.formatting import count_of, show_count, show_number, show_share, show_spread
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
@@ -24,12 +24,14 @@ def tell_components(subject: Subject) -> Section:
     told = "" if subject.known.is_plain else " A component's id, and the name that it was given, survive refits."
     blocks: list[Block] = [
         Text(
-            f"{count_of(len(order), 'component')}, the heaviest first. The numbers are those of the prediction column. "
+            f"{count_of(len(order), 'component')}{', the heaviest first' if len(order) > 1 else ''}. The numbers are "
+            "those of the prediction column. "
             f"A component's weight is its share of the rows, each counted by its responsibilities.{told}"
         ),
         _list_sizes([described[j] for j in order], subject.known),
         *_tell_noise(subject),
         Text(_explain(len(order) > 1)),
+        *_tell_related(subject),
         *_list_means(subject, order),
     ]
     if subject.portrait is None and len(order) > 1:
@@ -54,10 +56,17 @@ def _tell_noise(subject: Subject) -> list[Block]:
     ]
 
 
+def _tell_related(subject: Subject) -> list[Block]:
+    """Say what the components share: which features go together within them."""
+    told = relate_features(subject.parameters, subject.shown_names) if subject.parameters.n_components > 1 else ""
+    return [Text(told)] if told else []
+
+
 def _explain(is_mixture: bool) -> str:
     tight = (
         "Tightness is the component's standard deviation over that of the whole table, the geometric mean over the "
-        "features: below 1 it is tighter."
+        "features: below 1 it is tighter. What makes it different is told against the mean of all other rows, and "
+        "against the spread within the other components."
     )
     if not is_mixture:
         return tight

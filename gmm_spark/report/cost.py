@@ -14,6 +14,7 @@ _WITHIN_FIT = {
     "search": "running starts on the sample",
     "passes": "EM's passes over the table",
     "evaluate": "evaluating the fitted mixture",
+    "portrait": "counting rows for the pictures of this page",
 }
 _STEPS = {
     "read": "finding the table",

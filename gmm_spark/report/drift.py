@@ -7,6 +7,15 @@ from gmm_spark.report.blocks import Block, Cell, Figures, Missing, Section, Tabl
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.subject import Subject
 
+# What the counts of a report of score are called.
+_COUNTS = {
+    "read": "rows read",
+    "scored": "rows scored",
+    "unscored": "rows kept without a score",
+    "dropped": "rows dropped",
+    "anomalies": "anomalies among them",
+}
+
 
 def describe_drift(subject: Subject) -> Section:
     """Say how the rows that were scored differ from those of the fit."""
@@ -18,15 +27,17 @@ def describe_drift(subject: Subject) -> Section:
             [
                 Missing(
                     "No scores were given. Let score compare its rows and write a report, and name that report here.",
-                    f"gmm-spark score ... --drift.compare true --output.report score.json\n"
-                    f"{subject.report_command} --scores score.json",
+                    "gmm-spark score ... --drift.compare true --output.report score.json\n"
+                    f"{subject.report_command} --scores score.json"
+                    if subject.model_path
+                    else "",
                 )
             ],
         )
-    rows: list[tuple[str, str]] = [("scored", show_name(scores.text("started") or "–"))]
+    rows: list[tuple[str, str]] = [("scores begun", show_name(scores.text("started") or "–"))]
     rows += [("run of the scores", show_name(run))] if (run := scores.text("run_id")) else []
     rows += [
-        (f"rows {show_name(key)}", show_count(one.number()))
+        (_COUNTS.get(key, f"rows {show_name(key)}"), show_count(one.number()))
         for key, one in scores["rows"].items()
         if one.number() is not None
     ]
@@ -43,15 +54,21 @@ def describe_drift(subject: Subject) -> Section:
         )
         return Section("drift", "Drift of the latest scores", blocks)
     verdict = drift.text("verdict") or ""
-    blocks.append(
-        Text(
-            f"Verdict: {show_name(verdict)}. Largest change: {show_name(drift.text('largest_change') or '–')}.",
-            "stop" if verdict == "beyond limits" else "",
+    largest = f"Largest change: {show_name(drift.text('largest_change') or '–')}."
+    if verdict == "no limits":
+        blocks.append(Text(f"{largest} No limits were set (drift.max_psi and others), so that nothing was judged."))
+    else:
+        blocks.append(
+            Text(f"Verdict: {show_name(verdict)}. {largest}", "stop" if verdict == "beyond limits" else "pass")
         )
-    )
     blocks += [Text(show_name(one.text() or ""), "stop") for one in drift["exceeded"]]
     blocks += _list_changes(drift, subject)
     return Section("drift", "Drift of the latest scores", blocks)
+
+
+def _show_shift(shift: float | None) -> str:
+    """Write a shift to the hundredth: less is chance."""
+    return "–" if shift is None else "0" if abs(shift) < 0.005 else f"{shift:+.2f}"
 
 
 def _list_changes(drift: Facts, subject: Subject) -> list[Block]:
@@ -60,7 +77,7 @@ def _list_changes(drift: Facts, subject: Subject) -> list[Block]:
             word(show_name(one.text("feature") or "?")),
             Cell(show_number(one.number("training_mean"))),
             Cell(show_number(one.number("mean"))),
-            Cell(show_number(one.number("shift"), 3)),
+            Cell(_show_shift(one.number("shift"))),
             Cell(show_number(one.number("spread_ratio"), 3)),
         ]
         for one in drift["features"]

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from gmm_spark.core.description.densities import compare_densities
-from gmm_spark.core.description.fit import POOR, FeatureFit, judge_features
+from collections.abc import Sequence
+
+from gmm_spark.core.description.fit import FeatureFit
 from gmm_spark.core.description.regions import find_regions
-from gmm_spark.core.formatting import count_of, show_name, show_number, show_share
+from gmm_spark.core.formatting import show_name, show_number, show_share
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.drawing import draw
 from gmm_spark.report.subject import Subject
-from gmm_spark.report.verdict import Note
 
 # Features whose histograms are drawn: the worst.
 _DRAWN = 6
-_NAMED = 3
-_TONES = {"good": "pass", "fair": "look", "poor": "stop"}
+TONES = {"good": "pass", "fair": "look", "poor": "stop"}
 
 
 def judge_fit(subject: Subject) -> Section:
     """Say whether the mixture describes the rows."""
-    portrait = subject.shown_portrait
-    histogram = subject.log_densities if portrait is None else portrait.log_densities
+    portrait, found = subject.shown_portrait, subject.densities
     blocks: list[Block] = []
-    if histogram is not None:
-        found = compare_densities(subject.parameters, histogram)
-        blocks.append(Text(found.sentence, _TONES[found.verdict]))
+    if found is not None:
+        blocks.append(Text(found.sentence, TONES[found.verdict]))
         rows = [
             [word(show_share(float(q))), Cell(show_number(float(seen), 5)), Cell(show_number(float(drawn), 5))]
             for q, seen, drawn in found.quantiles
@@ -46,21 +43,6 @@ def judge_fit(subject: Subject) -> Section:
     return Section("fit", "Does it fit?", blocks)
 
 
-def note_fit(subject: Subject) -> list[Note]:
-    """Say in a line what the verdict, which comes from the checks alone, leaves open: what is described poorly."""
-    portrait = subject.shown_portrait
-    if portrait is None:
-        return []
-    fits = judge_features(subject.parameters, portrait, subject.facts["rows"].number("effective"))
-    poor = [one.name for one in fits if one.verdict == POOR]
-    if not poor:
-        return []
-    named = ", ".join(poor[:_NAMED]) + (f" and {len(poor) - _NAMED} more" if len(poor) > _NAMED else "")
-    are = "is" if len(poor) == 1 else "are"
-    said = f"{len(poor)} of {count_of(len(fits), 'feature')} {are} described poorly: {named}."
-    return [Note(said, "fit", "look")]
-
-
 def _tell_held_out(subject: Subject) -> list[Block]:
     selection = subject.facts["selection"]
     mixtures, chosen = list(selection["mixtures"]), selection.number("chosen")
@@ -78,18 +60,9 @@ def _tell_held_out(subject: Subject) -> list[Block]:
 
 
 def _judge_features(subject: Subject, portrait: Portrait) -> list[Block]:
-    effective = subject.facts["rows"].number("effective")
-    fits = judge_features(subject.parameters, portrait, effective)
-    worst = sorted(fits, key=lambda one: -(one.misplaced - one.by_chance))
+    worst = subject.feature_fits
     blocks: list[Block] = [_list_features(worst)]
-    if worst[0].verdict == POOR:
-        blocks.append(
-            Text(
-                "What is described poorly may need more components (the job select tries several k), a logarithm if it "
-                "is skewed, or a table without the rows that stand apart. If only clusters matter, it may do as it is."
-            )
-        )
-    regions = find_regions(subject.parameters, portrait, effective_rows=effective)
+    regions = find_regions(subject.parameters, portrait, effective_rows=subject.facts["rows"].number("effective"))
     if regions:
         rows = [
             [word(show_name(one.sentence)), Cell(show_share(one.observed)), Cell(show_share(one.expected))]
@@ -108,15 +81,16 @@ def _judge_features(subject: Subject, portrait: Portrait) -> list[Block]:
     return blocks
 
 
-def _list_features(worst: list[FeatureFit]) -> Table:
-    head = ["feature", "fit", "rows in the wrong place", "of which by chance", "what differs"]
+def _list_features(worst: Sequence[FeatureFit]) -> Table:
+    head = ["feature", "fit", "rows in the wrong place", "of which by chance", "what differs", "what may help"]
     rows = [
         [
             word(one.name),
-            Cell(one.verdict, tone=_TONES[one.verdict], is_number=False),
+            Cell(one.verdict, tone=TONES[one.verdict], is_number=False),
             Cell(show_share(one.misplaced), min(one.misplaced, 1.0)),
             Cell(show_share(one.by_chance)),
             word(one.sentence),
+            word(one.remedy or "–"),
         ]
         for one in worst
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
-from gmm_spark import __version__
+from gmm_spark._version import __version__
 from gmm_spark.extras import require_extra
 from gmm_spark.report.blocks import Section
 from gmm_spark.report.verdict import Verdict

@@ -19,7 +19,7 @@ def describe_fitted(subject: Subject) -> Section:
         f"{count_of(parameters.n_features, 'feature')}, {count_of(parameters.n_parameters, 'free parameter')}"
     )
     rows = [("mixture", mixture), ("features", ", ".join(subject.shown_names)), *_list_input(facts)]
-    rows += [("model", show_name(subject.model_path))]
+    rows += [("model", show_name(subject.model_path or subject.path))]
     if subject.run_id is not None:
         rows += [("run", show_name(subject.run_id)), ("ended (UTC)", subject.finished)]
     seed = facts["configuration"]["model"].number("seed")
@@ -47,9 +47,8 @@ def describe_fitted(subject: Subject) -> Section:
 
 
 def _list_input(facts: Facts) -> list[tuple[str, str]]:
-    source, found = facts["configuration"]["input"], facts["input"]
-    table = source.text("table") or source.text("path") or found.text("source")
-    rows = [("table", show_name(table))] if table else []
+    source, found, table = facts["configuration"]["input"], facts["input"], name_table(facts)
+    rows = [("table", table)] if table else []
     if where := source.text("where"):
         rows.append(("only rows with", show_name(where)))
     size, count = found["files"].number("bytes"), found["files"].number("count")
@@ -99,6 +98,12 @@ def _describe_settings(subject: Subject) -> list[Block]:
         blocks.append(Code("The command again", subject.command.line))
         blocks += [Text(note) for note in subject.command.notes]
     return blocks
+
+
+def name_table(facts: Facts) -> str:
+    """Name the table that was read; an empty text if that is not known."""
+    source = facts["configuration"]["input"]
+    return show_name(source.text("table") or source.text("path") or facts["input"].text("source") or "")
 
 
 def list_reasons(facts: Facts) -> list[tuple[str, str, float]]:

@@ -46,7 +46,7 @@ def describe_search(subject: Subject) -> Section:
     if history:
         passes = read_history(subject.facts)
         blocks += [draw("draw_bound", passes, records)] if len(passes) > 1 else []
-        blocks += [_say_what_is_left(history[-1], tol, converged), _list_passes(history)]
+        blocks += [_say_what_is_left(subject, history[-1], tol, converged), _list_passes(history)]
         blocks.append(Text("Steps: " + "; ".join(f"{step}, {_STEPS[step]}" for step in _STEPS if steps[step]) + "."))
     return Section("search", "The search", blocks)
 
@@ -59,7 +59,7 @@ def _describe_agreement(fit: Facts) -> str:
     return f"; on the sample, {alike:.0f} of {starts:.0f} ended where the best did"
 
 
-def _say_what_is_left(last: Facts, tol: float | None, converged: bool | None) -> Text:
+def _say_what_is_left(subject: Subject, last: Facts, tol: float | None, converged: bool | None) -> Text:
     left, limit = last.number("remaining"), "" if tol is None else f" (tol is {tol:g})"
     if left is None:
         change = last.number("change")
@@ -67,10 +67,11 @@ def _say_what_is_left(last: Facts, tol: float | None, converged: bool | None) ->
             "" if change is None else f" The last pass changed the bound by {show_number(change)} nats per row{limit}."
         )
         return Text(f"What is left to gain by more passes cannot be estimated from so few changes.{last_change}")
-    advice = "" if converged else " Raise model.max_iter to gain it."
+    advice = "" if converged else f" Raise {subject.name_key('maxIter', 'model.max_iter')} to gain it."
     return Text(
         f"More passes would raise the lower bound by about {show_number(left, 2)} nats per row, as the last changes "
-        f"show{limit}.{advice} Another start may end higher: only more starts (model.n_init) can tell."
+        f"show{limit}.{advice} Another start may end higher: only more starts "
+        f"({subject.name_key('nInit', 'model.n_init')}) can tell."
     )
 
 

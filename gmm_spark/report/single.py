@@ -11,12 +11,13 @@ from gmm_spark.report.choice import describe_choice
 from gmm_spark.report.components import tell_components
 from gmm_spark.report.cost import describe_cost
 from gmm_spark.report.drift import describe_drift
-from gmm_spark.report.goodness import judge_fit, note_fit
+from gmm_spark.report.goodness import judge_fit
 from gmm_spark.report.page import render
 from gmm_spark.report.pictures import show_pictures
-from gmm_spark.report.provenance import describe_fitted
+from gmm_spark.report.provenance import describe_fitted, name_table
 from gmm_spark.report.search import describe_search
 from gmm_spark.report.subject import Subject
+from gmm_spark.report.trust import note_trust
 from gmm_spark.report.usage import describe_usage
 from gmm_spark.report.verdict import judge
 
@@ -35,7 +36,7 @@ _SECTIONS = (
 )
 
 
-def write_report(subject: Subject) -> str:
+def render_report(subject: Subject) -> str:
     """Return the report of a mixture, as one HTML page.
 
     Raises
@@ -44,12 +45,13 @@ def write_report(subject: Subject) -> str:
         If Jinja2 is not installed.
     """
     parameters, rows = subject.parameters, subject.rows
-    fitted = "" if rows is None else f", fitted to {show_count(rows)} rows"
+    table = name_table(subject.facts)
     noise = "" if parameters.noise is None else " and noise"
+    fitted = "" if rows is None else f", fitted to {show_count(rows)} rows{f' of {table}' if table else ''}"
     lead = (
         f"{count_of(parameters.n_components, 'component')}{noise} in {count_of(parameters.n_features, 'feature')}, "
         f"{parameters.covariance_type} covariances{fitted}"
     )
     sections = [describe(subject) for describe in _SECTIONS]
-    verdict = replace(judge(subject.facts), notes=note_fit(subject))
+    verdict = replace(judge(subject.facts), notes=note_trust(subject))
     return render(f"Gaussian mixture, {subject.title}", lead, verdict, sections)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
+from gmm_spark.core.description.densities import DensityComparison, compare_densities
+from gmm_spark.core.description.fit import FeatureFit, judge_features
 from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.formatting import show_name
@@ -27,7 +30,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Command:
-    """The command that would fit the mixture again.
+    """A command that would do what was done again, or something like it.
 
     Attributes
     ----------
@@ -41,6 +44,28 @@ class Command:
     notes: Sequence[str] = ()
 
 
+class UnlikelyRow(NamedTuple):
+    """One of the least likely rows of a table.
+
+    Attributes
+    ----------
+    log_density : float
+        Nats.
+    component : int
+        The most probable one.
+    values : tuple of float, (d,)
+        Its features.
+    reasons : tuple of (int, float)
+        Features that contribute most to how odd it is, the largest first: number, and standard deviations above what
+        the other features let expect.
+    """
+
+    log_density: float
+    component: int
+    values: tuple[float, ...]
+    reasons: tuple[tuple[int, float], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A fitted mixture, and what is known of its fit.
@@ -48,9 +73,9 @@ class Subject:
     Attributes
     ----------
     path : str
-        Path that was asked for, as it may be shown.
+        Path that was asked for, as it may be shown; what the model is called if it is in memory.
     model_path : str
-        Directory of the saved model.
+        Directory of the saved model; empty if it is in memory.
     parameters : MixtureParameters
     names : tuple of str
         A name for each feature, as users wrote it.
@@ -65,6 +90,9 @@ class Subject:
         When the run ended, for people; empty if it is no run.
     settings : sequence of Setting
     command : Command or None
+        It fits the mixture again.
+    selection_command : Command or None
+        It fits mixtures of other sizes too, and compares them.
     scores : Facts
         The report of a job that scored a table with the model; empty if none was given.
     report_command : str
@@ -73,8 +101,8 @@ class Subject:
         Of the rows beside the mixture.
     merge_tree : MergeTree or None
         Of the fit's sample.
-    unlikely : sequence of mappings
-        The least likely rows, if they were asked for: their features by name, ``prediction`` and ``log_density``.
+    unlikely : sequence of UnlikelyRow
+        The least likely rows of a table, if they were asked for.
     identities : Identities or None
         Ids and names of the components; None for the components' numbers.
     """
@@ -90,11 +118,12 @@ class Subject:
     finished: str = ""
     settings: Sequence[Setting] = ()
     command: Command | None = None
+    selection_command: Command | None = None
     scores: Facts = field(default_factory=Facts)
     report_command: str = "gmm-spark report"
     portrait: Portrait | None = None
     merge_tree: MergeTree | None = None
-    unlikely: Sequence[Mapping[str, object]] = ()
+    unlikely: Sequence[UnlikelyRow] = ()
     identities: Identities | None = None
 
     @property
@@ -115,6 +144,21 @@ class Subject:
         """The portrait, with the names as the page shows them."""
         return None if self.portrait is None else replace(self.portrait, feature_names=tuple(self.shown_names))
 
+    @cached_property
+    def densities(self) -> DensityComparison | None:
+        """How likely the rows are, and how likely rows drawn from the mixture are; None if the former is not known."""
+        histogram = self.log_densities if self.portrait is None else self.portrait.log_densities
+        return None if histogram is None else compare_densities(self.parameters, histogram)
+
+    @cached_property
+    def feature_fits(self) -> tuple[FeatureFit, ...]:
+        """How well the mixture describes each feature, the worst first; empty without a portrait."""
+        portrait = self.shown_portrait
+        if portrait is None:
+            return ()
+        found = judge_features(self.parameters, portrait, self.facts["rows"].number("effective"))
+        return tuple(sorted(found, key=lambda one: -(one.misplaced - one.by_chance)))
+
     @property
     def rows(self) -> float | None:
         """Rows that the mixture was fitted to, if that is known."""
@@ -124,7 +168,13 @@ class Subject:
     @property
     def portrait_command(self) -> str:
         """The command that makes this page with a pass over a table."""
+        if not self.model_path:
+            return 'write_report(model, "page.html", table)'
         return f"{self.report_command} --input.path TABLE"
+
+    def name_key(self, parameter: str, key: str) -> str:
+        """Name a parameter of the fit as its user gave it: the key of a job, or the parameter of an estimator."""
+        return parameter if self.facts and self.facts.text("job") is None else key
 
     @property
     def title(self) -> str:

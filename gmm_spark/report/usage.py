@@ -6,12 +6,16 @@ from gmm_spark.core.formatting import quote_word
 from gmm_spark.report.blocks import Block, Code, Section, Text
 from gmm_spark.report.subject import Subject
 
+# Where a model in memory may be saved.
+_SAVED = "models/mine"
+
 
 def describe_usage(subject: Subject) -> Section:
     """Say how to use the model. What is copied from here names the model by its path, quoted for where it goes."""
-    path = repr(subject.model_path)
-    plain = quote_word(subject.model_path)
+    path, plain = repr(subject.model_path or _SAVED), quote_word(subject.model_path or _SAVED)
+    first = [] if subject.model_path else [Code("Save it first", f"model.save({path})")]
     blocks: list[Block] = [
+        *first,
         Text(
             "The model reads the columns that it was fitted on, by name. The path is that of this run alone; of the "
             "directory of runs above it, the newest complete run is read."
@@ -40,7 +44,10 @@ def describe_usage(subject: Subject) -> Section:
             f"mixture = Mixture.load({path})  # a path of this machine\n"
             "mixture.predict(rows), mixture.log_density(rows), mixture.is_anomaly(rows)  # numpy, pandas or Arrow",
         ),
-        Code("As ONNX (pip install 'gmm-spark[onnx]')", 'model.to_onnx("mixture.onnx")'),
+        Code(
+            "As ONNX, for other languages (pip install 'gmm-spark[onnx]')",
+            f"gmm-spark export {plain} --onnx mixture.onnx",
+        ),
         Code("Rows that look like the table", f"gmm-spark sample --model {plain} --n 100000 --output.path SAMPLED"),
     ]
     return Section("use", "How to use it", blocks)

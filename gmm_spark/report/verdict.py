@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gmm_spark.core.formatting import count_of, show_name
 from gmm_spark.report.facts import Facts
 
+SIGNS = {"pass": "✓", "look": "!", "stop": "✕"}
 # What a severity asks of the reader; whatever is not known is worth a look.
 _TONES = {"serious": "stop", "warning": "look", "info": "pass"}
 
@@ -26,11 +27,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Note:
-    """A line that says what the checks do not, with the section that says more."""
+    """A line that says what the checks do not, what would help, and the section that says more."""
 
     text: str
     section: str
     tone: str = ""
+    remedy: str = ""
+
+    @property
+    def sign(self) -> str:
+        """The tone as a sign, for who does not see colours."""
+        return SIGNS.get(self.tone, "•")
 
 
 @dataclass(frozen=True)
@@ -79,13 +86,13 @@ def judge(facts: Facts) -> Verdict:
             f"{count_of(stop, 'serious finding')}{more}: the mixture, or the data it was fitted to, is probably not "
             "what was meant. Do what stands in bold, then fit again."
         )
-        return Verdict("stop", "Stop", "✕", why, findings)
+        return Verdict("stop", "Stop", SIGNS["stop"], why, findings)
     if look:
         why = f"{count_of(look, 'warning')}: the mixture may be worse than it could be. Look at each before you use it."
-        return Verdict("look", "Look", "!", why, findings)
+        return Verdict("look", "Look", SIGNS["look"], why, findings)
     hints = f"; {count_of(rest, 'hint')} may improve it" if rest else ""
     why = f"No check speaks against the fit{hints}."
-    return Verdict("pass", "Pass", "✓", why, findings)
+    return Verdict("pass", "Pass", SIGNS["pass"], why, findings)
 
 
 def _read(check: Facts) -> Finding:

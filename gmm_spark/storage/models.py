@@ -3,18 +3,19 @@
 A model is one JSON line of metadata and one row of data for each component::
 
     <path>/metadata   pyspark.ml's own layout; formatVersion, covarianceType, featureNames, logDensities,
-                      trainingProfile, components and noise are added
+                      logDensitiesByPattern, trainingProfile, components and noise are added
     <path>/data       Parquet: component int, weight double, mean array<double>, covariance array<double>
 
 A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (every row of a
 tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram of the training rows' log-densities, as
-:class:`.LogDensityHistogram` writes itself, or null; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or
-null; ``components`` is what :class:`.Identities` writes, their ids and names. Files older than these lack the keys.
+:class:`.LogDensityHistogram` writes itself, or null; ``logDensitiesByPattern`` are those of rows with missing values,
+with the features that are missing; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or null;
+``components`` is what :class:`.Identities` writes, their ids and names. Files older than these lack the keys.
 ``noise`` is what :class:`.Noise` writes; without noise there is no such key. Rows of data are of the Gaussians alone.
 
-``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
-So a mixture with noise has version 2, and any other has version 1.
-Readers ignore keys that they do not know, and defaults of parameters that they do not have.
+``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed. So
+a mixture with noise has version 2, and any other has version 1. Readers ignore keys that they do not know, and defaults
+of parameters that they do not have.
 
 The metadata names a class. Anybody may have written the file, so the name is compared and never imported.
 """
@@ -23,13 +24,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
 
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.missing.known import from_list, to_list
 from gmm_spark.core.mixture.covariance import CovarianceStructure, structure
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.noise import Noise
@@ -62,6 +64,8 @@ class SavedModel:
         pyspark.ml's own: uid, paramMap, defaultParamMap, sparkVersion, timestamp.
     identities : Identities or None
         Of the components; None if the files are older than these.
+    log_densities_by_pattern : mapping of bytes to LogDensityHistogram
+        Of the training rows with missing values, by pattern.
     """
 
     parameters: MixtureParameters
@@ -70,6 +74,7 @@ class SavedModel:
     training_profile: TrainingProfile | None
     metadata: dict[str, Any]
     identities: Identities | None = None
+    log_densities_by_pattern: Mapping[bytes, LogDensityHistogram] = field(default_factory=dict)
 
 
 def parse_metadata(path: str, line: str, classes: Collection[str], kind: str) -> dict[str, Any]:
@@ -137,13 +142,15 @@ def build_model(
         rows = read_rows(structure(metadata["covarianceType"]))
         histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
         identities = metadata.get("components")
+        parameters = _from_rows(rows, metadata["covarianceType"], _read_noise(metadata))
         found = SavedModel(
-            _from_rows(rows, metadata["covarianceType"], _read_noise(metadata)),
+            parameters,
             metadata["featureNames"],
             None if histogram is None else LogDensityHistogram.from_dict(histogram),
             None if profile is None else TrainingProfile.from_dict(profile),
             metadata,
             None if identities is None else Identities.from_dict(identities, len(rows)),
+            from_list(metadata.get("logDensitiesByPattern") or [], parameters.n_features),
         )
         if found.training_profile is not None:
             found.training_profile.require_fits(found.parameters.n_classes, found.parameters.n_features)
@@ -157,6 +164,7 @@ def build_model(
 def to_metadata(model: SavedModel) -> dict[str, Any]:
     """Return the metadata of a model as its file has them."""
     log_densities, profile, identities = model.log_densities, model.training_profile, model.identities
+    by_pattern = model.log_densities_by_pattern
     return model.metadata | {
         "class": MODEL_CLASS,
         "formatVersion": FORMAT_VERSION if model.parameters.noise is None else NOISE_VERSION,
@@ -165,6 +173,7 @@ def to_metadata(model: SavedModel) -> dict[str, Any]:
         "logDensities": None if log_densities is None else log_densities.to_dict(),
         "trainingProfile": None if profile is None else profile.to_dict(),
         **({} if model.parameters.noise is None else {"noise": model.parameters.noise.to_dict()}),
+        **({"logDensitiesByPattern": to_list(by_pattern, model.parameters.n_features)} if by_pattern else {}),
         **({} if identities is None or not identities.recorded else {"components": identities.to_dict()}),
     }
 

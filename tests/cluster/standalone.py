@@ -166,7 +166,8 @@ class StandaloneCluster:
         timeout: float = 300,
     ) -> subprocess.CompletedProcess[str]:
         """Run a script by spark-submit, with this machine as the driver, and return what it wrote."""
-        command = [BIN / "spark-submit", "--master", self.url, *options, script, *arguments]
+        executors = ("--conf", f"spark.executor.extraJavaOptions={os.environ['SPARK_SUBMIT_OPTS']}")
+        command = [BIN / "spark-submit", "--master", self.url, *executors, *options, script, *arguments]
         return subprocess.run(
             [str(part) for part in command],
             capture_output=True,

@@ -42,6 +42,11 @@ def test_a_run_on_a_shared_disk_is_fitted_read_and_not_done_twice(tmp_path: Path
     assert done.returncode == 0, done.stderr[-2000:]
     assert ds.dataset(tmp_path / "scored").count_rows() == 200
 
+    refused = run(tmp_path, *score, "--output.mode", "overwrite")
+    assert refused.returncode == 2
+    assert "output.mode: got 'overwrite' over Spark Connect, whose client cannot move files" in refused.stderr
+    assert ds.dataset(tmp_path / "scored").count_rows() == 200
+
     refused = run(tmp_path, *fit[:-1], "s3a://bucket/m")
     assert refused.returncode == 2
     assert "s3a://bucket/m: over Spark Connect this can only be on the client's own disk" in refused.stderr

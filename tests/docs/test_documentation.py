@@ -30,6 +30,7 @@ from draw_pictures import PICTURES, draw_flights
 from gmm_spark import MixtureParameters
 from gmm_spark.jobs.command import JOBS
 from gmm_spark.jobs.config.command_line import load
+from gmm_spark.jobs.config.exports import ExportConfiguration
 from gmm_spark.jobs.config.jobs import (
     FitConfiguration,
     JobConfiguration,
@@ -61,6 +62,7 @@ CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "sample": SampleConfiguration,
     "report": ReportConfiguration,
     "compare": CompareConfiguration,
+    "export": ExportConfiguration,
     "runs": RunsConfiguration,
     "prune": PruneConfiguration,
 }

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from gmm_spark import GaussianMixtureModel
+from gmm_spark.core.description.merging import MergeTree
+from gmm_spark.core.formatting import show_number, show_share
 from tests.jobs.conftest import Outcome
 from tests.report.pages import require_sound
 
@@ -71,10 +73,39 @@ def test_a_model_outside_a_run_has_a_page_too(
     page = require_sound((tmp_path / "plain.html").read_text(encoding="utf-8"))
     assert "one pass over the table" not in page.words
     assert "The 3 least likely rows of the table" in page.words
+    assert page.words.count(" sd above; ") + page.words.count(" sd below; ") == 3  # two features, in three rows
     assert page.tags.count("svg") >= 4
     done = run_job("report", tmp_path / "plain", "--anomalies", 3)
     assert done.code == 2
     assert "needs a table to find them in" in done.err
+
+
+def test_a_model_that_was_saved_with_columns_for_its_verdicts_has_a_page_of_any_table(
+    run_job: Callable[..., Outcome], model: Path, table: Path, tmp_path: Path
+) -> None:
+    saved = GaussianMixtureModel.load(str(model)).setReasonsCol("reasons").setAnomalyCol("anomaly")
+    saved.setLogDensityCol("density").save(str(tmp_path / "reasoned"))
+    done = run_job("report", tmp_path / "reasoned", "--input.path", table, "--anomalies", 2)
+    assert done.code == 0, done.err
+    page = require_sound((tmp_path / "reasoned.html").read_text(encoding="utf-8"))
+    assert "The 2 least likely rows of the table" in page.words
+
+
+def test_what_the_fit_has_learned_of_its_rows_is_in_the_run_and_on_the_page(
+    run_job: Callable[..., Outcome], model: Path, run_folder: Path
+) -> None:
+    (portrait,) = run_folder.glob("*/portrait.json")
+    stored = json.loads(portrait.read_text(encoding="utf-8"))
+    assert stored["rows"] == 595
+    (report,) = run_folder.glob("*/report.json")
+    tree = MergeTree.from_dict(json.loads(report.read_text(encoding="utf-8"))["merge_tree"])
+    assert run_job("report", model).code == 0
+    (path,) = model.parent.glob("model-*.html")
+    page = require_sound(path.read_text(encoding="utf-8"))
+    assert "that of the fit's sample" in page.words
+    assert "rows drawn from the mixture: 0 if" not in page.words
+    for merge in tree.merges:
+        assert f"{show_number(merge.entropy, 3)} {show_share(merge.weight)}" in page.words
 
 
 def test_a_page_is_never_written_into_a_run_or_among_runs(
@@ -107,7 +138,7 @@ def test_the_drift_of_scores_is_on_the_page(
     assert done.code == 0, done.err
     page = require_sound((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "no change beyond chance" in page.text
-    assert "rows unscored 5" in page.words
+    assert "rows kept without a score 5" in page.words
     scores.write_text(json.dumps({"job": "fit"}))
     done = run_job("report", model, "--scores", scores)
     assert done.code == 3

@@ -28,7 +28,8 @@ SLOW = "length(concat('a', coalesce(reflect('java.lang.Thread', 'sleep', 100L), 
 def environment() -> dict[str, str]:
     settings = {"SPARK_CONF_DIR": str(ROOT / "conf"), "PATH": f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"}
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYSPARK_", "SPARK_"))}
-    return {**inherited, **settings}
+    # The tests' JVMs compile quickly: else each takes twice the time (tests/conftest.py).
+    return {**inherited, **settings, "SPARK_SUBMIT_OPTS": os.environ["SPARK_SUBMIT_OPTS"]}
 
 
 def run(program: str, job: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -231,6 +231,19 @@ def test_a_bad_row_that_is_kept_has_results_that_say_so(form: str, rows: Any, sa
         np.testing.assert_array_equal(mixture.predict(rows)[good], mixture.predict(whole))
 
 
+def test_all_scores_at_once_are_those_one_by_one(covariance_type: str) -> None:
+    mixture = mixture_of(covariance_type, handle_invalid="keep")
+    rows = rows_of(mixture)
+    rows[1, 0] = np.nan
+    for table in (rows, rows[:1], pd.DataFrame(rows, columns=NAMES), rows[:0]):
+        prediction, log_density, probability, anomaly = mixture.scores(table)
+        np.testing.assert_array_equal(prediction, mixture.predict(table))
+        np.testing.assert_array_equal(log_density, mixture.log_density(table))
+        np.testing.assert_array_equal(probability, mixture.predict_proba(table))
+        np.testing.assert_array_equal(anomaly, mixture.is_anomaly(table))
+    assert mixture.scores(rows[0]).probability.shape == (1, 4)
+
+
 def test_a_single_bad_row_is_refused_or_has_no_result() -> None:
     with pytest.raises(DataError, match=r"value\[1\], feature 'y.z', is nan; need finite values"):
         mixture_of().predict([0.0, None, 1.0])
@@ -339,3 +352,14 @@ def test_a_mixture_is_copied_and_pickled_without_its_buffers() -> None:
         np.testing.assert_array_equal(other.log_density(rows), expected)
         assert other.feature_names == NAMES
     assert repr(mixture) == "Mixture(k=4, d=3, covariance_type='full')"
+
+
+def test_all_scores_at_once_know_the_anomalies_among_rows_with_missing_values() -> None:
+    mixture = mixture_of(handle_invalid="marginal")
+    rows = rows_of(mixture)
+    rows[::3, 1] = np.nan
+    found = mixture.scores(rows)
+    assert found.anomaly is not None
+    np.testing.assert_array_equal(found.anomaly, mixture.is_anomaly(rows))
+    assert found.anomaly[::3].any()
+    assert Mixture(mixture.parameters, handle_invalid="marginal").scores(rows).anomaly is None

@@ -22,6 +22,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector
+from gmm_spark.errors import ModelFileError
 from tests.tables import mixture, scalar_table
 
 FILES = Path(__file__).parent / "files" / "before_rooms"
@@ -155,6 +156,23 @@ def test_a_subclass_in_another_module_comes_back_as_itself(spark: SparkSession, 
     loaded = OwnMixture.load(str(tmp_path / "own"))
     assert type(loaded) is OwnMixture
     assert loaded.getK() == 4
+
+
+def test_an_estimator_and_a_model_saved_in_each_others_place_are_read_as_what_they_are(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "place")
+    GaussianMixtureModel(mixture()).save(path)
+    GaussianMixture(k=6).write().overwrite().save(path)
+    assert GaussianMixture.load(path).getK() == 6
+    with pytest.raises(ModelFileError, match="GaussianMixture"):
+        GaussianMixtureModel.load(path)
+    GaussianMixture(k=7).write().overwrite().save(path)
+    assert GaussianMixture.load(path).getK() == 7
+    GaussianMixtureModel(mixture()).write().overwrite().save(path)
+    assert GaussianMixtureModel.load(path).parameters.n_components == mixture().n_components
+    with pytest.raises(ModelFileError, match="GaussianMixtureModel"):
+        GaussianMixture.load(path)
 
 
 @pytest.mark.classic("its clients cannot remove files, so that only the metadata is replaced")

@@ -11,6 +11,7 @@ from scipy.stats import multivariate_normal
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector, MixtureParameters
 from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
+from gmm_spark.core.missing.patterns import write_pattern
 from gmm_spark.core.mixture import density
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.drift import observe_drift
@@ -110,6 +111,7 @@ def test_missing_values_in_any_form_of_features_are_the_same(spark: SparkSession
         table = table.select("id", *(F.col(name).cast("float") for name in NAMES))
     elif form != "numbers with NaN":
         model.clear(model.inputCols)
+    assert table.where(model._features(table, None).has_missing()).count() == np.isnan(rows).any(axis=1).sum()
     found = model.transform(table).orderBy("id").toPandas()
     rtol = 1e-5 if form == "floats" else 1e-12
     np.testing.assert_allclose(found["logDensity"], expected["logDensity"], rtol=rtol)
@@ -194,7 +196,18 @@ def test_the_way_with_missing_values_is_saved(spark: SparkSession, tmp_path) -> 
     from gmm_spark import Mixture
 
     model = model_of()
+    odder = LogDensityHistogram(5.0, bin_weights(np.full(5000, 1.0), np.ones(5000)))
+    model.logDensitiesByPattern = {write_pattern(np.array([True, False, False])): odder}
     model.save(str(tmp_path / "model"))
-    assert GaussianMixtureModel.load(str(tmp_path / "model")).getHandleInvalid() == "marginal"
-    row = [NAN, 1.0, 2.0]
-    assert Mixture.load(tmp_path / "model").log_density(row) == pytest.approx(model.logDensity(row), rel=1e-12)
+    loaded, local = GaussianMixtureModel.load(str(tmp_path / "model")), Mixture.load(tmp_path / "model")
+    assert loaded.getHandleInvalid() == local.handle_invalid == "marginal"
+    rows = np.array([[NAN, 1.0, 2.0], [NAN, 25.0, 2.0], [1.0, NAN, 2.0], [1.0, 1.0, 2.0]])
+    assert local.log_density(rows[0]) == pytest.approx(model.logDensity(rows[0]), rel=1e-12)
+    # The threshold of the first pattern is that of its own training rows, which were all more likely than these.
+    own = odder.quantile(0.1)
+    assert (local.log_density(rows[:2]) < own).all()
+    for one in (local, model.local(), GaussianMixtureModel.from_local(local).local()):
+        assert one.is_anomaly(rows[:2]).all()
+        assert not one.is_anomaly(rows[3])
+    scored = loaded.transform(table_of(spark, rows, nulls=True)).orderBy("id").toPandas()
+    assert scored["anomaly"].tolist() == local.is_anomaly(rows).tolist()

@@ -127,6 +127,16 @@ def test_any_table_is_portrayed_in_one_read(table: DataFrame, groups: int, monke
     assert np.array_equal(again.frame.edges, portrait.frame.edges)
 
 
+def test_a_loaded_model_portrays_rounded_values_in_the_bins_of_its_fit(table: DataFrame, tmp_path: Path) -> None:
+    whole = table.select(*(F.round(F.col(name)).alias(name) for name in NAMES))
+    fitted = GaussianMixture(inputCols=NAMES, k=2, seed=1, nInit=1, maxIter=5, portrait=True).fit(whole)
+    assert fitted.summary.roundingSteps == [1.0, 1.0, 1.0]
+    fitted.save(str(tmp_path / "model"))
+    loaded = GaussianMixtureModel.load(str(tmp_path / "model"))
+    assert_same(loaded.portray(whole), fitted.summary.portrait)
+    assert np.array_equal(loaded.portray(whole).frame.edges % 1, np.full((3, 65), 0.5))
+
+
 @pytest.mark.parametrize("factor", [1.0, 2.0**40])
 def test_importance_weights_give_one_portrait_whatever_their_unit(table: DataFrame, factor: float) -> None:
     model = GaussianMixtureModel(mixture(d=3).shifted(np.full(3, 20.0)))

@@ -11,7 +11,8 @@ import pytest
 from gmm_spark.core.formatting import show_name
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
-from gmm_spark.report.single import write_report
+from gmm_spark.report.single import render_report
+from gmm_spark.report.subject import UnlikelyRow
 from tests.report.pages import require_sound
 from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_portrait, build_subject
 
@@ -20,7 +21,7 @@ SHAPES = [(1, 1, "full"), (3, 2, "full"), (50, 40, "diag"), (2, 7, "full")]
 
 @pytest.mark.parametrize(("k", "d", "kind"), SHAPES)
 def test_a_page_is_whole_and_fetches_nothing(k: int, d: int, kind: str) -> None:
-    page = require_sound(write_report(build_subject(build_parameters(k, d, kind), facts=build_facts())))
+    page = require_sound(render_report(build_subject(build_parameters(k, d, kind), facts=build_facts())))
     assert f"{k} component" in page.words
     assert page.open == []
 
@@ -29,34 +30,56 @@ def test_a_page_is_whole_and_fetches_nothing(k: int, d: int, kind: str) -> None:
 def test_a_page_with_a_portrait_is_whole_and_misses_nothing(k: int, d: int, kind: str) -> None:
     parameters = build_parameters(k, d, kind)
     portrait = build_portrait(parameters)
-    page = require_sound(write_report(build_subject(parameters, facts=build_facts(), portrait=portrait)))
+    page = require_sound(render_report(build_subject(parameters, facts=build_facts(), portrait=portrait)))
     assert page.tags.count("svg") >= 2
     assert "one pass over the table" not in page.words
     assert "could not be drawn" not in page.words
 
 
 def test_the_page_of_a_very_large_mixture_stays_small_and_says_what_it_leaves_out() -> None:
-    page = require_sound(write_report(build_subject(build_parameters(120, 90, "diag"), facts=build_facts())))
+    page = require_sound(render_report(build_subject(build_parameters(120, 90, "diag"), facts=build_facts())))
     assert "The 50 of 90 features in which the components differ most are listed" in page.words
 
 
 def test_features_that_are_described_poorly_stand_beside_the_verdict() -> None:
     fitted = build_parameters(2, 2)
     portrait = Portrait.of(fitted, np.random.default_rng(0).normal(0.0, 500.0, (2, 4000)))
-    page = require_sound(write_report(build_subject(fitted, facts=build_facts(), portrait=portrait)))
-    assert "2 of 2 features are described poorly: x0, x1." in page.words.split("What was fitted on what")[0]
+    page = require_sound(render_report(build_subject(fitted, facts=build_facts(), portrait=portrait)))
+    assert "2 of 2 features are described poorly: x0, x1." in page.words.split("Rows, and why some")[0]
+
+
+def test_the_first_screen_says_why_to_trust_the_fit() -> None:
+    parameters = build_parameters(2, 2)
+    facts = build_facts()
+    subject = build_subject(parameters, facts=facts, portrait=build_portrait(parameters))
+    strip = require_sound(render_report(subject)).words.split("What was fitted on what")
+    said = " ".join(strip[:2])
+    assert "90.0 % of the rows were used; the others were left out: 60 null feature in x0, 40 NaN in x1." in said
+    assert "EM has converged; 3 of 10 starts ended where the best did." in said
+    assert "2 features: 2 described well, none poorly." in said
+    assert "k = 2 and full covariances were given: no others were tried." in said
+    lost = build_facts(fit={"converged": False, "history": [{"lower_bound": 1.0, "remaining": 0.25}]})
+    assert "EM has not converged: more passes would gain about 0.25 nats per row." in render_report(
+        build_subject(facts=lost)
+    )
 
 
 def test_the_least_likely_rows_are_listed_only_if_given() -> None:
-    assert "least likely rows of the table" not in write_report(build_subject())
-    rows = ({"log-density": -99.5, "component": 1, "<i>": 4.25},)
-    page = require_sound(write_report(build_subject(unlikely=rows)))
-    assert "−99.5 1 4.25" in page.words
-    assert "<i>" in page.text
+    assert "least likely rows of the table" not in render_report(build_subject())
+    rows = (UnlikelyRow(-99.5, 1, (4.25, 7.5), ((1, -8.25), (0, 0.5))),)
+    page = require_sound(render_report(build_subject(names=("<i>", "b"), unlikely=rows)))
+    assert "−99.5 1 b 8.2 sd below; <i> 0.5 sd above 4.25 7.5" in page.words
+
+
+def test_of_a_wide_table_the_features_that_are_reasons_are_listed() -> None:
+    rows = (UnlikelyRow(-99.5, 1, tuple(range(40)), ((39, -8.25), (0, 0.5), (7, 0.25))),)
+    page = require_sound(render_report(build_subject(build_parameters(3, 40, "diag"), unlikely=rows)))
+    assert "The 1 least likely rows of the table that was read, with 6 of 40 features" in page.words
+    assert "x39 8.2 sd below; x0 0.5 sd above; x7 0.25 sd above 0 1 2 3 7 39" in page.words
 
 
 def test_a_model_without_a_run_says_what_is_not_known() -> None:
-    page = require_sound(write_report(build_subject()))
+    page = require_sound(render_report(build_subject()))
     assert "Not judged" in page.text
     assert "there is no run report" in page.text
 
@@ -76,7 +99,7 @@ def test_names_and_values_of_users_are_shown_whole_and_run_nothing() -> None:
     parameters = build_parameters(2, 5)
     portrait = build_portrait(parameters, HOSTILE)
     subject = build_subject(parameters, HOSTILE, facts=facts, path=HOSTILE[0], scores=facts, portrait=portrait)
-    written = write_report(subject)
+    written = render_report(subject)
     page = require_sound(written)
     for name in HOSTILE:
         assert show_name(name) in page.text
@@ -97,7 +120,7 @@ def test_a_report_of_any_form_makes_a_page() -> None:
         {"history": [None], "skipped": [1]},
     ]
     for odd in odds:
-        require_sound(write_report(build_subject(facts=Facts(dict.fromkeys(keys, odd)))))
+        require_sound(render_report(build_subject(facts=Facts(dict.fromkeys(keys, odd)))))
 
 
 @pytest.mark.parametrize(
@@ -112,27 +135,27 @@ def test_a_report_of_any_form_makes_a_page() -> None:
 )
 def test_the_verdict_is_that_of_the_worst_check(severities: list[str], word: str) -> None:
     checks = [{"code": f"c{i}", "severity": one, "meaning": "m", "remedy": "r"} for i, one in enumerate(severities)]
-    page = require_sound(write_report(build_subject(facts=build_facts(checks=checks))))
+    page = require_sound(render_report(build_subject(facts=build_facts(checks=checks))))
     strip = page.words.split("What was fitted on what")[0]
     assert f" {word} " in strip
     assert all(f"c{i}" in strip for i in range(len(severities)))
 
 
 def test_rows_are_told_by_reason_and_column() -> None:
-    page = require_sound(write_report(build_subject(facts=build_facts())))
+    page = require_sound(render_report(build_subject(facts=build_facts())))
     assert "skipped: null feature x0 60 6.0 %" in page.words
     assert "skipped: NaN x1 40 4.0 %" in page.words
 
 
 def test_a_long_history_is_cut_in_the_middle_and_says_so() -> None:
     history = [{"iteration": i, "lower_bound": -3.0 + i, "step": "plain"} for i in range(1, 101)]
-    page = require_sound(write_report(build_subject(facts=build_facts(fit={"converged": False, "history": history}))))
+    page = require_sound(render_report(build_subject(facts=build_facts(fit={"converged": False, "history": history}))))
     assert "the first 15 and the last 15 of 100" in page.words
     assert "100 plain" in page.words
 
 
 def test_what_is_to_be_copied_into_python_is_python() -> None:
-    page = write_report(build_subject(model_path='it\'s "odd"\n/model'))
+    page = render_report(build_subject(model_path='it\'s "odd"\n/model'))
     blocks = [html.unescape(text) for text in re.findall(r"<pre tabindex=0>(.*?)</pre>", page, re.DOTALL)]
     programs = [text for text in blocks if text.startswith("from gmm_spark import")]
     assert len(programs) == 2

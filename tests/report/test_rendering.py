@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gmm_spark.report.comparing import write_comparison
-from gmm_spark.report.single import write_report
+from gmm_spark.report.comparing import render_comparison
+from gmm_spark.report.single import render_report
 from gmm_spark.report.subject import Subject
 from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_portrait, build_subject
 
@@ -51,15 +51,15 @@ def list_warnings() -> list[dict[str, str]]:
 
 def compare() -> str:
     subject = build(3, 5, "full", HOSTILE)
-    return write_comparison(subject, subject)
+    return render_comparison(subject, subject)
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "usual": lambda: write_report(build(6, 4, "full")),
-    "warnings": lambda: write_report(build(3, 5, "full", HOSTILE, checks=list_warnings())),
-    "wide": lambda: write_report(build(50, 40, "diag", tuple(f"feature {i} {'long ' * i}" for i in range(40)))),
-    "one": lambda: write_report(build(1, 1, "full")),
-    "no-run": lambda: write_report(build_subject()),
+    "usual": lambda: render_report(build(6, 4, "full")),
+    "warnings": lambda: render_report(build(3, 5, "full", HOSTILE, checks=list_warnings())),
+    "wide": lambda: render_report(build(50, 40, "diag", tuple(f"feature {i} {'long ' * i}" for i in range(40)))),
+    "one": lambda: render_report(build(1, 1, "full")),
+    "no-run": lambda: render_report(build_subject()),
     "comparison": compare,
 }
 
@@ -96,12 +96,24 @@ def test_wide_tables_can_be_scrolled_by_keyboard(browser: Any, tmp_path: Path) -
     page.close()
 
 
+def test_on_a_phone_sentences_have_the_width_of_the_screen(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(PAGES["usual"](), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto(path.as_uri())
+    narrow = "() => [...document.querySelectorAll('.told td.long')].filter(one => one.clientWidth < 300).length"
+    assert page.locator(".told td.long").count() > 0
+    assert page.evaluate(narrow) == 0
+    page.close()
+
+
 @pytest.mark.parametrize("name", ["usual", "wide"])
-def test_paper_shows_the_whole_width(browser: Any, tmp_path: Path, name: str) -> None:
+def test_paper_shows_the_whole_width_dark_on_light(browser: Any, tmp_path: Path, name: str) -> None:
     path = tmp_path / "page.html"
     path.write_text(PAGES[name](), encoding="utf-8")
     page = browser.new_page(viewport={"width": 718, "height": 1000})  # A4 less its margins
-    page.emulate_media(media="print")
+    page.emulate_media(media="print", color_scheme="dark")
     page.goto(path.as_uri())
     assert page.evaluate(WIDER) <= 0
+    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.close()

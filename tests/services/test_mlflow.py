@@ -110,6 +110,21 @@ def test_the_python_function_scores_pandas_as_the_mixture_does(tracking: Any, lo
     assert found["anomaly"].any()
 
 
+def test_the_python_function_scores_a_batch_once(logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gmm_spark.core.kernels.scorer import Scorer
+    from gmm_spark.mlflow import MixtureFunction, load_model
+
+    sizes, score = [], Scorer.score
+
+    def count(scorer: Scorer, rows: Any, **wanted: bool) -> Any:
+        sizes.append(rows.shape)
+        return score(scorer, rows, **wanted)
+
+    monkeypatch.setattr(Scorer, "score", count)
+    MixtureFunction(load_model(logged.model_uri)).predict(ROWS)
+    assert sizes == [(3, 400)]
+
+
 def test_the_signature_names_the_columns_and_refuses_tables_without_them(tracking: Any, logged: Any) -> None:
     function = tracking.pyfunc.load_model(logged.model_uri)
     schema = function.metadata.signature

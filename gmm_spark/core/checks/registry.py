@@ -15,6 +15,7 @@ from gmm_spark.core.checks.components import (
 )
 from gmm_spark.core.checks.convergence import find_rare_optimum, find_unconverged
 from gmm_spark.core.checks.evidence import Evidence
+from gmm_spark.core.checks.missing import find_missing_by_component
 from gmm_spark.core.checks.numbers import find_float32_risk, find_rounded
 from gmm_spark.core.checks.rows import find_few_effective_rows, find_skipped, find_wrong_kind
 from gmm_spark.core.checks.selection import find_edge, find_uneven_split, find_unexplained_rows
@@ -35,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     Rule("column-constant", "warning", find_constant),
     Rule("column-atom", "warning", find_atoms),
     Rule("columns-collinear", "warning", find_collinear),
+    Rule("missing-by-component", "warning", find_missing_by_component),
     Rule("held-out-share", "warning", find_uneven_split),
     Rule("held-out-unlikely", "warning", find_unexplained_rows),
     Rule("k-at-edge", "warning", find_edge),

@@ -16,9 +16,11 @@ from gmm_spark.core.portrait.portrait import CERTAINTY_EDGES, Portrait
 CERTAIN = 0.9
 """Responsibility of its most probable component from which on a row's membership is certain; an edge of the bins."""
 
-# Difference of two means, in pooled standard deviations, from which on it is worth a word, and is much; ratio of two
-# standard deviations; correlation. Cohen (1988) calls 0.8 a large effect.
-_HIGH, _MUCH, _WIDE, _CORRELATED = 0.8, 2.0, 2.0, 0.7
+# Difference of two means, in pooled standard deviations, from which on it is worth a word, is large, and is much: Cohen
+# (1988) calls 0.5 a medium effect and 0.8 a large one. Ratio of two standard deviations.
+_SOMEWHAT, _HIGH, _MUCH, _WIDE = 0.5, 0.8, 2.0, 2.0
+# Correlation that is worth a word, and how far it has to be from that within the other components.
+_CORRELATED, _UNLIKE = 0.7, 0.4
 # Differences that a sentence names.
 _NAMED = 3
 
@@ -121,6 +123,7 @@ def describe_components(
     np.fill_diagonal(distances, np.inf)
     distances[:, parameters.weights == 0] = np.inf
     certain = None if portrait is None else _find_certain(portrait)
+    typical = _average_correlation(parameters, spreads)
     described = []
     for j in range(parameters.n_components):
         differences = _find_differences(parameters, spreads, j, names)
@@ -134,7 +137,7 @@ def describe_components(
                 means=parameters.means[j],
                 spreads=spreads[j],
                 differences=differences[:_NAMED],
-                sentence=_write_sentence(parameters, spreads, j, names, differences),
+                sentence=_write_sentence(parameters, spreads, j, names, differences, typical),
                 tightness=float(tightness[j]),
                 nearest=nearest,
                 overlap=0.0 if nearest is None else float(np.exp(-distances[j, nearest])),
@@ -167,41 +170,41 @@ def _find_differences(
     ratio = np.log2(spreads[j] / typical)
     found = []
     for i, name in enumerate(names):
-        if abs(shift[i]) >= _HIGH:
+        if abs(shift[i]) >= _SOMEWHAT:
             level = Difference(i, name, "level", float(parameters.means[j, i]), float(mean[i]), float(shift[i]))
-            found.append((abs(shift[i]) / _HIGH, level))
+            found.append((abs(shift[i]), level))
         if abs(ratio[i]) >= np.log2(_WIDE):
             width = Difference(i, name, "spread", float(spreads[j, i]), float(typical[i]), float(ratio[i]))
-            found.append((abs(ratio[i]) / np.log2(_WIDE), width))
+            found.append((abs(ratio[i]), width))
     # Levels first: they say more than spreads.
     return tuple(one for _, one in sorted(found, key=lambda pair: (pair[1].kind, -pair[0], pair[1].feature)))
 
 
 def _write_sentence(
-    parameters: MixtureParameters, spreads: Array, j: int, names: Sequence[str], differences: Sequence[Difference]
+    parameters: MixtureParameters,
+    spreads: Array,
+    j: int,
+    names: Sequence[str],
+    differences: Sequence[Difference],
+    typical: Array | None,
 ) -> str:
     """Write what makes a component different."""
     if parameters.weights[j] == 0:
         return "Without weight: it starved or collapsed."
     if np.count_nonzero(parameters.weights) < 2:
-        said = ["The only component."]
-    elif differences:
-        told = _join([_word(one, float(spreads[j, one.feature])) for one in differences[:_NAMED]])
-        said = [f"{told[0].upper()}{told[1:]}."]
+        return f"The only component.{_relate_all(names, typical)}"
+    if differences:
+        told = join([_word(one, float(spreads[j, one.feature])) for one in differences[:_NAMED]])
+        said = f"{told[0].upper()}{told[1:]}."
     else:
-        said = ["Much like all others together in each feature alone."]
-    related = _find_correlation(parameters, spreads, j)
-    if related is not None:
-        first, second, correlation = related
-        how = "rise together" if correlation > 0 else "go against each other"
-        said.append(f"Within it {names[first]} and {names[second]} {how} (correlation {correlation:.2f}).")
-    return " ".join(said)
+        said = "Much like all others together in each feature alone."
+    return said + _relate(parameters, spreads, j, names, typical)
 
 
 def _word(one: Difference, spread: float) -> str:
     """Put a difference into words."""
     if one.kind == "level":
-        much = "much " if abs(one.size) >= _MUCH else ""
+        much = "much " if abs(one.size) >= _MUCH else "" if abs(one.size) >= _HIGH else "somewhat "
         value = show_within(one.value, spread)
         others = show_within(one.others, max(spread, abs(one.value - one.others) / 10))
         return f"{much}{'higher' if one.size > 0 else 'lower'} {one.name} ({value}; others {others})"
@@ -211,25 +214,79 @@ def _word(one: Difference, spread: float) -> str:
     )
 
 
-def _join(parts: Sequence[str]) -> str:
+def join(parts: Sequence[str]) -> str:
     """Join parts of a sentence.
 
     Examples
     --------
-    >>> _join(["a"]), _join(["a", "b", "c"])
+    >>> join(["a"]), join(["a", "b", "c"])
     ('a', 'a, b and c')
     """
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _find_correlation(parameters: MixtureParameters, spreads: Array, j: int) -> tuple[int, int, float] | None:
-    """Find the strongest correlation within a component; None if there is none worth a word, or all share one."""
+def relate_features(parameters: MixtureParameters, names: Sequence[str]) -> str:
+    """Say which features go together most within the components on average; an empty text if none do.
+
+    Examples
+    --------
+    >>> mixture = MixtureParameters([0.5, 0.5], [[0.0, 5.0], [9.0, 5.0]], [[1.0, 0.9], [0.9, 1.0]], "tied")
+    >>> relate_features(mixture, ["delay", "distance"])
+    'Within the components delay and distance rise together (correlation 0.90 on average).'
+    """
+    spreads = parameters.deviations
+    typical = _average_correlation(parameters, spreads)
+    found = None if typical is None else _find_largest(np.abs(typical))
+    if typical is None or found is None or abs(typical[found]) < _CORRELATED:
+        return ""
+    return f"Within the components {_tell_pair(found, names, float(typical[found]))} on average)."
+
+
+def _average_correlation(parameters: MixtureParameters, spreads: Array) -> Array | None:
+    """Average the correlations within the components, by weight, (d, d); None if there are none by structure."""
     if parameters.structure.axis_aligned or parameters.n_features < 2:
         return None
-    if parameters.structure.pooled and parameters.n_components > 1:
-        return None
-    covariance = parameters.covariances if parameters.structure.pooled else parameters.covariances[j]
-    correlation = np.tril(covariance / spreads[j] / spreads[j][:, None], -1)
-    second, first = np.unravel_index(int(np.abs(correlation).argmax()), correlation.shape)
-    found = float(correlation[second, first])
-    return (int(first), int(second), found) if abs(found) >= _CORRELATED else None
+    if parameters.structure.pooled:
+        return np.asarray(_correlate(parameters.covariances, spreads[0]))
+    weighted = (
+        w * _correlate(one, s) for w, one, s in zip(parameters.weights, parameters.covariances, spreads, strict=True)
+    )
+    return np.asarray(sum(weighted) / parameters.weights.sum())
+
+
+def _correlate(covariance: Array, spread: Array) -> Array:
+    return np.asarray(covariance / spread / spread[:, None])
+
+
+def _relate_all(names: Sequence[str], typical: Array | None) -> str:
+    """Say how features go together within the only component."""
+    found = None if typical is None else _find_largest(np.abs(typical))
+    if typical is None or found is None or abs(typical[found]) < _CORRELATED:
+        return ""
+    return f" Within it {_tell_pair(found, names, float(typical[found]))})."
+
+
+def _relate(parameters: MixtureParameters, spreads: Array, j: int, names: Sequence[str], typical: Array | None) -> str:
+    """Say which correlation within a component is most unlike that within the others, if it is worth a word."""
+    if typical is None or parameters.structure.pooled:
+        return ""
+    weight, own = parameters.weights[j], _correlate(parameters.covariances[j], spreads[j])
+    others = (typical - weight * own) / (1.0 - weight)
+    strong = np.maximum(np.abs(own), np.abs(others)) >= _CORRELATED
+    found = _find_largest(np.where(strong, np.abs(own - others), 0.0))
+    if found is None or abs(own[found] - others[found]) < _UNLIKE:
+        return ""
+    return f" Within it {_tell_pair(found, names, float(own[found]))}; in the others {others[found]:.2f})."
+
+
+def _find_largest(sizes: Array) -> tuple[int, int] | None:
+    """Find the pair of features with the largest number, the first feature first; None if all are zero."""
+    second, first = np.unravel_index(int(np.tril(sizes, -1).argmax()), sizes.shape)
+    return (int(first), int(second)) if second > first else None
+
+
+def _tell_pair(pair: tuple[int, int], names: Sequence[str], correlation: float) -> str:
+    how = "rise together" if correlation > 0 else "go against each other"
+    if abs(correlation) < _CORRELATED:
+        how = "hardly go together" if abs(correlation) < _CORRELATED / 2 else f"{how} less closely"
+    return f"{names[pair[0]]} and {names[pair[1]]} {how} (correlation {correlation:.2f}"

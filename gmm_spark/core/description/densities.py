@@ -8,13 +8,13 @@ import numpy as np
 
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.description.fit import FAIR, GOOD, POOR
+from gmm_spark.core.drift.reference import QUANTILES
 from gmm_spark.core.formatting import say_share, show_number
 from gmm_spark.core.kernels.histogram import N_BINS, LogDensityHistogram, bin_weights
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
 
-QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
 # Rows to draw, and numbers in them at most.
 _ROWS, _NUMBERS = 50_000, 5_000_000
 # Rows that are evaluated at a time.
@@ -75,8 +75,8 @@ def compare_densities(parameters: MixtureParameters, rows: LogDensityHistogram, 
     }[verdict]
     median = float(quantiles[QUANTILES.index(0.5), 1] - quantiles[QUANTILES.index(0.5), 2])
     sentence = (
-        f"{alike}. Of the drawn rows 1 % are less likely than {show_number(drawn.quantile(0.01))} nats, and of the "
-        f"table's {say_share(below)}; the medians differ by {show_number(abs(median), 3)} nats."
+        f"{alike}. 1 % of the drawn rows and {say_share(below)} of the table's have a log-density below "
+        f"{show_number(drawn.quantile(0.01))} nats; the medians differ by {show_number(abs(median), 3)} nats."
     )
     return DensityComparison(rows, drawn, quantiles, gap, below, verdict, sentence)
 

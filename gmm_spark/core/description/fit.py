@@ -16,6 +16,10 @@ from gmm_spark.errors import ParameterError
 GOOD, FAIR, POOR = VERDICTS = ("good", "fair", "poor")
 # Share of the rows in other bins than the mixture says, beyond chance, up to which the fit is good, and fair.
 _GOOD_UP_TO, _FAIR_UP_TO = 0.03, 0.10
+# A peak has this many times the rows that the mixture says, and this share of all too many; so many of them are a comb.
+_TIMES, _TOO_MANY, _COMB = 1.3, 0.005, 4
+# Skewness from which on a logarithm is worth a try: that of an exponential distribution is 2.
+_SKEWED = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,8 @@ class FeatureFit:
         Of ``misplaced`` less ``by_chance``: good up to 0.03, fair up to 0.10.
     sentence : str
         The verdict in words, and where the two differ the most.
+    remedy : str
+        What may help; empty if the fit is good.
     """
 
     feature: int
@@ -49,6 +55,7 @@ class FeatureFit:
     gap: float
     verdict: str
     sentence: str
+    remedy: str
 
 
 def judge_features(
@@ -113,7 +120,32 @@ def judge_feature(i: int, name: str, observed: Array, expected: Array, edges: Ar
             f" It is worst {where}: there are {say_share(float(observed[inside].sum()))} of the rows, and the mixture "
             f"says {say_share(float(expected[inside].sum()))}."
         )
-    return FeatureFit(i, name, observed, expected, misplaced, by_chance, gap, verdict, sentence)
+    remedy = "" if verdict == GOOD else _find_remedy(name, observed, expected, edges)
+    return FeatureFit(i, name, observed, expected, misplaced, by_chance, gap, verdict, sentence, remedy)
+
+
+def _find_remedy(name: str, observed: Array, expected: Array, edges: Array) -> str:
+    """Say what may help: that depends on whether the rows sit in narrow peaks, in a long tail, or elsewhere."""
+    around = np.pad(observed, 1, constant_values=np.inf)  # the outer bins have no width: they are no peaks
+    is_peak = (observed > around[:-2]) & (observed > around[2:])
+    is_peak &= (observed > _TIMES * expected) & (observed - expected > _TOO_MANY)
+    if np.count_nonzero(is_peak) >= _COMB:
+        return (
+            f"The rows sit in narrow peaks of {name}, as if it had few values. If clusters matter, leave it as it is: "
+            "between the peaks the density is a guess. If the density matters, leave the feature out, or try many more "
+            "components."
+        )
+    middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
+    mean = observed @ middles
+    spread = np.sqrt(observed @ (middles - mean) ** 2)
+    skewness = observed @ (middles - mean) ** 3 / spread**3 if spread > 0 else 0.0
+    if abs(skewness) >= _SKEWED:
+        side, what = ("right", name) if skewness > 0 else ("left", f"its distance from the largest {name}")
+        return (
+            f"{name} has a long tail to the {side}: try more components, or fit the logarithm of {what} (shifted to be "
+            "positive)."
+        )
+    return f"Try more components: {name} may have groups of rows that share one now."
 
 
 def _find_stretch(difference: Array) -> tuple[int, int]:

@@ -20,6 +20,8 @@ from gmm_spark.errors import ParameterError
 # Quantiles of the training rows' log-densities that later rows are compared at.
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
 _SHAPES = {"shares": 1, "thresholds": 1, "shares_below": 1, "means": 1, "spreads": 1, "quartiles": 2}
+# What older versions did not write.
+_LATER = ("steps", "origins")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,9 @@ class TrainingProfile:
         Weighted mean and standard deviation of each feature; the latter is 0 if it is constant.
     quartiles : array (3, d)
         Of each feature in a sample, as :class:`.ColumnProfile` has them: without the most common value.
+    steps, origins : array (d,) or None
+        The step that the values of each feature are rounded to, 0 for none, and one such value: a portrait's bins hold
+        as many steps each. None if they are not known, as in files of older versions.
 
     Raises
     ------
@@ -67,10 +72,14 @@ class TrainingProfile:
     means: Array
     spreads: Array
     quartiles: Array
+    steps: Array | None = None
+    origins: Array | None = None
 
     def __post_init__(self) -> None:
         faults = [name for name, rank in _SHAPES.items() if getattr(self, name).ndim != rank]
-        faults += [one.name for one in fields(self) if not np.isfinite(getattr(self, one.name)).all()]
+        known = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        faults += [name for name, value in known.items() if not np.isfinite(value).all()]
+        faults += [name for name in _LATER if name in known and known[name].shape != self.means.shape]
         if not faults:
             d = len(self.means)
             lengths = self.spreads.shape == (d,) and self.quartiles.shape == (3, d)
@@ -115,6 +124,8 @@ class TrainingProfile:
             means=moments.mean,
             spreads=np.sqrt(moments.variance),
             quartiles=columns.quartiles,
+            steps=columns.step,
+            origins=columns.mode,
         )
 
     def require_fits(self, k: int, d: int) -> None:
@@ -127,7 +138,8 @@ class TrainingProfile:
 
     def to_dict(self) -> dict[str, Any]:
         """Write the profile as plain numbers and lists, ready for JSON; floats survive the round trip exactly."""
-        return {one.name: np.asarray(getattr(self, one.name)).tolist() for one in fields(self)}
+        known = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        return {name: np.asarray(value).tolist() for name, value in known.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingProfile:
@@ -139,8 +151,9 @@ class TrainingProfile:
             If it is not that.
         """
         try:
-            found = {one.name: np.array(values[one.name], np.float64) for one in fields(cls)}
-            scalars = {name: float(value) for name, value in found.items() if name not in _SHAPES}
+            names = [one.name for one in fields(cls) if one.name in values or one.name not in _LATER]
+            found = {name: np.array(values[name], np.float64) for name in names}
+            scalars = {name: float(value) for name, value in found.items() if name not in (*_SHAPES, *_LATER)}
             return cls(**{**found, **scalars})  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as error:
             raise ParameterError(f"not a training profile: {error!r}") from error

@@ -48,10 +48,9 @@ class IncompleteScorer:
 
         What is not asked for costs nothing, and is undefined.
         """
-        whole = self._scorer_of(self.marginals.of(self.marginals.whole))
         if not has_missing(rows):
-            return whole.score(rows, prediction=prediction, log_density=log_density, probability=probability)
-        k, m = whole.plan.n_classes, rows.shape[1]
+            return self.whole.score(rows, prediction=prediction, log_density=log_density, probability=probability)
+        k, m = self.whole.plan.n_classes, rows.shape[1]
         found = Scores(np.empty(m, np.int32), np.empty(m), np.empty((m, k)) if probability else None)
         groups = group_rows(rows)
         self._score_common(rows, groups.common, found, prediction, log_density)
@@ -93,6 +92,11 @@ class IncompleteScorer:
             found.log_density[at] = np.log(total) + largest
             if found.probability is not None:
                 found.probability[at] = (terms / total).T
+
+    @property
+    def whole(self) -> Scorer:
+        """What scores complete rows."""
+        return self._scorer_of(self.marginals.of(self.marginals.whole))
 
     def score_pattern(self, marginal: Marginal, part: Block) -> Scores:
         """Score the observed values (g, n) of rows of one pattern, responsibilities included."""

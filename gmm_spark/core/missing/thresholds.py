@@ -79,8 +79,14 @@ class Thresholds:
     _drawn: Array | None = None
 
     @classmethod
-    def of_complete(cls, marginals: Marginals, fraction: float, complete: LogDensityHistogram) -> Thresholds:
-        """Derive all thresholds from the log-densities of complete training rows.
+    def of_training(
+        cls,
+        marginals: Marginals,
+        fraction: float,
+        complete: LogDensityHistogram | None,
+        by_pattern: Mapping[bytes, LogDensityHistogram] | None = None,
+    ) -> Thresholds:
+        """Find thresholds by the log-densities of training rows: of complete ones, and of those of other patterns.
 
         Raises
         ------
@@ -92,7 +98,8 @@ class Thresholds:
                 "the mixture has noise, and missing values are to be scored: no row is less likely than noise, so no "
                 "threshold of anomalies can be derived; leave anomalyCol and reasonsCol empty, and take noise for them"
             )
-        return cls(marginals, fraction, {marginals.whole: complete})
+        known = dict(by_pattern or {})
+        return cls(marginals, fraction, known if complete is None else {marginals.whole: complete, **known})
 
     def of(self, marginal: Marginal) -> float:
         """Return the threshold of a pattern, nats."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from gmm_spark import errors
 from gmm_spark.errors import GmmSparkError, UnexplainedError
-from gmm_spark.jobs.causes.table import TABLE, Cause
+from gmm_spark.jobs.causes.cause import Cause
+from gmm_spark.jobs.causes.table import TABLE
 from gmm_spark.jobs.causes.texts import Link, read_links, read_text
 
 LONGEST = 240  # characters of a cause

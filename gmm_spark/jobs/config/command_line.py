@@ -12,6 +12,7 @@ import sys
 import types
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from inspect import cleandoc
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -88,11 +89,11 @@ def load(model: type[Configuration], arguments: Sequence[str] | None = None) -> 
     return configuration
 
 
-def name_path(arguments: Sequence[str] | None, keys: Sequence[str] = ("path",)) -> list[str]:
-    """Return a command line of which the first words, as long as they are no flags, are values of these keys."""
+def name_path(arguments: Sequence[str] | None, model: type[JobConfiguration]) -> list[str]:
+    """Return a command line of which the first words, as long as they are no flags, are values of leading keys."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     named: list[str] = []
-    for key in keys:
+    for key in model.leading:
         if not given or given[0].startswith("-"):
             break
         named += [f"--{key}", given.pop(0)]
@@ -148,9 +149,10 @@ def _strip(annotation: Any) -> Any:
 
 
 def _build_parser(model: type[JobConfiguration], keys: Iterable[Key]) -> ArgumentParser:
+    leading = "".join(f"{key.upper()} " for key in model.leading)
     parser = ArgumentParser(
-        usage="%(prog)s [--config FILE] [--section.key VALUE ...]",
-        description=model.__doc__,
+        usage=f"%(prog)s {leading}[--config FILE] [--section.key VALUE ...]",
+        description=cleandoc(model.__doc__ or ""),
         epilog="Every key can be set in a TOML file and on the command line; the command line overrides files.\n"
         "Separate the items of a list by blanks: --features.columns x y z\n\n"
         f"exit codes: {ExitCode.legend()}",

@@ -48,9 +48,10 @@ PICTURES = frozenset({".pdf", ".png", ".svg"})
 
 
 class JobConfiguration(Section):
-    """What every job's configuration has, and the job's own name."""
+    """What every job's configuration has, the job's own name, and the keys whose values may lead the command line."""
 
     job: ClassVar[str]
+    leading: ClassVar[tuple[str, ...]] = ()
     run: RunSection = RunSection()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gmm_spark.core.formatting import quote_word
@@ -76,6 +76,28 @@ def spell_command(job: str, configuration: Mapping[str, Any]) -> Line | None:
         else:
             words += [flag, _spell(value)]
     return Line(" ".join(map(quote_word, words)), notes)
+
+
+def spell_selection(configuration: Mapping[str, Any], ks: Sequence[int]) -> Line | None:
+    """Return the command that compares a fit with mixtures of other sizes: the same table, features and rules.
+
+    The runs of select get a directory of their own: whoever reads the newest run of the fit's still finds a fit.
+
+    Parameters
+    ----------
+    configuration : mapping
+        Of a job fit, as a run's report has it.
+    ks : sequence of int
+    """
+    sections = {key: dict(value) for key, value in configuration.items() if isinstance(value, Mapping)}
+    shape, output = sections.get("model", {}), sections.get("output", {})
+    if not isinstance(output.get("model"), str):
+        return None
+    kind = shape.get("covariance_type", "full")
+    # Select has no start of its own: unknown keys are left out.
+    sections["selection"] = {"ks": list(ks), "covariance_types": [kind, "full" if kind == "diag" else "diag"]}
+    sections["output"] = {"model": f"{output['model'].rstrip('/')}-selected"}
+    return spell_command(SelectConfiguration.job, sections)
 
 
 def show_value(value: Any) -> str:

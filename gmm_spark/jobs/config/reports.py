@@ -47,6 +47,7 @@ class ReportConfiguration(JobConfiguration):
     """
 
     job: ClassVar[str] = "report"
+    leading: ClassVar[tuple[str, ...]] = ("path",)
     path: Text = Field(
         description="Directory of runs, of which the newest complete one is shown; a run's own directory; or a saved "
         "model. May be given without its flag."
@@ -55,8 +56,8 @@ class ReportConfiguration(JobConfiguration):
     features: ReportFeaturesSection = ReportFeaturesSection()
     anomalies: CountOrZero = Field(
         0,
-        description="Number of rows of the input to list, the least likely ones, with their features: they are data, "
-        "so none are listed unless asked for. At most 100.",
+        description="Number of rows of the input to list, the least likely ones, with their features and why each is "
+        "odd. They are data, so none are listed unless asked for. At most 100.",
     )
     output: OptionalText = Field(
         None,
@@ -84,6 +85,7 @@ class CompareConfiguration(JobConfiguration):
     """Write a page that compares two fitted mixtures of the same features: gmm-spark compare BEFORE AFTER."""
 
     job: ClassVar[str] = "compare"
+    leading: ClassVar[tuple[str, ...]] = ("before", "after")
     before: Text = Field(description="As path of report: the earlier mixture. May be given without its flag.")
     after: Text = Field(description="As path of report: the later mixture. May be given without its flag.")
     output: OptionalText = Field(

@@ -14,6 +14,7 @@ class RunsConfiguration(JobConfiguration):
     """List the runs in a directory: gmm-spark runs PATH."""
 
     job: ClassVar[str] = "runs"
+    leading: ClassVar[tuple[str, ...]] = ("path",)
     path: Text = Field(description="Directory of runs: output.model of fit or select. May be given without its flag.")
 
 
@@ -24,5 +25,6 @@ class PruneConfiguration(JobConfiguration):
     """
 
     job: ClassVar[str] = "prune"
+    leading: ClassVar[tuple[str, ...]] = ("path",)
     path: Text = Field(description="Directory of runs: output.model of fit or select. May be given without its flag.")
     keep: Count = Field(5, description="Number of complete runs to keep, the newest ones.")

@@ -82,5 +82,7 @@ def plan_bad_rows(plan: Plan, configuration: FitConfiguration | SelectConfigurat
     features, path = configuration.features, configuration.output.quarantine
     limit = f", at most {features.max_bad_fraction:.3%} of the rows" if features.max_bad_fraction < 1 else ""
     plan.add("features", f"bad rows: {features.handle_invalid}{limit}")
+    if features.handle_invalid == "marginal":
+        plan.add("features", "null and NaN are missing values: bad are rows without any value, or with an infinite one")
     if path is not None:
         plan.add("features", f"bad rows go to {path}, in a directory of the run")

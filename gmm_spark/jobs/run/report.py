@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark import __version__
 from gmm_spark.core.steps import step, timing
+from gmm_spark.core.versions import list_versions
 from gmm_spark.jobs.config.jobs import JobConfiguration
 from gmm_spark.jobs.config.parameter_keys import name_keys
 from gmm_spark.jobs.config.secrets import redact_values
@@ -25,10 +22,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from gmm_spark import GaussianMixtureModel
-
-# Quantiles of the training rows' log-density that a report lists.
-QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
-PACKAGES = ("pyspark", "numpy", "scipy", "pyarrow", "pandas")
 
 
 class RunReport:
@@ -72,37 +65,14 @@ class RunReport:
         self._facts.setdefault(section, {}).update(facts)
 
     def add_fit(self, model: GaussianMixtureModel) -> None:
-        """Add the numbers of rows, the quality of the fit, what its checks found, and the fitted mixture."""
-        summary = model.summary
-        skipped = sum(summary.skipped.values())
-        held_out = summary.selection.heldOutRows if summary.selection else 0
-        read = summary.numRows + skipped + held_out
-        self.add("rows", read=read, used=summary.numRows, effective=summary.effectiveRows, skipped=summary.skipped)
-        self.add(
-            "fit",
-            converged=summary.converged,
-            iterations=summary.numIter,
-            starts={
-                "compared": summary.starts,
-                "alike": summary.startsAlike,
-                "records": [asdict(one) for one in summary.startRecords],
-            },
-            log_likelihood=summary.logLikelihood,
-            lower_bound=summary.lowerBound,
-            aic=summary.aic,
-            bic=summary.bic,
-            degenerate_components=summary.degenerateComponents,
-            **({"noise_weight": summary.noiseWeight} if model.getNoise() else {}),
-            variance_floor=summary.varianceFloor,
-            rounding_steps=summary.roundingSteps,
-            history=[asdict(one) | {"rows_per_second": _rate(summary.numRows, one.seconds)} for one in summary.history],
-            log_density_quantiles={q: model.logDensityQuantile(q) for q in QUANTILES},
-        )
-        self.add("spark", packing=asdict(summary.packing))
-        self._facts["checks"] = [asdict(one) | {"remedy": name_keys(one.remedy)} for one in summary.checks]
-        if summary.mergeTree is not None:
-            self._facts["merge_tree"] = summary.mergeTree.to_dict()
-        self.add("mixture", features=model.featureNames, **model.parameters.to_dict())
+        """Add what the summary of a fit knows: rows, quality, checks, the mixture, and the others that were tried."""
+        from gmm_spark.ml.facts import list_facts  # which imports Spark
+
+        for section, facts in list_facts(model).items():
+            if section == "checks":
+                self._facts[section] = [one | {"remedy": name_keys(one["remedy"])} for one in facts]
+            else:
+                self.add(section, **facts)
 
     def add_spark(self, spark: SparkSession) -> None:
         """Add Spark's application, its executors, alive and lost, and the sums of their tasks."""
@@ -111,7 +81,7 @@ class RunReport:
     def collect(self) -> dict[str, Any]:
         """Return all facts so far, with durations and versions."""
         seconds = {**self._seconds, "total": time.perf_counter() - self._begin}
-        return {**self._facts, "seconds": seconds, "versions": collect_versions()}
+        return {**self._facts, "seconds": seconds, "versions": list_versions()}
 
     def to_bytes(self) -> bytes:
         """Return the report as JSON. NaN and infinity, which JSON lacks, become null."""
@@ -122,18 +92,3 @@ class RunReport:
         if path is not None:
             self.add_spark(spark)
             files_of(spark).write_bytes(path, self.to_bytes())
-
-
-def _rate(rows: int, seconds: float) -> float | None:
-    return rows / seconds if seconds else None
-
-
-def collect_versions() -> dict[str, str]:
-    """Return the versions of everything that can change the numbers."""
-    found = {"python": platform.python_version(), "gmm-spark": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # shipped as a zip, without metadata
-            found[package] = "unknown"
-    return found

@@ -30,7 +30,8 @@ from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
 from gmm_spark.spark.packing.leftovers import take_possession
-from gmm_spark.spark.packing.parquet_scan import NotPlainError, ParquetScan, find_scan
+from gmm_spark.spark.packing.parquet_plan import find_scan
+from gmm_spark.spark.packing.parquet_scan import NotPlainError, ParquetScan
 from gmm_spark.spark.ranges import count_rounded
 from gmm_spark.spark.results import collect, count_parts
 from gmm_spark.spark.schema import Schema

@@ -143,6 +143,16 @@ def split(rows: int, of: int = 600) -> Evidence:
     return replace(fitted, held_out=HeldOut(0.2, rows, rows, fitted.result.lower_bound))
 
 
+def holed(odds: Sequence[float], seed: int = 7) -> Evidence:
+    """Two clusters, whose second column is missing in these shares of their rows, and a mixture that knows them."""
+    rng = np.random.default_rng(seed)
+    known = MixtureParameters([0.5, 0.5], [[0.0, 0.0], [8.0, 8.0]], [1.0, 1.0], "spherical")
+    evidence = examine(clusters(), known=known)
+    rows = clusters()
+    rows[1, rng.random(600) < np.array(odds)[np.arange(600) % 2]] = np.nan
+    return replace(evidence, sample=(rows, None))
+
+
 FIRING: dict[str, list[Table]] = {
     "component-weightless": [lambda: weightless(0.0)],
     "missing-value-code": [
@@ -169,6 +179,7 @@ FIRING: dict[str, list[Table]] = {
     "column-constant": [lambda: examine(with_zeros(0.995), settings=quickly(k=1))],
     "column-atom": [lambda: examine(with_zeros(0.4))],
     "columns-collinear": [lambda: related(0.0), lambda: related(0.02), lambda: related(0.01, "diag")],
+    "missing-by-component": [lambda: holed([0.1, 0.5])],
     "held-out-share": [lambda: split(32), lambda: split(600)],
     "held-out-unlikely": [lambda: held_out(60, k=5)],
     "k-at-edge": [
@@ -213,6 +224,11 @@ SILENT: dict[str, list[Table]] = {
     "column-constant": [lambda: examine(with_zeros(0.9))],
     "column-atom": [lambda: examine(with_zeros(0.25))],
     "columns-collinear": [lambda: related(0.2), in_far_clusters],
+    "missing-by-component": [
+        lambda: holed([0.4, 0.4]),
+        lambda: holed([0.0, 0.15]),  # 7 points from all
+        lambda: examine(clusters()),
+    ],
     "held-out-share": [lambda: split(150), lambda: split(170), lambda: split(20_500, of=79_500)],
     "held-out-unlikely": [lambda: held_out(600, k=2)],
     "k-at-edge": [

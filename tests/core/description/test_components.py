@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from gmm_spark.core.description.components import describe_components
+from gmm_spark.core.description.components import describe_components, relate_features
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
 from tests.examples import draw_rows, random_mixture
@@ -24,15 +24,32 @@ def test_what_is_higher_lower_wider_and_related_is_said() -> None:
     )
     described = describe_components(mixture, NAMES, rows=1000)
     assert described[1].sentence == (
-        "Much higher delay (95; others 2) and wider in delay (sd 30; others 3). Within it delay and distance rise "
-        "together (correlation 0.80)."
+        "Much higher delay (95; others 2), somewhat higher distance (900; others 690) and wider in delay (sd 30; "
+        "others 3). Within it delay and distance rise together (correlation 0.80; in the others 0.00)."
     )
     assert described[2].sentence == (
-        "Much lower distance (60; others 900) and narrower in distance (sd 10; others 100)."
+        "Much lower distance (60; others 900), somewhat lower delay (2; others 25.4) and narrower in distance (sd 10; "
+        "others 100)."
     )
     assert [one.rows for one in described] == pytest.approx([600, 200, 200])
-    assert [(one.feature, one.kind) for one in described[1].differences] == [(0, "level"), (0, "spread")]
+    assert [(one.feature, one.kind) for one in described[1].differences] == [
+        (0, "level"),
+        (1, "level"),
+        (0, "spread"),
+    ]
     assert described[1].differences[0].value == 95.4
+
+
+def test_a_correlation_is_told_of_a_component_only_if_it_is_unlike_that_of_the_others() -> None:
+    related, unrelated = [[1.0, 0.9], [0.9, 1.0]], [[1.0, 0.1], [0.1, 1.0]]
+    means = [[0.0, 0.0], [9.0, 0.0], [18.0, 0.0]]
+    alike = MixtureParameters(np.ones(3) / 3, means, np.array([related] * 3))
+    assert not any("Within" in one.sentence for one in describe_components(alike, NAMES))
+    assert "delay and distance rise together (correlation 0.90 on average)" in relate_features(alike, NAMES)
+    unlike = MixtureParameters(np.ones(3) / 3, means, np.array([related, related, unrelated]))
+    described = describe_components(unlike, NAMES)
+    assert described[2].sentence.endswith("hardly go together (correlation 0.10; in the others 0.90).")
+    assert relate_features(MixtureParameters([1.0], [[0.0, 0.0]], np.array([unrelated])), NAMES) == ""
 
 
 def test_the_only_component_and_one_like_all_others_and_one_without_weight() -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp, multivariate_normal, norm
 
-from gmm_spark.core.description.densities import QUANTILES, compare_densities
+from gmm_spark.core.description.densities import compare_densities
 from gmm_spark.core.description.expected import expect_by_component, expect_histograms, expect_pairs
 from gmm_spark.core.description.fit import FAIR, GOOD, POOR, judge_features
 from gmm_spark.core.description.regions import find_regions
+from gmm_spark.core.drift.reference import QUANTILES
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import Frame
@@ -78,6 +79,28 @@ def test_a_slight_fault_is_fair(rng):
     rows = np.concatenate([rng.standard_normal(9300), np.full(700, 0.3)])[None]
     (found,) = judge_features(mixture, Portrait.of(mixture, rows))
     assert found.verdict == FAIR
+
+
+@pytest.mark.parametrize(
+    ("draw", "advice"),
+    [
+        (lambda rng: 0.5 * rng.integers(-5, 6, 20_000) + 0.01 * rng.standard_normal(20_000), "in narrow peaks of x"),
+        (lambda rng: rng.exponential(1.0, 20_000) - 1.0, "a long tail to the right"),
+        (lambda rng: 1.0 - rng.exponential(1.0, 20_000), "logarithm of its distance from the largest x"),
+        (lambda rng: rng.choice([-1.0, 1.0], 20_000) + 0.3 * rng.standard_normal(20_000), "Try more components"),
+    ],
+)
+def test_advice_depends_on_how_the_rows_differ(draw, advice, rng):
+    mixture = MixtureParameters([1.0], [[0.0]], [1.0], "spherical")
+    (found,) = judge_features(mixture, Portrait.of(mixture, draw(rng)[None], feature_names=["x"]))
+    assert found.verdict == POOR
+    assert advice in found.remedy
+
+
+def test_a_good_fit_needs_no_advice(rng):
+    mixture = MixtureParameters([1.0], [[0.0]], [1.0], "spherical")
+    (found,) = judge_features(mixture, Portrait.of(mixture, rng.standard_normal((1, 20_000))))
+    assert (found.verdict, found.remedy) == (GOOD, "")
 
 
 def test_few_rows_are_not_blamed_for_chance(rng):

@@ -149,7 +149,11 @@ def test_a_profile_survives_json_and_refuses_what_is_none(profile):
     values = json.loads(json.dumps(profile.to_dict() | {"later": 1}))
     again = TrainingProfile.from_dict(values)
     assert again.to_dict() == profile.to_dict()
+    earlier = TrainingProfile.from_dict({name: value for name, value in values.items() if name != "steps"})
+    assert earlier.steps is None
+    assert "steps" not in earlier.to_dict()
     faults: list[dict[str, object]] = [
+        {"steps": [1.0]}, {"origins": [float("inf"), 0]},
         {"rows": 0}, {"rows": None}, {"means": [1.0]}, {"shares": []}, {"shares": [2.0, 0, 0]}, {"thresholds": 3},
         {"spreads": [float("nan"), 1]}, {"quartiles": [[1, 2]]}, {"means": "x"}, {"shares_below": {}},
     ]  # fmt: skip

@@ -79,6 +79,11 @@ def test_complete_rows_have_the_same_bits_as_without_missing_values(covariance_t
     scorer.score(with_holes(rows, 0.3), probability=True)  # whose buffers it shares
     for one, other in zip(scorer.score(rows, probability=True), expected, strict=True):
         np.testing.assert_array_equal(one, other)
+    # A few of them among others have those of a few.
+    alone = Scorer(plan_scoring(parameters, precision)).score(rows[:, :5], probability=True)
+    mixed = scorer.score(np.concatenate([rows[:, :5], with_holes(rows[:, 5:50], 0.9)], axis=1), probability=True)
+    for name in mixed._fields:
+        np.testing.assert_array_equal(getattr(mixed, name)[:5], getattr(alone, name))
 
 
 @pytest.mark.usefixtures("few")
@@ -124,6 +129,27 @@ def test_what_was_made_for_patterns_is_not_pickled() -> None:
     assert not copied._kept
 
 
+@pytest.mark.usefixtures("few")
+def test_a_covariance_that_is_nearly_singular_can_be_looked_at_through_any_features() -> None:
+    rng = np.random.default_rng(13)
+    found = 0
+    for _ in range(60):
+        mixing = rng.normal(size=(4, 4))
+        mixing[3] = rng.normal() * mixing[0] + mixing[1] + 10 ** rng.uniform(-8.5, -7.5) * rng.normal(size=4)
+        scale = 10 ** rng.uniform(-3, 3, (4, 1))
+        covariance = (scale * mixing) @ (scale * mixing).T
+        try:
+            parameters = MixtureParameters([1.0], np.zeros((1, 4)), covariance[None])
+        except ParameterError:
+            continue
+        found += 1
+        scorer = IncompleteScorer(Marginals(parameters))
+        rows = with_holes(scale * np.ones(50), 0.5)
+        assert np.isfinite(scorer.score(rows).log_density).all()
+        assert np.isfinite(impute(scorer, rows)).all()
+    assert found > 10
+
+
 def test_reasons_name_observed_features_alone(covariance_type: str) -> None:
     rng = np.random.default_rng(6)
     parameters = random_mixture(covariance_type, 3, 5, rng)
@@ -142,7 +168,7 @@ def test_reasons_name_observed_features_alone(covariance_type: str) -> None:
         assert np.isnan(found.z[len(order) :, i]).all()
 
 
-def test_reasons_of_complete_rows_are_the_same_as_ever() -> None:
+def test_reasons_of_training_rows_are_the_same_as_ever() -> None:
     parameters = random_mixture("full", 3, 5, np.random.default_rng(7))
     rows, components = draw_rows(parameters, 20, np.random.default_rng(8))
     for one, other in zip(
@@ -204,7 +230,7 @@ def test_noise_is_a_component_of_the_box_of_what_is_observed(covariance_type: st
             expected, _ = regress(parameters, o.tolist(), row[o, None])
             np.testing.assert_allclose(np.delete(filled[:, i], o), expected[:, 0], rtol=1e-9)
     with pytest.raises(ParameterError, match="noise"):
-        Thresholds.of_complete(Marginals(parameters), 0.01, LogDensityHistogram(0.0, np.ones(N_BINS)))
+        Thresholds.of_training(Marginals(parameters), 0.01, LogDensityHistogram(0.0, np.ones(N_BINS)))
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -38,7 +38,7 @@ def test_complete_rows_have_the_threshold_of_their_histogram() -> None:
     rows, _ = draw_rows(parameters, 5000, np.random.default_rng(2))
     logs = log_density(parameters, rows)
     histogram = histogram_of(logs)
-    thresholds = Thresholds.of_complete(Marginals(parameters), 0.01, histogram)
+    thresholds = Thresholds.of_training(Marginals(parameters), 0.01, histogram)
     np.testing.assert_array_equal(thresholds.find_anomalies(rows, logs), logs < histogram.quantile(0.01))
     mixed = np.concatenate([rows, without(rows, [1])], axis=1)
     found = thresholds.find_anomalies(mixed, np.concatenate([logs, np.full(5000, np.inf)]))
@@ -54,7 +54,7 @@ def test_a_pattern_that_no_row_of_training_had_has_about_as_many_anomalies(
     parameters = random_mixture(covariance_type, 3, 5, rng)
     training, fresh = draw_rows(parameters, 60_000, rng)[0], draw_rows(parameters, 60_000, rng)[0]
     known = histogram_of(log_density(parameters, training))
-    found = share_of_anomalies(Thresholds.of_complete(Marginals(parameters), fraction, known), without(fresh, missing))
+    found = share_of_anomalies(Thresholds.of_training(Marginals(parameters), fraction, known), without(fresh, missing))
     assert 0.5 * fraction < found < 1.6 * fraction
 
 
@@ -71,9 +71,20 @@ def test_heavy_tails_of_training_rows_go_over_to_other_patterns(freedom: int) ->
         return rows + center[rng.integers(2, size=60_000)].T
 
     known = histogram_of(log_density(parameters, draw()))
-    thresholds = Thresholds.of_complete(Marginals(parameters), 0.005, known)
+    thresholds = Thresholds.of_training(Marginals(parameters), 0.005, known)
     for missing in ([2], [0, 1, 5], [1, 2, 3, 4, 5]):
         assert 0.4 * 0.005 < share_of_anomalies(thresholds, without(draw(), missing)) < 1.8 * 0.005
+
+
+def test_training_rows_that_spread_less_than_the_mixture_have_as_many_anomalies(covariance_type: str) -> None:
+    rng = np.random.default_rng(9)
+    one = MixtureParameters(
+        [1.0], np.zeros((1, 4)), random_mixture(covariance_type, 1, 4, rng).covariances, covariance_type
+    )
+    training, fresh = 0.7 * draw_rows(one, 60_000, rng)[0], 0.7 * draw_rows(one, 60_000, rng)[0]
+    thresholds = Thresholds.of_training(Marginals(one), 0.01, histogram_of(log_density(one, training)))
+    for missing in ([0], [1, 3]):
+        assert 0.005 < share_of_anomalies(thresholds, without(fresh, missing)) < 0.03
 
 
 def test_a_pattern_with_rows_enough_has_the_quantile_of_its_own() -> None:
@@ -109,7 +120,7 @@ def test_any_histogram_gives_finite_thresholds(covariance_type: str, at: float) 
     marginals = Marginals(parameters)
     weights = np.zeros_like(histogram_of(np.zeros(1)).weights)
     weights[-1 if at < 0 else 0] = 1.0
-    thresholds = Thresholds.of_complete(marginals, 0.001, LogDensityHistogram(at, weights))
+    thresholds = Thresholds.of_training(marginals, 0.001, LogDensityHistogram(at, weights))
     for missing in ([0], [1, 2, 3]):
         holed = without(np.zeros((4, 1)), missing)
         assert np.isfinite(thresholds.of(marginals.of(write_pattern(np.isnan(holed[:, 0])))))
@@ -130,6 +141,6 @@ def test_rows_of_rare_patterns_are_anomalies_as_those_of_frequent_ones(
         monkeypatch.setattr(marginals_module, "FEW", few)
         marginals = Marginals(parameters)
         logs = IncompleteScorer(marginals).score(holed).log_density
-        found.append(Thresholds.of_complete(marginals, 0.01, known).find_anomalies(holed, logs))
+        found.append(Thresholds.of_training(marginals, 0.01, known).find_anomalies(holed, logs))
     assert found[0].sum() > 5
     np.testing.assert_array_equal(found[0], found[1])

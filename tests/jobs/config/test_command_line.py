@@ -90,7 +90,7 @@ def test_the_id_of_a_run_has_a_second_flag_and_must_be_able_to_name_a_directory(
 
 @pytest.mark.parametrize("given", [["models", "--keep", "3"], ["--keep", "3", "--path", "models"]])
 def test_the_directory_of_runs_is_the_first_word(given: list[str]) -> None:
-    read = load(PruneConfiguration, name_path(given))
+    read = load(PruneConfiguration, name_path(given, PruneConfiguration))
     assert (read.path, read.keep) == ("models", 3)
 
 
@@ -295,7 +295,7 @@ def test_choices_are_those_of_the_registries() -> None:
     from gmm_spark.core.search.starts import START_MODES
     from gmm_spark.ml.comparison import SIGNS
     from gmm_spark.spark.decoding import FIT_HANDLE_INVALID, HANDLE_INVALID
-    from gmm_spark.spark.packing.parquet_scan import PACKINGS
+    from gmm_spark.spark.packing.parquet_plan import PACKINGS
 
     for kind, registry in (
         (fields.CovarianceType, STRUCTURES),

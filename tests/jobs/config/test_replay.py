@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gmm_spark.jobs.config.command_line import load
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
-from gmm_spark.jobs.config.replay import JOBS, list_given, spell_command
+from gmm_spark.jobs.config.replay import JOBS, list_given, spell_command, spell_selection
 
 FIT = ["--input.path", "t", "--features.columns", "x", "--output.model", "m"]
 # What cannot be seen is written in bash's own way, which shlex does not read.
@@ -51,6 +51,19 @@ def test_the_command_of_select_has_its_grid() -> None:
     first, again, _ = replay("select", [*FIT, *grid])
     assert isinstance(first, SelectConfiguration)
     assert again == first
+
+
+@pytest.mark.parametrize("kind", ["full", "diag"])
+def test_a_fit_is_compared_with_others_by_a_command_that_select_reads(kind: str) -> None:
+    given = ["--model.covariance_type", kind, "--model.tol", "1e-6", "--features.handle_invalid", "skip"]
+    first = load(FitConfiguration, [*FIT, *given, "--output.portrait", "false"])
+    line = spell_selection(first.model_dump(mode="json"), [1, 2, 3])
+    again = load(SelectConfiguration, shlex.split(line.text)[2:])
+    assert again.selection.ks == [1, 2, 3]
+    assert set(again.selection.covariance_types) == {"full", "diag"}
+    assert (again.input, again.features, again.model.tol) == (first.input, first.features, 1e-6)
+    assert again.output.model == "m-selected"
+    assert spell_selection({}, [2]) is None
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=3, unique=True), TEXTS)

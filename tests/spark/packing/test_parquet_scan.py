@@ -21,9 +21,10 @@ from pyspark.sql import types as T
 
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, resolve_features
-from gmm_spark.spark.packing import parquet_scan
+from gmm_spark.spark.packing import parquet_plan
 from gmm_spark.spark.packing.packer import Packer
-from gmm_spark.spark.packing.parquet_scan import NotPlainError, find_scan
+from gmm_spark.spark.packing.parquet_plan import find_scan
+from gmm_spark.spark.packing.parquet_scan import NotPlainError
 from gmm_spark.spark.packing.table import PackedTable
 
 ROWS = 4_000
@@ -224,7 +225,7 @@ def test_a_cached_table_is_left_to_spark(plain: DataFrame) -> None:
         cached.unpersist(blocking=True)
 
 
-@pytest.mark.parametrize("key", parquet_scan._TOLERANT)
+@pytest.mark.parametrize("key", parquet_plan._TOLERANT)
 def test_files_that_spark_may_pass_over_are_left_to_spark(spark: SparkSession, plain: DataFrame, key: str) -> None:
     spark.conf.set(key, "true")
     try:
@@ -242,7 +243,7 @@ def test_another_format_is_left_to_spark(spark: SparkSession, tmp_path: Path) ->
 
 
 def test_too_many_files_are_left_to_spark(plain: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_scan, "MOST_RANGES", 1)
+    monkeypatch.setattr(parquet_plan, "MOST_RANGES", 1)
     with pytest.raises(NotPlainError, match="more than 1 files"):
         find_scan(plain, features_of(plain, "few"), plain)
 
