@@ -56,7 +56,7 @@ def test_the_signature_shows_the_default_of_every_parameter(kind: type) -> None:
 def test_the_estimators_agree_on_the_parameters_they_share() -> None:
     one, many = (map_defaults(kind()) for kind in ESTIMATORS)
     shared = one.keys() & many.keys()
-    assert shared == one.keys() - {"k", "covarianceType", "aggregationDepth"}
+    assert shared == one.keys() - {"k", "covarianceType", "noise", "aggregationDepth"}
     assert {name: one[name] for name in shared} == {name: many[name] for name in shared}
     assert many["covarianceTypes"] == [one["covarianceType"]]
 

@@ -29,6 +29,8 @@ OTHER = {
     "covarianceTypes": ["diag"],
     "accelerate": False,
     "portrait": True,
+    "noise": True,
+    "noises": [True],
     "anomalyFraction": 0.5,
     "regCovar": 0.5,
     "varianceFloor": [0.5],
