@@ -23,8 +23,8 @@ def describe_anomalies(subject: Subject) -> Section:
     histogram = subject.log_densities
     if histogram is None:
         missing = Missing(
-            "The model does not know how likely its training rows are: it was built from parameters, or saved by an "
-            "older gmm-spark. Fit it again (model.initial_model starts from it)."
+            "The model does not know how likely its training rows are: it was built from parameters, fitted to a table "
+            "without complete rows, or saved by an older gmm-spark. Fit it again (model.initial_model starts from it)."
         )
         return Section("anomalies", "Anomalies", [missing, *_list_unlikely(subject)])
     rows = []

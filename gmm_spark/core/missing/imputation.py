@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 from gmm_spark.core.missing.few_rows import look_at_few
 from gmm_spark.core.missing.marginals import group_rows, iterate_patterns
-from gmm_spark.core.missing.patterns import has_missing
 from gmm_spark.core.missing.scorer import IncompleteScorer
 
 

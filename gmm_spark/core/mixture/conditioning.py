@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import solve_triangular
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.mixture import density
@@ -210,20 +209,33 @@ class Split:
 def _factor(parameters: MixtureParameters, known: Indices, rest: Indices) -> tuple[Array, Array]:
     """Compute slopes (k, r, g) and conditional covariances (k, r, r) of general covariances."""
     g, order = len(known), np.concatenate([known, rest])
-    k, d = parameters.means.shape
-    slopes, covariances = np.empty((k, d - g, g)), np.empty((k, d - g, d - g))
-    for j, covariance in enumerate(parameters.dense_covariances):
-        if j and parameters.structure.pooled:
-            slopes[j], covariances[j] = slopes[0], covariances[0]
-            continue
-        # In units of standard deviations, so that features of any scale keep their digits.
-        scale = np.sqrt(np.diagonal(covariance))
-        factor = np.linalg.cholesky((covariance / scale / scale[:, None])[order[:, None], order])
-        slope = solve_triangular(factor[:g, :g], factor[g:, :g].T, lower=True, trans="T").T
-        slopes[j] = slope * scale[rest][:, None] / scale[known]
-        below = factor[g:, g:] * scale[rest][:, None]
-        covariances[j] = below @ below.T
-    return slopes, covariances
+    dense = parameters.dense_covariances[:1] if parameters.structure.pooled else parameters.dense_covariances
+    # In units of standard deviations, so that features of any scale keep their digits.
+    scale = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))  # (k, d), or one row for all
+    correlations = (dense / scale[:, :, None] / scale[:, None, :])[:, order[:, None], order]
+    try:
+        factors = np.asarray(np.linalg.cholesky(correlations), np.float64)
+    except np.linalg.LinAlgError:
+        factors = np.stack([_factor_definite(one) for one in correlations])
+    upper, mixed = np.swapaxes(factors[:, :g, :g], 1, 2), np.swapaxes(factors[:, g:, :g], 1, 2)
+    slopes = np.swapaxes(np.linalg.solve(upper, mixed), 1, 2) * scale[:, rest, None] / scale[:, None, known]
+    below = factors[:, g:, g:] * scale[:, rest, None]
+    covariances = below @ np.swapaxes(below, 1, 2)
+    k = parameters.n_components
+    return np.broadcast_to(slopes, (k, *slopes.shape[1:])), np.broadcast_to(covariances, (k, *covariances.shape[1:]))
+
+
+def _factor_definite(correlation: Array) -> Array:
+    """Factor a correlation matrix, with axes no shorter than rounding leaves them if rounding has made one negative.
+
+    One that is definite in one order of its features may not be so in another.
+    """
+    try:
+        return np.asarray(np.linalg.cholesky(correlation), np.float64)
+    except np.linalg.LinAlgError:
+        lengths, axes = np.linalg.eigh(correlation)
+        lengths = np.maximum(lengths, 16 * len(lengths) * np.finfo(float).eps * lengths[-1])
+        return np.asarray(np.linalg.cholesky((axes * lengths) @ axes.T), np.float64)
 
 
 def _has_features(parameters: MixtureParameters) -> bool:
