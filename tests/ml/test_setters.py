@@ -30,6 +30,7 @@ OTHER = {
     "accelerate": False,
     "portrait": True,
     "noise": True,
+    "packing": "spark",
     "noises": [True],
     "anomalyFraction": 0.5,
     "regCovar": 0.5,
