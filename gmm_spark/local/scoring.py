@@ -41,9 +41,9 @@ class ScoringMixture(ExchangedMixture):
         share = self.anomaly_fraction if fraction is None else require_fraction("fraction", fraction)
         if self.log_densities is None:
             raise ParameterError(
-                "this mixture does not know how likely its training rows are: it was built from parameters, fitted to "
-                "a table without complete rows, or saved by an older gmm_spark; fit it again, or compare log_density "
-                "with a threshold of your own"
+                "this mixture does not know how likely its training rows are: it was built from parameters, is a "
+                "marginal or conditional of another, was fitted to a table without complete rows, or saved by an older "
+                "gmm_spark; fit it again, or compare log_density with a threshold of your own"
             )
         return find_threshold(self.log_densities, share, self.parameters.noise)
 

@@ -130,7 +130,9 @@ class FittedMixture(GaussianMixtureParams):
     def summary(self) -> GaussianMixtureSummary:
         """Summary of the fit; raises RuntimeError if there is none."""
         if self._summary is None:
-            raise RuntimeError("no summary: this model was loaded, unpickled or built from parameters, not fitted here")
+            raise RuntimeError(
+                "no summary: this model was loaded, unpickled or built from parameters or a model, not fitted here"
+            )
         return self._summary
 
     def describe(self) -> pd.DataFrame:
@@ -168,9 +170,9 @@ class FittedMixture(GaussianMixtureParams):
         """
         if self.logDensities is None:
             raise ParameterError(
-                "this model does not know how likely its training rows are: it was built from parameters, fitted to a "
-                "table without complete rows, or saved by an older gmm_spark; fit it again (setInitialModel starts "
-                "from it), or leave anomalyCol and reasonsCol empty"
+                "this model does not know how likely its training rows are: it was built from parameters, is a "
+                "marginal or conditional of another, was fitted to a table without complete rows, or saved by an older "
+                "gmm_spark; fit it again (setInitialModel starts from it), or leave anomalyCol and reasonsCol empty"
             )
         return self.logDensities.quantile(q)
 

@@ -20,6 +20,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
 Indices = NDArray[np.intp]
+# Numbers that are held at a time of the components' means of rows: as many as a cache holds.
+_CENTRES = 1 << 16
 
 # The least conditional probability of noise, and of what is not noise.
 _LEAST_NOISE = 2.0**-52
@@ -132,17 +134,7 @@ def regress(parameters: MixtureParameters, given: Sequence[int], rows: Block) ->
         If the indices are not such.
     """
     split = Split.of(parameters, given)
-    shares = density.responsibilities(split.marginal, rows)
-    centres, variances = split.locate(rows), split.variances  # (k, r, m), (k, r)
-    if split.noise is not None:  # uniform over its box, whatever the given values are
-        low, high = split.noise.low, split.noise.high
-        middle = np.broadcast_to((0.5 * low + 0.5 * high)[:, None], centres.shape[1:])
-        centres = np.concatenate([centres, middle[None]])
-        variances = np.concatenate([variances, (high - low)[None] ** 2 / 12])
-    means = np.einsum("km,krm->rm", shares, centres)
-    within = shares.T @ variances  # (m, r)
-    between = np.einsum("km,krm->rm", shares, (centres - means) ** 2)
-    return means, np.sqrt(within.T + between)
+    return split.regress(rows, density.responsibilities(split.marginal, rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +196,31 @@ class Split:
         if self.slopes is None:
             return np.broadcast_to(self.means[:, :, None], (*self.means.shape, rows.shape[1]))
         return self.means[:, :, None] + self.slopes @ (rows - self.marginal.means[:, :, None])
+
+    def regress(self, rows: Block, shares: Array) -> tuple[Array, Array]:
+        """Predict the rest of rows (g, m), given the components' responsibilities for them, (k, m).
+
+        If there is noise, its responsibility is last, (k + 1, m), and it expects the middle of its box.
+
+        Returns
+        -------
+        means, deviations : array (r, m)
+        """
+        means, deviations = np.empty((2, len(self.rest), rows.shape[1]))
+        variances = self.variances
+        if self.noise is not None:
+            variances = np.concatenate([variances, (self.noise.high - self.noise.low)[None] ** 2 / 12])
+        chunk = max(_CENTRES // variances.size, 1)
+        for start in range(0, rows.shape[1], chunk):
+            part = slice(start, start + chunk)
+            centres, share = self.locate(rows[:, part]), shares[:, part]
+            if self.noise is not None:  # uniform over its box, whatever the given values are
+                middle = (0.5 * self.noise.low + 0.5 * self.noise.high)[:, None]
+                centres = np.concatenate([centres, np.broadcast_to(middle, centres.shape[1:])[None]])
+            means[:, part] = np.einsum("km,krm->rm", share, centres)
+            between = np.einsum("km,krm->rm", share, (centres - means[:, part]) ** 2)
+            deviations[:, part] = np.sqrt(variances.T @ share + between)
+        return means, deviations
 
 
 def _factor(parameters: MixtureParameters, known: Indices, rest: Indices) -> tuple[Array, Array]:
