@@ -24,8 +24,6 @@ from gmm_spark.spark.worker import one_blas_thread
 # Fields of the UDF's struct, by what they hold.
 PROBABILITY, PREDICTION, LOG_DENSITY = "probability", "prediction", "log_density"
 ANOMALY, REASONS, COMPONENT_ID, IMPUTED = "anomaly", "reasons", "component_id", "imputed"
-# In place of a component's id: the row is noise, which has none.
-NOISE_ID = -1
 FIELDS = {
     PROBABILITY: "array<double>",
     PREDICTION: "int",
@@ -69,7 +67,7 @@ class Score:
     explained: Explained | None = None
     """What reasons are found by; None if none are wanted."""
     ids: tuple[int, ...] = ()
-    """Id of each component, if they are wanted; noise has -1."""
+    """Id of each component, if they are wanted, noise last."""
     marginals: Marginals | None = None
     """What rows with missing values are scored by; None if there are none."""
 
@@ -111,7 +109,7 @@ class Score:
             if self.explained is not None:
                 found[REASONS] = self.explained.explain(rows, scores, odd)
         if COMPONENT_ID in self.wanted:
-            found[COMPONENT_ID] = pa.array(np.array([*self.ids, NOISE_ID], np.int32)[scores.prediction])
+            found[COMPONENT_ID] = pa.array(np.array(self.ids, np.int32)[scores.prediction])
         if IMPUTED in self.wanted:
             found[IMPUTED] = self._impute(rows)
         if scores.probability is not None:

@@ -80,7 +80,7 @@ def test_scores_have_noise_as_the_last_component(model, table, spark):
     np.testing.assert_allclose(np.stack([one.toArray() for one in found["probability"]]), expected.T, atol=1e-9)
     np.testing.assert_array_equal(found["prediction"], expected.argmax(axis=0))
     np.testing.assert_allclose(found["log_density"], log_density(model.parameters, block), atol=1e-9)
-    assert (found["id"][found["prediction"] == K] == -1).all()
+    assert (found["id"][found["prediction"] == K] == model.componentIds[K]).all()
     far = model.transform(spark.createDataFrame([(1e9, -1e9), (1e250, 0.0)], ["x", "y"])).collect()
     assert [row["prediction"] for row in far] == [K, K]
     assert model.predict([1e9, -1e9]) == K

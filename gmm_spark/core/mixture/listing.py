@@ -50,7 +50,8 @@ def list_components(
     """
     found: dict[str, list[Any]] = {}
     if identities is not None and not identities.is_plain:
-        found |= {"id": list(identities.ids), "name": list(identities.names)}
+        k = parameters.n_components
+        found |= {"id": list(identities.ids[:k]), "name": list(identities.names[:k])}
     found["weight"] = parameters.class_weights.tolist()
     if sizes is not None:
         found["rows"] = np.rint(np.asarray(sizes)).astype(np.int64).tolist()
@@ -59,7 +60,9 @@ def list_components(
         found[f"mean of {name}"] = parameters.means[:, i].tolist()
         found[f"sd of {name}"] = deviations[:, i].tolist()
     if parameters.noise is not None:
-        of_noise = {"id": None, "name": NOISE_NAME}
+        k, of_noise = parameters.n_components, {"name": NOISE_NAME}
+        if identities is not None and len(identities.ids) > k:
+            of_noise |= {"id": identities.ids[k], "name": identities.names[k] or NOISE_NAME}
         for column, values in found.items():
             if len(values) == parameters.n_components:
                 values.append(of_noise.get(column, float("nan")))

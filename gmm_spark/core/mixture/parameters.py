@@ -175,11 +175,11 @@ class MixtureParameters:
 
     def reordered(self, order: Sequence[int]) -> MixtureParameters:
         """Return the mixture with its features in another order, (d,)."""
+        noise = None if self.noise is None else self.noise.of_features(order)
         if self.structure.axis_aligned:
             covariances = self.covariances if self.covariances.ndim == 1 else self.covariances[:, order]
         else:
             covariances = self.covariances[..., order, :][..., :, order]
-        noise = None if self.noise is None else self.noise.of_features(order)
         return MixtureParameters(self.weights, self.means[:, order], covariances, self.covariance_type, noise)
 
     def bounded(self, floor: Array) -> MixtureParameters:

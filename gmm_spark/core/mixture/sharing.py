@@ -1,8 +1,8 @@
 """Sharing: which rows two components of two mixtures have in common, on rows drawn from both mixtures.
 
 Every component draws as many rows as the others, so that rare ones count as exactly. A row is shared as far as both
-components are responsible for it. The answer depends on the two mixtures alone: it is the same during a fit, of which
-there are rows at hand, and when two saved models are compared.
+components are responsible for it; noise draws none, and takes its part of those drawn. The answer depends on the two
+mixtures alone: it is the same during a fit, of which there are rows at hand, and when two saved models are compared.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _add_up(drawn: MixtureParameters, other: MixtureParameters) -> tuple[Array, 
     k, others = drawn.n_components, other.n_components
     shared, own = np.zeros((k, others)), np.zeros(k)
     for rows, weight in _draw(drawn, most=_count_rows(drawn, other)):
-        mine, theirs = responsibilities(drawn, rows)[:k], responsibilities(other, rows)[:others]
+        mine, theirs = (responsibilities(one, rows)[: one.n_components] for one in (drawn, other))
         weighted = mine * weight
         shared += weighted @ theirs.T
         own += np.einsum("ij,ij->i", weighted, mine)

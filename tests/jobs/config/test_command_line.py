@@ -23,6 +23,7 @@ from gmm_spark.jobs.config.jobs import (
     SelectConfiguration,
 )
 from gmm_spark.jobs.config.secrets import find_secrets, redact
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.exits import ExitCode
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[3]
 JOBS: dict[str, type[JobConfiguration]] = {
     "fit": FitConfiguration,
     "select": SelectConfiguration,
+    "update": UpdateConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
     "runs": RunsConfiguration,
