@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 
 # Rows that are looked at: enough for a step that matters, at a hundred microseconds or so a column.
 _ROWS = 20_000
@@ -38,6 +38,8 @@ Counts: TypeAlias = NDArray[np.intp]
 @dataclass(frozen=True, eq=False)
 class ColumnProfile:
     """What a sample shows of each of d columns. Rows that have weight count alike, whatever it is.
+
+    Of a column with missing values it is what the observed ones show; if none is observed, all figures are 0.
 
     Attributes
     ----------
@@ -66,11 +68,17 @@ class ColumnProfile:
 
     @classmethod
     def of(cls, rows: Block, sample_weight: Array | None = None) -> ColumnProfile:
-        """Profile the columns of rows (d, m), all finite, with weights (m,); at least one row has weight."""
+        """Profile the columns of rows (d, m), none infinite, with weights (m,); at least one row has weight."""
         if sample_weight is not None and not sample_weight.all():
             rows = rows[:, sample_weight > 0]
         d, m = rows.shape
         most = max(min(_ROWS, _VALUES // d), _LEAST_ROWS)
+        if has_missing(rows):
+            # A column that is mostly missing keeps all of its values, if they are no more than others have.
+            observed = [_choose_evenly(column[~np.isnan(column)], most) for column in rows]
+            columns = [_profile_column(column.astype(np.float64)) for column in observed]
+            mode, share, quartiles, step = zip(*columns, strict=True)
+            return cls(min(m, most), np.array(mode), np.array(share), np.stack(quartiles, axis=1), np.array(step))
         if m > most:
             rows, m = rows[:, np.linspace(0, m - 1, most).astype(np.intp)], most
         columns = [_profile_column(np.asarray(column, dtype=np.float64)) for column in rows]
@@ -83,8 +91,16 @@ class ColumnProfile:
         return np.asarray((self.quartiles[2] - self.quartiles[0]) / _NORMAL_RANGE)
 
 
+def _choose_evenly(values: Block, most: int) -> Block:
+    """Choose up to ``most`` of the values (m,), evenly over their order."""
+    m = len(values)
+    return values if m <= most else values[np.linspace(0, m - 1, most).astype(np.intp)]
+
+
 def _profile_column(values: Array) -> tuple[float, float, Array, float]:
     """Find the mode, its share, the quartiles and the step of one column (m,)."""
+    if not len(values):
+        return 0.0, 0.0, np.zeros(3), 0.0
     distinct, counts = np.unique(values, return_counts=True)
     at = int(np.argmax(counts))
     mode, share = float(distinct[at]), float(counts[at] / len(values))

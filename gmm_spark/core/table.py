@@ -20,6 +20,9 @@ from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.kernels.weight_sums import WeightSums
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
+from gmm_spark.core.missing.evaluation import IncompleteEvaluationSums
+from gmm_spark.core.missing.expectation import IncompleteStatisticsSums
+from gmm_spark.core.missing.patterns import count_patterns, order_by_pattern
 from gmm_spark.core.mixture.parameters import MixtureParameters
 
 Answer = TypeVar("Answer")
@@ -67,7 +70,8 @@ class ArrayTable:
     Parameters
     ----------
     rows : array (d, m)
-        float32 or float64, all finite.
+        float32 or float64, NaN if missing, none infinite; no row is missing altogether. Rows with missing values are
+        put in order, pattern by pattern.
     sample_weight : array (m,), optional
         Non-negative.
     moments : Moments, optional
@@ -83,9 +87,9 @@ class ArrayTable:
         moments: Moments | None = None,
         precision: str = "float64",
     ) -> None:
-        self.rows = rows
-        self.sample_weight = sample_weight
-        self.moments = Moments.of(rows, sample_weight) if moments is None else moments
+        self.rows, self.sample_weight = order_by_pattern(rows, sample_weight)
+        self.patterns = count_patterns(self.rows)
+        self.moments = Moments.of(self.rows, self.sample_weight) if moments is None else moments
         self.precision = precision
 
     def part(self, most: int, rng: np.random.Generator) -> ArrayTable:
@@ -108,7 +112,10 @@ class ArrayTable:
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
         """Make one pass: the sufficient statistics of each candidate."""
-        return self._sum(StatisticsSums(self._plan(candidates)))
+        plan = self._plan(candidates)
+        if self.patterns:
+            return self._sum(IncompleteStatisticsSums.of(plan, candidates, self.patterns))
+        return self._sum(StatisticsSums(plan))
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """Make one pass: likelihood, entropy, cluster sizes and histogram of log-densities of a candidate."""
@@ -116,7 +123,10 @@ class ArrayTable:
 
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
-        return self._sum(EvaluationSums(self._plan(candidates), log_densities))
+        plan = self._plan(candidates)
+        if self.patterns:
+            return self._sum(IncompleteEvaluationSums.of(plan, candidates, self.patterns, log_densities))
+        return self._sum(EvaluationSums(plan, log_densities))
 
     def draw(self, draw: DrawRequest) -> DrawResult:
         """Make one pass: draw rows at random, far from the given sites, and count the rows nearest to each site."""

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 from onnx import TensorProto, ValueInfoProto, load_model_from_string
 
-from gmm_spark.core.formatting import show_name
+from gmm_spark.core.formatting import show_name, show_number
 from gmm_spark.core.mixture import density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
@@ -81,8 +81,9 @@ def describe_graph(graph: bytes) -> str:
         lines[0] += f": {', '.join(map(show_name, json.loads(kept['feature_names'])))}"
     lines += [f"  output  {_show(one)}: {_MEANINGS[one.name]}" for one in model.graph.output]
     if "anomaly_threshold" in kept:
+        threshold = show_number(float(kept["anomaly_threshold"]), 6)
         lines.append(
-            f"  a row is an anomaly if its log_density is below {float(kept['anomaly_threshold']):.6g}: so are "
+            f"  a row is an anomaly if its log_density is below {threshold}: so are "
             f"{float(kept['anomaly_fraction']):g} of the training rows"
         )
     return "\n".join(lines)

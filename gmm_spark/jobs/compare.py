@@ -25,7 +25,8 @@ def compare(spark: SparkSession, configuration: CompareConfiguration) -> None:
     """Read both, write the page, and print where it is."""
     files = files_of(spark)
     (before, _, first), (after, _, second) = (
-        read_subject(spark, path) for path in (configuration.before, configuration.after)
+        read_subject(spark, path, key=key)
+        for key, path in (("before", configuration.before), ("after", configuration.after))
     )
     output = configuration.output or name_page(files, second, "-compared")
     for found in (first, second):

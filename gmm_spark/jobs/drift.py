@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gmm_spark.ml.drift import DriftObservation
 
 _NO_PROFILE = (
-    "the model has no profile of its training rows: it was built from parameters, or saved by an older gmm-spark; fit "
-    "it again (model.initial_model starts from it)"
+    "the model has no profile of its training rows: it was built from parameters, fitted to rows with missing values, "
+    "or saved by an older gmm-spark; fit it again to complete rows (model.initial_model starts from it)"
 )
 # Changes that a message tells of.
 _TOLD = 3

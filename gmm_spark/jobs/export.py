@@ -12,9 +12,9 @@ from gmm_spark.extras import require_extra
 from gmm_spark.jobs.config.command_line import name_path
 from gmm_spark.jobs.config.exports import ExportConfiguration
 from gmm_spark.jobs.run.running import run
+from gmm_spark.jobs.saved import locate_model
 from gmm_spark.jobs.subjects import require_outside, write_file
 from gmm_spark.storage.hadoop import files_of
-from gmm_spark.storage.runs import find_model
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,7 +31,7 @@ def export(spark: SparkSession, configuration: ExportConfiguration) -> None:
     from gmm_spark.interop.onnx_files import compare_scores, describe_graph
 
     files, target = files_of(spark), configuration.onnx
-    found = find_model(files, configuration.path)
+    found = locate_model(files, "path", configuration.path)
     model = gmm_spark.GaussianMixtureModel.load(found.path)
     title = show_name(found.path if found.run_id is None else f"run {found.run_id}")
     require_outside(files, "onnx", target, found)
@@ -50,8 +50,6 @@ def export(spark: SparkSession, configuration: ExportConfiguration) -> None:
     if difference is None:
         print("not checked: onnxruntime is not installed (pip install onnxruntime)")
     else:
-        print(
-            "checked with onnxruntime: labels and probabilities are those of the model, log-densities to "
-            f"{show_number(difference, 1)} nats"
-        )
+        near = f"within {show_number(difference, 1)} nats" if difference else "to the bit"
+        print(f"checked with onnxruntime: the scores are the model's, log-densities {near}")
     print(describe_graph(written))

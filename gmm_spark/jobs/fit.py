@@ -11,6 +11,7 @@ from gmm_spark.jobs.config.jobs import FitConfiguration
 from gmm_spark.jobs.fitting import (
     add_input,
     describe_checks,
+    describe_missing,
     estimator_parameters,
     fit_model,
     outline,
@@ -77,6 +78,6 @@ def describe(model: gmm_spark.GaussianMixtureModel) -> str:
     summary = model.summary
     degenerate = "".join(f"; component {j} without weight" for j in summary.degenerateComponents)
     return (
-        f"fit: {summary.numRows:,} rows used, {sum(summary.skipped.values()):,} skipped; "
+        f"fit: {summary.numRows:,} rows used{describe_missing(model)}, {sum(summary.skipped.values()):,} skipped; "
         f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations{degenerate}"
     )

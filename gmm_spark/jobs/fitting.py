@@ -97,6 +97,15 @@ def describe_checks(model: GaussianMixtureModel) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def describe_missing(model: GaussianMixtureModel) -> str:
+    """Return how many of the rows used have missing values, in words; empty if none has."""
+    missing = model.summary.missing
+    if not missing.rows:
+        return ""
+    patterns = f"{missing.patterns:,} pattern" + "s" * (missing.patterns > 1)
+    return f" ({missing.rows:,} with missing values, in {patterns})"
+
+
 def add_input(
     spark: SparkSession, configuration: FitConfiguration | SelectConfiguration, rows: DataFrame, report: RunReport
 ) -> None:

@@ -19,8 +19,9 @@ from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
+from gmm_spark.jobs.saved import locate_model
 from gmm_spark.storage.hadoop import files_of
-from gmm_spark.storage.runs import Located, find_model
+from gmm_spark.storage.runs import Located
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -74,7 +75,7 @@ def load_model(
 ) -> tuple[gmm_spark.GaussianMixtureModel, Located | None]:
     """Load the saved model, or build one of the parameters in the JSON file; return it, and where it was saved."""
     if configuration.model is not None:
-        saved = find_model(files_of(spark), configuration.model)
+        saved = locate_model(files_of(spark), "model", configuration.model)
         report.add("model", path=saved.path, run_id=saved.run_id)
         return gmm_spark.GaussianMixtureModel.load(saved.path), saved
     return gmm_spark.GaussianMixtureModel(read_parameters(spark, "parameters", str(configuration.parameters))), None

@@ -33,8 +33,9 @@ from gmm_spark.jobs.run.plans import show_plan
 from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
+from gmm_spark.jobs.saved import locate_model
 from gmm_spark.storage.hadoop import files_of, is_remote
-from gmm_spark.storage.runs import Located, find_model
+from gmm_spark.storage.runs import Located
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation, SparkSession
@@ -150,7 +151,7 @@ def _score(spark: SparkSession, configuration: ScoreConfiguration, run_id: str) 
 
 def load_model(spark: SparkSession, path: str, report: RunReport) -> tuple[gmm_spark.GaussianMixtureModel, Located]:
     """Load the model that a path stands for, and add to the report which it is; return it, and where it was saved."""
-    saved = find_model(files_of(spark), path)
+    saved = locate_model(files_of(spark), "model", path)
     report.add("model", path=saved.path, run_id=saved.run_id)
     return gmm_spark.GaussianMixtureModel.load(saved.path), saved
 

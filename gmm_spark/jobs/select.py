@@ -12,6 +12,7 @@ from gmm_spark.jobs.config.jobs import SelectConfiguration, SelectOutputSection
 from gmm_spark.jobs.fitting import (
     add_input,
     describe_checks,
+    describe_missing,
     estimator_parameters,
     fit_model,
     outline,
@@ -114,6 +115,6 @@ def describe(model: gmm_spark.GaussianMixtureModel, selection: Selection) -> str
     return (
         f"select: k={model.getK()} {model.getCovarianceType()} has the best {selection.criterion} of "
         f"{len(selection.rows)} mixtures, {failed} of which could not be fitted; "
-        f"{summary.numRows:,} rows used, {selection.heldOutRows:,} held out, "
+        f"{summary.numRows:,} rows used{describe_missing(model)}, {selection.heldOutRows:,} held out, "
         f"{sum(summary.skipped.values()):,} skipped"
     )

@@ -11,6 +11,7 @@ from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ConfigurationError, DataError, ModelFileError, ParameterError
 from gmm_spark.jobs.config.replay import list_given, show_value, spell_command, spell_selection
 from gmm_spark.jobs.config.secrets import redact, redact_values
+from gmm_spark.jobs.saved import locate_model
 from gmm_spark.report.choice import list_near
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.subject import Command, Setting, Subject
@@ -19,14 +20,14 @@ from gmm_spark.storage.files import Files
 from gmm_spark.storage.hadoop import files_of
 from gmm_spark.storage.manifest import Manifest, find_damage, read_manifest
 from gmm_spark.storage.portraits import read_portrait
-from gmm_spark.storage.runs import PREFIX, Located, describe_time, find_model
+from gmm_spark.storage.runs import PREFIX, Located, describe_time
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
 def read_subject(
-    spark: SparkSession, path: str, scores: str | None = None
+    spark: SparkSession, path: str, scores: str | None = None, key: str = "path"
 ) -> tuple[Subject, gmm_spark.GaussianMixtureModel, Located]:
     """Read all that a page tells of a mixture; return the model too, and where it was found.
 
@@ -37,6 +38,8 @@ def read_subject(
         A directory of runs, a run's own, or a saved model's.
     scores : str, optional
         The report of a job score.
+    key : str
+        What the configuration calls the path.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def read_subject(
         If the scores are not the report of a job.
     """
     files = files_of(spark)
-    found = find_model(files, path)
+    found = locate_model(files, key, path)
     model = gmm_spark.GaussianMixtureModel.load(found.path)
     facts, finished, portrait = Facts(), "", None
     if found.run_id is not None:

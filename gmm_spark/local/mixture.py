@@ -13,6 +13,7 @@ from gmm_spark.core.missing.scorer import find_observed_reasons
 from gmm_spark.core.mixture.listing import draw_components, list_components
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
+from gmm_spark.local.deriving import DerivingMixture
 from gmm_spark.local.imputing import impute_rows
 from gmm_spark.local.reading import read_rows
 from gmm_spark.local.scoring import ScoringMixture, find_odd
@@ -56,7 +57,7 @@ class RowScores(NamedTuple):
     anomaly: NDArray[np.bool_] | None
 
 
-class Mixture(ScoringMixture):
+class Mixture(ScoringMixture, DerivingMixture):
     """A Gaussian mixture that scores rows in memory and draws rows, with numpy, scipy and pyarrow alone.
 
     Rows are passed as

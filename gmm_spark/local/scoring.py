@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.kernels.scorer import Scorer, Scores, plan_scoring
 from gmm_spark.core.kernels.single_row import SingleRowKernel
 from gmm_spark.core.missing.imputation import impute
 from gmm_spark.core.missing.marginals import Marginals
-from gmm_spark.core.missing.patterns import has_missing, write_pattern
+from gmm_spark.core.missing.patterns import write_pattern
 from gmm_spark.core.missing.scorer import IncompleteScorer
 from gmm_spark.core.missing.thresholds import Thresholds
 from gmm_spark.errors import ParameterError
@@ -39,8 +39,9 @@ class ScoringMixture(ExchangedMixture):
         share = self.anomaly_fraction if fraction is None else require_fraction("fraction", fraction)
         if self.log_densities is None:
             raise ParameterError(
-                "this mixture does not know how likely its training rows are: it was built from parameters, or saved "
-                "by an older gmm_spark; fit it again, or compare log_density with a threshold of your own"
+                "this mixture does not know how likely its training rows are: it was built from parameters, is a "
+                "marginal or conditional of another, was fitted to a table without complete rows, or saved by an older "
+                "gmm_spark; fit it again, or compare log_density with a threshold of your own"
             )
         return self.log_densities.quantile(share)
 

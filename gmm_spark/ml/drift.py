@@ -44,8 +44,8 @@ def observe_drift(model: GaussianMixtureModel, dataset: DataFrame) -> tuple[Data
     """
     if model.trainingProfile is None:
         raise ParameterError(
-            "this model has no profile of its training rows: it was built from parameters, or saved by an older "
-            "gmm_spark; fit it again (setInitialModel starts from it)"
+            "this model has no profile of its training rows: it was built from parameters, fitted to rows with missing "
+            "values, or saved by an older gmm_spark; fit it again to complete rows (setInitialModel starts from it)"
         )
     if model._scores_missing:
         raise ParameterError(

@@ -107,10 +107,12 @@ class GaussianMixture(
         After each pass look ahead: take EM steps on the sample, corrected for its drift from the table, and extrapolate
         them (Anderson). The fixed points are those of plain EM, in far fewer passes. A step that lowers the likelihood
         is not kept.
-    handleInvalid : {"error", "skip", "keep"}, default "error"
+    handleInvalid : {"error", "skip", "keep", "marginal"}, default "error"
         What to do with a row that has a null, NaN or infinite value or weight, or the wrong number of features. A fit
         stops ("error"), or leaves such rows out and counts them ("skip", "keep"). ``transform`` stops ("error"), drops
-        the row ("skip"), or keeps it with null outputs ("keep"). A negative weight always stops a fit.
+        the row ("skip"), or keeps it with null outputs ("keep"). With "marginal" null and NaN are missing values, and
+        EM maximizes the likelihood of what was observed; rows without any value, or with an infinite one, are left
+        out, and kept by ``transform`` with null outputs. A negative weight always stops a fit.
     precision : {"float64", "float32"}, default "float64"
         Type of the matrix products over rows. Sums are float64 with both.
     packing : {"auto", "spark", "parquet"}, default "auto"
@@ -270,7 +272,7 @@ class GaussianMixture(
             self.getFeaturesCol() if columns is None else tuple(columns),
             self.weight_column,
             self.getWeightKind(),
-            self.getHandleInvalid() == "error",
+            "skip" if self.getHandleInvalid() == "keep" else self.getHandleInvalid(),
             self.getPrecision(),
             self.getPacking(),
         )

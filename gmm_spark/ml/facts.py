@@ -51,12 +51,16 @@ def list_facts(model: GaussianMixtureModel) -> dict[str, Any]:
             "history": [
                 asdict(one) | {"rows_per_second": _rate(summary.numRows, one.seconds)} for one in summary.history
             ],
-            "log_density_quantiles": {q: model.logDensityQuantile(q) for q in QUANTILES},
+            "log_density_quantiles": {
+                q: model.logDensityQuantile(q) for q in QUANTILES if model.logDensities is not None
+            },
         },
         "spark": {"packing": asdict(summary.packing)},
         "checks": [asdict(one) for one in summary.checks],
         "mixture": {"features": model.featureNames, **model.parameters.to_dict()},
     }
+    if summary.missing.rows:
+        found["rows"]["missing"] = asdict(summary.missing)
     if summary.mergeTree is not None:
         found["merge_tree"] = summary.mergeTree.to_dict()
     if selection is not None:

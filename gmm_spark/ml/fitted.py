@@ -20,7 +20,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import GaussianMixtureSummary
-from gmm_spark.spark.decoding import HANDLE_INVALID, MARGINAL
+from gmm_spark.spark.decoding import MARGINAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,6 @@ class FittedMixture(GaussianMixtureParams):
     trainingProfile: TrainingProfile | None
     identities: Identities
     _summary: GaussianMixtureSummary | None
-    _handlings = HANDLE_INVALID
 
     @property
     def _scores_missing(self) -> bool:
@@ -126,7 +125,9 @@ class FittedMixture(GaussianMixtureParams):
     def summary(self) -> GaussianMixtureSummary:
         """Summary of the fit; raises RuntimeError if there is none."""
         if self._summary is None:
-            raise RuntimeError("no summary: this model was loaded, unpickled or built from parameters, not fitted here")
+            raise RuntimeError(
+                "no summary: this model was loaded, unpickled or built from parameters or a model, not fitted here"
+            )
         return self._summary
 
     def describe(self) -> pd.DataFrame:
@@ -164,9 +165,9 @@ class FittedMixture(GaussianMixtureParams):
         """
         if self.logDensities is None:
             raise ParameterError(
-                "this model does not know how likely its training rows are: it was built from parameters, or saved by "
-                "an older gmm_spark; fit it again (setInitialModel starts from it), or leave anomalyCol and reasonsCol "
-                "empty"
+                "this model does not know how likely its training rows are: it was built from parameters, is a "
+                "marginal or conditional of another, was fitted to a table without complete rows, or saved by an older "
+                "gmm_spark; fit it again (setInitialModel starts from it), or leave anomalyCol and reasonsCol empty"
             )
         return self.logDensities.quantile(q)
 

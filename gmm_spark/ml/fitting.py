@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any, TypeAlias, TypeVar
@@ -21,6 +22,7 @@ from gmm_spark.core.checks.evidence import Evidence, Grid, HeldOut
 from gmm_spark.core.checks.registry import run_checks
 from gmm_spark.core.description.merging import MergeTree
 from gmm_spark.core.drift.reference import TrainingProfile
+from gmm_spark.core.missing.counts import Missing
 from gmm_spark.core.missing.known import incomplete
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
@@ -35,7 +37,7 @@ from gmm_spark.ml.params import HasPacking, HasPortrait, HasVerbose, MixturePara
 from gmm_spark.ml.progress import Callback, show_fit
 from gmm_spark.ml.summary import Fitted, GaussianMixtureSummary
 from gmm_spark.spark.columns import Features, require_distinct, resolve_features
-from gmm_spark.spark.decoding import describe_bad
+from gmm_spark.spark.decoding import MARGINAL, describe_bad
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import AnswerStore
 from gmm_spark.spark.packing.limits import require_memory
@@ -171,7 +173,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
         if features is None:
             raise DataError(f"featuresCol={self.getFeaturesCol()!r} is null in every row; check the filter")
         self._require_previous(features)
-        return features
+        return replace(features, missing=self.getHandleInvalid() == MARGINAL)
 
     def _pack(self, dataset: DataFrame, features: Features) -> PackedTable:
         """Read the table once, into blocks on the executors' disks."""
@@ -222,6 +224,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
         moved = parameters.shifted(table.moments.mean)
         skipped = dict(table.bad if skipped is None else skipped)
         portrait = _portray(table, fitted) if self.getPortrait() else None
+        missing = Missing.of(table.patterns, table.features.names)
         profile = TrainingProfile.of(fitted.evaluation, table.moments, fitted.profile, sum(skipped.values()))
         log_densities = fitted.evaluation.log_densities
         with one_blas_thread():
@@ -248,7 +251,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
         with one_blas_thread():
             checks = run_checks(evidence)
         score = partial(model.transform, dataset)
-        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record)
+        model._summary = GaussianMixtureSummary(fitted, skipped, checks, model, score, table.blocks.record, missing)
         model._summary.changes = changes
         if self.getPortrait():
             model._summary.portrait = portrait
@@ -286,7 +289,14 @@ def require_holdable(spark: SparkSession, settings: Sequence[Settings], d: int, 
 
 
 def _portray(table: PackedTable, fitted: Fitted) -> Portrait | None:
-    """Take the portrait of a packed table; None, with a warning, if there is too little memory: the fit stands."""
+    """Take the portrait of a packed table; None, with a warning, if it cannot be taken: the fit stands."""
+    if table.patterns:
+        warnings.warn(
+            "the fit has no portrait: values are missing, and a portrait shows complete rows only",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return None
     candidate, profile, histogram = fitted.result.parameters, fitted.profile, fitted.evaluation.log_densities
     threshold = None if histogram is None else histogram.quantile(LEAST_LIKELY)
     moved = candidate.shifted(table.moments.mean)
@@ -330,6 +340,12 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
         skipped = f" ({describe_bad(table.bad)})" if table.bad else ""
         raise DataError(
             f"k={settings.k} but the input has {table.rows} valid row(s){skipped}; lower k or check the filter"
+        )
+    unobserved = ~(table.moments.observed > 0)
+    if unobserved.any():
+        raise DataError(
+            f"{unobserved.sum()} feature(s) have no value in any row that has weight: {_name_some(table, unobserved)}; "
+            "drop them"
         )
     constant = table.moments.constant
     fits_constant = structure(settings.covariance_type).fits_constant_features

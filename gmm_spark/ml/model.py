@@ -22,6 +22,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from gmm_spark.local.names import require_names
 from gmm_spark.ml.defaults import Defaults
+from gmm_spark.ml.deriving import DerivingModel
 from gmm_spark.ml.exchange import ExchangedModel
 from gmm_spark.ml.measures import MeasuringModel
 from gmm_spark.ml.persistence import ModelReader, ModelWriter
@@ -33,7 +34,13 @@ from gmm_spark.spark.scoring import append_scores
 
 
 class GaussianMixtureModel(
-    Model, RowScoringModel, MeasuringModel, ExchangedModel, MLReadable["GaussianMixtureModel"], MLWritable
+    Model,
+    RowScoringModel,
+    MeasuringModel,
+    DerivingModel,
+    ExchangedModel,
+    MLReadable["GaussianMixtureModel"],
+    MLWritable,
 ):
     """A Gaussian mixture that scores tables and draws rows.
 

@@ -30,7 +30,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.metadata import describe_params, literal_path, read_metadata, write_metadata
 from gmm_spark.spark.results import collect
-from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.hadoop import files_of, is_remote
 from gmm_spark.storage.models import (
     MODEL_CLASSES,
     SavedModel,
@@ -176,6 +176,8 @@ class ModelReader(MLReader[M]):
 
 def _exists(spark: SparkSession, path: str) -> bool:
     """Whether there is anything at a path; files are listed, not read."""
+    if not is_remote(spark):  # without the stack trace that Spark logs if it resolves a path where nothing is
+        return files_of(spark).exists(str(path))
     try:
         # Connect resolves the path only when the schema is asked for.
         spark.read.format("binaryFile").load(literal_path(path)).schema  # noqa: B018

@@ -14,7 +14,7 @@ from gmm_spark.core.kernels.weight_kinds import WEIGHT_KINDS
 from gmm_spark.core.settings import Settings
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.defaults import Defaults
-from gmm_spark.spark.decoding import FIT_HANDLE_INVALID
+from gmm_spark.spark.decoding import HANDLE_INVALID
 from gmm_spark.spark.score_task import ANOMALY, COMPONENT_ID, LOG_DENSITY, PREDICTION, PROBABILITY, REASONS
 
 T = TypeVar("T")
@@ -60,8 +60,6 @@ def to_names(value: Any) -> list[str]:
 
 class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol, HasProbabilityCol):
     """Parameters that both a fit and a model's ``transform`` read."""
-
-    _handlings: tuple[str, ...] = FIT_HANDLE_INVALID
 
     featuresCol: Param[str] = declare(
         "featuresCol",
@@ -128,8 +126,9 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         "handleInvalid",
         "What to do with a row that has a null, NaN or infinite value or weight, or the wrong number of features: "
         "error (stop), skip (leave the row out and count it) or keep (a fit does as skip does; transform keeps the "
-        "row, with null outputs). Of a model also marginal: null and NaN are missing values, and a row is scored by "
-        "its other features; a row without any, or with an infinite value, is kept with null outputs.",
+        "row, with null outputs), or marginal: null and NaN are missing values, and a row is fitted, or scored, by its "
+        "other features; a row without any, or with an infinite value, is left out of a fit and counted, and transform "
+        "keeps it with null outputs.",
         TypeConverters.toString,
     )
     precision: Param[str] = declare(
@@ -256,7 +255,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         return self._set(reasonsCol=value)
 
     def setHandleInvalid(self: P, value: str) -> P:
-        """Set what happens to a bad row: "error", "skip" or "keep"; of a model also "marginal"."""
+        """Set what happens to a bad row: "error", "skip", "keep" or "marginal"."""
         return self._set(handleInvalid=value)
 
     def setPrecision(self: P, value: str) -> P:
@@ -303,7 +302,7 @@ class ScoringParams(HasFeaturesCol, HasInputCols, HasWeightCol, HasPredictionCol
         faults = []
         if not 0 < self.getAnomalyFraction() < 1:
             faults.append(f"anomalyFraction={self.getAnomalyFraction()}; need a number > 0 and < 1")
-        faults += self._unknown(self.handleInvalid, self._handlings) + self._unknown(self.precision, PRECISIONS)
+        faults += self._unknown(self.handleInvalid, HANDLE_INVALID) + self._unknown(self.precision, PRECISIONS)
         faults += self._unknown(self.weightKind, WEIGHT_KINDS)
         names = list(self.output_columns.values())
         if len(set(names)) < len(names):  # if case does not matter, only a session can tell

@@ -297,8 +297,10 @@ def _best(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError], tabl
     best = outcomes[selection.best]
     assert isinstance(best, Fitted)
     # A pass for the best alone: the histograms of a whole grid would be most of what a pass sends.
-    log_densities = table.evaluate(best.result.parameters).log_densities
-    return replace(best, evaluation=replace(best.evaluation, log_densities=log_densities))
+    found = table.evaluate(best.result.parameters)
+    by_pattern = found.log_densities_by_pattern
+    evaluation = replace(best.evaluation, log_densities=found.log_densities, log_densities_by_pattern=by_pattern)
+    return replace(best, evaluation=evaluation)
 
 
 def _none_left(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError]) -> GmmSparkError:

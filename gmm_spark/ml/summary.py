@@ -18,6 +18,7 @@ from gmm_spark.core.em.ascent import EMResult, PassRecord, StartRecord
 from gmm_spark.core.em.reseeding import degenerate_components
 from gmm_spark.core.formatting import draw_table, show_number
 from gmm_spark.core.kernels.evaluation import Evaluation
+from gmm_spark.core.missing.counts import Missing
 from gmm_spark.core.mixture import criteria
 from gmm_spark.core.mixture.changes import Change
 from gmm_spark.core.portrait.portrait import Portrait
@@ -68,6 +69,8 @@ class GaussianMixtureSummary:
     score : callable
         Returns the training table with the model's outputs appended.
     packing : PackingRecord
+    missing : Missing, optional
+        By default nothing.
 
     Attributes
     ----------
@@ -100,6 +103,9 @@ class GaussianMixtureSummary:
     skipped : dict
         Rows left out, by reason and feature. Each counts once, under the first that applies; of more than 256 features,
         by reason alone.
+    missing : Missing
+        With ``handleInvalid="marginal"``: how many of the rows used have missing values (``rows``), in how many of them
+        each column is missing (``columns``), and how many patterns of missing columns there are (``patterns``).
     k : int
         Number of components.
     varianceFloor : list of float
@@ -131,6 +137,7 @@ class GaussianMixtureSummary:
         params: GaussianMixtureParams,
         score: Callable[[], DataFrame],
         packing: PackingRecord,
+        missing: Missing | None = None,
     ) -> None:
         result, evaluation = fitted.result, fitted.evaluation
         parameters, log_likelihood, weight_sum = result.parameters, evaluation.log_likelihood, evaluation.weight_sum
@@ -147,6 +154,7 @@ class GaussianMixtureSummary:
         self.clusterSizes: list[int] = evaluation.cluster_sizes.astype(int).tolist()
         self.numRows = int(evaluation.rows)
         self.skipped = skipped
+        self.missing = missing or Missing()
         self.checks = checks
         self.packing = packing
         self.selection: Selection | None = None
@@ -195,6 +203,8 @@ class GaussianMixtureSummary:
         figures = {
             "rows used": self.numRows,
             "effective rows": self.effectiveRows,
+            **({"rows with missing values": self.missing.rows} if self.missing.rows else {}),
+            **{f"rows missing {name}": count for name, count in self.missing.columns.items()},
             **{f"rows skipped: {reason}": count for reason, count in self.skipped.items()},
             **(
                 {"starts": self.starts, "starts that ended where the best did": self.startsAlike} if self.starts else {}

@@ -20,7 +20,7 @@ _SIDE = WIDTH * 0.9
 _POWER = 0.5  # of the share, so that small ones are seen
 _SEEN = 0.001  # shares from which on a cell is not empty
 _LABELS = 12  # components that have their number at the axes, at most
-_HARDLY = 0.05  # shared, up to which components are told apart
+_HARDLY, _NOTHING = 0.05, 1e-5  # shared, up to which components are told apart, and below which it is none
 
 
 def draw_confusion(portrait: Portrait) -> Figure:
@@ -59,6 +59,8 @@ def read(portrait: Portrait, table: pd.DataFrame) -> str:
     certain = float(np.trace(portrait.confusion) / portrait.component_weights.sum())
     most = table.iloc[0]
     said = f"On average, two draws of a row's component by its responsibilities agree in {say_share(certain)} of cases"
+    if most["shared"] < _NOTHING:
+        return f"{said}: no component shares rows with another."
     if most["shared"] <= _HARDLY:
         return f"{said}: no component shares more than {say_share(float(most['shared']))} of its weight with another."
     return (
@@ -126,7 +128,7 @@ def _scale(side: float) -> alt.LayerChart:
             "y": side + 8,
             "y2": side + 20,
             "opacity": one**_POWER,
-            "text": f"{one:.0%}",
+            "text": say_share(one),
         }
         for i, one in enumerate(steps)
     ]

@@ -101,6 +101,11 @@ def _height(k: int, d: int) -> float:
     return 24.0 if k <= _FEW and d <= 12 else 15.0
 
 
+def _choose_labels(k: int) -> list[int]:
+    """Choose the components whose numbers stand at the axis: no more than have room."""
+    return list(range(0, k, -(-k // 12)))
+
+
 def _axis_of_components(**more: Any) -> alt.Axis:
     return alt.Axis(title="component", labelAngle=0, ticks=False, domain=False, orient="top", **more)
 
@@ -124,7 +129,7 @@ def _cells(table: pd.DataFrame, k: int, d: int, limit: float) -> alt.Chart:
     ]
     height = _height(k, d)
     base = alt.Chart(inline(rows)).encode(
-        x=alt.X("component:N", sort=None, axis=_axis_of_components()),
+        x=alt.X("component:N", sort=None, axis=_axis_of_components(values=[str(c) for c in _choose_labels(k)])),
         y=_axis_of_features(names, height),
     )
     cells = base.mark_rect().encode(color=alt.Color("z:Q", scale=_scale(limit), legend=_legend(limit)))
@@ -145,8 +150,7 @@ def _image(table: pd.DataFrame, k: int, d: int, limit: float) -> alt.Chart:
         .mark_image(aspect=False, smooth=False, align="left", baseline="top", width=WIDTH * 0.78, height=height * d)
         .encode(x=alt.value(0), y=alt.value(0), url="url:N")
     )
-    every = max(1, -(-k // 12))
-    shown = list(range(0, k, every))
+    shown = _choose_labels(k)
     frame = (
         alt.Chart(inline({"row": i, "z": 0.0, "component": c} for i in range(d) for c in (range(k) if i == 0 else [0])))
         .mark_rect(opacity=0)

@@ -71,9 +71,8 @@ def _chart(tree: MergeTree) -> alt.VConcatChart:
     first = min(tree.n_components, _MOST)
     scale = alt.Scale(domain=[first + 0.4, 0.7], nice=False, zero=False)
     every = -(-first // 10)
-    ticks = sorted({1, tree.suggested, *range(first, 0, -every)} - {tree.suggested + 1, tree.suggested - 1} | {1})
-    if tree.suggested > first:
-        ticks.remove(tree.suggested)
+    near = {tree.suggested + 1, tree.suggested - 1} if every > 1 else set()
+    ticks = sorted({one for one in {tree.suggested, *range(first, 0, -every)} - near | {1} if one <= first})
 
     def axis(title: str | None) -> alt.X:
         shown = alt.Axis(title=title, values=ticks, format="d", grid=False, labels=title is not None)

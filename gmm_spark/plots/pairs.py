@@ -24,6 +24,7 @@ from gmm_spark.plots.shading import paint_rows
 from gmm_spark.plots.words import find_feature, listing, shorten
 
 _WHOLE, _LARGEST, _GAP = 344.0, 150.0, 8.0
+_LETTER = 5.0  # width of one in a label, pixels
 _FEATURES = 5  # by default: more are too small on a phone
 
 
@@ -202,8 +203,10 @@ def _write_names(
     titles, lows, highs = [], [], []
     for i, name in enumerate(names):
         titles.append({"text": shorten(name, max(int(side / 6.2), 6)), "x": i * cell + 3, "y": i * cell + 9})
-        lows.append({"text": show_short(edges[i, 0]), "x": i * cell, "y": n * cell + 6})
-        highs.append({"text": show_short(edges[i, -1]), "x": i * cell + side, "y": n * cell + 6})
+        low, high = show_short(edges[i, 0]), show_short(edges[i, -1])
+        beside = _LETTER * (len(low) + len(high) + 1) <= side  # else one is below the other
+        lows.append({"text": low, "x": i * cell, "y": n * cell + 6})
+        highs.append({"text": high, "x": i * cell + side, "y": n * cell + (6 if beside else 18)})
     return [
         alt.Chart(inline(rows)).mark_text(align=align, baseline="middle", **style).encode(**_in_pixels(), text="text:N")
         for rows, align, style in (

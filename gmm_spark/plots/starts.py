@@ -20,13 +20,14 @@ from gmm_spark.plots.shortfall import Shortfalls
 # Starts that are drawn, the best; and the height of the line of one.
 _MOST, _LINE_HEIGHT = 25, 19.0
 _WIDTH = WIDTH * 0.52
+_LONG = 4  # ends whose key is longer than a line
 _LETTER = 5.7  # width of one, pixels
 # Of each end: shape, colour and name.
 _ENDS = {
     "won": ("circle", ACCENT, "● won"),
     "table": ("circle", SERIES[0], "● went on to the table"),
     "alike": ("square", SERIES[2], "■ as the best"),
-    "other": ("diamond", SERIES[1], "◆ a lower optimum"),
+    "other": ("diamond", SERIES[1], "◆ lower"),
 }
 
 
@@ -103,9 +104,9 @@ def _chart(records: Sequence[StartRecord], table: pd.DataFrame) -> alt.LayerChar
         ),
     )
     x = alt.X("below:Q", scale=falls.scale(8, _WIDTH), axis=falls.axis("nats per row below the best"))
-    lines = alt.Chart(inline(rows)).mark_rule(color=LINE).encode(y=y, x=alt.value(0), x2=alt.value(_WIDTH))
+    guides = alt.Chart(inline(rows)).mark_rule(color=LINE).encode(y=y, x=alt.value(0), x2=alt.value(_WIDTH))
     compared = [row for row in rows if not math.isnan(row["below"])]
-    layers: list[alt.Chart] = [lines]
+    layers: list[alt.Chart] = [guides]
     for end, (shape, colour, _) in _ENDS.items():
         mine = [row for row in compared if row["end"] == end]
         if mine:
@@ -124,9 +125,12 @@ def _chart(records: Sequence[StartRecord], table: pd.DataFrame) -> alt.LayerChar
         )
     there = [(text, colour) for end, (_, colour, text) in _ENDS.items() if any(row["end"] == end for row in compared)]
     left = -min(_LETTER * max(len(name) for name in names) + 8, 0.5 * WIDTH)
-    layers.append(write_key(there, y=-10, x=left))
+    lines = [there] if len(there) < _LONG else [there[:2], there[2:]]
+    layers += [write_key(line, y=-10 - 15.0 * i, x=left) for i, line in enumerate(reversed(lines))]
     if len(table) > len(shown):
-        layers.append(write_key([(f"{len(table) - len(shown)} more are further below", MUTED)], y=-26, x=left))
+        layers.append(
+            write_key([(f"{len(table) - len(shown)} more are further below", MUTED)], y=-10 - 15.0 * len(lines), x=left)
+        )
     return alt.layer(*layers).properties(width=_WIDTH, height=height)
 
 

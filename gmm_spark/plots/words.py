@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from gmm_spark.core.formatting import show_power, show_short
-from gmm_spark.errors import ParameterError
+from gmm_spark.local.choosing import find_features
 
 _LONGEST = 22  # letters of a name in a chart; the table has the whole
 
@@ -65,10 +65,4 @@ def find_feature(names: Sequence[str], feature: str | int) -> int:
     ParameterError
         If there is no such feature.
     """
-    if isinstance(feature, str) and feature in names:
-        return list(names).index(feature)
-    if not isinstance(feature, str) and 0 <= feature < len(names):
-        return int(feature)
-    raise ParameterError(
-        f"got feature {feature!r}; need one of {', '.join(names)}, or an index from 0 to {len(names) - 1}"
-    )
+    return find_features("the picture", [feature], names, len(names))[0]

@@ -21,8 +21,8 @@ def describe_anomalies(subject: Subject) -> Section:
     histogram = subject.log_densities
     if histogram is None:
         missing = Missing(
-            "The model does not know how likely its training rows are: it was built from parameters, or saved by an "
-            "older gmm-spark. Fit it again (model.initial_model starts from it)."
+            "The model does not know how likely its training rows are: it was built from parameters, fitted to a table "
+            "without complete rows, or saved by an older gmm-spark. Fit it again (model.initial_model starts from it)."
         )
         return Section("anomalies", "Anomalies", [missing, *_list_unlikely(subject)])
     rows = []
@@ -78,7 +78,7 @@ def _list_unlikely(subject: Subject) -> list[Block]:
             "Sd are standard deviations within the row's most probable component, from what the row's other features "
             "let expect there. A feature may be usual by itself, and odd beside the others; features that are odd "
             "together explain each other, so that each seems less odd. The job score writes such reasons for each "
-            "anomaly (output.reasons, reasonsCol)."
+            "anomaly (output.reasons, reasonsCol). Rows that lack a value are not listed."
         ),
     ]
 

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gmm_spark.core.description.fit import judge_features
-from gmm_spark.core.formatting import count_of, show_count, show_name, show_number, show_seconds, show_share
+from gmm_spark.core.formatting import count_of, show_count, show_name, show_number, show_share
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.matching import ALIKE, Match, Matching, match_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
-from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
-from gmm_spark.report.facts import Facts
+from gmm_spark.report.blocks import Block, Cell, Section, Table, Text, word
+from gmm_spark.report.fits import compare_checks, compare_cost, compare_fits, tell_better
 from gmm_spark.report.page import render
 from gmm_spark.report.subject import Subject
 from gmm_spark.report.verdict import Note, Verdict, judge
@@ -77,9 +76,9 @@ def render_comparison(before: Subject, after: Subject) -> str:
         _tell_what(before, after),
         _tell_components(matching, before, later, ids),
         _tell_moves(matching, before, ids),
-        _tell_fits(before, after),
-        _tell_checks(before, after),
-        _tell_cost(before, after),
+        compare_fits(before, after),
+        compare_checks(before, after),
+        compare_cost(before, after),
     ]
     lead = f"before: {before.title}; after: {after.title}"
     return render("Two Gaussian mixtures, compared", lead, _judge(matching, before, after), sections)
@@ -109,6 +108,8 @@ def _judge(matching: Matching, before: Subject, after: Subject) -> Verdict:
     for word_, subject in (("before", before), ("after", after)):
         own = judge(subject.facts)
         notes.append(Note(f"The fit {word_}, by itself: {own.word.lower()}. {own.why}", "checks"))
+    if better := tell_better(before, after):
+        notes.append(Note(better, "fit"))
     if matching.gone or matching.new:
         parts = [f"{count_of(len(matching.gone), 'component')} gone" if matching.gone else ""]
         parts += [f"{count_of(len(matching.new), 'component')} new" if matching.new else ""]
@@ -223,85 +224,3 @@ def _tell_moves(matching: Matching, before: Subject, ids: _Ids) -> Section:
     caption = f"The {len(rows)} largest moves of a mean" + (f", of {len(moves)}" if len(moves) > len(rows) else "")
     head = ["component", "feature", "mean before", "move, in standard deviations before", "spread, as a multiple"]
     return Section("moves", "What moved", [Table(caption, head, rows)])
-
-
-def _tell_fits(before: Subject, after: Subject) -> Section:
-    both = [subject.facts for subject in (before, after)]
-    blocks: list[Block] = []
-    if all(both):
-        names = {
-            "lower_bound": "lower bound, nats per row",
-            "bic": "BIC",
-            "aic": "AIC",
-            "log_likelihood": "log-likelihood",
-        }
-        rows = [
-            [word(name), *(Cell(show_number(facts["fit"].number(key), 9)) for facts in both)]
-            for key, name in names.items()
-        ]
-        blocks.append(Table("Likelihood", ["", "before", "after"], rows))
-        first, second = (facts["input"]["files"].text("checksum") for facts in both)
-        same = first is not None and first == second
-        same = same and both[0]["rows"].number("used") == both[1]["rows"].number("used")
-        blocks.append(
-            Text(f"Both were fitted to the same rows. {_tell_better(*both)}")
-            if same
-            else Text("Unless both were fitted to the same rows, these figures do not say which is better.", "look")
-        )
-    if before.portrait is not None and after.portrait is not None:
-        fits = [
-            {one.name: one for one in judge_features(subject.parameters, portrait)}
-            for subject in (before, after)
-            if (portrait := subject.shown_portrait) is not None
-        ]
-        rows = [
-            [
-                word(name),
-                *(Cell(show_share(side[name].misplaced), min(side[name].misplaced, 1.0)) for side in fits),
-            ]
-            for name in fits[0]
-        ]
-        caption = "Rows in other bins than the mixture says; each side has bins of its own"
-        blocks.append(Table(caption, ["feature", "before", "after"], rows))
-    return Section("fit", "Which fits better", blocks or [Missing("Neither has a run report to compare.")])
-
-
-def _tell_better(before: Facts, after: Facts) -> str:
-    """Say which has the better BIC: it weighs likelihood against the number of parameters."""
-    first, second = (facts["fit"].number("bic") for facts in (before, after))
-    if first is None or second is None:
-        return ""
-    if first == second:
-        return "By BIC they are equal."
-    better = "later" if second < first else "earlier"
-    return f"The {better} has the lower BIC, by {show_number(abs(second - first), 4)}: it describes them better."
-
-
-def _tell_checks(before: Subject, after: Subject) -> Section:
-    first, second = (
-        {(one.code, one.about): one for one in judge(subject.facts).findings} for subject in (before, after)
-    )
-    blocks: list[Block] = []
-    for title, keys, side in (
-        ("Only after", second.keys() - first.keys(), second),
-        ("Only before", first.keys() - second.keys(), first),
-        ("Both", first.keys() & second.keys(), second),
-    ):
-        rows = [
-            [Cell(one.code, tone=one.tone, is_number=False), word(one.about), word(one.meaning), word(one.remedy)]
-            for key, one in side.items()
-            if key in keys
-        ]
-        if rows:
-            blocks.append(Table(title, ["check", "about", "what it found", "what to change"], rows))
-    return Section("checks", "Checks", blocks or [Text("No check speaks against either.")])
-
-
-def _tell_cost(before: Subject, after: Subject) -> Section:
-    both = [subject.facts for subject in (before, after)]
-    rows = [
-        [word("seconds of the fit"), *(Cell(show_seconds(facts["seconds"].number("fit"))) for facts in both)],
-        [word("seconds, all in all"), *(Cell(show_seconds(facts["seconds"].number("total"))) for facts in both)],
-        [word("passes of EM"), *(Cell(show_count(facts["fit"].number("iterations"))) for facts in both)],
-    ]
-    return Section("cost", "Cost", [Table("What the fits took", ["", "before", "after"], rows)])

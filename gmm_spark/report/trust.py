@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 
-from gmm_spark.core.description.components import join
 from gmm_spark.core.description.fit import FAIR, GOOD, POOR
 from gmm_spark.core.formatting import count_of, show_count, show_number, show_share
 from gmm_spark.report.goodness import TONES
@@ -73,8 +72,8 @@ def _tell_certainty(subject: Subject) -> Note | None:
     said = f"On average a row's component is {show_share(own)} certain"
     tree = subject.merge_tree
     if tree is not None and tree.suggested < tree.n_components:
-        joined = [join([str(j) for j in one]) for one in tree.clusters(tree.suggested) if len(one) > 1]
-        said += f"; as clusters, components {', and '.join(joined)} belong together"
+        joined = [" with ".join(map(str, one)) for one in tree.clusters(tree.suggested) if len(one) > 1]
+        said += f"; as clusters, these components belong together: {', '.join(joined)}"
     return Note(f"{said}.", "ambiguity")
 
 

@@ -249,7 +249,7 @@ def require_usable(bad: Mapping[str, int], features: Features, strict: bool) -> 
     weighted = f" and weightCol {features.weight!r}" if features.weight else ""
     raise DataError(
         f"bad rows in {', '.join(features.columns)}{weighted}: at least {describe_bad(bad)} (d={features.width}); "
-        "clean the table, or set handleInvalid to 'skip' or 'keep'"
+        "clean the table, or set handleInvalid to 'skip' or 'keep', or to 'marginal' if null and NaN are missing values"
     )
 
 

@@ -28,11 +28,10 @@ NULL, WIDTH, NOT_A_NUMBER, INFINITE, ALL_MISSING, BAD_WEIGHT, NEGATIVE_WEIGHT = 
     "negative weight",
 )
 
-# What is done about bad rows: stop, leave them out, or keep them without results. Models have one way more: null and
-# NaN are missing values, and rows that are bad all the same are kept.
-FIT_HANDLE_INVALID = ("error", "skip", "keep")
+# What is done about bad rows: stop, leave them out, or keep them without results. "marginal" takes null and NaN for
+# missing values; of rows that are bad all the same, a fit leaves them out, and a model keeps them without results.
 MARGINAL = "marginal"
-HANDLE_INVALID = (*FIT_HANDLE_INVALID, MARGINAL)
+HANDLE_INVALID = ("error", "skip", "keep", MARGINAL)
 # Reasons that a message lists, each with its column.
 _TOLD = 8
 

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 
 from gmm_spark import Mixture
+from gmm_spark.core.formatting import show_number
 from gmm_spark.errors import ModelFileError
 from gmm_spark.interop.onnx import to_onnx
 from gmm_spark.interop.onnx_files import compare_scores
@@ -24,11 +25,11 @@ def test_a_run_is_exported_checked_and_described(run_job: Callable[..., Outcome]
     assert done.code == 0, done.err
     (run,) = model.glob("run_id=*")
     assert done.out.startswith(f"export: run {run.name.removeprefix('run_id=')}, written to {target}, ")
-    assert "checked with onnxruntime: labels and probabilities are those of the model" in done.out
+    assert "checked with onnxruntime: the scores are the model's, log-densities " in done.out
     assert "  input   features (rows, 2) float64: x, y\n" in done.out
     assert "  output  label (rows) int64: most probable component" in done.out
     mixture = Mixture.load(model)
-    assert f"a row is an anomaly if its log_density is below {mixture.threshold():.6g}" in done.out
+    assert f"a row is an anomaly if its log_density is below {show_number(mixture.threshold(), 6)}" in done.out
     rows = np.array([[0.0, 0.5], [6.0, 3.0]])
     (density,) = onnxruntime.InferenceSession(target).run(["log_density"], {"features": rows})
     np.testing.assert_allclose(density, mixture.log_density(rows), rtol=1e-12)

@@ -196,7 +196,7 @@ def test_a_component_without_weight_and_one_far_off_are_drawn() -> None:
 
 
 def test_features_that_are_not_there_are_named(portrait: Portrait, mixture: MixtureParameters) -> None:
-    with pytest.raises(ParameterError, match="got feature 'delay'; need one of dep_delay, arr_delay"):
+    with pytest.raises(ParameterError, match="got feature 'delay'; need one of 'dep_delay', 'arr_delay'"):
         draw_histogram(mixture, portrait, "delay")
     with pytest.raises(ParameterError, match="no pair of dep_delay and dep_delay; need two of dep_delay"):
         draw_pair(mixture, portrait, 0, 0)

@@ -24,7 +24,7 @@ def test_each_start_has_a_line_and_the_best_come_first() -> None:
     figure = draw_starts(RECORDS)
     assert figure.table["start"].tolist() == [4, 1, 3, 0, 2]
     assert figure.table["below_best"].tolist()[1:4] == pytest.approx([0.0, 0.001, 0.5])
-    ends = ["won", "given up on the table", "the same optimum as the best", "a lower optimum", "degenerated"]
+    ends = ["won", "given up on the table", "given up: as good as the best", "given up: lower", "degenerated"]
     assert figure.table["end"].tolist() == ends
     root = parse(figure)
     assert len(marks(root, "symbol")) == 3  # of the others is no bound

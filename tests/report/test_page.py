@@ -55,6 +55,7 @@ def test_the_first_screen_says_why_to_trust_the_fit() -> None:
     strip = require_sound(render_report(subject)).words.split("What was fitted on what")
     said = " ".join(strip[:2])
     assert "90.0 % of the rows were used; the others were left out: 60 null feature in x0, 40 NaN in x1." in said
+    assert "certain." in said
     assert "EM has converged; 3 of 10 starts ended where the best did." in said
     assert "2 features: 2 described well, none poorly." in said
     assert "k = 2 and full covariances were given: no others were tried." in said

@@ -13,6 +13,8 @@ from gmm_spark.core.mixture.density import responsibilities
 
 # A column with one value in so large a share of the rows is nearly constant, and one in the other share has an atom.
 _CONSTANT, _ATOM = 0.99, 0.3
+# A column that is missing in such a share of the rows is mostly missing.
+_MOSTLY_MISSING = 0.5
 # Share of a column's variance within components that the other columns leave unexplained, below which it is collinear.
 _UNEXPLAINED = 1e-3
 # Columns compared at most, and rows, at most and for each column at least.
@@ -35,10 +37,31 @@ def find_missing_codes(evidence: Evidence) -> Iterator[Finding]:
             f"column {name!r} is exactly {code.value:.15g} in {code.rows:,} of {m:,} sample rows, "
             f"{code.distance:,.0f} robust standard deviations from the median; the nearest other value is "
             f"{code.nearest:g}.",
-            'If it stands for a missing value, make it null and set `handleInvalid` to "skip", or replace it.',
+            'If it stands for a missing value, make it null and set `handleInvalid` to "marginal" or "skip", or '
+            "replace it.",
             column=name,
             figures={"value": code.value, "rows": code.rows, "sample": m, "deviations": code.distance},
         )
+
+
+def find_mostly_missing(evidence: Evidence) -> Iterator[Finding]:
+    """A column is missing in half of the rows, by weight, or in more.
+
+    What the mixture says of it rests on the others, and on the assumption that it is missing at random: that whether a
+    value is missing depends on observed values alone, and not on itself (Rubin 1976).
+    """
+    moments = evidence.moments
+    if not moments.weights.total > 0:
+        return
+    missing = 1 - moments.observed / moments.weights.total
+    for i in np.argsort(-missing, kind="stable").tolist():
+        if missing[i] >= _MOSTLY_MISSING:
+            yield Finding(
+                f"column {evidence.names[i]!r} is missing in {missing[i]:.0%} of the rows.",
+                "Drop the column from `inputCols`, unless you know why it is missing, and that its value is not why.",
+                column=evidence.names[i],
+                figures={"share": missing[i]},
+            )
 
 
 def find_constant(evidence: Evidence) -> Iterator[Finding]:
@@ -117,7 +140,8 @@ def find_skewed(evidence: Evidence) -> Iterator[Finding]:
     1975). The column's is above 0.6, that of its logarithm within 0.25 of 0. Zeros and codes for missing values are
     left out. A mixture can describe a skewed column, by more components than there are clusters.
     """
-    for name, values, codes in zip(evidence.names, evidence.columns, evidence.codes, strict=True):
+    for name, column, codes in zip(evidence.names, evidence.columns, evidence.codes, strict=True):
+        values = column[~np.isnan(column)]
         positive = values[(values != 0) & ~np.isin(values, [code.value for code in codes])]
         if len(positive) < max(_ROWS_PER_COLUMN, values.size / 10) or positive.min() < 0:
             continue
@@ -148,10 +172,11 @@ def measure_skewness(values: Array) -> float:
 def _correlate_within(evidence: Evidence) -> Array | None:
     """Correlations of the columns (d, d) within components; a column without variance there has zeros. None if too few.
 
-    Rows with a code for a missing value are left out: they would make any two columns with codes alike.
+    Rows with a missing value are left out, and those with a code for one: they would make any two columns with codes
+    alike.
     """
     rows = evidence.columns
-    coded = np.zeros(rows.shape[1], dtype=bool)
+    coded = np.isnan(rows).any(axis=0)
     for column, codes in zip(rows, evidence.codes, strict=True):
         coded |= np.isin(column, [code.value for code in codes])
     rows = rows[:, ~coded] - evidence.moments.mean[:, None]

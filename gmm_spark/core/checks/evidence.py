@@ -125,7 +125,7 @@ class Evidence:
 
     @cached_property
     def columns(self) -> Array:
-        """Rows of the sample (d, m) to look at columns in, in the table's own coordinates."""
+        """Rows of the sample (d, m) to look at columns in, in the table's own coordinates; NaN if missing."""
         rows = self.sample[0]
         m = rows.shape[1]
         some = rows if m <= _ROWS else rows[:, np.linspace(0, m - 1, _ROWS).astype(np.intp)]
@@ -134,7 +134,7 @@ class Evidence:
     @cached_property
     def codes(self) -> list[list[Code]]:
         """Values that may stand for missing ones, column by column."""
-        return [find_codes(column) for column in self.columns]
+        return [find_codes(column[~np.isnan(column)]) for column in self.columns]
 
     @property
     def rows_held(self) -> Array:

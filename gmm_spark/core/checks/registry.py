@@ -5,7 +5,14 @@ from __future__ import annotations
 import warnings
 
 from gmm_spark.core.checks.check import SEVERITIES, Check, Rule
-from gmm_spark.core.checks.columns import find_atoms, find_collinear, find_constant, find_missing_codes, find_skewed
+from gmm_spark.core.checks.columns import (
+    find_atoms,
+    find_collinear,
+    find_constant,
+    find_missing_codes,
+    find_mostly_missing,
+    find_skewed,
+)
 from gmm_spark.core.checks.components import find_at_floor, find_overlapping, find_starved, find_weightless
 from gmm_spark.core.checks.convergence import find_rare_optimum, find_unconverged
 from gmm_spark.core.checks.evidence import Evidence
@@ -26,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     Rule("rows-skipped", "warning", find_skipped),
     Rule("weights-against-kind", "warning", find_wrong_kind),
     Rule("weights-on-few-rows", "warning", find_few_effective_rows),
+    Rule("column-mostly-missing", "warning", find_mostly_missing),
     Rule("column-constant", "warning", find_constant),
     Rule("column-atom", "warning", find_atoms),
     Rule("columns-collinear", "warning", find_collinear),

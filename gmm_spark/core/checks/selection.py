@@ -39,10 +39,10 @@ def find_unexplained_rows(evidence: Evidence) -> Iterator[Finding]:
     training rows gain, half the others lose (Akaike 1974). The rest is compared with 4 standard errors of the
     difference of the means, from the spread of the log-densities of the training rows. Rows are counted as criteria
     count them. The mixture describes its training rows rather than the table they come from, or a few rows held out
-    are far off.
+    are far off. Not looked for if values are missing: the spread is then not that of one density.
     """
     log_densities = evidence.evaluation.log_densities
-    if evidence.held_out is None or log_densities is None:
+    if evidence.held_out is None or log_densities is None or evidence.evaluation.incomplete:
         return
     inside, outside = evidence.evaluation, evidence.held_out
     gap = inside.log_likelihood / inside.weight_sum - outside.lower_bound

@@ -194,7 +194,7 @@ def _write_sentence(
     if np.count_nonzero(parameters.weights) < 2:
         return f"The only component.{_relate_all(names, typical)}"
     if differences:
-        told = join([_word(one, float(spreads[j, one.feature])) for one in differences[:_NAMED]])
+        told = _join([_word(one, float(spreads[j, one.feature])) for one in differences[:_NAMED]])
         said = f"{told[0].upper()}{told[1:]}."
     else:
         said = "Much like all others together in each feature alone."
@@ -214,12 +214,12 @@ def _word(one: Difference, spread: float) -> str:
     )
 
 
-def join(parts: Sequence[str]) -> str:
+def _join(parts: Sequence[str]) -> str:
     """Join parts of a sentence.
 
     Examples
     --------
-    >>> join(["a"]), join(["a", "b", "c"])
+    >>> _join(["a"]), _join(["a", "b", "c"])
     ('a', 'a, b and c')
     """
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

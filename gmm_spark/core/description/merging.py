@@ -16,7 +16,7 @@ from scipy.special import xlogy
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.formatting import count_of
-from gmm_spark.core.mixture.density import responsibilities
+from gmm_spark.core.missing.density import responsibilities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
 from gmm_spark.errors import ParameterError

@@ -51,7 +51,7 @@ def tell_fate(record: StartRecord) -> str:
     Examples
     --------
     >>> tell_fate(StartRecord("k-means", -3.0, 40, True))
-    'the same optimum as the best'
+    'given up: as good as the best'
     """
     if record.won:
         return "won"
@@ -59,7 +59,7 @@ def tell_fate(record: StartRecord) -> str:
         return "given up on the table"
     if math.isnan(record.lower_bound):
         return "degenerated"
-    return "the same optimum as the best" if record.alike else "a lower optimum"
+    return "given up: as good as the best" if record.alike else "given up: lower"
 
 
 def list_starts(records: Sequence[StartRecord]) -> list[list[str]]:

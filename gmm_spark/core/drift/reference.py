@@ -96,7 +96,10 @@ class TrainingProfile:
     def of(
         cls, evaluation: Evaluation, moments: Moments, columns: ColumnProfile, bad_rows: int
     ) -> TrainingProfile | None:
-        """Collect the profile from what a fit knows at its end; None if a row is so unlikely that no mean is finite.
+        """Collect the profile from what a fit knows at its end.
+
+        None if a row is so unlikely that no mean is finite, or if values are missing: log-densities then do not
+        compare.
 
         Parameters
         ----------
@@ -108,7 +111,7 @@ class TrainingProfile:
             Rows that were left out.
         """
         histogram = evaluation.log_densities
-        if histogram is None or not np.isfinite(evaluation.log_likelihood):
+        if histogram is None or evaluation.incomplete or not np.isfinite(evaluation.log_likelihood):
             return None
         edges = [histogram.find_edge(q) for q in QUANTILES]
         return cls(

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.mixture.density import log_density, weighted_log_prob
+from gmm_spark.core.missing.density import log_density, measure_units, weighted_log_prob
+from gmm_spark.core.missing.filling import fill
 from gmm_spark.core.mixture.noise import Noise, share_weight
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
@@ -77,16 +78,19 @@ def reseed(
     share = 1.0 / len(weights)
     all_rows = np.arange(len(weight))
     for j in reseeded:
-        log_prob_norm = log_density(MixtureParameters(weights, means, covariances, kind, noise), rows)
-        poor = _find_poorly_explained(log_prob_norm, weight)
-        log_prob_norm = np.maximum(log_prob_norm, log_prob_norm[poor].max())
+        others = MixtureParameters(weights, means, covariances, kind, noise)
+        log_prob_norm = log_density(others, rows)
+        units, features = measure_units(others, rows)  # rows of which less was observed have densities of other units
+        comparable = (log_prob_norm + units) / features
+        poor = _find_poorly_explained(comparable, weight)
+        log_prob_norm = np.maximum(comparable, comparable[poor].max()) * features - units
         drawn = [rng.choice(of, size=_ROWS_COMPARED, p=weight[of] / weight[of].sum()) for of in (poor, all_rows)]
         at, sizes = np.unique(drawn), np.array((1.0,) if pooled else _SIZES)
         n = len(at) * len(sizes)
         # The places to compare, as a mixture of equal weights.
         places = MixtureParameters(
             np.full(n, 1.0 / n),
-            np.repeat(rows[:, at].T, len(sizes), axis=0),
+            np.repeat(fill(others, rows[:, at])[0].T, len(sizes), axis=0),
             average if pooled else np.concatenate([np.multiply.outer(sizes, average)] * len(at)),
             kind,
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 from gmm_spark.core.kernels.log_prob import WORK_BYTES
 from gmm_spark.core.randomness import Purpose, random_stream
 
@@ -89,7 +89,10 @@ class DrawResult:
 
 
 class Nearest:
-    """Finds the nearest site of each row, in reused buffers."""
+    """Finds the nearest site of each row, in reused buffers.
+
+    If values are missing, the squared distance is that of the observed features, times d over their number.
+    """
 
     def __init__(self, draw: DrawRequest) -> None:
         d, c = draw.sites.shape
@@ -108,12 +111,21 @@ class Nearest:
         scaled[d], z = 1.0, scaled[:d]
         np.subtract(rows, self._mean, out=z)
         z *= self._inverse
-        # |s|^2 - 2 s.z for each site s, without |z|^2, which is the same for all.
         products = self._products[: m * len(self._lengths)].reshape(m, -1)
+        incomplete = has_missing(z)
+        if incomplete:
+            # Distances over what was observed: |s|^2 counts those features alone.
+            observed = ~np.isnan(z)
+            z[~observed] = scaled[d] = 0.0
+        # |s|^2 - 2 s.z for each site s, without |z|^2, which is the same for all.
         np.matmul(scaled.T, self._sites, out=products)  # (m, d + 1) @ (d + 1, c)
+        if incomplete:
+            products += observed.T @ (0.25 * self._sites[:d] ** 2)
         nearest = products.argmin(axis=1)
         lengths = np.einsum("ij,ij->j", z, z)
         distance = products[np.arange(m), nearest] + lengths
+        if incomplete:
+            distance *= d / np.maximum(observed.sum(axis=0), 1)
         # A row that is itself a site has distance 0, not a rounding error: it must not be drawn again.
         distance[distance <= self._rounding * (lengths + self._lengths[nearest])] = 0.0
         return nearest, distance

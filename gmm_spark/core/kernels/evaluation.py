@@ -39,6 +39,8 @@ class Evaluation:
     log_densities_by_pattern : mapping of bytes to LogDensityHistogram
         Of a table with missing values: the same by pattern of missingness (:mod:`gmm_spark.core.missing.patterns`), of
         the patterns that have rows enough. Densities of different patterns do not compare.
+    incomplete : bool
+        Whether values are missing.
     """
 
     rows: float
@@ -49,6 +51,7 @@ class Evaluation:
     cluster_sizes: NDArray[np.int64]
     log_densities: LogDensityHistogram | None = None
     log_densities_by_pattern: Mapping[bytes, LogDensityHistogram] = field(default_factory=dict)
+    incomplete: bool = False
 
     def counted(self, weight_kind: str) -> Evaluation:
         """Return the sums as criteria read them: ``weight_sum`` is the number of rows, n, that the weights make up.

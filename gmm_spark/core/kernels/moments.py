@@ -7,14 +7,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 from gmm_spark.core.kernels.layout import VectorLayout
 from gmm_spark.core.kernels.weight_sums import WeightSums
 
 _FIRST_ROWS = 64
 # Attributes in a vector of moments, after the number of rows.
 _OF_WEIGHTS = tuple(one.name for one in fields(WeightSums))
-_OF_FEATURES = ("mean", "scatter", "low", "high")
+_OF_FEATURES = ("mean", "scatter", "low", "high", "observed")
 # Largest difference between moments of the same rows added in another order, as a share of the features' root mean
 # square: the roundings of a million blocks.
 _SAME_TOLERANCE = 1e-10
@@ -23,6 +23,8 @@ _SAME_TOLERANCE = 1e-10
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Count, weighted mean and spread of rows; ``+`` merges disjoint rows (Chan, Golub & LeVeque 1983).
+
+    Mean and spread of each feature are those of its observed values.
 
     Attributes
     ----------
@@ -33,7 +35,10 @@ class Moments:
     scatter : array (d,)
         Weighted sum of squared deviations from ``mean``, feature by feature, in units of ``weights.unit``.
     low, high : array (d,)
-        Two values of each feature, weighted or not; equal only if all values are.
+        Two values of each feature, weighted or not; equal only if all values are. Infinity and minus infinity if there
+        is none.
+    observed : array (d,)
+        Weight of the rows in which each feature is observed, in units of ``weights.unit``.
     """
 
     rows: float
@@ -42,11 +47,12 @@ class Moments:
     scatter: Array
     low: Array
     high: Array
+    observed: Array
 
     @classmethod
     def zero(cls, d: int) -> Moments:
         """Make the moments of no rows, the identity of ``+``."""
-        return cls(0.0, WeightSums(), np.zeros(d), np.zeros(d), np.full(d, np.inf), np.full(d, -np.inf))
+        return cls(0.0, WeightSums(), np.zeros(d), np.zeros(d), np.full(d, np.inf), np.full(d, -np.inf), np.zeros(d))
 
     @classmethod
     def of(cls, rows: Block, sample_weight: Array | None = None) -> Moments:
@@ -55,6 +61,8 @@ class Moments:
         if m == 0:
             return cls.zero(d)
         weights = WeightSums.of_equal(float(m)) if sample_weight is None else WeightSums.of(sample_weight)
+        if has_missing(rows):
+            return cls(float(m), weights, *_describe_observed(rows, sample_weight, weights))
         mean, scatter = np.zeros(d), np.zeros(d)
         low, high = _find_two_values(rows)
         if weights.total > 0:
@@ -67,20 +75,21 @@ class Moments:
                 scatter = np.einsum("ij,ij->i", centred, centred)
             else:
                 scatter = np.einsum("ij,ij,j->i", centred, centred, weight)
-        return cls(float(m), weights, mean, scatter, low, high)
+        return cls(float(m), weights, mean, scatter, low, high, np.full(d, weights.total))
 
     def __add__(self, other: Moments) -> Moments:
         """Merge the moments of disjoint rows."""
         weights = self.weights + other.weights
-        mean, scatter = self.mean, self.scatter
-        if other.weights.total > 0:
-            mine, theirs = self.weights.unit / weights.unit, other.weights.unit / weights.unit
-            share = other.weights.total * theirs / weights.total
-            delta = other.mean - self.mean if self.weights.total > 0 else other.mean
-            mean = self.mean + share * delta if self.weights.total > 0 else other.mean
-            scatter = self.scatter * mine + other.scatter * theirs + self.weights.total * mine * share * delta**2
+        mine, theirs = self.weights.unit / weights.unit, other.weights.unit / weights.unit
+        ours = self.observed * mine
+        observed = ours + other.observed * theirs
+        both = (self.observed > 0) & (other.observed > 0)
+        share = np.divide(other.observed * theirs, observed, out=np.zeros_like(observed), where=both)
+        delta = np.where(both, other.mean - self.mean, 0.0)
+        mean = np.where(self.observed > 0, self.mean + share * delta, other.mean)
+        scatter = self.scatter * mine + other.scatter * theirs + ours * share * delta**2
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        return Moments(self.rows + other.rows, weights, mean, scatter, low, high)
+        return Moments(self.rows + other.rows, weights, mean, scatter, low, high, observed)
 
     @property
     def weight_sum(self) -> float:
@@ -95,7 +104,8 @@ class Moments:
     @property
     def variance(self) -> Array:
         """Weighted variance of each feature, (d,); exactly 0 if it is constant."""
-        variance = self.scatter / self.weights.total if self.weights.total > 0 else np.zeros_like(self.scatter)
+        some = self.observed > 0
+        variance = np.divide(self.scatter, self.observed, out=np.zeros_like(self.scatter), where=some)
         return np.where(self.constant, 0.0, variance)
 
     @property
@@ -137,6 +147,23 @@ def same_rows(first: Moments, again: Moments) -> bool:
 def _make_layout(d: int) -> VectorLayout:
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("rows", *_OF_WEIGHTS), ())
     return VectorLayout(shapes | dict.fromkeys(_OF_FEATURES, (d,)))
+
+
+def _describe_observed(
+    rows: Block, sample_weight: Array | None, weights: WeightSums
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Compute mean, scatter, low, high and observed weight of rows with missing values, feature by feature."""
+    missing = np.isnan(rows)
+    weight = np.ones(rows.shape[1]) if sample_weight is None else sample_weight / weights.unit
+    observed = ~missing @ weight
+    low, high = (np.asarray(one.reduce(rows, axis=1), np.float64) for one in (np.fmin, np.fmax))
+    low[np.isnan(low)], high[np.isnan(high)] = np.inf, -np.inf
+    filled = np.where(missing, 0.0, rows)
+    mean = np.divide(filled @ weight, observed, out=np.zeros_like(observed), where=observed > 0)
+    mean = np.where(low == high, low, mean)
+    centred = np.where(missing, 0.0, rows - mean[:, None])
+    scatter = np.einsum("ij,ij,j->i", centred, centred, weight)
+    return mean, scatter, low, high, observed
 
 
 def _find_two_values(rows: Block) -> tuple[Array, Array]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gmm_spark.core.arrays import Array, Block
-from gmm_spark.core.missing.patterns import find_runs, has_missing, observed_features, sort_by_pattern
+from gmm_spark.core.arrays import Array, Block, has_missing
+from gmm_spark.core.missing.patterns import find_runs, observed_features, sort_by_pattern
 from gmm_spark.core.mixture import density
 from gmm_spark.core.mixture.conditioning import marginal
 from gmm_spark.core.mixture.log_space import normalise
@@ -69,3 +69,21 @@ def responsibilities(parameters: MixtureParameters, rows: Block) -> Array:
         else:
             found[:, order[run.rows]] = parameters.class_weights[:, None]
     return found
+
+
+def measure_units(parameters: MixtureParameters, rows: Block) -> tuple[Array, Array]:
+    """Measure by what densities of rows (d, m) of different patterns differ, so that they roughly compare.
+
+    Returns
+    -------
+    log_units, features : array (m,)
+        The sum of the logarithms of the observed features' standard deviations, and their number. A log-density plus
+        the first, divided by the second, is that of one feature in units of its own, on average. If nothing is missing
+        they are 0 and 1.
+    """
+    m = rows.shape[1]
+    if not has_missing(rows):
+        return np.zeros(m), np.ones(m)
+    observed = ~np.isnan(rows)
+    log_deviations = 0.5 * np.log(parameters.moments()[1])
+    return np.asarray(log_deviations @ observed), np.maximum(observed.sum(axis=0), 1).astype(np.float64)

@@ -100,7 +100,9 @@ class IncompleteEvaluationSums:
                 if weights[i].any()
             }
             complete = next((one for pattern, one in histograms.items() if not any(pattern)), None)
-            evaluations[i] = replace(evaluation, log_densities=complete, log_densities_by_pattern=histograms)
+            evaluations[i] = replace(
+                evaluation, log_densities=complete, log_densities_by_pattern=histograms, incomplete=True
+            )
         return evaluations
 
 

@@ -47,13 +47,14 @@ def look_at_few(parameters: MixtureParameters, rows: Block, expected: bool = Fal
     """Yield what is known of rows (d, m), with NaN for missing values, some at a time; each must have a value."""
     k, d = parameters.means.shape
     aligned = parameters.structure.axis_aligned
-    deviations = parameters.deviations  # (k, d)
-    correlations = None
+    scale = parameters.deviations  # (k, d)
+    matrices = None
     if not aligned:
-        dense = parameters.dense_covariances
-        correlations = dense / (deviations[:, :, None] * deviations[:, None, :])
+        # By powers of two nothing is rounded: what has a factor keeps it, however nearly singular it is.
+        scale = np.exp2(np.rint(np.log2(scale)))
+        matrices = parameters.dense_covariances / scale[:, :, None] / scale[:, None, :]
         if parameters.structure.pooled:
-            correlations = correlations[:1]
+            matrices = matrices[:1]
     with np.errstate(divide="ignore"):
         log_weights = np.log(parameters.weights)
     order = sort_by_pattern(np.isnan(rows))
@@ -62,20 +63,18 @@ def look_at_few(parameters: MixtureParameters, rows: Block, expected: bool = Fal
         at = order[start : start + step]
         part = np.asarray(rows[:, at], np.float64)
         observed = ~np.isnan(part)  # (d, n)
-        centred = (np.where(observed, part, 0.0) - parameters.means[:, :, None]) / deviations[:, :, None]
+        centred = (np.where(observed, part, 0.0) - parameters.means[:, :, None]) / scale[:, :, None]
         centred = np.where(observed, centred, 0.0).transpose(2, 0, 1)  # (n, k, d)
-        widths = np.log(deviations) @ observed  # (k, n)
+        widths = np.log(scale) @ observed  # (k, n)
         guess: Array | None = None
-        if correlations is None:
+        if matrices is None:
             whitened = centred
         else:
-            factors = _factor(correlations, part)  # (n, k or 1, d, d)
+            factors = _factor(matrices, part)  # (n, k or 1, d, d)
             widths = widths + np.log(np.diagonal(factors, axis1=2, axis2=3)).sum(axis=2).T
             whitened = _solve(factors, centred)
             if expected:
-                guess = np.einsum(
-                    "kij,nkj->nki", np.broadcast_to(correlations, (k, d, d)), _solve_back(factors, whitened)
-                )
+                guess = np.einsum("kij,nkj->nki", np.broadcast_to(matrices, (k, d, d)), _solve_back(factors, whitened))
         peaks = log_weights[:, None] - widths - 0.5 * np.log(2 * np.pi) * observed.sum(axis=0)
         with np.errstate(over="ignore", invalid="ignore"):
             log_prob = peaks - 0.5 * np.einsum("nkj,nkj->kn", whitened, whitened)
@@ -83,7 +82,7 @@ def look_at_few(parameters: MixtureParameters, rows: Block, expected: bool = Fal
         if expected:
             found = np.broadcast_to(parameters.means[:, :, None], (k, d, len(at)))
             if guess is not None:
-                found = found + deviations[:, :, None] * guess.transpose(1, 2, 0)
+                found = found + scale[:, :, None] * guess.transpose(1, 2, 0)
         if parameters.noise is not None:
             box = np.log(parameters.noise.high - parameters.noise.low)
             log_prob = np.concatenate([log_prob, (np.log(parameters.noise.weight) - box @ observed)[None]])
@@ -94,12 +93,12 @@ def look_at_few(parameters: MixtureParameters, rows: Block, expected: bool = Fal
         yield FewRows(at, log_prob, peaks, found)
 
 
-def _factor(correlations: Array, rows: Block) -> Array:
-    """Factor the correlations (k, d, d) of what is observed of rows (d, n), ordered by pattern: (n, k, d, d)."""
+def _factor(matrices: Array, rows: Block) -> Array:
+    """Factor the covariances (k, d, d) of what is observed of rows (d, n), ordered by pattern: (n, k, d, d)."""
     runs = list(find_runs(rows))
     observed = ~np.isnan(rows[:, [run.rows.start for run in runs]]).T  # (p, d)
     pairs = observed[:, None, :, None] & observed[:, None, None, :]
-    factors = np.linalg.cholesky(np.where(pairs, correlations, np.eye(len(rows))))
+    factors = np.linalg.cholesky(np.where(pairs, matrices, np.eye(len(rows))))
     counts = [run.rows.stop - run.rows.start for run in runs]
     return factors if len(runs) == rows.shape[1] else np.repeat(factors, counts, axis=0)
 

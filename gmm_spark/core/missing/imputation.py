@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 from gmm_spark.core.missing.few_rows import look_at_few
 from gmm_spark.core.missing.marginals import group_rows, iterate_patterns
-from gmm_spark.core.missing.patterns import has_missing
 from gmm_spark.core.missing.scorer import IncompleteScorer
 
 
@@ -40,17 +39,7 @@ def impute(scorer: IncompleteScorer, rows: Block) -> Array:
     for marginal, at, values in iterate_patterns(scorer.marginals, rows, groups.common):
         if marginal.is_whole:
             continue
-        split = marginal.split
-        shares = scorer.score_pattern(marginal, values).probability  # (n, k)
+        shares = scorer.score_pattern(marginal, values).probability
         assert shares is not None
-        if split.slopes is None:
-            expected = split.means.T @ shares.T[: len(split.means)]
-        else:
-            expected = np.zeros((len(split.rest), len(at)))
-            for j, slope in enumerate(split.slopes):
-                mean = split.marginal.means[j][:, None]
-                expected += shares[:, j] * (split.means[j][:, None] + slope @ (values - mean))
-        if split.noise is not None:
-            expected += shares[:, -1] * (split.noise.low / 2 + split.noise.high / 2)[:, None]
-        filled[split.rest[:, None], at] = expected
+        filled[marginal.missing[:, None], at] = marginal.expect(values, shares)
     return filled

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gmm_spark.core.arrays import Block
+from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.kernels.scorer import Scorer, plan_scoring
 from gmm_spark.core.kernels.single_row import SingleRowKernel
 from gmm_spark.core.missing.patterns import Indices, find_runs, observed_features, sort_by_pattern
-from gmm_spark.core.mixture.conditioning import Split, marginal
+from gmm_spark.core.mixture.conditioning import marginal
 from gmm_spark.core.mixture.parameters import MixtureParameters
 
 # Rows of a batch from which a pattern is taken by itself: of fewer, what is made for it costs more than it saves.
@@ -68,9 +68,40 @@ class Marginal:
         return Scorer(self.plan, SingleRowKernel(self.plan))
 
     @cached_property
-    def split(self) -> Split:
-        """The mixture in two: the observed features, and what they say of the others; there must be some."""
-        return Split.of(self._whole, self.observed.tolist())
+    def missing(self) -> Indices:
+        """Indices of the missing features, (r,)."""
+        return np.delete(np.arange(self._whole.n_features), self.observed)
+
+    @cached_property
+    def slopes(self) -> Array | None:
+        """Each component's regression of the missing features on the observed, (k, r, g); None if uncorrelated.
+
+        By the factors of the observed features alone, which exist for every mixture that does.
+        """
+        if self._whole.structure.axis_aligned:
+            return None
+        crossed = self._whole.dense_covariances[:, self.missing[:, None], self.observed]
+        factors = self.parameters.component_cholesky
+        return (crossed @ factors) @ np.swapaxes(factors, 1, 2)
+
+    def expect(self, rows: Block, shares: Array) -> Array:
+        """Compute the conditional means of the missing features, (r, n), given the observed.
+
+        Parameters
+        ----------
+        rows : array (g, n)
+        shares : array (n, k), or (n, k + 1) with those of noise last
+            Responsibilities.
+        """
+        whole, missing = self._whole, self.missing
+        means = whole.means[:, missing]
+        expected = means.T @ shares.T[: len(means)]
+        if self.slopes is not None:
+            for j, slope in enumerate(self.slopes):
+                expected += shares[:, j] * (slope @ (rows - self.parameters.means[j][:, None]))
+        if whole.noise is not None:
+            expected += shares[:, -1] * (whole.noise.low / 2 + whole.noise.high / 2)[missing, None]
+        return expected
 
 
 class Marginals:

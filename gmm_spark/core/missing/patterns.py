@@ -6,13 +6,14 @@ what works on a block takes it run by run. A block needs no list of its runs: it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 
 Indices = NDArray[np.intp]
 
@@ -33,13 +34,6 @@ class Run(NamedTuple):
 
     pattern: bytes
     rows: slice
-
-
-def has_missing(rows: Block) -> bool:
-    """Tell whether a value of rows (d, m) is missing; if none is, that costs one sum."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = rows.sum()
-    return not np.isfinite(total) and bool(np.isnan(rows).any())
 
 
 def write_pattern(missing: NDArray[np.bool_]) -> bytes:
@@ -98,6 +92,20 @@ def find_runs(rows: Block) -> Iterator[Run]:
     starts = [0, *changes.tolist()] if m else []
     for start, end in zip(starts, [*starts[1:], m], strict=True):
         yield Run(write_pattern(missing[:, start]), slice(start, end))
+
+
+def count_patterns(rows: Block) -> Counter[bytes]:
+    """Count the rows (d, m) of each pattern; rows in order are counted fastest. Empty if nothing is missing."""
+    found: Counter[bytes] = Counter()
+    if has_missing(rows):
+        for run in find_runs(rows):
+            found[run.pattern] += run.rows.stop - run.rows.start
+    return found
+
+
+def count_incomplete_patterns(rows: Block) -> Counter[bytes]:
+    """Count the rows (d, m) of each pattern under which something is missing."""
+    return Counter({pattern: n for pattern, n in count_patterns(rows).items() if any(pattern)})
 
 
 def _pack(missing: NDArray[np.bool_]) -> NDArray[np.uint64]:

@@ -10,14 +10,14 @@ from collections import OrderedDict
 
 import numpy as np
 
-from gmm_spark.core.arrays import Block
+from gmm_spark.core.arrays import Block, has_missing
 from gmm_spark.core.kernels.blas import Workspace
 from gmm_spark.core.kernels.log_prob import Kernel
 from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.kernels.scorer import Scorer, Scores
 from gmm_spark.core.missing.few_rows import look_at_few
 from gmm_spark.core.missing.marginals import Marginal, Marginals, group_rows, iterate_patterns
-from gmm_spark.core.missing.patterns import Indices, has_missing
+from gmm_spark.core.missing.patterns import Indices
 from gmm_spark.core.mixture.log_space import exponentiate, find_leaders, subtract_largest
 from gmm_spark.core.mixture.reasons import MOST_REASONS, Reasons, find_reasons
 

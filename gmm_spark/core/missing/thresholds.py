@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, gammaincc
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.missing.few_rows import look_at_few
 from gmm_spark.core.missing.marginals import Marginal, Marginals, group_rows
-from gmm_spark.core.missing.patterns import has_missing
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk

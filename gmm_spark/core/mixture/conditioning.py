@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import solve_triangular
 
 from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.mixture import density
@@ -21,6 +20,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
 Indices = NDArray[np.intp]
+# Numbers that are held at a time of the components' means of rows: as many as a cache holds.
+_CENTRES = 1 << 16
 
 # The least conditional probability of noise, and of what is not noise.
 _LEAST_NOISE = 2.0**-52
@@ -133,17 +134,7 @@ def regress(parameters: MixtureParameters, given: Sequence[int], rows: Block) ->
         If the indices are not such.
     """
     split = Split.of(parameters, given)
-    shares = density.responsibilities(split.marginal, rows)
-    centres, variances = split.locate(rows), split.variances  # (k, r, m), (k, r)
-    if split.noise is not None:  # uniform over its box, whatever the given values are
-        low, high = split.noise.low, split.noise.high
-        middle = np.broadcast_to((0.5 * low + 0.5 * high)[:, None], centres.shape[1:])
-        centres = np.concatenate([centres, middle[None]])
-        variances = np.concatenate([variances, (high - low)[None] ** 2 / 12])
-    means = np.einsum("km,krm->rm", shares, centres)
-    within = shares.T @ variances  # (m, r)
-    between = np.einsum("km,krm->rm", shares, (centres - means) ** 2)
-    return means, np.sqrt(within.T + between)
+    return split.regress(rows, density.responsibilities(split.marginal, rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,24 +197,62 @@ class Split:
             return np.broadcast_to(self.means[:, :, None], (*self.means.shape, rows.shape[1]))
         return self.means[:, :, None] + self.slopes @ (rows - self.marginal.means[:, :, None])
 
+    def regress(self, rows: Block, shares: Array) -> tuple[Array, Array]:
+        """Predict the rest of rows (g, m), given the components' responsibilities for them, (k, m).
+
+        If there is noise, its responsibility is last, (k + 1, m), and it expects the middle of its box.
+
+        Returns
+        -------
+        means, deviations : array (r, m)
+        """
+        means, deviations = np.empty((2, len(self.rest), rows.shape[1]))
+        variances = self.variances
+        if self.noise is not None:
+            variances = np.concatenate([variances, (self.noise.high - self.noise.low)[None] ** 2 / 12])
+        chunk = max(_CENTRES // variances.size, 1)
+        for start in range(0, rows.shape[1], chunk):
+            part = slice(start, start + chunk)
+            centres, share = self.locate(rows[:, part]), shares[:, part]
+            if self.noise is not None:  # uniform over its box, whatever the given values are
+                middle = (0.5 * self.noise.low + 0.5 * self.noise.high)[:, None]
+                centres = np.concatenate([centres, np.broadcast_to(middle, centres.shape[1:])[None]])
+            means[:, part] = np.einsum("km,krm->rm", share, centres)
+            between = np.einsum("km,krm->rm", share, (centres - means[:, part]) ** 2)
+            deviations[:, part] = np.sqrt(variances.T @ share + between)
+        return means, deviations
+
 
 def _factor(parameters: MixtureParameters, known: Indices, rest: Indices) -> tuple[Array, Array]:
     """Compute slopes (k, r, g) and conditional covariances (k, r, r) of general covariances."""
     g, order = len(known), np.concatenate([known, rest])
-    k, d = parameters.means.shape
-    slopes, covariances = np.empty((k, d - g, g)), np.empty((k, d - g, d - g))
-    for j, covariance in enumerate(parameters.dense_covariances):
-        if j and parameters.structure.pooled:
-            slopes[j], covariances[j] = slopes[0], covariances[0]
-            continue
-        # In units of standard deviations, so that features of any scale keep their digits.
-        scale = np.sqrt(np.diagonal(covariance))
-        factor = np.linalg.cholesky((covariance / scale / scale[:, None])[order[:, None], order])
-        slope = solve_triangular(factor[:g, :g], factor[g:, :g].T, lower=True, trans="T").T
-        slopes[j] = slope * scale[rest][:, None] / scale[known]
-        below = factor[g:, g:] * scale[rest][:, None]
-        covariances[j] = below @ below.T
-    return slopes, covariances
+    dense = parameters.dense_covariances[:1] if parameters.structure.pooled else parameters.dense_covariances
+    # In units of standard deviations, so that features of any scale keep their digits.
+    scale = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))  # (k, d), or one row for all
+    correlations = (dense / scale[:, :, None] / scale[:, None, :])[:, order[:, None], order]
+    try:
+        factors = np.asarray(np.linalg.cholesky(correlations), np.float64)
+    except np.linalg.LinAlgError:
+        factors = np.stack([_factor_definite(one) for one in correlations])
+    upper, mixed = np.swapaxes(factors[:, :g, :g], 1, 2), np.swapaxes(factors[:, g:, :g], 1, 2)
+    slopes = np.swapaxes(np.linalg.solve(upper, mixed), 1, 2) * scale[:, rest, None] / scale[:, None, known]
+    below = factors[:, g:, g:] * scale[:, rest, None]
+    covariances = below @ np.swapaxes(below, 1, 2)
+    k = parameters.n_components
+    return np.broadcast_to(slopes, (k, *slopes.shape[1:])), np.broadcast_to(covariances, (k, *covariances.shape[1:]))
+
+
+def _factor_definite(correlation: Array) -> Array:
+    """Factor a correlation matrix, with axes no shorter than rounding leaves them if rounding has made one negative.
+
+    One that is definite in one order of its features may not be so in another.
+    """
+    try:
+        return np.asarray(np.linalg.cholesky(correlation), np.float64)
+    except np.linalg.LinAlgError:
+        lengths, axes = np.linalg.eigh(correlation)
+        lengths = np.maximum(lengths, 16 * len(lengths) * np.finfo(float).eps * lengths[-1])
+        return np.asarray(np.linalg.cholesky((axes * lengths) @ axes.T), np.float64)
 
 
 def _has_features(parameters: MixtureParameters) -> bool:

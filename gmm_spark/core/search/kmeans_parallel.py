@@ -59,7 +59,7 @@ def complete_sample(
         drawn = table.draw(DrawRequest(mean, deviation, sites, seed, number, expected))
         if not drawn.cost > 0:
             break
-        scaled = (drawn.rows - mean[:, None]) / deviation[:, None]
+        scaled = np.nan_to_num((drawn.rows - mean[:, None]) / deviation[:, None])  # a missing value is at the mean
         sites = np.unique(np.concatenate([sites, scaled], axis=1), axis=1)  # rows may repeat
     whole = DrawRequest(mean, deviation, sites, seed, _ROUNDS)
     cell_rows, cell_weight = table.draw(whole).cells

@@ -16,7 +16,7 @@ from gmm_spark.core.em.rounds import Round
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.kernels.weight_sums import WeightSums
-from gmm_spark.core.mixture.density import weighted_log_prob
+from gmm_spark.core.missing.density import weighted_log_prob
 from gmm_spark.core.mixture.log_space import normalise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.search.judging import judge_together

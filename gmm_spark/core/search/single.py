@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gmm_spark.core.arrays import Array
+from gmm_spark.core.arrays import Array, has_missing
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
+from gmm_spark.core.missing.filling import fill
 from gmm_spark.core.mixture.floor import find_floor, robust_variance
 from gmm_spark.core.mixture.noise import INITIAL_WEIGHT
 from gmm_spark.core.mixture.parameters import MixtureParameters
@@ -21,6 +22,7 @@ from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
+from gmm_spark.core.search.overall import find_overall_gaussian
 from gmm_spark.core.search.racing import Stage, Standings, cut_after, race
 from gmm_spark.core.search.recording import list_starts
 from gmm_spark.core.search.relocation import relocate
@@ -154,6 +156,8 @@ def draw_starts(
 ) -> list[list[MixtureParameters]]:
     """Draw ``n_init`` starts from the sample for each of several structures; these differ in their covariances alone.
 
+    Seeds see missing values as one Gaussian over all rows expects them. EM does not: it begins with what was observed.
+
     For k-means|| the sample has to be a completed one. Starts with noise are drawn from rows where the table is dense.
 
     Raises
@@ -162,7 +166,9 @@ def draw_starts(
         If the sample has fewer distinct rows than k.
     """
     rows, weight = sample
-    centred = rows - table.moments.mean[:, None]
+    centred, doubt = rows - table.moments.mean[:, None], None
+    if has_missing(rows):
+        centred, doubt = fill(find_overall_gaussian(make_sample_table(table, sample)), centred)
     centre = profile.quartiles[1] - table.moments.mean
     variance = robust_variance(profile, table.moments.variance)
     noise = make_noise(profile, table.moments.mean) if settings.noise else None
@@ -173,7 +179,7 @@ def draw_starts(
     def draw(i: int) -> list[MixtureParameters]:
         def draw_from(rows: Array, weight: Array | None) -> list[MixtureParameters]:
             rng, mode = random_stream(settings.seed, Purpose.START, i), settings.init_mode
-            return draw_start(rows, weight, centre, variance, settings.k, covariance_types, mode, rng, i)
+            return draw_start(rows, weight, centre, variance, settings.k, covariance_types, mode, rng, i, doubt)
 
         try:
             starts = draw_from(*dense)

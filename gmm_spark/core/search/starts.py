@@ -54,6 +54,7 @@ def draw_start(
     mode: str,
     rng: np.random.Generator,
     number: int = 0,
+    doubt: Array | None = None,
 ) -> list[MixtureParameters]:
     """Draw one start, in each of several covariance structures: finding its seeds is most of the work.
 
@@ -76,6 +77,8 @@ def draw_start(
     rng : numpy Generator
     number : int
         Which of a fit's starts this is, from 0.
+    doubt : array (d, m), optional
+        Variances of the values that were missing and have been filled in, 0 of the others; they add to covariances.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def draw_start(
     if draw is _pick_rows:
         means = np.concatenate([rows[:, own] for own, _ in cells], axis=1).T
         return [under_table_variance(means, variance, kind) for kind in covariance_types]
-    return _estimate_from_cells(rows, weight, cells, variance, covariance_types)
+    return _estimate_from_cells(rows, weight, cells, variance, covariance_types, doubt)
 
 
 def _draw_near(scaled: Array) -> Array:
@@ -311,7 +314,12 @@ def name_kind(mode: str, number: int) -> str:
 
 
 def _estimate_from_cells(
-    rows: Array, weight: Array, cells: Cells, variance: Array, covariance_types: Sequence[str]
+    rows: Array,
+    weight: Array,
+    cells: Cells,
+    variance: Array,
+    covariance_types: Sequence[str],
+    doubt: Array | None = None,
 ) -> list[MixtureParameters]:
     """Take one M step of each structure from given responsibilities, with a floor so that one row can be a cluster."""
     k, d = len(cells), len(rows)
@@ -328,6 +336,11 @@ def _estimate_from_cells(
             squares[j] = centred**2 @ share
             if crosses:
                 crossed[j] = (centred * share) @ centred.T
+            if doubt is not None:
+                unknown = doubt[:, own] @ share
+                squares[j] += unknown
+                if crosses:
+                    crossed[j] += np.diag(unknown)
     starts = []
     for kind in covariance_types:
         fallback = under_table_variance(means, variance, kind)

@@ -18,13 +18,13 @@ from gmm_spark.jobs.config.fields import (
     CovarianceTypes,
     Criterion,
     Fraction,
+    HandleInvalid,
     Limit,
     Moment,
     OptionalText,
     Precision,
     ProperFraction,
     RatioLimit,
-    ScoreHandleInvalid,
     Seed,
     Share,
     Text,
@@ -201,7 +201,7 @@ class ScoreFeaturesSection(Section):
     """The columns that the model scores."""
 
     columns: Columns | None = Field(None, description="As in fit. By default the columns that the model was fitted on.")
-    handle_invalid: ScoreHandleInvalid = Field(
+    handle_invalid: HandleInvalid = Field(
         Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops, skip drops them, "
         "keep writes them with null outputs, quarantine drops them and writes them to output.quarantine. marginal "

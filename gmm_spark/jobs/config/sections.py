@@ -114,7 +114,9 @@ class FeaturesSection(Section):
     handle_invalid: HandleInvalid = Field(
         Defaults.handleInvalid,
         description="What to do with rows that have a null, NaN or infinite feature: error stops; skip and keep leave "
-        "them out and count them; quarantine also writes them to output.quarantine.",
+        "them out and count them; quarantine also writes them to output.quarantine. marginal takes null and NaN for "
+        "missing values, and fits to what was observed; rows of which nothing was, or with an infinite value, are left "
+        "out and counted.",
     )
     max_bad_fraction: Share = Field(
         1.0,

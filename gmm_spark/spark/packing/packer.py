@@ -12,8 +12,8 @@ import errno
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from gmm_spark.core.arrays import Array, Block
 from gmm_spark.core.kernels.checksum import add_checksums, checksum_rows
 from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.missing.counts import MAX_PATTERNS, read_counts, write_counts
+from gmm_spark.core.missing.patterns import count_incomplete_patterns, order_by_pattern, write_pattern
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
@@ -48,9 +51,12 @@ SOURCE = "source"
 # Id offset for tasks without rows, above the id of every partition; id × pieces of a file fits int32.
 _EMPTY = 1 << 23
 
-HANDLES = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary())
+# Patterns are null unless null and NaN are missing values.
+HANDLES = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary(), patterns=pa.string())
 # A row for each block, then one for the partition, with moments and no bytes.
-STREAM = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary(), block=pa.binary())
+STREAM = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary(), patterns=pa.string(), block=pa.binary())
+# Bytes of rows that are ordered by pattern together: runs of a pattern are the longer, and products the faster.
+ORDERED_BYTES = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Packing:
         What read the rows: Spark, or the tasks themselves from Parquet files.
     reason : str
         Why Spark read them; empty if it did not.
+    patterns : mapping of bytes to int
+        Usable rows of each pattern of missingness; empty if no value is missing.
     """
 
     blocks: DataFrame
@@ -76,6 +84,7 @@ class Packing:
     moments: Moments
     read_by: str = "spark"
     reason: str = ""
+    patterns: Mapping[bytes, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -154,7 +163,7 @@ class Packer:
             blocks = rows.mapInArrow(task, HANDLES.spark)
         self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
         packed = self._collect_handles(blocks.where("moments is not null"), cores)
-        handles = [handle for handle, _ in packed]
+        handles = [handle for handle, _, _ in packed]
         unreadable = [handle.unreadable for handle in handles if handle.unreadable]
         if unreadable:
             self._leave_to_spark(unreadable[0])
@@ -169,9 +178,14 @@ class Packer:
             self.remove_files()
             return self.pack(cores, streaming)
         moments = Moments.zero(self._features.width)
-        for _, vector in packed:
+        patterns: Counter[bytes] = Counter()
+        for _, vector, counts in packed:
             moments += Moments.from_vector(np.frombuffer(vector))
-        return Packing(blocks, handles, moments, "parquet" if scan else "spark", self._reason)
+            patterns += read_counts(counts) if counts else Counter()
+        if patterns:
+            complete = int(moments.rows) - patterns.total()
+            patterns += Counter({write_pattern(np.zeros(self._features.width, bool)): complete})
+        return Packing(blocks, handles, moments, "parquet" if scan else "spark", self._reason, patterns)
 
     def _leave_to_spark(self, reason: str) -> None:
         if self._must_be_plain:
@@ -181,8 +195,11 @@ class Packer:
             )
         self._scan, self._reason = None, reason
 
-    def _collect_handles(self, rows: DataFrame, cores: int) -> list[tuple[Handle, bytes]]:
-        """Collect the handles and moments, in the order of the partitions; moments of many features in several jobs."""
+    def _collect_handles(self, rows: DataFrame, cores: int) -> list[tuple[Handle, bytes, str | None]]:
+        """Collect the handles, moments and patterns, in the order of the partitions.
+
+        Moments of many features come in several jobs.
+        """
         spark, most = rows.sparkSession, PACK_TASKS + PACK_TASKS_PER_CORE * cores
         length = len(Moments.zero(self._features.width).vector())
         parts = count_parts(spark, 8 * length * most)
@@ -191,8 +208,9 @@ class Packer:
         found = []
         for part in range(parts):
             own = rows if parts == 1 else rows.where(F.pmod(F.hash("partition"), F.lit(parts)) == part)
-            found += collect(own.select("handle", "moments"))
-        return sorted(((Handle.from_json(r["handle"]), r["moments"]) for r in found), key=lambda p: p[0].partition)
+            found += collect(own.select("handle", "moments", "patterns"))
+        packed = ((Handle.from_json(r["handle"]), r["moments"], r["patterns"]) for r in found)
+        return sorted(packed, key=lambda one: one[0].partition)
 
     def repartition(self, partitions: int) -> None:
         """Spread the table's rows over so many partitions for the packings to come."""
@@ -244,16 +262,21 @@ class WriteBlocks:
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
         moments, rows, checksum, failure = Moments.zero(self.features.width), 0, 0, ""
+        patterns: Counter[bytes] = Counter()
         try:
             with _new_private_file(path + ".writing") as file:
                 for block, weight in gather_blocks(stream, self.features, bad, self.strict):
                     moments += Moments.of(block, weight)
+                    if self.features.missing:
+                        patterns += count_incomplete_patterns(block)
                     checksum = add_checksums(checksum, checksum_rows(block, weight))
                     rounded += count_rounded(self.features, block)
                     rows += block.shape[1]
                     file.write(block.data)
                     if weight is not None:
                         file.write(weight.data)
+                    if len(patterns) > MAX_PATTERNS:
+                        break  # the driver refuses the table
             if rows:
                 os.rename(path + ".writing", path)
         except OSError as error:
@@ -279,7 +302,8 @@ class WriteBlocks:
             unreadable="".join(faults),
             checksum=checksum,
         )
-        yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes())
+        vector, counts = moments.vector().tobytes(), write_counts(patterns) if patterns else None
+        yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=vector, patterns=counts)
 
 
 @dataclass(frozen=True)
@@ -300,14 +324,19 @@ class StreamBlocks:
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
         moments, rows, checksum = Moments.zero(self.features.width), 0, 0
+        patterns: Counter[bytes] = Counter()
         for block, weight in gather_blocks(stream, self.features, bad, self.strict):
             moments += Moments.of(block, weight)
+            if self.features.missing:
+                patterns += count_incomplete_patterns(block)
             checksum = add_checksums(checksum, checksum_rows(block, weight))
             rounded += count_rounded(self.features, block)
             rows += block.shape[1]
             packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
             head = Handle.of(self.features, partition, block.shape[1])
-            yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, block=packed)
+            yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, patterns=None, block=packed)
+            if len(patterns) > MAX_PATTERNS:
+                break  # the driver refuses the table
         handle = Handle.of(
             self.features,
             partition,
@@ -317,7 +346,8 @@ class StreamBlocks:
             unreadable="".join(faults),
             checksum=checksum,
         )
-        yield STREAM.row(partition=partition, handle=handle.to_json(), moments=moments.vector().tobytes(), block=b"")
+        vector, counts = moments.vector().tobytes(), write_counts(patterns) if patterns else None
+        yield STREAM.row(partition=partition, handle=handle.to_json(), moments=vector, patterns=counts, block=b"")
 
 
 @dataclass(frozen=True)
@@ -355,25 +385,41 @@ def identify(stream: Iterator[pa.RecordBatch], by_task: bool) -> tuple[int, Iter
 def gather_blocks(stream: Iterator[pa.RecordBatch], features: Features, bad: Counter[str], strict: bool) -> Blocks:
     """Regroup the usable rows of a task into blocks; a block is valid until the next is asked for.
 
+    If null and NaN are missing values, the rows of some blocks together are ordered by pattern.
+
     The parameters are those of :meth:`Features.usable_rows`.
     """
     size = rows_per_block(features)
-    buffer = np.empty((features.width, size), features.dtype)
-    weights = np.empty(size) if features.weight else None
+    row_bytes = features.width * np.dtype(features.dtype).itemsize
+    # Rows that are ordered together: several blocks if there are patterns.
+    most = size * (max(ORDERED_BYTES // (size * row_bytes), 1) if features.missing else 1)
+    buffer = np.empty((features.width, most), features.dtype)
+    weights = np.empty(most) if features.weight else None
     filled = 0
     for rows, weight in features.usable_rows(stream, bad, strict):
         at = 0
         while at < rows.shape[1]:
-            take = min(size - filled, rows.shape[1] - at)
+            take = min(most - filled, rows.shape[1] - at)
             buffer[:, filled : filled + take] = rows[:, at : at + take]
             if weights is not None and weight is not None:
                 weights[filled : filled + take] = weight[at : at + take]
             filled, at = filled + take, at + take
-            if filled == size:
-                yield buffer, weights
+            if filled == most:
+                yield from _cut_blocks(buffer, weights, size, features.missing)
                 filled = 0
     if filled and not must_refuse(bad, strict):
-        yield np.ascontiguousarray(buffer[:, :filled]), None if weights is None else weights[:filled]
+        yield from _cut_blocks(
+            buffer[:, :filled], None if weights is None else weights[:filled], size, features.missing
+        )
+
+
+def _cut_blocks(rows: Block, weights: Array | None, size: int, ordered: bool) -> Blocks:
+    """Cut rows into blocks, ordered by pattern before if asked to."""
+    if ordered:
+        rows, weights = order_by_pattern(rows, weights)
+    for start in range(0, rows.shape[1], size):
+        own = slice(start, start + size)
+        yield np.ascontiguousarray(rows[:, own]), None if weights is None else weights[own]
 
 
 def _new_private_file(path: str) -> Any:

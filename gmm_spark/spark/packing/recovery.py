@@ -24,6 +24,7 @@ from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.moments import same_rows
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY, IMPORTANCE
+from gmm_spark.core.missing.counts import require_few_patterns
 from gmm_spark.core.steps import step
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
@@ -95,6 +96,7 @@ class RecoverableBlocks:
             self.rounded = sum((Counter(handle.rounded) for handle in self.packing.handles), Counter[str]())
             require_usable(self.bad, features, strict)
             require_rows(self.packing.rows, self.bad, features)
+            require_few_patterns(self.packing.patterns, features.names)
             warn_of_rounding(self.rounded)
             self.source = self._choose_source()
         except BaseException:

@@ -166,7 +166,7 @@ class Streamed:
         self.pieces = cut.split_all(packing.handles)
         self._reader = ReadStreamed(cut, checksums(packing))
         self.spark = packing.blocks.sparkSession
-        self._blocks = packing.blocks.drop("moments")
+        self._blocks = packing.blocks.drop("moments", "patterns")
 
     def map_pieces(self, task: PieceTask, schema: Schema, products: int) -> DataFrame:
         """Run a task over all pieces, a Spark task for each partition."""

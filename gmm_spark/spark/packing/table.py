@@ -17,6 +17,8 @@ from gmm_spark.core.kernels.plan import Plan, plan_pass
 from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
+from gmm_spark.core.missing.evaluation import IncompleteEvaluationSums
+from gmm_spark.core.missing.expectation import IncompleteStatisticsSums
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import Frame
 from gmm_spark.core.portrait.portrait import Portrait
@@ -73,6 +75,8 @@ class PackedTable:
         Bad rows by reason.
     rounded : Counter
         Values of long and decimal columns that are 2**53 or more away from 0, where float64 rounds, by feature.
+    patterns : mapping of bytes to int
+        Usable rows of each pattern of missingness; empty if no value is missing.
     pass_name : str
         What the next pass is called in Spark's pages.
 
@@ -106,6 +110,7 @@ class PackedTable:
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments
+        self.patterns = self.blocks.packing.patterns
         packed = self.blocks.packing
         self._answers = Answers(answers, features.names, weight_kind, precision, packed.rows, packed.checksum)
 
@@ -142,7 +147,10 @@ class PackedTable:
 
         Candidates take several passes if their sums together would be too large for an executor, or for the driver.
         """
-        sums = StatisticsSums(self._plan(candidates))
+        plan = self._plan(candidates)
+        sums: StatisticsSums | IncompleteStatisticsSums = StatisticsSums(plan)
+        if self.patterns:
+            sums = IncompleteStatisticsSums.of(plan, candidates, self.patterns)
         too_large = 8 * sums.n_held > SHARED_SUM_BYTES or 8 * sums.length > bytes_per_job(self.spark)
         if too_large and len(candidates) > 1:
             half = len(candidates) // 2
@@ -157,7 +165,11 @@ class PackedTable:
     def evaluate_all(self, candidates: Sequence[MixtureParameters], log_densities: bool = False) -> list[Evaluation]:
         """Make one pass: the same of several candidates; histograms only if ``log_densities``."""
         with step("evaluate"), describe_jobs(self.spark, "evaluate"):
-            found = self._sum(EvaluationSums(self._plan(candidates), log_densities), candidates, log_densities)
+            plan = self._plan(candidates)
+            sums: EvaluationSums | IncompleteEvaluationSums = EvaluationSums(plan, log_densities)
+            if self.patterns:
+                sums = IncompleteEvaluationSums.of(plan, candidates, self.patterns, log_densities)
+            found = self._sum(sums, candidates, log_densities)
         return [evaluation.counted(self.weight_kind) for evaluation in found]
 
     def portray(self, candidate: MixtureParameters, frame: Frame) -> Portrait:

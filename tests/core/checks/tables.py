@@ -69,6 +69,12 @@ def with_zeros(share: float) -> np.ndarray:
     return table
 
 
+def with_missing(share: float) -> np.ndarray:
+    table = clusters()
+    table[0, : round(share * table.shape[1])] = np.nan
+    return table
+
+
 def one_gaussian(k: int, distance: float) -> MixtureParameters:
     means = np.zeros((k, 2))
     means[:, 0] = distance * np.arange(k)
@@ -169,6 +175,7 @@ FIRING: dict[str, list[Table]] = {
     "weights-on-few-rows": [
         lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5), settings=quickly(weight_kind="importance"))
     ],
+    "column-mostly-missing": [lambda: examine(with_missing(0.6))],
     "column-constant": [lambda: examine(with_zeros(0.995), settings=quickly(k=1))],
     "column-atom": [lambda: examine(with_zeros(0.4))],
     "columns-collinear": [lambda: related(0.0), lambda: related(0.02), lambda: related(0.01, "diag")],
@@ -210,6 +217,7 @@ SILENT: dict[str, list[Table]] = {
         lambda: examine(clusters(), 1.0 + 1e6 * (np.arange(600) < 5)),  # counts
         lambda: examine(clusters(), np.full(600, 1 / 600), settings=quickly(weight_kind="importance")),
     ],
+    "column-mostly-missing": [lambda: examine(with_missing(0.4))],
     "column-constant": [lambda: examine(with_zeros(0.9))],
     "column-atom": [lambda: examine(with_zeros(0.25))],
     "columns-collinear": [lambda: related(0.2), in_far_clusters],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gmm_spark.core.arrays import has_missing
 from gmm_spark.core.missing.patterns import (
     find_runs,
-    has_missing,
     observed_features,
     order_by_pattern,
     read_pattern,

@@ -129,6 +129,27 @@ def test_what_was_made_for_patterns_is_not_pickled() -> None:
     assert not copied._kept
 
 
+@pytest.mark.usefixtures("few")
+def test_a_covariance_that_is_nearly_singular_can_be_looked_at_through_any_features() -> None:
+    rng = np.random.default_rng(13)
+    found = 0
+    for _ in range(60):
+        mixing = rng.normal(size=(4, 4))
+        mixing[3] = rng.normal() * mixing[0] + mixing[1] + 10 ** rng.uniform(-8.5, -7.5) * rng.normal(size=4)
+        scale = 10 ** rng.uniform(-3, 3, (4, 1))
+        covariance = (scale * mixing) @ (scale * mixing).T
+        try:
+            parameters = MixtureParameters([1.0], np.zeros((1, 4)), covariance[None])
+        except ParameterError:
+            continue
+        found += 1
+        scorer = IncompleteScorer(Marginals(parameters))
+        rows = with_holes(scale * np.ones(50), 0.5)
+        assert np.isfinite(scorer.score(rows).log_density).all()
+        assert np.isfinite(impute(scorer, rows)).all()
+    assert found > 10
+
+
 def test_reasons_name_observed_features_alone(covariance_type: str) -> None:
     rng = np.random.default_rng(6)
     parameters = random_mixture(covariance_type, 3, 5, rng)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gmm_spark.core.em.ascent import EMResult
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.search.racing import Stage, cut_after, race
+from gmm_spark.core.search.racing import Stage, Standings, cut_after, race
 from gmm_spark.core.search.starts import draw_start
 from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable
@@ -41,6 +42,17 @@ def test_after_a_stage_only_the_best_run_continues(table, starts):
     alone = run_em(table, starts[1], 10)
     assert len(winner.history) == 10
     np.testing.assert_allclose(winner.parameters.means, alone.parameters.means, rtol=1e-9, atol=1e-12)
+
+
+def test_standings_say_how_each_start_stood_and_which_came_through(table, starts):
+    standings = Standings()
+    (winner,) = race(starts, cut_after(4, stage(table, 10, 1)), PLAIN, standings=standings)
+    assert (standings.leader, standings.origins) == (1, [1])
+    outcomes = [one for one in standings.outcomes if isinstance(one, EMResult)]
+    bounds = [one.lower_bound for one in outcomes]
+    assert bounds == pytest.approx([run_em(table, start, 4).lower_bound for start in starts], rel=1e-12)
+    assert [len(one.history) for one in outcomes] == [4, 4, 4]
+    assert winner.lower_bound > max(bounds)
 
 
 def test_a_run_that_has_converged_wins_if_it_leads(table, starts):

@@ -294,7 +294,7 @@ def test_choices_are_those_of_the_registries() -> None:
     from gmm_spark.core.mixture.covariance import STRUCTURES
     from gmm_spark.core.search.starts import START_MODES
     from gmm_spark.ml.comparison import SIGNS
-    from gmm_spark.spark.decoding import FIT_HANDLE_INVALID, HANDLE_INVALID
+    from gmm_spark.spark.decoding import HANDLE_INVALID
     from gmm_spark.spark.packing.parquet_plan import PACKINGS
 
     for kind, registry in (
@@ -304,8 +304,7 @@ def test_choices_are_those_of_the_registries() -> None:
         (fields.Precision, PRECISIONS),
         (fields.WeightKind, WEIGHT_KINDS),
         (fields.Criterion, SIGNS),
-        (fields.HandleInvalid, {*FIT_HANDLE_INVALID, "quarantine"}),
-        (fields.ScoreHandleInvalid, {*HANDLE_INVALID, "quarantine"}),
+        (fields.HandleInvalid, {*HANDLE_INVALID, "quarantine"}),
     ):
         assert set(TypeAdapter(kind).json_schema()["enum"]) == set(registry)
 

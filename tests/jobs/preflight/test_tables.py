@@ -45,7 +45,7 @@ def test_all_faults_of_a_score_are_told_at_once(run_job: Run, model: Path, renam
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--model", "/no/such/model"], 3, "score failed: no model at /no/such/model"),
+        (["--model", "/no/such/model"], 3, "score failed: model: got '/no/such/model', where there is nothing"),
         (["--features.columns", "x", "y", "id"], 3, "features.columns: got 3 feature(s), and the model has 2: x, y"),
         (["--output.path", "{model}/scored"], 2, "which is or lies in model"),
         (["--output.path", "/proc/no/scored"], 2, "output.path: got '/proc/no/scored', which cannot be written"),
@@ -132,7 +132,7 @@ def test_all_faults_of_a_sample_are_told_at_once(run_job: Run, tmp_path: Path) -
     )
     assert done.code == 2
     assert "3 faults, found before any work" in done.err
-    assert "no model at /no/such/model" in done.err
+    assert "model: got '/no/such/model', where there is nothing" in done.err
 
 
 def test_a_dry_run_of_prune_removes_nothing(run_job: Run, model: Path, tmp_path: Path) -> None:
