@@ -40,6 +40,7 @@ from gmm_spark.jobs.config.jobs import (
     SelectConfiguration,
 )
 from gmm_spark.jobs.config.reports import CompareConfiguration, ReportConfiguration
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.demo import write_configurations
 from gmm_spark.jobs.exits import ExitCode
@@ -61,6 +62,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "fit": FitConfiguration,
     "select": SelectConfiguration,
+    "update": UpdateConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
     "report": ReportConfiguration,
