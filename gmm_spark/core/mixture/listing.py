@@ -60,7 +60,8 @@ def list_components(
         found[f"mean of {name}"] = parameters.means[:, i].tolist()
         found[f"sd of {name}"] = deviations[:, i].tolist()
     if parameters.noise is not None:
-        k, of_noise = parameters.n_components, {"name": NOISE_NAME}
+        k = parameters.n_components
+        of_noise: dict[str, Any] = {"name": NOISE_NAME}
         if identities is not None and len(identities.ids) > k:
             of_noise |= {"id": identities.ids[k], "name": identities.names[k] or NOISE_NAME}
         for column, values in found.items():
