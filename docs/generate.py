@@ -36,6 +36,7 @@ from gmm_spark.jobs.config.jobs import (
     SelectConfiguration,
 )
 from gmm_spark.jobs.config.reports import CompareConfiguration, ReportConfiguration
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 
 DOCS = Path(__file__).parent
@@ -45,6 +46,7 @@ MAP = re.compile("(?<=<!-- map of the code -->\n).*?(?=<!-- end of the map -->)"
 JOBS: list[type[JobConfiguration]] = [
     FitConfiguration,
     SelectConfiguration,
+    UpdateConfiguration,
     ScoreConfiguration,
     SampleConfiguration,
     ReportConfiguration,

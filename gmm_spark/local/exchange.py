@@ -56,7 +56,7 @@ class ExchangedMixture:
         self.anomaly_fraction = require_fraction("anomaly_fraction", anomaly_fraction)
         self.handle_invalid = handle_invalid
         self.seed = seed
-        self.identities = identities or Identities.fresh(parameters.n_components)
+        self.identities = identities or Identities.fresh(parameters.n_classes)
         self._columns = Columns(None if names is None else tuple(names), features_col, parameters.n_features)
 
     @classmethod
@@ -98,7 +98,7 @@ class ExchangedMixture:
             options = read_options(saved)
             if handle_invalid is not None:
                 options["handle_invalid"] = handle_invalid
-            identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
+            identities = saved.identities or Identities.fresh(saved.parameters.n_classes, recorded=False)
             options |= {"identities": identities, "log_densities_by_pattern": saved.log_densities_by_pattern}
             return cls(saved.parameters, log_densities=saved.log_densities, **options)
         except (ParameterError, TypeError, ValueError, KeyError) as error:  # a value that no model was saved with

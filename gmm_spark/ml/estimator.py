@@ -30,6 +30,7 @@ from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.progress import Callback
 from gmm_spark.ml.summary import Fitted
+from gmm_spark.ml.updating import MixtureUpdate
 from gmm_spark.ml.watching import Watch
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.worker import one_blas_thread
@@ -246,6 +247,50 @@ class GaussianMixture(
             return self.setInitialModel(MixtureParameters.from_precisions(start.weights, start.means, precisions, kind))
         self._initial, self._started_from = start, None
         return self._set(k=start.n_components)
+
+    @staticmethod
+    def update(
+        model: GaussianMixtureModel,
+        today: DataFrame,
+        halfLife: float,
+        elapsed: float = 1.0,
+        day: str | None = None,
+        maxIter: int = Defaults.updateMaxIter,
+    ) -> GaussianMixtureModel:
+        """Return a fitted model brought up to date by a few passes over today's rows alone.
+
+        Yesterday's rows count by what the model remembers of them, weighted down by their age; they are not read. The
+        columns, ``handleInvalid``, weights, precision, tolerance and least variances are those of the model; components
+        keep their ids. ``summary.update`` says whether the model still describes its table: its ``word`` is "updated",
+        or "refit" with ``reasons``. The other figures of the summary, the anomaly threshold and the training profile
+        are of today's rows.
+
+        Parameters
+        ----------
+        model : GaussianMixtureModel
+            That ``fit`` or ``update`` returned, or that was loaded. It stays as it is.
+        today : DataFrame
+            Rows that the model has not seen.
+        halfLife : float
+            Time in which the rows seen so far lose half their weight, > 0; infinity forgets nothing.
+        elapsed : float
+            Time since the model's latest rows, >= 0, in the same units: days, say.
+        day : str, optional
+            Name of these rows. If the model has seen rows of that name it is returned as it is, with a warning.
+        maxIter : int
+            Passes at most, >= 1.
+
+        Raises
+        ------
+        ParameterError
+            If the model remembers no rows, since it was built from parameters or saved by an older gmm_spark; if a
+            number is out of range.
+        DataError
+            As of ``fit``.
+        DegenerateComponentError
+            If a component collapsed; fit the model anew.
+        """
+        return MixtureUpdate.of(model).update(model, today, halfLife, elapsed, day, maxIter)
 
     def fitMultiple(
         self, dataset: DataFrame, paramMaps: Sequence[dict[Param[Any], Any]]

@@ -17,6 +17,7 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import list_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import GaussianMixtureSummary
@@ -39,6 +40,7 @@ class FittedMixture(GaussianMixtureParams):
     """Of training rows with missing values, by pattern; see :mod:`gmm_spark.core.missing.patterns`."""
     trainingProfile: TrainingProfile | None
     identities: Identities
+    memory: Memory | None
     _summary: GaussianMixtureSummary | None
 
     @property

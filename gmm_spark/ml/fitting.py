@@ -28,6 +28,7 @@ from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.settings import Settings
+from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import DataError, ParameterError, ResourceError
 from gmm_spark.ml.identifying import HasPreviousModel
 from gmm_spark.ml.inputs import require_table
@@ -231,6 +232,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
             identities, changes = self._identify(moved, table.features)
         model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile, identities)
         model.logDensitiesByPattern = incomplete(fitted.evaluation.log_densities_by_pattern)
+        model.memory = Memory(fitted.evaluation.weight_sum, fitted.floor, parameters.weights)
         self._copyValues(model)
         model._resetUid(self.uid)
         evidence = Evidence(
@@ -355,14 +357,25 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
             f"{constant.sum()} feature(s) have one value in all {table.rows} row(s) that have weight: "
             f"{named}; drop them, they carry no information"
         )
-    if not np.isfinite(table.moments.variance).all():
-        raise DataError("a feature's variance overflows float64; rescale the features")
+    require_range(table)
     vanishing = ~constant & (table.moments.variance < np.finfo(float).tiny)
     if (constant | vanishing).all() or (vanishing.any() and not fits_constant):
         raise DataError(
             f"the variance of {vanishing.sum()} feature(s) underflows float64, whose least is about 1e-308: "
             f"{_name_some(table, vanishing)}; multiply them by a constant"
         )
+
+
+def require_range(table: PackedTable) -> None:
+    """Refuse, before the first pass, rows whose variances leave the range of float64 or of the precision.
+
+    Raises
+    ------
+    DataError
+        If so.
+    """
+    if not np.isfinite(table.moments.variance).all():
+        raise DataError("a feature's variance overflows float64; rescale the features")
     if table.precision == "float32":
         require_float32_range(table.features.names, np.sqrt(table.moments.variance), table.rows)
 

@@ -19,6 +19,7 @@ from gmm_spark.core.missing.thresholds import Thresholds
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import draw_components
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import ParameterError
 from gmm_spark.local.names import require_names
 from gmm_spark.ml.defaults import Defaults
@@ -81,7 +82,8 @@ class GaussianMixtureModel(
             trainingProfile.require_fits(parameters.n_components, parameters.n_features)
         self.trainingProfile = trainingProfile
         self.logDensitiesByPattern = {}
-        self.identities = identities or Identities.fresh(parameters.n_components)
+        self.identities = identities or Identities.fresh(parameters.n_classes)
+        self.memory: Memory | None = None
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
@@ -196,7 +198,7 @@ class GaussianMixtureModel(
     def write(self) -> ModelWriter:
         """Return a writer: ``model.write().overwrite().save(path)``."""
         parts = self.parameters, self.featureNames, self.logDensities, self.trainingProfile, self.identities
-        return ModelWriter(self, *parts, self.logDensitiesByPattern)
+        return ModelWriter(self, *parts, self.logDensitiesByPattern, self.memory)
 
     @classmethod
     def read(cls) -> ModelReader[GaussianMixtureModel]:

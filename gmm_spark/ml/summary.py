@@ -24,6 +24,7 @@ from gmm_spark.core.mixture.changes import Change
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.table import Sample
+from gmm_spark.core.update.verdict import Verdict
 from gmm_spark.ml.comparison import Selection
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.spark.packing.record import PackingRecord
@@ -125,6 +126,9 @@ class GaussianMixtureSummary:
         Which components belong together, by a sample of the training rows, if ``portrait`` was set.
     changes : list of Change
         What became of each component of the previous model, by id, and which are new; empty without a previous model.
+    update : Verdict or None
+        Whether the mixture still describes its table, if this was an update; the other figures are then of today's rows
+        alone, and those of ``history`` are free energies, which count yesterday's too.
     selection : Selection or None
         All mixtures that a :class:`gmm_spark.GaussianMixtureSelector` chose this one from.
     """
@@ -161,6 +165,7 @@ class GaussianMixtureSummary:
         self.portrait: Portrait | None = None
         self.mergeTree: MergeTree | None = None
         self.changes: list[Change] = []
+        self.update: Verdict | None = None
         self.k = parameters.n_components
         self.varianceFloor: list[float] = fitted.floor.tolist()
         self.roundingSteps: list[float] = fitted.profile.step.tolist()

@@ -3,14 +3,15 @@
 A model is one JSON line of metadata and one row of data for each component::
 
     <path>/metadata   pyspark.ml's own layout; formatVersion, covarianceType, featureNames, logDensities,
-                      logDensitiesByPattern, trainingProfile and components are added
+                      logDensitiesByPattern, trainingProfile, components and memory are added
     <path>/data       Parquet: component int, weight double, mean array<double>, covariance array<double>
 
 A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (every row of a
 tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram of the training rows' log-densities, as
 :class:`.LogDensityHistogram` writes itself, or null; ``logDensitiesByPattern`` are those of rows with missing values,
 with the features that are missing; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or
-null; ``components`` is what :class:`.Identities` writes, their ids and names. Files older than these lack the keys.
+null; ``components`` is what :class:`.Identities` writes, their ids and names; ``memory`` is what :class:`.Memory`
+writes, of rows that were fitted. Files older than these lack the keys.
 
 ``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
 Readers ignore keys that they do not know, and defaults of parameters that they do not have.
@@ -33,6 +34,7 @@ from gmm_spark.core.missing.known import from_list, to_list
 from gmm_spark.core.mixture.covariance import CovarianceStructure, structure
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
 from gmm_spark.storage.documents import shorten, show
 
@@ -62,6 +64,8 @@ class SavedModel:
         Of the components; None if the files are older than these.
     log_densities_by_pattern : mapping of bytes to LogDensityHistogram
         Of the training rows with missing values, by pattern.
+    memory : Memory or None
+        Of the rows that it was fitted to.
     """
 
     parameters: MixtureParameters
@@ -71,6 +75,7 @@ class SavedModel:
     metadata: dict[str, Any]
     identities: Identities | None = None
     log_densities_by_pattern: Mapping[bytes, LogDensityHistogram] = field(default_factory=dict)
+    memory: Memory | None = None
 
 
 def parse_metadata(path: str, line: str, classes: Collection[str], kind: str) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def build_model(
     try:
         rows = read_rows(structure(metadata["covarianceType"]))
         histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
-        identities = metadata.get("components")
+        identities, memory = metadata.get("components"), metadata.get("memory")
         parameters = _from_rows(rows, metadata["covarianceType"])
         found = SavedModel(
             parameters,
@@ -145,9 +150,12 @@ def build_model(
             None if histogram is None else LogDensityHistogram.from_dict(histogram),
             None if profile is None else TrainingProfile.from_dict(profile),
             metadata,
-            None if identities is None else Identities.from_dict(identities, len(rows)),
+            None if identities is None else Identities.from_dict(identities, parameters.n_classes),
             from_list(metadata.get("logDensitiesByPattern") or [], parameters.n_features),
+            None if memory is None else Memory.from_dict(memory),
         )
+        if found.memory is not None:
+            found.memory.require_fits(*found.parameters.means.shape)
         if found.training_profile is not None:
             found.training_profile.require_fits(*found.parameters.means.shape)
         return found
@@ -170,6 +178,7 @@ def to_metadata(model: SavedModel) -> dict[str, Any]:
         "trainingProfile": None if profile is None else profile.to_dict(),
         **({"logDensitiesByPattern": to_list(by_pattern, model.parameters.n_features)} if by_pattern else {}),
         **({} if identities is None or not identities.recorded else {"components": identities.to_dict()}),
+        **({} if model.memory is None else {"memory": model.memory.to_dict()}),
     }
 
 

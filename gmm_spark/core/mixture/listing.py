@@ -46,7 +46,8 @@ def list_components(
     """
     found: dict[str, list[Any]] = {}
     if identities is not None and not identities.is_plain:
-        found |= {"id": list(identities.ids), "name": list(identities.names)}
+        k = parameters.n_components
+        found |= {"id": list(identities.ids[:k]), "name": list(identities.names[:k])}
     found["weight"] = parameters.weights.tolist()
     if sizes is not None:
         found["rows"] = np.rint(np.asarray(sizes)).astype(np.int64).tolist()
