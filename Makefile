@@ -78,7 +78,7 @@ archive: $(VENV)/.installed-dev ## build an environment with Python itself, for 
 clean: ## remove what was built: build, dist, caches; not the environment
 	@rm -rf build dist gmm-spark-demo spark-warehouse metastore_db derby.log artifacts
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	@find gmm_spark jobs tests docs -name __pycache__ -prune -exec rm -r {} +
+	@find gmm_spark jobs tests docs examples -name __pycache__ -prune -exec rm -r {} +
 
 # One environment; a stamp for each set of extras, older than pyproject.toml when it must be made anew.
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python

@@ -1,10 +1,12 @@
 """Check the site that mkdocs has built: ``python docs/check_site.py build/site``, after which it works offline.
 
-Every link within the site leads to a page, and to an anchor of it; nothing is loaded from elsewhere; no page is empty.
+Every link within the site leads to a page, and to an anchor of it; nothing is loaded from elsewhere; no page is empty,
+and none shows the mark-up of a docstring.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -30,6 +32,7 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.loads: list[str] = []
         self.anchors: set[str] = set()
+        self.roles: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -41,6 +44,10 @@ class Page(HTMLParser):
         if tag in LOADED and LOADED[tag] in found and found.get("rel") not in NOT_LOADED:
             self.loads.append(found[LOADED[tag]])
 
+    def handle_data(self, data: str) -> None:
+        """Note the mark-up of Sphinx, which docstrings have and this site does not know."""
+        self.roles += re.findall(r":(?:attr|class|data|func|meth|mod):$", data)
+
 
 def find_faults(site: Path) -> Iterator[str]:
     """Yield what is wrong with a built site, a sentence each."""
@@ -51,6 +58,8 @@ def find_faults(site: Path) -> Iterator[str]:
         name = path.relative_to(site)
         if name.name == "404.html":  # its paths are those of a server's root
             continue
+        if page.roles:
+            yield f"{name} shows {page.roles[0]} of a docstring"
         for target in page.loads:
             if urlsplit(target).scheme not in ("", "data") or target.startswith("//"):
                 yield f"{name} loads {target}, which is not of the site"

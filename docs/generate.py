@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import starmap
@@ -36,6 +37,7 @@ from gmm_spark.jobs.config.jobs import (
     SelectConfiguration,
 )
 from gmm_spark.jobs.config.reports import CompareConfiguration, ReportConfiguration
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 
 DOCS = Path(__file__).parent
@@ -45,6 +47,7 @@ MAP = re.compile("(?<=<!-- map of the code -->\n).*?(?=<!-- end of the map -->)"
 JOBS: list[type[JobConfiguration]] = [
     FitConfiguration,
     SelectConfiguration,
+    UpdateConfiguration,
     ScoreConfiguration,
     SampleConfiguration,
     ReportConfiguration,
@@ -270,7 +273,7 @@ def shown(default: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, list):
-        return "`[" + ", ".join(f'"{one}"' for one in default) + "]`"
+        return f"`{json.dumps(default)}`"
     return f"`{default}`"
 
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {f"{name.lower()}.md": f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")}
 COLOURS = "pictures/colours.css"
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
+_ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):<code>[.~]?")  # of docstrings: Markdown has no such
 _PICTURE = re.compile(r"^!\[([^\]]*)\]\((pictures/[\w-]+\.svg)\)$", re.MULTILINE)
 
 
@@ -68,6 +69,11 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
 
     parts = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if part.startswith("```") else _LINK.sub(lead, _PICTURE.sub(draw, part)) for part in parts)
+
+
+def on_page_content(content: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Show names in docstrings as code alone."""
+    return _ROLE.sub("<code>", content)
 
 
 def _one_line(svg: str) -> str:

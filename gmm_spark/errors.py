@@ -82,7 +82,8 @@ class NotConvergedError(GmmSparkError, RuntimeError):
 class DriftError(GmmSparkError, RuntimeError):
     """The rows of a table differ from the model's training rows by more than a limit allows.
 
-    Raised by the job score if a limit is set; the exit code is 6. The message says whether the table was published.
+    Raised by the job score if a limit is set, and by update if it is to stop at the verdict refit; the exit code is 6.
+    The message says what was published.
     """
 
 

@@ -29,6 +29,7 @@ class Job(NamedTuple):
 JOBS = {
     "fit": Job("fit.py", "fit a mixture to a table and save the model"),
     "select": Job("select_model.py", "fit mixtures of several k and shapes, and save the best"),
+    "update": Job("update.py", "bring a saved model up to date by a day's rows, without the others"),
     "score": Job("score.py", "score a table with a saved model"),
     "sample": Job("sample.py", "draw rows from a saved model, or from parameters in a JSON file"),
     "report": Job("report.py", "write a page about a run or a saved model, for a browser"),

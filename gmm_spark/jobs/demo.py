@@ -24,7 +24,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 FOLDER = Path("gmm-spark-demo")  # in the working directory, as in the configurations
-CONFIGURATIONS = ("fit", "select", "score", "sample", "report")
+CONFIGURATIONS = ("fit", "select", "update", "score", "sample", "report")
 _FLIGHT = ["month", "day", "carrier", "flight", "origin", "dest"]
 
 

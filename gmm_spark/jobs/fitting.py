@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from gmm_spark.jobs.bad_rows import quarantine, spell_handling
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.parameter_keys import FITTING_KEYS, name_keys
 from gmm_spark.jobs.config.sections import FeaturesSection, FittingSection
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 from gmm_spark.jobs.io.fingerprints import take_fingerprint
 from gmm_spark.jobs.io.tables import feature_parameters
 from gmm_spark.jobs.run.logs import shows_passes
@@ -72,6 +74,8 @@ def fit_model(
     estimator.setAnswerStore(attempt.answers).setRowsCheck(check).setPortrait(configuration.output.portrait)
     with attempt.report.timed("fit"), draw_bar(estimator.getMaxIter(), hidden=shows_passes() or None) as show:
         model = estimator.setCallback(show).fit(rows)
+    if configuration.output.day is not None and model.memory is not None:
+        model.memory = replace(model.memory, days=(configuration.output.day,))
     attempt.report.add_fit(model)
     return model
 
@@ -107,7 +111,10 @@ def describe_missing(model: GaussianMixtureModel) -> str:
 
 
 def add_input(
-    spark: SparkSession, configuration: FitConfiguration | SelectConfiguration, rows: DataFrame, report: RunReport
+    spark: SparkSession,
+    configuration: FitConfiguration | SelectConfiguration | UpdateConfiguration,
+    rows: DataFrame,
+    report: RunReport,
 ) -> None:
     """Add the fingerprint of the table that was read to the report."""
     report.add("input", **take_fingerprint(spark, configuration.input, rows))
@@ -119,6 +126,7 @@ def outline(model: GaussianMixtureModel) -> dict[str, Any]:
     return {
         "k": model.getK(),
         "covariance_type": model.getCovarianceType(),
+        **({"noise_weight": summary.noiseWeight} if model.getNoise() else {}),
         "rows": summary.numRows,
         "lower_bound": summary.lowerBound,
         "bic": summary.bic,

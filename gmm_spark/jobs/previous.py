@@ -115,7 +115,7 @@ def identify(
     told = ""
     if previous is not None and not previous.matches:
         first = previous.model.identities.next_id
-        model.identities = Identities.fresh(model.getK(), first)
+        model.identities = Identities.fresh(model.parameters.n_classes, first)
         told = f"; {previous.source} has other features: ids begin at {first}"
     elif previous is not None:
         told = f"; since {previous.source}, {describe_changes(model.summary.changes)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.identities import Identities
+from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import ANOMALY_FRACTION
 from gmm_spark.errors import ParameterError
@@ -50,13 +51,15 @@ class ExchangedMixture:
         names = require_names("feature_names", feature_names, parameters.n_features)
         if handle_invalid not in HANDLE_INVALID:
             raise ParameterError(f"handle_invalid={show(handle_invalid)}; use one of {', '.join(HANDLE_INVALID)}")
+        if handle_invalid == MARGINAL:
+            refuse_missing(parameters.noise)
         self.parameters = parameters
         self.log_densities = log_densities
         self.log_densities_by_pattern = dict(log_densities_by_pattern or {})
         self.anomaly_fraction = require_fraction("anomaly_fraction", anomaly_fraction)
         self.handle_invalid = handle_invalid
         self.seed = seed
-        self.identities = identities or Identities.fresh(parameters.n_components)
+        self.identities = identities or Identities.fresh(parameters.n_classes)
         self._columns = Columns(None if names is None else tuple(names), features_col, parameters.n_features)
 
     @classmethod
@@ -98,7 +101,7 @@ class ExchangedMixture:
             options = read_options(saved)
             if handle_invalid is not None:
                 options["handle_invalid"] = handle_invalid
-            identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
+            identities = saved.identities or Identities.fresh(saved.parameters.n_classes, recorded=False)
             options |= {"identities": identities, "log_densities_by_pattern": saved.log_densities_by_pattern}
             return cls(saved.parameters, log_densities=saved.log_densities, **options)
         except (ParameterError, TypeError, ValueError, KeyError) as error:  # a value that no model was saved with
@@ -155,8 +158,13 @@ class ExchangedMixture:
 
     @property
     def weights(self) -> Array:
-        """Mixing weights, (k,)."""
+        """Mixing weights of the Gaussians, (k,). They sum to 1, or to what ``noise_weight`` leaves."""
         return self.parameters.weights
+
+    @property
+    def noise_weight(self) -> float:
+        """Mixing weight of the noise component; 0 if the mixture has none."""
+        return 0.0 if self.parameters.noise is None else self.parameters.noise.weight
 
     @property
     def means(self) -> Array:

@@ -27,6 +27,7 @@ class Defaults:
     precision: str = "float64"
     packing: str = "auto"
     aggregationDepth: int = 2
+    updateMaxIter: int = 10
     criterion: str = "bic"
     validationFraction: float = 0.0
     portrait: bool = False

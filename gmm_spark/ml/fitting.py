@@ -28,6 +28,7 @@ from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.settings import Settings
+from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import DataError, ParameterError, ResourceError
 from gmm_spark.ml.identifying import HasPreviousModel
 from gmm_spark.ml.inputs import require_table
@@ -140,7 +141,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
         """Return a reader: ``GaussianMixture.read().load(path)``."""
         return ParamsReader(cls)
 
-    def _settings(self, k: int, covariance_type: str) -> Settings:
+    def _settings(self, k: int, covariance_type: str, noise: bool = Settings.noise) -> Settings:
         """Return the parameters under the names that core knows them by."""
         return Settings(
             k=k,
@@ -155,6 +156,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
             accelerate=self.getAccelerate(),
             sample_rows=self.getSampleRows(),
             weight_kind=self.getWeightKind(),
+            noise=noise,
         )
 
     def _named(self, dataset: DataFrame) -> AbstractContextManager[None]:
@@ -231,11 +233,12 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
             identities, changes = self._identify(moved, table.features)
         model = GaussianMixtureModel(moved, list(table.features.names), log_densities, profile, identities)
         model.logDensitiesByPattern = incomplete(fitted.evaluation.log_densities_by_pattern)
+        model.memory = Memory(fitted.evaluation.weight_sum, fitted.floor, parameters.weights)
         self._copyValues(model)
         model._resetUid(self.uid)
         evidence = Evidence(
             names=table.features.names,
-            settings=self._settings(parameters.n_components, parameters.covariance_type),
+            settings=self._settings(parameters.n_components, parameters.covariance_type, parameters.noise is not None),
             result=fitted.result,
             evaluation=fitted.evaluation,
             moments=table.moments,
@@ -348,21 +351,33 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
             "drop them"
         )
     constant = table.moments.constant
-    fits_constant = structure(settings.covariance_type).fits_constant_features
+    # Noise has a box, and a constant feature no width.
+    fits_constant = structure(settings.covariance_type).fits_constant_features and not settings.noise
     if constant.all() or (constant.any() and not fits_constant):
         named = _name_some(table, constant, [f" ({value:g})" for value in table.moments.low])
         raise DataError(
             f"{constant.sum()} feature(s) have one value in all {table.rows} row(s) that have weight: "
             f"{named}; drop them, they carry no information"
         )
-    if not np.isfinite(table.moments.variance).all():
-        raise DataError("a feature's variance overflows float64; rescale the features")
+    require_range(table)
     vanishing = ~constant & (table.moments.variance < np.finfo(float).tiny)
     if (constant | vanishing).all() or (vanishing.any() and not fits_constant):
         raise DataError(
             f"the variance of {vanishing.sum()} feature(s) underflows float64, whose least is about 1e-308: "
             f"{_name_some(table, vanishing)}; multiply them by a constant"
         )
+
+
+def require_range(table: PackedTable) -> None:
+    """Refuse, before the first pass, rows whose variances leave the range of float64 or of the precision.
+
+    Raises
+    ------
+    DataError
+        If so.
+    """
+    if not np.isfinite(table.moments.variance).all():
+        raise DataError("a feature's variance overflows float64; rescale the features")
     if table.precision == "float32":
         require_float32_range(table.features.names, np.sqrt(table.moments.variance), table.rows)
 

@@ -60,12 +60,12 @@ class HasPreviousModel(Params):
         """Give the components of a fit their ids; list what became of the earlier model's."""
         previous = self._previous or self._started_from
         if previous is None:
-            return Identities.fresh(parameters.n_components), []
+            return Identities.fresh(parameters.n_classes), []
         before = previous.parameters if self._previous is None else align_features(previous, features.names)
         with step("match"):
             matching = match_components(before, parameters)
-        found = previous.identities.carry(matching, parameters.n_components)
-        weights = before.weights.tolist(), parameters.weights.tolist()
+        found = previous.identities.carry(matching)
+        weights = before.class_weights.tolist(), parameters.class_weights.tolist()
         changes = list_changes(matching, previous.identities, found, *weights)
         unknown = "" if previous.identities.recorded else "; the earlier model was saved without ids: taken as 0 to k-1"
         _log.info("components: %s%s", describe_changes(changes), unknown)

@@ -27,10 +27,11 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.covariance import CovarianceStructure
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import ParameterError
 from gmm_spark.ml.metadata import describe_params, literal_path, read_metadata, write_metadata
 from gmm_spark.spark.results import collect
-from gmm_spark.storage.hadoop import files_of
+from gmm_spark.storage.hadoop import files_of, is_remote
 from gmm_spark.storage.models import (
     MODEL_CLASSES,
     SavedModel,
@@ -109,6 +110,7 @@ class ModelWriter(MLWriter):
     training_profile : TrainingProfile or None
     identities : Identities
     log_densities_by_pattern : mapping of bytes to LogDensityHistogram
+    memory : Memory or None
     """
 
     def __init__(
@@ -120,10 +122,11 @@ class ModelWriter(MLWriter):
         training_profile: TrainingProfile | None,
         identities: Identities,
         log_densities_by_pattern: Mapping[bytes, LogDensityHistogram],
+        memory: Memory | None,
     ) -> None:
         super().__init__()
         self._model = model
-        self._more = identities, log_densities_by_pattern
+        self._more = identities, log_densities_by_pattern, memory
         self._parts = parameters, feature_names, log_densities, training_profile
 
     def save(self, path: str) -> None:
@@ -163,8 +166,9 @@ class ModelReader(MLReader[M]):
         metadata = saved.metadata
         try:
             model: Any = self._build(saved.parameters, saved.feature_names, saved.log_densities, saved.training_profile)
-            model.identities = saved.identities or Identities.fresh(saved.parameters.n_components, recorded=False)
+            model.identities = saved.identities or Identities.fresh(saved.parameters.n_classes, recorded=False)
             model.logDensitiesByPattern = saved.log_densities_by_pattern
+            model.memory = saved.memory
             model._resetUid(metadata["uid"])
             defaults = metadata["defaultParamMap"]
             metadata["defaultParamMap"] = {name: defaults[name] for name in defaults if model.hasParam(name)}
@@ -176,6 +180,8 @@ class ModelReader(MLReader[M]):
 
 def _exists(spark: SparkSession, path: str) -> bool:
     """Whether there is anything at a path; files are listed, not read."""
+    if not is_remote(spark):  # without the stack trace that Spark logs if it resolves a path where nothing is
+        return files_of(spark).exists(str(path))
     try:
         # Connect resolves the path only when the schema is asked for.
         spark.read.format("binaryFile").load(literal_path(path)).schema  # noqa: B018

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_spark.core.description.components import CERTAIN, ComponentDescription, describe_components, relate_features
-from gmm_spark.core.formatting import count_of, show_count, show_number, show_share, show_spread
+from gmm_spark.core.formatting import count_of, show_count, show_name, show_number, show_share, show_spread
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
+from gmm_spark.report.facts import Facts
 from gmm_spark.report.subject import Subject
 
+# What the other component is to one that changed.
+_RELATIONS = {"split": "from", "merged": "into", "new": "nearest to"}
 # Columns of a table of means: more do not fit on a printed page.
 _FEATURES = 6
 # Means that are listed: with more of them, the page would be too large.
@@ -29,13 +32,32 @@ def tell_components(subject: Subject) -> Section:
             f"A component's weight is its share of the rows, each counted by its responsibilities.{told}"
         ),
         _list_sizes([described[j] for j in order], subject.known),
+        *_tell_noise(subject),
         Text(_explain(len(order) > 1)),
         *_tell_related(subject),
         *_list_means(subject, order),
+        *_list_changes(subject.facts["components"]),
     ]
     if subject.portrait is None and len(order) > 1:
         blocks.append(Missing("How certain membership is takes one pass over the table.", subject.portrait_command))
     return Section("components", "Components", blocks)
+
+
+def _tell_noise(subject: Subject) -> list[Block]:
+    """Say what noise holds, if the mixture has noise."""
+    noise, names = subject.parameters.noise, subject.shown_names
+    if noise is None:
+        return []
+    of_rows = "" if subject.rows is None else f", about {show_count(noise.weight * subject.rows)} rows"
+    bounds = zip(names[:_FEATURES], noise.low.tolist(), noise.high.tolist(), strict=False)
+    ranges = ", ".join(f"{name} from {show_number(low, 4)} to {show_number(high, 4)}" for name, low, high in bounds)
+    more = f", and {len(names) - _FEATURES} more" if len(names) > _FEATURES else ""
+    return [
+        Text(
+            f"Beside these there is noise, number {subject.parameters.n_components}, with {show_share(noise.weight)} "
+            f"of the weight{of_rows}: a constant density over {ranges}{more}, for rows that belong to no component."
+        )
+    ]
 
 
 def _tell_related(subject: Subject) -> list[Block]:
@@ -84,6 +106,29 @@ def _list_sizes(described: list[ComponentDescription], known: Identities) -> Tab
         cells += [Cell(show_share(one.certain), one.certain)] if knows_certainty else []
         rows.append(cells)
     return Table("Each component, and what is nearest to it", head, rows)
+
+
+def _list_changes(facts: Facts) -> list[Block]:
+    """List what became of the components of the model before, as the run's report has it."""
+    source = facts["previous"].text("run_id") or facts["previous"].text("path")
+    rows = []
+    for one in facts["changes"]:
+        number, name, other = one.number("id"), one.text("name"), one.number("other")
+        label = "–" if number is None else f"{number:.0f}" + (f" ({show_name(name)})" if name else "")
+        kind = show_name(one.text("kind") or "–")
+        rows.append(
+            [
+                word(label),
+                word(kind + (f", {_RELATIONS[kind]} {other:.0f}" if other is not None and kind in _RELATIONS else "")),
+                *(
+                    Cell("–" if (w := one.number(key)) is None else show_share(w))
+                    for key in ("weight_before", "weight")
+                ),
+                Cell(show_number(one.number("distance"), 2)),
+            ]
+        )
+    head = ["id", "what became of it", "weight before", "weight", "distance of the means"]
+    return [Table(f"Components since {show_name(source)}", head, rows)] if rows and source else []
 
 
 def _list_means(subject: Subject, order: list[int]) -> list[Block]:

@@ -19,7 +19,7 @@ from gmm_spark.report.search import describe_search
 from gmm_spark.report.subject import Subject
 from gmm_spark.report.trust import note_trust
 from gmm_spark.report.usage import describe_usage
-from gmm_spark.report.verdict import judge
+from gmm_spark.report.verdict import judge, note_update
 
 _SECTIONS = (
     describe_fitted,
@@ -46,11 +46,12 @@ def render_report(subject: Subject) -> str:
     """
     parameters, rows = subject.parameters, subject.rows
     table = name_table(subject.facts)
+    noise = "" if parameters.noise is None else " and noise"
     fitted = "" if rows is None else f", fitted to {show_count(rows)} rows{f' of {table}' if table else ''}"
     lead = (
-        f"{count_of(parameters.n_components, 'component')} in {count_of(parameters.n_features, 'feature')}, "
+        f"{count_of(parameters.n_components, 'component')}{noise} in {count_of(parameters.n_features, 'feature')}, "
         f"{parameters.covariance_type} covariances{fitted}"
     )
     sections = [describe(subject) for describe in _SECTIONS]
-    verdict = replace(judge(subject.facts), notes=note_trust(subject))
+    verdict = replace(judge(subject.facts), notes=[*note_update(subject.facts), *note_trust(subject)])
     return render(f"Gaussian mixture, {subject.title}", lead, verdict, sections)

@@ -134,7 +134,7 @@ class Subject:
     @property
     def known(self) -> Identities:
         """Ids and names of the components; names as the page shows them."""
-        found = self.identities or Identities.fresh(self.parameters.n_components, recorded=False)
+        found = self.identities or Identities.fresh(self.parameters.n_classes, recorded=False)
         names = [None if name is None else show_name(name) for name in found.names]
         # What only hidden signs tell apart is left to the ids.
         return replace(found, names=tuple(name if names.count(name) == 1 else None for name in names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gmm_spark.core.formatting import count_of, show_name
+from gmm_spark.core.formatting import count_of, show_name, show_number
 from gmm_spark.report.facts import Facts
 
 SIGNS = {"pass": "✓", "look": "!", "stop": "✕"}
@@ -93,6 +93,22 @@ def judge(facts: Facts) -> Verdict:
     hints = f"; {count_of(rest, 'hint')} may improve it" if rest else ""
     why = f"No check speaks against the fit{hints}."
     return Verdict("pass", "Pass", SIGNS["pass"], why, findings)
+
+
+def note_update(facts: Facts) -> list[Note]:
+    """Say what an update's own verdict is; nothing if the run is no update."""
+    verdict = facts["update"]["verdict"]
+    word = verdict.text("word")
+    if word is None:
+        return []
+    reasons = "; ".join(show_name(text) for reason in verdict["reasons"] if (text := reason.text()))
+    figures = [show_number(verdict.number(key)) for key in ("log_density", "expected")]
+    text = (
+        f"An update by the rows of {show_name(facts['update'].text('day') or 'a day')} alone: the figures of the fit "
+        f"are theirs. Its verdict: {show_name(word)}{'. ' + reasons if reasons else ''}. Log-density of these rows "
+        f"{figures[0]} nats a row, {figures[1]} expected."
+    )
+    return [Note(text, "fitted", "" if word == "updated" else "stop")]
 
 
 def _read(check: Facts) -> Finding:

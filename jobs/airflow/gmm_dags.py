@@ -1,4 +1,4 @@
-"""DAGs of gmm-spark: score every day, fit every week, select k every month.
+"""DAGs of gmm-spark: score and update every day, fit every week, select k every month.
 
 The model and the day's scores are named by the date, so a task that is retried, or run again for its date, does the
 same again or finds that nothing is to be done.
@@ -9,10 +9,10 @@ same again or finds that nothing is to be done.
 |---|---|
 | `bin` | folder of the jobs' own Python environment that has spark-submit |
 | `jobs` | folder of the jobs' scripts: that of `gmm-spark where fit` |
-| `config` | folder of `fit.toml`, `score.toml`, `select.toml` and `spark-defaults.conf` |
+| `config` | folder of `fit.toml`, `score.toml`, `select.toml`, `update.toml` and `spark-defaults.conf` |
 | `date_column` | column of the input that has the day |
 | `fit_days` | number of days before the run's date that fit and select read |
-| `where` | further condition on the rows of all three jobs, in Spark SQL; may be missing |
+| `where` | further condition on the rows of all jobs, in Spark SQL; may be missing |
 | `refit_on_drift` | whether drift also starts `gmm_fit`; false if it is missing |
 
 The master is that of the connection `spark_default`. No secret belongs here: put them into the files of `config`, and
@@ -70,10 +70,16 @@ def submit(job: str, script: str, *arguments: str, **options: Any) -> GmmSparkSu
 
 # The date of a run is that of its start, and its rows are those of the days before.
 with DAG("gmm_fit", schedule=CronTriggerTimetable("@weekly", timezone="UTC"), **COMMON):
-    submit("fit", "fit.py", "--run-id", "{{ ds }}", "--input.where", DAYS_BEFORE)
+    latest = ("--output.day", "{{ macros.ds_add(ds, -1) }}")  # from which gmm_update counts the days
+    submit("fit", "fit.py", "--run-id", "{{ ds }}", "--input.where", DAYS_BEFORE, *latest)
 
 with DAG("gmm_select", schedule=CronTriggerTimetable("@monthly", timezone="UTC"), **COMMON):
     submit("select", "select_model.py", "--run-id", "{{ ds }}", "--input.where", DAYS_BEFORE)
+
+# Brings the newest model up to date by the day that has ended: switch it on if a week is too long to wait for a fit.
+# Its runs lie beside the fits', so they have other names.
+with DAG("gmm_update", schedule=CronDataIntervalTimetable("@daily", timezone="UTC"), **COMMON):
+    submit("update", "update.py", "--run-id", "update-{{ ds }}", "--update.day", "{{ ds }}", "--input.where", DAY)
 
 # The date of a run is the day that has ended when it starts. With a cron string as schedule, it would be the day that
 # begins.

@@ -64,6 +64,7 @@ def test_the_dags_load_and_say_what_follows_what(described: dict[str, Any]) -> N
     assert {name: sorted(tasks) for name, tasks in dags.items()} == {
         "gmm_fit": ["fit"],
         "gmm_select": ["select"],
+        "gmm_update": ["update"],
         "gmm_score": ["drift_alarm", "drift_gate", "refit", "score", "scored"],
     }
     assert {name: task["after"] for name, task in dags["gmm_score"].items()} == {

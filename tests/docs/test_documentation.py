@@ -15,6 +15,7 @@ import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,9 +40,12 @@ from gmm_spark.jobs.config.jobs import (
     SelectConfiguration,
 )
 from gmm_spark.jobs.config.reports import CompareConfiguration, ReportConfiguration
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.demo import write_configurations
 from gmm_spark.jobs.exits import ExitCode
+from tests.conftest import SETTINGS
+from tests.connect_server import connect_server
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,6 +62,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CONFIGURATIONS: dict[str, type[JobConfiguration]] = {
     "fit": FitConfiguration,
     "select": SelectConfiguration,
+    "update": UpdateConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
     "report": ReportConfiguration,
@@ -78,6 +83,8 @@ SUBMIT_OPTIONS = (
     "--properties-file",
     "--py-files",
 )
+# Its session is a client of Spark Connect: `test_the_page_on_connect_runs_over_a_server` runs its programs.
+CONNECT_PAGE = "connect.md"
 # Their commands are for clusters of other kinds than the tests have.
 PLATFORM_PAGES = "cluster-"
 ROWS = 1500
@@ -268,9 +275,9 @@ class Shell:
             assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
 
     def _pip(self, arguments: list[str]) -> None:
-        """Nothing is installed: the extras must be there."""
+        """Nothing is installed: extras of ours must be there."""
         assert arguments[0] == "install", arguments
-        extras = re.findall(r"\[([\w,]+)\]", " ".join(arguments))
+        extras = re.findall(r"(?:gmm-spark|\.)\[([\w,]+)\]", " ".join(arguments))
         wanted = {extra for names in extras for extra in names.split(",")}
         assert wanted <= PROJECT["optional-dependencies"].keys(), wanted
 
@@ -315,7 +322,9 @@ def test_every_block_of_a_page_runs_or_is_checked(
         for block in blocks(page):
             if block.language == "python":
                 # The blank lines make tracebacks name the page's own lines.
-                exec(compile("\n" * block.line + block.text, page, "exec"), namespace)
+                program = compile("\n" * block.line + block.text, page, "exec")
+                if page.name != CONNECT_PAGE:
+                    exec(program, namespace)
             elif block.language == "sh":
                 for command in commands(block.text):
                     shell.run(command)
@@ -325,6 +334,19 @@ def test_every_block_of_a_page_runs_or_is_checked(
                 MixtureParameters.from_dict(json.loads(block.text))
             else:
                 assert block.language == "text", f"{page}:{block.line}: a block of {block.language or 'no language'}"
+
+
+@pytest.mark.connect
+def test_the_page_on_connect_runs_over_a_server(tmp_path: Path) -> None:
+    program = "\n".join(block.text for block in blocks(ROOT / "docs" / CONNECT_PAGE) if block.language == "python")
+    with connect_server(Path(sys.executable), SETTINGS, tmp_path) as url:
+        assert "sc://localhost:15002" in program
+        program = program.replace("sc://localhost:15002", url)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        run = [sys.executable, "-c", program]
+        done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "2"  # the anomalies that the page tells of
 
 
 def test_the_pictures_of_the_tutorial_are_drawn_from_what_the_demo_leaves(demo: Path) -> None:
@@ -346,9 +368,11 @@ def test_the_tutorial_says_of_each_picture_what_the_picture_says() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub gives to a page's headings."""
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Return the anchors that GitHub gives to a page's headings, and those that the site gives to what it documents."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    documented = re.findall(r"^::: (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings} | {*documented}
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))

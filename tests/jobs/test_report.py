@@ -104,6 +104,7 @@ def test_what_the_fit_has_learned_of_its_rows_is_in_the_run_and_on_the_page(
     page = require_sound(path.read_text(encoding="utf-8"))
     assert "that of the fit's sample" in page.words
     assert "rows drawn from the mixture: 0 if" not in page.words
+    assert show_number(tree.entropy, 5) in page.words
     for merge in tree.merges:
         assert f"{show_number(merge.entropy, 5)} {show_number(merge.weight, 5)}" in page.words
 

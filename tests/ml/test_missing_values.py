@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector, MixtureParameters
+from gmm_spark import GaussianMixture, GaussianMixtureModel, MixtureParameters
 from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
 from gmm_spark.core.missing.patterns import write_pattern
 from gmm_spark.core.mixture import density
@@ -178,8 +178,6 @@ def test_what_knows_complete_rows_alone_refuses_missing_values(spark: SparkSessi
         lambda: model.to_onnx(),
         lambda: model.local().to_onnx(),
         lambda: observe_drift(model_of_profile(model), table),
-        lambda: GaussianMixture(inputCols=NAMES).setHandleInvalid("marginal").fit(table),
-        lambda: GaussianMixtureSelector(inputCols=NAMES).setHandleInvalid("marginal").fit(table),
     ):
         with pytest.raises(ParameterError, match=r"marginal"):
             refused()
@@ -211,3 +209,20 @@ def test_the_way_with_missing_values_is_saved(spark: SparkSession, tmp_path) -> 
         assert not one.is_anomaly(rows[3])
     scored = loaded.transform(table_of(spark, rows, nulls=True)).orderBy("id").toPandas()
     assert scored["anomaly"].tolist() == local.is_anomaly(rows).tolist()
+
+
+def test_a_fit_knows_the_thresholds_of_the_patterns_that_it_saw(spark: SparkSession) -> None:
+    rng = np.random.default_rng(8)
+    rows = draw_rows(random_mixture("full", 2, 3, rng), 3000, rng)[0].T * rng.choice(
+        [1.0, 4.0], p=[0.9, 0.1], size=(3000, 1)
+    )
+    rows[:1000, 0] = rows[1000:2000, 2] = NAN  # and no complete rows among these
+    table = table_of(spark, rows[:2000], nulls=True)
+    estimator = GaussianMixture(inputCols=NAMES, k=2, seed=1, nInit=1, handleInvalid="marginal", anomalyFraction=0.05)
+    model = estimator.setAnomalyCol("anomaly").fit(table)
+    assert model.logDensities is None
+    assert len(model.logDensitiesByPattern) == 2
+    odd = model.transform(table).orderBy("id").toPandas()["anomaly"].to_numpy(bool)
+    np.testing.assert_allclose([odd[:1000].mean(), odd[1000:].mean()], 0.05, atol=0.003)
+    # Of complete rows the threshold is derived.
+    assert 0.02 < model.local().is_anomaly(rows[2000:]).mean() < 0.1

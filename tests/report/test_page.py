@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.formatting import show_name
+from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.single import render_report
@@ -164,3 +165,20 @@ def test_what_is_to_be_copied_into_python_is_python() -> None:
         assert 'it\'s "odd"\n/model' in [
             one.value for one in ast.walk(ast.parse(text)) if isinstance(one, ast.Constant)
         ]
+
+
+def test_ids_changes_and_the_verdict_of_an_update_are_told() -> None:
+    gone = {"id": 4, "name": HOSTILE[0], "kind": "merged", "other": 0, "weight_before": 0.25}
+    kept = {"id": 0, "kind": "kept", "weight_before": 0.5, "weight": 0.75, "distance": 0.125}
+    verdict = {"word": "refit", "reasons": ["rows differ"], "log_density": -5.5, "expected": -4.5}
+    facts = build_facts(
+        components={"previous": {"run_id": "monday"}, "changes": [kept, gone, {}, 7]},
+        update={"day": "tuesday", "verdict": verdict},
+    )
+    known = Identities((0, 7, 9), (None, "late", None), 10)
+    words = require_sound(render_report(build_subject(facts=facts, identities=known))).words
+    assert "Components since monday" in words
+    assert f"4 ({HOSTILE[0]}) merged, into 0 25" in words
+    assert "7 (late)" in words
+    assert "An update by the rows of tuesday alone" in words
+    assert "Its verdict: refit. rows differ." in words

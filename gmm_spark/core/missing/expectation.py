@@ -159,5 +159,5 @@ def bytes_of_pattern(plan: Plan) -> int:
     d, matrices = plan.n_features, 0
     for segment in plan.segments:
         square = d if segment.structure.axis_aligned else d * d
-        matrices += segment.n_components * (9 * square + 8 * d + 64)
+        matrices += segment.n_components * (9 * square + 16 * d + 200)
     return 8 * matrices

@@ -70,7 +70,7 @@ def list_changes(
         Of the two mixtures.
     before, after : Identities
     weights_before, weights : sequence of float
-        Of the components of each.
+        Of the components of each, noise last if there is noise.
     """
     found = [_tell_match(one, before, after) for one in matching.matches]
     for j in matching.new:
@@ -82,7 +82,33 @@ def list_changes(
         heir = after.ids[matching.merged[i]] if i in matching.merged else None
         kind = GONE if heir is None else MERGED
         found.append(Change(kind, before.ids[i], before.names[i], i, None, float(weights_before[i]), None, other=heir))
-    return found
+    return found + _tell_noise(matching, before, after, weights_before, weights)
+
+
+def _tell_noise(
+    matching: Matching,
+    before: Identities,
+    after: Identities,
+    weights_before: Sequence[float],
+    weights: Sequence[float],
+) -> list[Change]:
+    """Tell what became of noise, which is the last component of its mixture; nothing if neither has any."""
+    i, j = (size if there else None for size, there in zip(matching.sizes, matching.noise, strict=True))
+    if j is None and i is None:
+        return []
+    own, number = (after, j) if j is not None else (before, i)
+    assert number is not None  # one of the two is a number
+    return [
+        Change(
+            kind=GONE if j is None else NEW if i is None else KEPT,
+            id=own.ids[number],
+            name=own.names[number],
+            before=i,
+            after=j,
+            weight_before=None if i is None else float(weights_before[i]),
+            weight=None if j is None else float(weights[j]),
+        )
+    ]
 
 
 def _tell_match(match: Match, before: Identities, after: Identities) -> Change:

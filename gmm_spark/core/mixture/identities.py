@@ -27,7 +27,7 @@ class Identities:
     Parameters
     ----------
     ids : tuple of int
-        Of each component, in the mixture's order; all different, from 0.
+        Of each component, in the mixture's order, noise last if there is noise; all different, from 0.
     names : tuple of str or None
         What a user calls each component; None if nothing. No name comes twice.
     next_id : int
@@ -71,14 +71,15 @@ class Identities:
         """True if ids say no more than the components' numbers do, and no component has a name."""
         return self.ids == tuple(range(len(self.ids))) and not any(self.names)
 
-    def carry(self, matching: Matching, k: int) -> Identities:
-        """Return the identities of a later mixture of k components, which was matched with this one."""
-        kept = {match.after: match.before for match in matching.matches}
-        ids, next_id = [], self.next_id
-        for j in range(k):
+    def carry(self, matching: Matching) -> Identities:
+        """Return the identities of a later mixture, which was matched with the one that these are of."""
+        kept, ids, next_id = matching.kept, [], self.next_id
+        for j in range(matching.n_after):
             ids.append(self.ids[kept[j]] if j in kept else next_id)
             next_id += j not in kept
-        return Identities(tuple(ids), tuple(self.names[kept[j]] if j in kept else None for j in range(k)), next_id)
+        return Identities(
+            tuple(ids), tuple(self.names[kept[j]] if j in kept else None for j in range(len(ids))), next_id
+        )
 
     def rename(self, names: Mapping[int, str | None]) -> Identities:
         """Return the identities with other names for some ids; None takes a name away.

@@ -81,6 +81,10 @@ class Matching:
         and whose rows are still there, the component that takes most of them.
     nearest : dict
         For each new component the one before that had most of its rows, however few.
+    sizes : (int, int)
+        Number of components before and after, without noise.
+    noise : (bool, bool)
+        Whether there was noise before, and is after. It is the last component of its mixture, and always itself.
     """
 
     matches: tuple[Match, ...]
@@ -89,6 +93,19 @@ class Matching:
     split: dict[int, int]
     merged: dict[int, int]
     nearest: dict[int, int]
+    sizes: tuple[int, int]
+    noise: tuple[bool, bool] = (False, False)
+
+    @property
+    def kept(self) -> dict[int, int]:
+        """For each component after that has a counterpart, noise included, the one before."""
+        found = {match.after: match.before for match in self.matches}
+        return found | {self.sizes[1]: self.sizes[0]} if all(self.noise) else found
+
+    @property
+    def n_after(self) -> int:
+        """Number of components after, noise included."""
+        return self.sizes[1] + self.noise[1]
 
 
 def match_components(before: MixtureParameters, after: MixtureParameters) -> Matching:
@@ -124,14 +141,18 @@ def match_components(before: MixtureParameters, after: MixtureParameters) -> Mat
     matches = tuple(_describe(before, after, spreads, i, pairs[i], float(both[i, pairs[i]])) for i in sorted(pairs))
     gone = sorted({*range(before.n_components)} - {*pairs})
     new = sorted({*range(after.n_components)} - {*pairs.values()})
-    return Matching(matches, tuple(gone), tuple(new), *_trace(sharing, gone, new))
+    return Matching(matches, tuple(gone), tuple(new), *_trace(sharing, gone, new), *_count(before, after))
 
 
 def pair_components(before: MixtureParameters, after: MixtureParameters) -> Matching:
     """Describe how far each component has moved if their order is known to be the same, as between steps of EM."""
     both, spreads = share_rows(before, after).both, (before.deviations, after.deviations)
     matches = (_describe(before, after, spreads, j, j, float(both[j, j])) for j in range(before.n_components))
-    return Matching(tuple(matches), (), (), {}, {}, {})
+    return Matching(tuple(matches), (), (), {}, {}, {}, *_count(before, after))
+
+
+def _count(before: MixtureParameters, after: MixtureParameters) -> tuple[tuple[int, int], tuple[bool, bool]]:
+    return (before.n_components, after.n_components), (before.noise is not None, after.noise is not None)
 
 
 def _pair_without_rows(before: MixtureParameters, after: MixtureParameters, pairs: dict[int, int]) -> dict[int, int]:

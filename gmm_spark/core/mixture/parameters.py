@@ -175,11 +175,12 @@ class MixtureParameters:
 
     def reordered(self, order: Sequence[int]) -> MixtureParameters:
         """Return the mixture with its features in another order, (d,)."""
+        noise = None if self.noise is None else self.noise.of_features(order)
         if self.structure.axis_aligned:
             covariances = self.covariances if self.covariances.ndim == 1 else self.covariances[:, order]
         else:
             covariances = self.covariances[..., order, :][..., :, order]
-        return MixtureParameters(self.weights, self.means[:, order], covariances, self.covariance_type)
+        return MixtureParameters(self.weights, self.means[:, order], covariances, self.covariance_type, noise)
 
     def bounded(self, floor: Array) -> MixtureParameters:
         """Return the mixture with covariances raised to a floor (d,) if they are below it, else the mixture itself."""

@@ -1,8 +1,8 @@
 """Sharing: which rows two components of two mixtures have in common, on rows drawn from both mixtures.
 
 Every component draws as many rows as the others, so that rare ones count as exactly. A row is shared as far as both
-components are responsible for it. The answer depends on the two mixtures alone: it is the same during a fit, of which
-there are rows at hand, and when two saved models are compared.
+components are responsible for it; noise draws none, and takes its part of those drawn. The answer depends on the two
+mixtures alone: it is the same during a fit, of which there are rows at hand, and when two saved models are compared.
 """
 
 from __future__ import annotations
@@ -81,10 +81,14 @@ def share_rows(before: MixtureParameters, after: MixtureParameters) -> Sharing:
 
 
 def _add_up(drawn: MixtureParameters, other: MixtureParameters) -> tuple[Array, Array]:
-    """Add up products of responsibilities over rows drawn from one mixture: with the other's (k, l), squares (k,)."""
-    shared, own = np.zeros((drawn.n_components, other.n_components)), np.zeros(drawn.n_components)
+    """Add up products of responsibilities over rows drawn from one mixture: with the other's (k, l), squares (k,).
+
+    Rows of noise are nobody's: none are drawn, and its share of other rows is shared with nothing.
+    """
+    k, others = drawn.n_components, other.n_components
+    shared, own = np.zeros((k, others)), np.zeros(k)
     for rows, weight in _draw(drawn, most=_count_rows(drawn, other)):
-        mine, theirs = responsibilities(drawn, rows), responsibilities(other, rows)
+        mine, theirs = (responsibilities(one, rows)[: one.n_components] for one in (drawn, other))
         weighted = mine * weight
         shared += weighted @ theirs.T
         own += np.einsum("ij,ij->i", weighted, mine)

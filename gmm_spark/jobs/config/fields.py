@@ -43,7 +43,7 @@ class OneOf:
         return core_schema.literal_schema(list(self.names))
 
 
-def _refuse_boolean(value: Any) -> Any:
+def refuse_boolean(value: Any) -> Any:
     """Refuse ``k = true``: to Python, ``True`` is the number 1."""
     if isinstance(value, bool):
         raise PydanticCustomError("not_a_number", "Input should be a number, not a boolean")
@@ -109,25 +109,26 @@ OptionalText = Annotated[str | None, BeforeValidator(_read_empty_as_none)]
 Umask = Annotated[Annotated[str, Field(pattern="^0?[0-7]{3}$")] | None, BeforeValidator(_read_empty_as_none)]
 RunId = Annotated[str | None, BeforeValidator(_read_empty_as_none), AfterValidator(_require_run_id)]
 Columns = Annotated[list[Text], Field(min_length=1), AfterValidator(_refuse_duplicates)]
-Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1, le=LARGEST)]
-CountOrZero = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST)]
+Count = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=1, le=LARGEST)]
+CountOrZero = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=0, le=LARGEST)]
 Counts = Annotated[list[Count], Field(min_length=1), AfterValidator(_refuse_duplicates)]
+Flags = Annotated[list[bool], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 CovarianceTypes = Annotated[list[CovarianceType], Field(min_length=1), AfterValidator(_refuse_duplicates)]
-Fraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, lt=1, allow_inf_nan=False)]
-Share = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
-ProperFraction = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
-Seed = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=0, le=LARGEST)]
-Positive = Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, lt=1, allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
+ProperFraction = Annotated[float, BeforeValidator(refuse_boolean), Field(gt=0, lt=1, allow_inf_nan=False)]
+Seed = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=0, le=LARGEST)]
+Positive = Annotated[float, BeforeValidator(refuse_boolean), Field(gt=0, allow_inf_nan=False)]
 # Limits, which an empty value on the command line takes back.
 Limit = Annotated[Positive | None, BeforeValidator(_read_empty_as_none)]
 RatioLimit = Annotated[
-    Annotated[float, BeforeValidator(_refuse_boolean), Field(gt=1, allow_inf_nan=False)] | None,
+    Annotated[float, BeforeValidator(refuse_boolean), Field(gt=1, allow_inf_nan=False)] | None,
     BeforeValidator(_read_empty_as_none),
 ]
 Moment = Annotated[str, OneOf(("after", "before"))]
 VarianceFloor = Annotated[list[Positive], Field(min_length=1)] | None
-Tolerance = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
-Seconds = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, allow_inf_nan=False)]
+Tolerance = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, allow_inf_nan=False)]
 # Names of components by their ids, which are numbers.
 ComponentNames = dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Text]
 # Secret, because passwords are given as options: a configuration that is written out shows asterisks.

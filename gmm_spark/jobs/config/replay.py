@@ -10,8 +10,11 @@ from gmm_spark.core.formatting import quote_word
 from gmm_spark.jobs.config.command_line import SECRET_KEYS, Key, list_keys
 from gmm_spark.jobs.config.jobs import FitConfiguration, JobConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import redact_values
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 
-JOBS: dict[str, type[JobConfiguration]] = {one.job: one for one in (FitConfiguration, SelectConfiguration)}
+JOBS: dict[str, type[JobConfiguration]] = {
+    one.job: one for one in (FitConfiguration, SelectConfiguration, UpdateConfiguration)
+}
 # Keys that belong to one run, not to what it fits.
 _OF_ONE_RUN = ("run.id", "run.dry_run")
 

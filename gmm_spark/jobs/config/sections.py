@@ -194,6 +194,11 @@ class ModelOutputSection(Section):
         description="Directory for rows that are left out, with features.handle_invalid = quarantine: Parquet, a "
         "directory run_id=... for each run, all columns of the input, and _reason and _column.",
     )
+    day: OptionalText = Field(
+        None,
+        description="Day of the latest rows, 2026-11-26 say. The model remembers it: the job update adds no day twice, "
+        "and finds out how much time has passed since.",
+    )
     portrait: bool = Field(
         True,
         description="End the fit with one more pass over the table, which takes a portrait of its rows beside the "

@@ -1,4 +1,4 @@
-"""Where fit and select write: their runs, and the copies of files that follow a complete run."""
+"""Where fit, select and update write: their runs, and the copies of files that follow a complete run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import TypeAlias
 
 from gmm_spark.errors import RunHeldError
 from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 from gmm_spark.jobs.io.outputs import require_apart, require_writable_file, require_writable_folder
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
 from gmm_spark.storage.files import Files
 from gmm_spark.storage.runs import PREFIX, State, look_at_run, name_directory, require_output
 
-Configuration: TypeAlias = FitConfiguration | SelectConfiguration
+Configuration: TypeAlias = FitConfiguration | SelectConfiguration | UpdateConfiguration
 
 
 def check_outputs(faults: Faults, files: Files, configuration: Configuration) -> None:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.core.steps import step
 from gmm_spark.errors import CompletedRunError, ConfigurationError, ModelFileError, RunHeldError
-from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.config.secrets import find_secrets, redact
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.plan import Plan
-from gmm_spark.jobs.preflight.run_outputs import check_outputs, plan_outputs
+from gmm_spark.jobs.preflight.run_outputs import Configuration, check_outputs, plan_outputs
 from gmm_spark.jobs.preflight.workers import Worker
 from gmm_spark.jobs.run.lineage import tell_lineage
 from gmm_spark.jobs.run.naming import name_run
@@ -95,8 +94,8 @@ class Result:
 
 def do_run(
     spark: SparkSession,
-    configuration: FitConfiguration | SelectConfiguration,
-    prepare: Callable[[Faults, RunReport], Prepared],
+    configuration: Configuration,
+    prepare: Callable[[Faults, RunReport], Prepared | None],
 ) -> None:
     """Do a job as a run, unless that run is complete already, and print the job's last line.
 
@@ -105,10 +104,11 @@ def do_run(
     Parameters
     ----------
     spark : SparkSession
-    configuration : FitConfiguration or SelectConfiguration
+    configuration : FitConfiguration, SelectConfiguration or UpdateConfiguration
     prepare : callable
         Checks all that can be known before the work, adds what is wrong to the faults, of which the outputs' are known
-        already, and raises them. Adds to the report what it finds.
+        already, and raises them. Adds to the report what it finds. Returns None, once it has said so, if there is
+        nothing to do.
 
     Raises
     ------
@@ -127,9 +127,9 @@ def do_run(
 
 def _do_run(
     spark: SparkSession,
-    configuration: FitConfiguration | SelectConfiguration,
+    configuration: Configuration,
     run_id: str,
-    prepare: Callable[[Faults, RunReport], Prepared],
+    prepare: Callable[[Faults, RunReport], Prepared | None],
 ) -> None:
     report, output = RunReport(configuration, run_id), configuration.output
     files = files_of(spark)
@@ -141,6 +141,8 @@ def _do_run(
     if not faults and _is_complete(files, configuration, run_id):
         return
     prepared = prepare(faults, report)
+    if prepared is None:
+        return
     if configuration.run.dry_run:
         plan = prepared.plan()
         plan_outputs(plan, files, configuration, run_id)
@@ -201,7 +203,7 @@ def published(what: str) -> Iterator[None]:
         raise CompletedRunError(f"{what}, but what follows it failed: {describe_error(error)}") from error
 
 
-def _is_complete(files: Files, configuration: FitConfiguration | SelectConfiguration, run_id: str) -> bool:
+def _is_complete(files: Files, configuration: Configuration, run_id: str) -> bool:
     """Return whether there is nothing to do, and say so."""
     output = configuration.output
     found = look_at_run(files, output.model, PREFIX + run_id)
@@ -212,6 +214,11 @@ def _is_complete(files: Files, configuration: FitConfiguration | SelectConfigura
         )
     if found is None or found.manifest is None:
         return False
+    if found.manifest.job != configuration.job:
+        raise ConfigurationError(
+            f"run.id: got {run_id}, which is a run of the job {found.manifest.job} in {output.model}; a run of the job "
+            f"{configuration.job} needs another name"
+        )
     if not configuration.run.dry_run:
         _restore_report(files, found, output.report)
     changed = _find_changes(found.manifest.facts.get("configuration"), configuration)
@@ -231,12 +238,12 @@ def _restore_report(files: Files, run: Run, target: str | None) -> None:
     files.write_bytes(target, files.read_bytes(f"{run.path}/{run.manifest.report}", size))
 
 
-def _find_changes(before: Any, configuration: FitConfiguration | SelectConfiguration) -> list[str]:
+def _find_changes(before: Any, configuration: Configuration) -> list[str]:
     """List the keys whose values are others than those of a complete run, if that is known."""
     if not isinstance(before, dict):
         return []
     now = RunReport(configuration).collect()["configuration"]
-    parts = ("input", "features", "selection", "model")
+    parts = ("input", "features", "selection", "model", "update")
     keys = ((part, key) for part in parts for key in now.get(part) or {})
     return [f"{part}.{key}" for part, key in keys if now[part][key] != _get(_get(before, part), key)]
 

@@ -10,6 +10,7 @@ import pytest
 from gmm_spark.core.mixture.changes import describe_changes, list_changes
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.matching import match_components, pair_components
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from tests.examples import COVARIANCE_TYPES, random_mixture
@@ -26,8 +27,8 @@ def mixture(means, weights=None) -> MixtureParameters:
 
 def follow(before: MixtureParameters, after: MixtureParameters, known: Identities):
     matching = match_components(before, after)
-    found = known.carry(matching, after.n_components)
-    return found, list_changes(matching, known, found, before.weights.tolist(), after.weights.tolist())
+    found = known.carry(matching)
+    return found, list_changes(matching, known, found, before.class_weights.tolist(), after.class_weights.tolist())
 
 
 def kinds(changes) -> dict:
@@ -105,6 +106,20 @@ def test_components_that_overlap_wholly_are_their_own_counterparts():
     found, changes = follow(before, before, Identities((2, 1, 0), (None,) * 3, 3))
     assert found.ids == (2, 1, 0)
     assert [one.shared for one in changes] == pytest.approx([1] * 3)
+
+
+def test_noise_is_itself_whatever_k_is_and_may_come_and_go():
+    def noisy(means) -> MixtureParameters:
+        return mixture(means).with_noise(Noise(0.1, [-50.0, -50.0], [50.0, 50.0]))
+
+    known = Identities((0, 1, 2), (None, None, "noise"), 3)
+    found, changes = follow(noisy(MEANS[:2]), noisy(MEANS[[2, 1, 0]]), known)
+    assert (found.ids, found.names[-1]) == ((3, 1, 0, 2), "noise")
+    assert [(one.kind, one.before, one.after) for one in changes if one.id == 2] == [("kept", 2, 3)]
+    without, changes = follow(noisy(MEANS[:2]), mixture(MEANS[:2]), known)
+    assert (without.ids, kinds(changes)[2][0]) == ((0, 1), "gone")
+    again, changes = follow(mixture(MEANS[:2]), noisy(MEANS[:2]), without)
+    assert (again.ids, kinds(changes)[3][0]) == ((0, 1, 3), "new")
 
 
 def test_components_in_a_known_order_are_paired_by_it():

@@ -23,6 +23,7 @@ from gmm_spark.jobs.config.jobs import (
     SelectConfiguration,
 )
 from gmm_spark.jobs.config.secrets import find_secrets, redact
+from gmm_spark.jobs.config.updates import UpdateConfiguration
 from gmm_spark.jobs.config.upkeep import PruneConfiguration, RunsConfiguration
 from gmm_spark.jobs.exits import ExitCode
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[3]
 JOBS: dict[str, type[JobConfiguration]] = {
     "fit": FitConfiguration,
     "select": SelectConfiguration,
+    "update": UpdateConfiguration,
     "score": ScoreConfiguration,
     "sample": SampleConfiguration,
     "runs": RunsConfiguration,
@@ -274,10 +276,10 @@ def test_defaults_are_those_of_the_estimator() -> None:
     estimator = GaussianMixture()
     mixture = FitConfiguration.model_fields["model"].annotation.model_fields
     # Files, which the estimator takes as objects.
-    started_from = {"initial_model", "initial_model_optional", "initial_parameters"}
+    started_from = {"initial_model", "initial_model_optional", "initial_parameters", "previous", "component_names"}
     ours = {camel(key): field.default for key, field in mixture.items() if key not in started_from}
     assert ours == {name: estimator.getOrDefault(name) if estimator.isDefined(name) else None for name in ours}
-    assert len(ours) == 13
+    assert len(ours) == 14
 
     features = FitConfiguration.model_fields["features"].annotation.model_fields
     scored = ScoreConfiguration.model_fields["features"].annotation.model_fields
