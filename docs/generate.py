@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import starmap
@@ -272,7 +273,7 @@ def shown(default: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, list):
-        return "`[" + ", ".join(f'"{one}"' for one in default) + "]`"
+        return f"`{json.dumps(default)}`"
     return f"`{default}`"
 
 

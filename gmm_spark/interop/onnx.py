@@ -32,6 +32,7 @@ from gmm_spark._version import __version__
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.density import SAME_WIDTH
+from gmm_spark.core.mixture.noise import refuse_noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 
@@ -113,8 +114,9 @@ def to_onnx(
     ------
     ParameterError
         If columns are asked for and features have no names or names of outputs, or if the graph is too large for a
-        file of ONNX.
+        file of ONNX, or the mixture has noise.
     """
+    refuse_noise(parameters.noise, "to_onnx()")
     k, d = parameters.means.shape
     if (size := 8 * (2 * k * d + parameters.covariances.size)) > _MOST_BYTES:
         raise ParameterError(

@@ -16,6 +16,7 @@ from sklearn.mixture import GaussianMixture
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.covariance import structure
 from gmm_spark.core.mixture.density import find_nearest, find_too_far, subtract_distances
+from gmm_spark.core.mixture.noise import refuse_noise
 from gmm_spark.core.mixture.parameters import MixtureParameters, compute_log_normalisers
 from gmm_spark.errors import ParameterError
 
@@ -80,8 +81,10 @@ def to_sklearn(
     Raises
     ------
     ParameterError
-        If scikit-learn's own class is asked for, and its formula would lose more than 1e-6 nats near the components.
+        If the mixture has noise, or scikit-learn's own class is asked for, and its formula would lose more than 1e-6
+        nats near the components.
     """
+    refuse_noise(parameters.noise, "scikit-learn")
     kind = GaussianMixture if plain else CentredGaussianMixture
     if plain:
         _require_digits(parameters)

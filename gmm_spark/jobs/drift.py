@@ -123,7 +123,7 @@ class DriftGate:
             return
         profile = observation.watch.profile
         names = model.featureNames or [f"feature {i}" for i in range(model.numFeatures)]
-        changes = list_changes(drift, profile, names)
+        changes = list_changes(drift, profile, names, noise=model.parameters.noise is not None)
         self.breaches = find_breaches(changes, self._limits)
         largest = describe_largest(changes)
         self.message = f"largest change: {largest}"

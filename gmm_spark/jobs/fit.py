@@ -69,15 +69,18 @@ def build_estimator(checked: Checked, configuration: FitConfiguration) -> gmm_sp
     """Build the estimator of a configuration, with the mixture to start from if there is one."""
     mixture = configuration.model
     parameters = estimator_parameters(checked.rows, configuration.features, mixture)
-    estimator = gmm_spark.GaussianMixture(k=mixture.k, covarianceType=mixture.covariance_type, **parameters)
+    estimator = gmm_spark.GaussianMixture(
+        k=mixture.k, covarianceType=mixture.covariance_type, noise=mixture.noise, **parameters
+    )
     return estimator if checked.initial is None else estimator.setInitialModel(checked.initial)
 
 
 def describe(model: gmm_spark.GaussianMixtureModel) -> str:
     """Return the job's last line: how many rows it used, and whether EM has converged."""
     summary = model.summary
+    noise = f"; noise has {summary.noiseWeight:.2%} of the weight" if model.getNoise() else ""
     degenerate = "".join(f"; component {j} without weight" for j in summary.degenerateComponents)
     return (
         f"fit: {summary.numRows:,} rows used{describe_missing(model)}, {sum(summary.skipped.values()):,} skipped; "
-        f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations{degenerate}"
+        f"{'converged' if summary.converged else 'not converged'} after {summary.numIter} iterations{noise}{degenerate}"
     )

@@ -126,6 +126,7 @@ def outline(model: GaussianMixtureModel) -> dict[str, Any]:
     return {
         "k": model.getK(),
         "covariance_type": model.getCovarianceType(),
+        **({"noise_weight": summary.noiseWeight} if model.getNoise() else {}),
         "rows": summary.numRows,
         "lower_bound": summary.lowerBound,
         "bic": summary.bic,

@@ -67,7 +67,10 @@ def _sample(spark: SparkSession, configuration: SampleConfiguration, run_id: str
     report.add("mixture", **model.parameters.to_dict())
     with published(f"the {destination.describe()} is written"):
         report.write(spark, output.report)
-    print(f"sample: {n:,} rows drawn from {len(model.weights)} components; run {run_id}, {destination.describe()}")
+    noise = "" if model.parameters.noise is None else " and noise"
+    print(
+        f"sample: {n:,} rows drawn from {len(model.weights)} components{noise}; run {run_id}, {destination.describe()}"
+    )
 
 
 def load_model(

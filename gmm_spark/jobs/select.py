@@ -63,7 +63,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
         model = fit_model(selector, rows, attempt, configuration)
         selection = model.summary.selection
         assert selection is not None  # a selector's model has one
-        best = f"k={model.getK()} {model.getCovarianceType()}"
+        best = selection.rows[selection.best or 0].label
         require_convergence(spark, configuration, model, report, f"the best mixture, {best}, did not converge")
         add_input(spark, configuration, rows, report)
         changes = identify(previous, model, configuration, report)
@@ -81,6 +81,7 @@ def build_selector(rows: DataFrame, configuration: SelectConfiguration) -> gmm_s
     return gmm_spark.GaussianMixtureSelector(
         ks=grid.ks,
         covarianceTypes=grid.covariance_types,
+        noises=grid.noises,
         criterion=grid.criterion,
         validationFraction=grid.validation_fraction,
         **estimator_parameters(rows, configuration.features, configuration.model),

@@ -89,7 +89,8 @@ def add_moves(start: Start | None, model: GaussianMixtureModel, report: RunRepor
         new=[{"component": j, "nearest_before": matching.nearest[j]} for j in matching.new],
     )
     origin = "the start" if start.saved is None else f"run {run_id}" if run_id else start.saved.path
-    return f"; since {origin} {describe_moves(matching, names)}"
+    noise = describe_noise(start.parameters, model.parameters)
+    return f"; since {origin} {describe_moves(matching, names)}{noise}"
 
 
 def describe_moves(matching: Matching, names: Sequence[str]) -> str:
@@ -113,6 +114,12 @@ def describe_moves(matching: Matching, names: Sequence[str]) -> str:
     return ", ".join(told) or "no component has moved"
 
 
+def describe_noise(before: MixtureParameters, after: MixtureParameters) -> str:
+    """Describe how much the weight of noise has changed; empty if by less than one in a hundred of all rows."""
+    was, is_ = (0.0 if one.noise is None else one.noise.weight for one in (before, after))
+    return f", noise has {is_:.1%} of the weight, before {was:.1%}" if abs(is_ - was) >= _SHARE else ""
+
+
 def _describe_match(match: Match, names: Sequence[str]) -> dict[str, object]:
     return {
         "before": match.before,
@@ -131,6 +138,10 @@ def _require_same_shape(configuration: FitConfiguration, key: str, parameters: M
     mixture = configuration.model
     asked = {"k": mixture.k, "covariance_type": mixture.covariance_type}
     has = {"k": parameters.n_components, "covariance_type": parameters.covariance_type}
+    if parameters.noise is not None and "noise" in mixture.model_fields_set and not mixture.noise:
+        raise ConfigurationError(
+            f"model.noise: got false, but {key} has noise, which a fit keeps; set it to true, or leave {key} out"
+        )
     for name in asked:
         if name in mixture.model_fields_set and asked[name] != has[name]:
             raise ConfigurationError(

@@ -204,6 +204,7 @@ def _spell_selection(facts: Facts, k: int) -> Command | None:
 
 def _require_fit(portrait: Portrait | None, model: gmm_spark.GaussianMixtureModel, path: str) -> Portrait | None:
     """Refuse the portrait of a mixture of another size."""
-    if portrait is not None and (len(portrait.confusion), len(portrait.feature_names)) != model.means.shape:
+    size = (model.parameters.n_classes, model.parameters.n_features)
+    if portrait is not None and (len(portrait.confusion), len(portrait.feature_names)) != size:
         raise ModelFileError(f"the portrait beside {path} is of another mixture; take the report of another run")
     return portrait

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.identities import Identities
+from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import ANOMALY_FRACTION
 from gmm_spark.errors import ParameterError
@@ -50,6 +51,8 @@ class ExchangedMixture:
         names = require_names("feature_names", feature_names, parameters.n_features)
         if handle_invalid not in HANDLE_INVALID:
             raise ParameterError(f"handle_invalid={show(handle_invalid)}; use one of {', '.join(HANDLE_INVALID)}")
+        if handle_invalid == MARGINAL:
+            refuse_missing(parameters.noise)
         self.parameters = parameters
         self.log_densities = log_densities
         self.log_densities_by_pattern = dict(log_densities_by_pattern or {})
@@ -155,8 +158,13 @@ class ExchangedMixture:
 
     @property
     def weights(self) -> Array:
-        """Mixing weights, (k,)."""
+        """Mixing weights of the Gaussians, (k,). They sum to 1, or to what ``noise_weight`` leaves."""
         return self.parameters.weights
+
+    @property
+    def noise_weight(self) -> float:
+        """Mixing weight of the noise component; 0 if the mixture has none."""
+        return 0.0 if self.parameters.noise is None else self.parameters.noise.weight
 
     @property
     def means(self) -> Array:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.missing.scorer import find_observed_reasons
 from gmm_spark.core.mixture.listing import draw_components, list_components
+from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
 from gmm_spark.local.deriving import DerivingMixture
@@ -113,7 +114,7 @@ class Mixture(ScoringMixture, DerivingMixture):
         return f"<p>{escape(repr(self))}</p>{drawn}"
 
     def predict(self, rows: Any) -> Any:
-        """Return the most probable component of each row, from 0.
+        """Return the most probable component of each row, from 0; noise, if there is any, is k.
 
         Returns
         -------
@@ -143,7 +144,10 @@ class Mixture(ScoringMixture, DerivingMixture):
         return np.append(np.array(self.identities.ids, np.int32), np.int32(NO_COMPONENT))[found]
 
     def predict_proba(self, rows: Any) -> Array:
-        """Return the responsibilities of the components for each row, (n, k), or (k,) for one row."""
+        """Return the responsibilities of the components for each row, (n, k), or (k,) for one row.
+
+        If there is noise, its responsibility is the last of k + 1.
+        """
         read = read_rows(rows, self._columns, self.handle_invalid)
         found = self._score(read, prediction=False, probability=True).probability
         assert found is not None
@@ -251,8 +255,9 @@ class Mixture(ScoringMixture, DerivingMixture):
         DataError
             If the table has a column of such a name, or as for :meth:`predict`.
         ParameterError
-            If the suffix is empty.
+            If the suffix is empty, or the mixture has noise.
         """
+        refuse_missing(self.parameters.noise)
         return impute_rows(rows, self._columns, self.handle_invalid, suffix, self._fill)
 
     def sample(self, n: int = 1, seed: int | None = None) -> tuple[Array, NDArray[np.int32]]:
@@ -269,7 +274,7 @@ class Mixture(ScoringMixture, DerivingMixture):
         -------
         rows : array (n, d)
         components : array (n,)
-            The component that each row was drawn from.
+            The component that each row was drawn from; k is noise.
         """
         n, seed = to_int("n", n), self.seed if seed is None else to_int("seed", seed)
         if not 1 <= n < 1 << 63:
@@ -286,7 +291,8 @@ class Mixture(ScoringMixture, DerivingMixture):
         Returns
         -------
         pandas.DataFrame
-            A row for each component. Columns: ``weight``, and ``mean of x`` and ``sd of x`` for each feature x.
+            A row for each component. Columns: ``weight``, and ``mean of x`` and ``sd of x`` for each feature x, which
+            noise, the last row if there is any, has not.
         """
         import pandas as pd
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block, has_missing
+from gmm_spark.core.kernels.histogram import find_threshold
 from gmm_spark.core.kernels.plan import Plan
 from gmm_spark.core.kernels.scorer import Scorer, Scores, plan_scoring
 from gmm_spark.core.kernels.single_row import SingleRowKernel
@@ -34,7 +35,8 @@ class ScoringMixture(ExchangedMixture):
         Raises
         ------
         ParameterError
-            If ``fraction`` is not in (0, 1), or the mixture does not know the log-densities of its training rows.
+            If ``fraction`` is not in (0, 1), the mixture does not know the log-densities of its training rows, or noise
+            holds more of these than the fraction.
         """
         share = self.anomaly_fraction if fraction is None else require_fraction("fraction", fraction)
         if self.log_densities is None:
@@ -43,7 +45,7 @@ class ScoringMixture(ExchangedMixture):
                 "marginal or conditional of another, was fitted to a table without complete rows, or saved by an older "
                 "gmm_spark; fit it again, or compare log_density with a threshold of your own"
             )
-        return self.log_densities.quantile(share)
+        return find_threshold(self.log_densities, share, self.parameters.noise)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and copy take: all but the buffers of this process."""

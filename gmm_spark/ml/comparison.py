@@ -26,7 +26,7 @@ SIGNS = {"bic": 1.0, "aic": 1.0, "icl": 1.0, "heldout": -1.0}
 
 _SCHEMA = (
     "k int, covarianceType string, nParameters long, logLikelihood double, bic double, aic double, icl double, "
-    "heldout double, numIter int, converged boolean, failure string"
+    "heldout double, numIter int, converged boolean, failure string, noise boolean"
 )
 
 
@@ -53,6 +53,8 @@ class SelectionRow:
     converged : bool
     failure : str or None
         Why the mixture could not be fitted; None if it was.
+    noise : bool
+        Whether it has a noise component.
     """
 
     k: int
@@ -66,6 +68,17 @@ class SelectionRow:
     numIter: int = 0
     converged: bool = False
     failure: str | None = None
+    noise: bool = False
+
+    @property
+    def label(self) -> str:
+        """What to call the mixture: k, structure, and noise if it has."""
+        return f"k={self.k} {self.structure}"
+
+    @property
+    def structure(self) -> str:
+        """The covariance structure, and noise if the mixture has it."""
+        return f"{self.covarianceType} + noise" if self.noise else self.covarianceType
 
     @classmethod
     def of_fit(cls, result: EMResult, evaluation: Evaluation, held_out: Evaluation | None) -> SelectionRow:
@@ -83,12 +96,15 @@ class SelectionRow:
             heldout=math.nan if held_out is None else held_out.log_likelihood / held_out.weight_sum,
             numIter=len(result.history),
             converged=result.converged,
+            noise=parameters.noise is not None,
         )
 
     @classmethod
-    def of_failure(cls, k: int, covariance_type: str, d: int, error: GmmSparkError) -> SelectionRow:
+    def of_failure(
+        cls, k: int, covariance_type: str, d: int, error: GmmSparkError, noise: bool = False
+    ) -> SelectionRow:
         """Return the row of a mixture of d features that could not be fitted."""
-        return cls(k, covariance_type, count_parameters(covariance_type, k, d), failure=str(error))
+        return cls(k, covariance_type, count_parameters(covariance_type, k, d, noise), failure=str(error), noise=noise)
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +115,8 @@ class Selection:
     ----------
     criterion : {"bic", "aic", "icl", "heldout"}
     rows : tuple of SelectionRow
-        Structure by structure, and k by k within each, in the order given to the selector.
+        Without noise and with it, if both are tried; structure by structure; and k by k within each, in the order given
+        to the selector.
     heldOutRows : int
         Rows that no mixture was fitted to.
     """
@@ -112,13 +129,24 @@ class Selection:
         """Describe the selection in a line."""
         failed = sum(row.failure is not None for row in self.rows)
         best = None if self.best is None else self.rows[self.best]
-        chosen = "none could be fitted" if best is None else f"k={best.k} {best.covarianceType} is the best"
+        chosen = "none could be fitted" if best is None else f"{best.label} is the best"
         return f"{type(self).__name__}: {chosen} of {len(self.rows)} by {self.criterion}, {failed} failed"
 
     def _repr_html_(self) -> str:
         """Describe the selection for a notebook: all mixtures, the best first."""
         found = self.describe()
-        head = ["k", "covarianceType", "nParameters", self.criterion, "difference", "numIter", "converged", "failure"]
+        noise = ["noise"] if any(row.noise for row in self.rows) else []
+        head = [
+            "k",
+            "covarianceType",
+            *noise,
+            "nParameters",
+            self.criterion,
+            "difference",
+            "numIter",
+            "converged",
+            "failure",
+        ]
         rows = [[_show(value) for value in row] for row in found[head].itertuples(index=False)]
         return f"<p>{escape(repr(self))}</p>{draw_table('the best first', head, rows)}"
 
@@ -156,11 +184,12 @@ class Selection:
 
     @property
     def grid(self) -> Grid | None:
-        """The k that could be fitted with the structure that was chosen; None if every fit failed."""
+        """The k that could be fitted with the structure, and noise, that were chosen; None if every fit failed."""
         if self.best is None:
             return None
-        kind = self.rows[self.best].covarianceType
-        ks = tuple(row.k for row in self.rows if row.covarianceType == kind and row.failure is None)
+        best = self.rows[self.best]
+        alike = (row for row in self.rows if (row.covarianceType, row.noise) == (best.covarianceType, best.noise))
+        ks = tuple(row.k for row in alike if row.failure is None)
         return Grid(ks, self.criterion)
 
     @property

@@ -79,6 +79,11 @@ class GaussianMixture(
     covarianceType : {"full", "tied", "diag", "spherical"}, default "full"
         Structure of the covariances. full: any ellipsoid; tied: one ellipsoid for all components; diag: axes along the
         features; spherical: balls.
+    noise : bool, default False
+        Whether there is one more component, noise: a constant density over the table's box, from the least to the
+        greatest value of each feature, for rows that belong to no Gaussian (Banfield & Raftery 1993). Its weight is
+        estimated. It is the last component: k in predictions, the last of k + 1 probabilities. Beyond the box its
+        density is the same, so that rows far beyond are noise. It takes one more pass, and counts one parameter.
     maxIter : int, default 100
         Passes that EM makes over the full table at most, >= 1.
     tol : float, default 0.0001
@@ -159,6 +164,7 @@ class GaussianMixture(
         reasonsCol: str = Defaults.reasonsCol,
         k: int = Settings.k,
         covarianceType: str = Settings.covariance_type,
+        noise: bool = Settings.noise,
         maxIter: int = Settings.max_iter,
         tol: float = Settings.tol,
         seed: int | None = Settings.seed,
@@ -188,6 +194,10 @@ class GaussianMixture(
         """Set the structure of the covariances: "full", "tied", "diag" or "spherical"."""
         return self._set(covarianceType=value)
 
+    def setNoise(self, value: bool) -> GaussianMixture:
+        """Set whether there is a noise component."""
+        return self._set(noise=value)
+
     def setAggregationDepth(self, value: int) -> GaussianMixture:
         """Accept pyspark.ml's parameter; it has no effect here."""
         return self._set(aggregationDepth=value)
@@ -195,15 +205,16 @@ class GaussianMixture(
     def setInitialModel(self, model: Any) -> GaussianMixture:
         """Start from a model or from parameters instead of drawing starts.
 
-        ``k`` and ``covarianceType`` are set to those of the model. An earlier initial model, or initial means, are
-        replaced. The start is an object, not a Param: it is not saved with the estimator. Components keep the ids and
-        names of a GaussianMixtureModel, unless :meth:`setPreviousModel` names another.
+        ``k`` and ``covarianceType`` are set to those of the model, and ``noise`` to True if it has noise, which then
+        begins with its weight, over the box of the table. An earlier initial model, or initial means, are replaced. The
+        start is an object, not a Param: it is not saved with the estimator. Components keep the ids and names of a
+        GaussianMixtureModel, unless :meth:`setPreviousModel` names another.
 
         Parameters
         ----------
         model : GaussianMixtureModel, MixtureParameters, another library's mixture, or None
             A mixture that pyspark.ml or scikit-learn fitted works too. None removes the start, so that starts are drawn
-            again; ``k`` and ``covarianceType`` stay as they are.
+            again; ``k``, ``covarianceType`` and ``noise`` stay as they are.
 
         Raises
         ------
@@ -215,6 +226,8 @@ class GaussianMixture(
             self._initial = None
             return self
         self._initial = parameters = to_parameters(model)
+        if parameters.noise is not None:
+            self._set(noise=True)
         return self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
 
     def setInitialMeans(
@@ -306,7 +319,7 @@ class GaussianMixture(
         members = [self.copy(one) for one in paramMaps]
         if len(members) < 2 or len({one._source for one in members}) > 1 or self._initial is not None:
             return super().fitMultiple(dataset, paramMaps)
-        settings = [one._settings(one.getK(), one.getCovarianceType()) for one in members]
+        settings = [one._settings(one.getK(), one.getCovarianceType(), one.getNoise()) for one in members]
         return ModelsOnDemand(lambda: fit_members(members, settings, dataset), len(members))
 
     @property
@@ -324,7 +337,7 @@ class GaussianMixture(
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         self._check()
-        settings = self._settings(self.getK(), self.getCovarianceType())
+        settings = self._settings(self.getK(), self.getCovarianceType(), self.getNoise())
         features = self._resolve(dataset, None if self._initial is None else self._initial.n_features)
         require_holdable(dataset.sparkSession, [settings], features.width, initial=self._initial is not None)
         with (
@@ -352,6 +365,11 @@ class GaussianMixture(
             raise ParameterError(
                 f"k={k} and covarianceType={kind!r}, but the initial model has "
                 f"{initial.n_components} {initial.covariance_type} components; set them alike"
+            )
+        if isinstance(initial, MixtureParameters) and initial.noise is not None and not self.getNoise():
+            raise ParameterError(
+                "noise=False, but the initial model has noise; set noise=True, or start from its "
+                "parameters.without_noise()"
             )
 
     def _search(

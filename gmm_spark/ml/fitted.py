@@ -50,8 +50,13 @@ class FittedMixture(GaussianMixtureParams):
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """Mixing weights, (k,)."""
+        """Mixing weights of the Gaussians, (k,). They sum to 1, or to what ``noiseWeight`` leaves."""
         return self.parameters.weights
+
+    @property
+    def noiseWeight(self) -> float:
+        """Mixing weight of the noise component; 0 if the mixture has none."""
+        return 0.0 if self.parameters.noise is None else self.parameters.noise.weight
 
     @property
     def means(self) -> Array:
@@ -87,7 +92,7 @@ class FittedMixture(GaussianMixtureParams):
 
     @property
     def componentIds(self) -> list[int]:
-        """Id of each component. A component's number may be another after a refit; its id stays."""
+        """Id of each component, noise last. A component's number may be another after a refit; its id stays."""
         return list(self.identities.ids)
 
     @property
@@ -140,7 +145,7 @@ class FittedMixture(GaussianMixtureParams):
         pandas.DataFrame
             A row for each component. Columns: ``id`` and ``name``, if ids are not the components' numbers, or one has a
             name; ``weight``; ``rows``, the training rows whose most probable component it is, if the model knows them;
-            ``mean of x`` and ``sd of x`` for each feature x.
+            ``mean of x`` and ``sd of x`` for each feature x. Noise, if there is any, is the last row, without these.
 
         Examples
         --------
@@ -175,6 +180,6 @@ class FittedMixture(GaussianMixtureParams):
 
     @property
     def _sizes(self) -> Array | None:
-        """Training rows by most probable component, (k,); None if they are not known."""
+        """Training rows by most probable component, noise last if there is any; None if they are not known."""
         profile = self.trainingProfile
         return None if profile is None else profile.shares * profile.rows

@@ -141,7 +141,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
         """Return a reader: ``GaussianMixture.read().load(path)``."""
         return ParamsReader(cls)
 
-    def _settings(self, k: int, covariance_type: str) -> Settings:
+    def _settings(self, k: int, covariance_type: str, noise: bool = Settings.noise) -> Settings:
         """Return the parameters under the names that core knows them by."""
         return Settings(
             k=k,
@@ -156,6 +156,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
             accelerate=self.getAccelerate(),
             sample_rows=self.getSampleRows(),
             weight_kind=self.getWeightKind(),
+            noise=noise,
         )
 
     def _named(self, dataset: DataFrame) -> AbstractContextManager[None]:
@@ -237,7 +238,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
         model._resetUid(self.uid)
         evidence = Evidence(
             names=table.features.names,
-            settings=self._settings(parameters.n_components, parameters.covariance_type),
+            settings=self._settings(parameters.n_components, parameters.covariance_type, parameters.noise is not None),
             result=fitted.result,
             evaluation=fitted.evaluation,
             moments=table.moments,
@@ -350,7 +351,8 @@ def require_fittable(table: PackedTable, settings: Settings) -> None:
             "drop them"
         )
     constant = table.moments.constant
-    fits_constant = structure(settings.covariance_type).fits_constant_features
+    # Noise has a box, and a constant feature no width.
+    fits_constant = structure(settings.covariance_type).fits_constant_features and not settings.noise
     if constant.all() or (constant.any() and not fits_constant):
         named = _name_some(table, constant, [f" ({value:g})" for value in table.moments.low])
         raise DataError(

@@ -13,11 +13,12 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark.core.drift.reference import TrainingProfile
-from gmm_spark.core.kernels.histogram import LogDensityHistogram
+from gmm_spark.core.kernels.histogram import LogDensityHistogram, find_threshold
 from gmm_spark.core.missing.marginals import Marginals
 from gmm_spark.core.missing.thresholds import Thresholds
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import draw_components
+from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import ParameterError
@@ -48,7 +49,7 @@ class GaussianMixtureModel(
     Parameters
     ----------
     parameters : MixtureParameters
-        Weights, means and covariances.
+        Weights, means and covariances, and noise if there is any.
     featureNames : sequence of str, optional
         A name for each feature, for reports.
     logDensities : LogDensityHistogram, optional
@@ -79,13 +80,15 @@ class GaussianMixtureModel(
         self.featureNames = require_names("featureNames", featureNames, parameters.n_features)
         self.logDensities = logDensities
         if trainingProfile is not None:
-            trainingProfile.require_fits(parameters.n_components, parameters.n_features)
+            trainingProfile.require_fits(parameters.n_classes, parameters.n_features)
         self.trainingProfile = trainingProfile
         self.logDensitiesByPattern = {}
         self.identities = identities or Identities.fresh(parameters.n_classes)
         self.memory: Memory | None = None
         self._summary: GaussianMixtureSummary | None = None
         self._set(k=parameters.n_components, covarianceType=parameters.covariance_type)
+        if parameters.noise is not None:
+            self._set(noise=True)
 
     def __repr__(self) -> str:
         """Describe the model as pyspark.ml does."""
@@ -136,7 +139,7 @@ class GaussianMixtureModel(
             Name of one array column, in place of the columns that ``transform`` reads. Not used if ``outputCols`` is
             given.
         componentCol : str
-            Column for the component that a row was drawn from.
+            Column for the component that a row was drawn from; k is noise.
         numPartitions : int, optional
             Partitions of the result; Spark's own number by default.
         precision : {"float64", "float32"}
@@ -185,9 +188,10 @@ class GaussianMixtureModel(
         DataError
             If a column is missing, or the table has one of a name that is appended.
         ParameterError
-            If the suffix is empty.
+            If the suffix is empty, or the mixture has noise.
         """
         self.check_params()
+        refuse_missing(self.parameters.noise)
         if not suffix:
             raise ParameterError("suffix=''; need a text, so that the columns with missing values stay")
         features = replace(self._features(dataset, weight=None), missing=True)
@@ -228,6 +232,8 @@ class GaussianMixtureModel(
     def _find_threshold(self) -> float | Thresholds:
         """Find the log-density, nats, below which a row is an anomaly; or what finds it for each pattern."""
         share, known = self.getAnomalyFraction(), self.logDensitiesByPattern
+        if self.parameters.noise is not None and self.logDensities is not None:
+            return find_threshold(self.logDensities, share, self.parameters.noise)
         if not self._scores_missing or (self.logDensities is None and not known):
             return self.logDensityQuantile(share)
         marginals = Marginals(self.parameters, self.getPrecision())

@@ -121,6 +121,14 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
                 faults.append(f"varianceFloor={given}; need a finite number > 0 for each feature")
         return faults + self._unknown(self.initMode, START_MODES) + super()._faults()
 
+    def _noise_faults(self, noise: bool) -> list[str]:
+        """Describe what does not go together with a noise component."""
+        if noise and self.getHandleInvalid() == "marginal":
+            return [
+                "a noise component with handleInvalid='marginal'; use 'error' or 'skip' with noise, or leave noise out"
+            ]
+        return []
+
     def _below_one(self, *counts: Param[int]) -> list[str]:
         """Describe the fault of each count that is below 1."""
         found = {param.name: self.getOrDefault(param) for param in counts}
@@ -137,6 +145,13 @@ class GaussianMixtureParams(MixtureParams, HasAggregationDepth):
         "components; diag: axes along the features; spherical: balls.",
         TypeConverters.toString,
     )
+    noise: Param[bool] = declare(
+        "noise",
+        "Whether there is one more component, noise: a constant density over the table's box, for rows that belong to "
+        "no Gaussian, such as outliers and codes. Its weight is estimated. It is the last component, number k, in "
+        "predictions and probabilities.",
+        TypeConverters.toBoolean,
+    )
     aggregationDepth: Param[int] = declare(
         "aggregationDepth",
         "Accepted so that code for pyspark.ml runs unchanged, >= 1. It has no effect.",
@@ -146,7 +161,10 @@ class GaussianMixtureParams(MixtureParams, HasAggregationDepth):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._setDefault(
-            k=Settings.k, covarianceType=Settings.covariance_type, aggregationDepth=Defaults.aggregationDepth
+            k=Settings.k,
+            covarianceType=Settings.covariance_type,
+            noise=Settings.noise,
+            aggregationDepth=Defaults.aggregationDepth,
         )
 
     def getK(self) -> int:
@@ -157,8 +175,12 @@ class GaussianMixtureParams(MixtureParams, HasAggregationDepth):
         """Return the structure of the covariances."""
         return self.getOrDefault(self.covarianceType)
 
+    def getNoise(self) -> bool:
+        """Return whether there is a noise component."""
+        return self.getOrDefault(self.noise)
+
     def _faults(self) -> list[str]:
-        faults = self._below_one(self.k, self.aggregationDepth)
+        faults = self._below_one(self.k, self.aggregationDepth) + self._noise_faults(self.getNoise())
         return faults + self._unknown(self.covarianceType, STRUCTURES) + super()._faults()
 
 

@@ -17,7 +17,7 @@ class RowScoringModel(FittedMixture):
     """A model that scores one row on the driver."""
 
     def predict(self, value: Vector | ArrayLike) -> int | None:
-        """Return the most probable component of one row of d features.
+        """Return the most probable component of one row of d features; k, one more than the last, is noise.
 
         A null, NaN or infinite value is treated as ``handleInvalid`` says. If it is "skip" or "keep", the result is
         None; if "marginal", null and NaN are missing values, and the result is that of the other features. For a table
@@ -32,13 +32,13 @@ class RowScoringModel(FittedMixture):
         return None if row is None else int(density.responsibilities(self.parameters, row).argmax())
 
     def predictProbability(self, value: Vector | ArrayLike) -> DenseVector:
-        """Return the responsibilities of the k components for one row of d features.
+        """Return the responsibilities of the k components, and last that of noise if there is any, for one row.
 
         Values that are not finite are treated as by :meth:`predict`; the result is NaN in place of None.
         """
         row = self._read_row(value)
         if row is None:
-            return Vectors.dense(np.full(self.getK(), np.nan))
+            return Vectors.dense(np.full(self.parameters.n_classes, np.nan))
         return Vectors.dense(density.responsibilities(self.parameters, row)[:, 0])
 
     def logDensity(self, value: Vector | ArrayLike) -> float:

@@ -51,6 +51,14 @@ def to_flag(value: Any) -> bool:
     raise TypeError(f"{value!r}; need True or False")
 
 
+def to_flags(value: Any) -> list[bool]:
+    """Convert any ordered collection of bools to a list; raise TypeError for anything else."""
+    ordered = isinstance(value, Collection) and not isinstance(value, str | bytes | set | frozenset)
+    if ordered and all(isinstance(one, (bool, np.bool_)) for one in value):
+        return [bool(one) for one in value]
+    raise TypeError(f"{value!r}; need a list of False and True")
+
+
 def to_names(value: Any) -> list[str]:
     """Convert any ordered collection of texts to a list; raise TypeError for anything else, and for a text."""
     if isinstance(value, Collection) and not isinstance(value, str | bytes | set | frozenset):

@@ -24,7 +24,7 @@ from gmm_spark.ml.fitting import MixtureFitting, require_holdable
 from gmm_spark.ml.joint_fitting import fit_alone, fit_together
 from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.progress import Callback
-from gmm_spark.ml.scoring_params import declare, to_names
+from gmm_spark.ml.scoring_params import declare, to_flags, to_names
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.held_out import held_out_split
@@ -36,12 +36,12 @@ class GaussianMixtureSelector(
     MixtureFitting,
     DefaultParamsReadable["GaussianMixtureSelector"],
 ):
-    """Chooses the number of components and the covariance structure of a Gaussian mixture.
+    """Chooses the number of components and the covariance structure of a Gaussian mixture, and whether it has noise.
 
-    ``fit`` fits a mixture for every pair of the two in shared passes over one packed table, and returns the best as a
-    :class:`gmm_spark.GaussianMixtureModel`. ``model.summary.selection`` lists every mixture that was tried with its
-    criteria; one that could not be fitted is listed with the reason. Of the ``nInit`` starts of a mixture, the best on
-    a sample of up to 100,000 rows goes on over the table; if the sample is the whole table, the three best do. In a
+    ``fit`` fits a mixture for every combination of these in shared passes over one packed table, and returns the best
+    as a :class:`gmm_spark.GaussianMixtureModel`. ``model.summary.selection`` lists every mixture that was tried with
+    its criteria; one that could not be fitted is listed with the reason. Of the ``nInit`` starts of a mixture, the best
+    on a sample of up to 100,000 rows goes on over the table; if the sample is the whole table, the three best do. In a
     larger table the mixture that is chosen is fitted once more by a search of its own, as by
     :class:`gmm_spark.GaussianMixture`, and the one that the criterion prefers is kept.
 
@@ -51,6 +51,9 @@ class GaussianMixtureSelector(
         Numbers of components to try, each >= 1 and none twice. Required.
     covarianceTypes : list of {"full", "tied", "diag", "spherical"}, default ["full"]
         Structures to try, each with every k, none twice.
+    noises : list of bool, default [False]
+        Whether to try mixtures without a noise component, with one, or both: [False, True]. Each is tried with every k
+        and structure. See ``noise`` of :class:`gmm_spark.GaussianMixture`.
     criterion : {"bic", "aic", "icl", "heldout"}, default "bic"
         What decides. For the first three the smallest is best, on the rows that were fitted. For "heldout" the largest
         mean log-likelihood of the rows held out is best.
@@ -79,6 +82,12 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
         f"Structures of the covariances to try, each with every k, none twice: {', '.join(STRUCTURES)}.",
         to_names,
     )
+    noises: Param[list[bool]] = declare(
+        "noises",
+        "Whether to try mixtures without a noise component, with one, or both, each with every k and structure: a list "
+        "of False and True, none twice.",
+        to_flags,
+    )
     criterion: Param[str] = declare(
         "criterion",
         f"What decides: {', '.join(SIGNS)}. For heldout the largest mean log-likelihood of the rows held out is best; "
@@ -99,6 +108,7 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
         *,
         ks: Sequence[int] | None = None,
         covarianceTypes: Sequence[str] | None = (Settings.covariance_type,),
+        noises: Sequence[bool] | None = (Settings.noise,),
         criterion: str = Defaults.criterion,
         validationFraction: float = Defaults.validationFraction,
         featuresCol: str = Defaults.featuresCol,
@@ -130,6 +140,7 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
         super().__init__()
         self._setDefault(
             covarianceTypes=[Settings.covariance_type],
+            noises=[Settings.noise],
             criterion=Defaults.criterion,
             validationFraction=Defaults.validationFraction,
         )
@@ -142,6 +153,10 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
     def getCovarianceTypes(self) -> list[str]:
         """Return the structures to try."""
         return self.getOrDefault(self.covarianceTypes)
+
+    def getNoises(self) -> list[bool]:
+        """Return whether mixtures without noise are tried, with noise, or both."""
+        return self.getOrDefault(self.noises)
 
     def getCriterion(self) -> str:
         """Return the criterion that decides."""
@@ -159,6 +174,10 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
         """Set the structures to try."""
         return self._set(covarianceTypes=value)
 
+    def setNoises(self, value: Sequence[bool]) -> GaussianMixtureSelector:
+        """Set whether to try mixtures without noise, with noise, or both."""
+        return self._set(noises=value)
+
     def setCriterion(self, value: str) -> GaussianMixtureSelector:
         """Set the criterion that decides: "bic", "aic", "icl" or "heldout"."""
         return self._set(criterion=value)
@@ -170,8 +189,9 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         self.check_params()
         features = self._resolve(dataset)
-        grid = [(k, kind) for kind in self.getCovarianceTypes() for k in self.getKs()]
-        settings = [self._settings(k, kind) for k, kind in grid]
+        kinds, ks = self.getCovarianceTypes(), self.getKs()
+        grid = [(k, kind, noise) for noise in self.getNoises() for kind in kinds for k in ks]
+        settings = [self._settings(*member) for member in grid]
         require_holdable(dataset.sparkSession, settings, features.width)
         with ExitStack() as stack:
             stack.enter_context(self._named(dataset))
@@ -207,7 +227,7 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
 
     def _compare(
         self,
-        grid: Sequence[tuple[int, str]],
+        grid: Sequence[tuple[int, str, bool]],
         outcomes: Sequence[Fitted | GmmSparkError],
         table: PackedTable,
         held_out: PackedTable | None,
@@ -215,10 +235,10 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
         """List every mixture of the grid with its criteria, or with the reason why there is none."""
         unseen = _evaluate_held_out(held_out, table, outcomes)
         rows = [
-            SelectionRow.of_failure(k, kind, table.features.width, outcome)
+            SelectionRow.of_failure(k, kind, table.features.width, outcome, noise)
             if isinstance(outcome, GmmSparkError)
             else SelectionRow.of_fit(outcome.result, outcome.evaluation, evaluation)
-            for (k, kind), outcome, evaluation in zip(grid, outcomes, unseen, strict=True)
+            for (k, kind, noise), outcome, evaluation in zip(grid, outcomes, unseen, strict=True)
         ]
         return Selection(self.getCriterion(), tuple(rows), held_out.rows if held_out else 0)
 
@@ -250,7 +270,7 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
         member, row = outcomes[best], selection.rows[best]
         assert isinstance(member, Fitted)
         alone = fit_alone(table, settings[best], member, callback)
-        polished = self._compare([(row.k, row.covarianceType)], [alone], table, held_out)
+        polished = self._compare([(row.k, row.covarianceType, row.noise)], [alone], table, held_out)
         both = replace(selection, rows=(row, *polished.rows))
         if both.best != 1:
             return selection
@@ -265,6 +285,10 @@ accelerate, handleInvalid, precision, packing, portrait, verbose
         kinds = self.getCovarianceTypes()
         if not kinds or not set(kinds) <= set(STRUCTURES) or len(set(kinds)) < len(kinds):
             faults.append(f"covarianceTypes={kinds}; need at least one of {', '.join(STRUCTURES)}, none twice")
+        noises = self.getNoises()
+        if not noises or len(set(noises)) < len(noises):
+            faults.append(f"noises={noises}; need False, True or both, none twice")
+        faults += self._noise_faults(any(noises))
         criterion, fraction = self.getCriterion(), self.getValidationFraction()
         if criterion not in SIGNS:
             faults.append(f"criterion={criterion!r}; use one of {', '.join(SIGNS)}")
@@ -305,7 +329,7 @@ def _best(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError], tabl
 
 def _none_left(selection: Selection, outcomes: Sequence[Fitted | GmmSparkError]) -> GmmSparkError:
     """Return the error that says why no mixture could be fitted."""
-    told = "; ".join(f"k={row.k} {row.covarianceType}: {row.failure}" for row in selection.rows[:3])
+    told = "; ".join(f"{row.label}: {row.failure}" for row in selection.rows[:3])
     more = len(selection.rows) - 3
     kind = DataError if all(isinstance(one, DataError) for one in outcomes) else DegenerateComponentError
     others = f"; and {more} more" if more > 0 else ""

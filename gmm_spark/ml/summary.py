@@ -21,6 +21,7 @@ from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.missing.counts import Missing
 from gmm_spark.core.mixture import criteria
 from gmm_spark.core.mixture.changes import Change
+from gmm_spark.core.mixture.listing import NOISE_NAME
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.table import Sample
@@ -87,7 +88,7 @@ class GaussianMixtureSummary:
     converged : bool
         True if the last pass changed the lower bound by less than ``tol``.
     clusterSizes : list of int
-        Training rows by most probable component.
+        Training rows by most probable component; with noise its rows are the last number.
     starts, startsAlike : int
         Starts that were compared on the sample, and how many of them ended where the best did; 0 if the fit began at
         given parameters, or was one of a selector's.
@@ -108,7 +109,9 @@ class GaussianMixtureSummary:
         With ``handleInvalid="marginal"``: how many of the rows used have missing values (``rows``), in how many of them
         each column is missing (``columns``), and how many patterns of missing columns there are (``patterns``).
     k : int
-        Number of components.
+        Number of Gaussians.
+    noiseWeight : float
+        Mixing weight of the noise component; 0 if there is none.
     varianceFloor : list of float
         Least variance of a component along each feature; 0 if there was none.
     roundingSteps : list of float
@@ -167,6 +170,7 @@ class GaussianMixtureSummary:
         self.changes: list[Change] = []
         self.update: Verdict | None = None
         self.k = parameters.n_components
+        self.noiseWeight = 0.0 if parameters.noise is None else parameters.noise.weight
         self.varianceFloor: list[float] = fitted.floor.tolist()
         self.roundingSteps: list[float] = fitted.profile.step.tolist()
         self.featuresCol = params.getFeaturesCol()
@@ -221,10 +225,13 @@ class GaussianMixtureSummary:
             "aic": self.aic,
             "bic": self.bic,
             "icl": self.icl,
-            **{f"rows of component {j}": size for j, size in enumerate(self.clusterSizes)},
+            **{f"rows of {self._name(j)}": size for j, size in enumerate(self.clusterSizes)},
             **{f"checks: {severity}": checks[severity] for severity in SEVERITIES},
         }
         return pd.DataFrame({"value": [float(one) for one in figures.values()]}, index=list(figures))
+
+    def _name(self, j: int) -> str:
+        return f"component {j}" if j < self.k else NOISE_NAME
 
     @property
     def predictions(self) -> DataFrame:
@@ -238,5 +245,5 @@ class GaussianMixtureSummary:
 
     @property
     def probability(self) -> DataFrame:
-        """Responsibilities of the k components for each training row."""
+        """Responsibilities of the k components, and of noise if there is any, for each training row."""
         return self.predictions.select(self.probabilityCol)

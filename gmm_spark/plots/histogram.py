@@ -9,7 +9,7 @@ import pandas as pd
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.description.fit import judge_feature
 from gmm_spark.core.formatting import say_share
-from gmm_spark.core.mixture.marginals import component_cdf
+from gmm_spark.core.mixture.marginals import component_cdf, noise_cdf
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.plots.components import Colours, label_points, write_key
@@ -62,17 +62,23 @@ def tabulate(parameters: MixtureParameters, portrait: Portrait, j: int) -> pd.Da
         parameters.weights[:, None] * component_cdf(_take_feature(parameters, j), edges[None])[:, 0]
     )  # (k, bins + 1)
     expected = np.diff(below, axis=1)
+    of_noise = np.zeros(expected.shape[1])
+    if parameters.noise is not None:
+        noise = parameters.noise.of_features([j])
+        of_noise = noise.weight * np.diff(noise_cdf(noise, edges[None])[0])
     observed = portrait.histograms[j] / portrait.histograms[j].sum()
     columns = {f"component {i}": expected[i] for i in range(len(expected))}
-    return pd.DataFrame(
-        {"from": edges[:-1], "to": edges[1:], "observed": observed, "modelled": expected.sum(axis=0), **columns}
-    )
+    if parameters.noise is not None:
+        columns["noise"] = of_noise
+    modelled = expected.sum(axis=0) + of_noise
+    return pd.DataFrame({"from": edges[:-1], "to": edges[1:], "observed": observed, "modelled": modelled, **columns})
 
 
 def _take_feature(parameters: MixtureParameters, j: int) -> MixtureParameters:
     """Return the mixture's marginal in one feature."""
     variances = parameters.deviations[:, j : j + 1] ** 2
-    return MixtureParameters(parameters.weights, parameters.means[:, j : j + 1], variances, "diag")
+    noise = None if parameters.noise is None else parameters.noise.of_features([j])
+    return MixtureParameters(parameters.weights, parameters.means[:, j : j + 1], variances, "diag", noise)
 
 
 def _chart(table: pd.DataFrame, weights: Array, name: str) -> alt.LayerChart:

@@ -61,7 +61,7 @@ def tabulate(selection: Selection) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "k": [row.k for row in selection.rows],
-            "structure": [row.covarianceType for row in selection.rows],
+            "structure": [row.structure for row in selection.rows],
             "value": values,
             "worse_by": [abs(value - chosen) for value in values],
             "converged": [row.converged for row in selection.rows],
@@ -96,7 +96,7 @@ def read(selection: Selection) -> str:
 
 
 def _describe(row: SelectionRow) -> str:
-    return f"k = {row.k} with {row.covarianceType} covariances"
+    return f"k = {row.k} with {row.covarianceType} covariances{' and noise' if row.noise else ''}"
 
 
 def _distance(selection: Selection, worse_by: float) -> str:

@@ -26,18 +26,23 @@ def draw_weights(parameters: MixtureParameters) -> Figure:
     Returns
     -------
     Figure
-        Its table has ``component`` and ``weight``, in the order drawn.
+        Its table has ``component`` and ``weight``, in the order drawn; noise is the component of the highest number.
     """
-    order = np.argsort(-parameters.weights, kind="stable")
-    table = pd.DataFrame({"component": order, "weight": parameters.weights[order]})
-    return Figure("weights", "Weights of the components", read(table), table, _chart(table))
+    weights = parameters.class_weights
+    order = np.argsort(-weights, kind="stable")
+    table = pd.DataFrame({"component": order, "weight": weights[order]})
+    noise = None if parameters.noise is None else parameters.n_components
+    return Figure("weights", "Weights of the components", read(table, noise), table, _chart(table, noise))
 
 
-def read(table: pd.DataFrame) -> str:
-    """Say which component is the largest, which the smallest, and how many hold half of the rows."""
+def read(table: pd.DataFrame, noise: int | None = None) -> str:
+    """Say which component is the largest, which the smallest, how many hold half of the rows, and what noise has."""
+    if noise is not None:
+        share = float(table.loc[table["component"] == noise, "weight"].iloc[0])
+        return f"{read(table[table['component'] != noise])} Noise has {say_share(share)}."
     first, last, k = table.iloc[0], table.iloc[-1], len(table)
     if k == 1:
-        return "The mixture has one component, which explains all rows."
+        return f"The mixture has one component, which explains {say_share(first['weight'])} of the rows."
     said = (
         f"Component {first['component']:.0f} is the largest of {k}, with {say_share(first['weight'])} of the rows; "
         f"the smallest, {last['component']:.0f}, has {say_share(last['weight'])}."
@@ -46,9 +51,12 @@ def read(table: pd.DataFrame) -> str:
     return said if k < 5 or half == 1 else f"{said} The {half} largest have half of the rows."
 
 
-def _chart(table: pd.DataFrame) -> alt.Chart:
+def _chart(table: pd.DataFrame, noise: int | None) -> alt.Chart:
     pairs = zip(*table.T.to_numpy(), strict=True)
-    rows = [{"name": f"{i:.0f}", "weight": weight, "text": say_share(weight)} for i, weight in pairs]
+    rows = [
+        {"name": "noise" if i == noise else f"{i:.0f}", "weight": weight, "text": say_share(weight)}
+        for i, weight in pairs
+    ]
     step = _LOW if len(rows) > _MANY else _TALL
     base = alt.Chart(inline(rows)).encode(
         y=alt.Y("name:N", sort=None, axis=alt.Axis(title="component", ticks=False, domain=False, labelOverlap=False)),

@@ -23,6 +23,8 @@ def tell_ambiguity(subject: Subject) -> Section:
         )
     else:
         blocks += _tell_confusion(subject.portrait)
+        if subject.parameters.noise is not None:
+            blocks.append(Text(f"Number {k} is noise: what it shares with a component are rows at its edge."))
     tree = subject.merge_tree or MergeTree.drawn(subject.parameters)
     blocks += _tell_merges(tree, is_drawn=subject.merge_tree is None)
     return Section("ambiguity", "Ambiguity", blocks)

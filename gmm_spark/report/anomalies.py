@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from gmm_spark.core.formatting import show_count, show_number, show_share
+from gmm_spark.core.kernels.histogram import find_threshold
+from gmm_spark.errors import ParameterError
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.drawing import draw
 from gmm_spark.report.subject import Subject
@@ -27,7 +29,10 @@ def describe_anomalies(subject: Subject) -> Section:
         return Section("anomalies", "Anomalies", [missing, *_list_unlikely(subject)])
     rows = []
     for fraction in FRACTIONS:
-        threshold = histogram.quantile(fraction)
+        try:
+            threshold = find_threshold(histogram, fraction, subject.parameters.noise)
+        except ParameterError:  # noise holds more rows than that
+            continue
         alerts = [fraction * _ROWS]
         if subject.training is not None:
             alerts.append(fraction * subject.training.rows)
@@ -46,6 +51,16 @@ def describe_anomalies(subject: Subject) -> Section:
         Table("What a fraction means", head, rows),
         draw("draw_log_densities", histogram, histogram.quantile(_USUAL)),
     ]
+    noise = subject.parameters.noise
+    if noise is not None:
+        blocks.insert(
+            1,
+            Text(
+                f"The mixture has noise, with {show_share(noise.weight)} of the weight: rows that are predicted to be "
+                f"number {subject.parameters.n_components} belong to no component. No row is less likely than noise "
+                "alone makes it, so a fraction of the rows that noise exceeds has no threshold, and is not listed."
+            ),
+        )
     blocks += _list_unlikely(subject)
     return Section("anomalies", "Anomalies", blocks)
 

@@ -21,13 +21,14 @@ def describe_choice(subject: Subject) -> Section:
             subject.parameters.covariance_type,
             subject.selection_command,
         )
+        beside = "" if subject.parameters.noise is None else " beside noise"
         return Section(
             "choice",
             "Choice of k and structure",
             [
                 Missing(
-                    f"Nothing was compared: k = {k} and {kind} covariances were given. Select fits several in the "
-                    "same passes over the table, and keeps the best by BIC.",
+                    f"Nothing was compared: k = {k} and {kind} covariances{beside} were given. Select fits "
+                    "several in the same passes over the table, and keeps the best by BIC.",
                     f"GaussianMixtureSelector(ks={list_near(k)}, covarianceTypes=[...]).fit(table)"
                     if command is None
                     else command.line,
@@ -59,9 +60,9 @@ def _tell_choice(mixtures: list[Facts], at: int | None, criterion: str) -> str:
     if at is None:
         return told + "Which was chosen is not known."
     one = mixtures[at]
-    ks = [k for row in mixtures if row.text("covarianceType") == one.text("covarianceType") and (k := row.number("k"))]
+    ks = [k for row in mixtures if _name_structure(row) == _name_structure(one) and (k := row.number("k"))]
     k = one.number("k") or 0
-    told += f"Chosen: k = {k:.0f}, {one.text('covarianceType')}, with the best {name}."
+    told += f"Chosen: k = {k:.0f}, {_name_structure(one)}, with the best {name}."
     if len(ks) > 1 and k in (max(ks), min(ks)) and k > 1:
         edge = "highest" if k == max(ks) else "lowest"
         told += f" That is the {edge} k that was tried with this structure: a better one may lie beyond."
@@ -75,13 +76,17 @@ def _list_cells(one: Facts, criterion: str, best: float | None, is_chosen: bool)
     note = "chosen" if is_chosen else show_name(failure) if failure else ""
     return [
         word(f"{one.number('k') or 0:.0f}"),
-        word(show_name(one.text("covarianceType") or "?")),
+        word(_name_structure(one)),
         Cell(show_number(one.number("nParameters"))),
         Cell(show_number(value, 9)),
         Cell(show_number(difference, 4)),
         word({True: "yes", False: "no", None: "–"}[one.flag("converged") if not failure else None]),
         Cell(note, tone="pass" if is_chosen else "stop" if failure else "", is_number=False),
     ]
+
+
+def _name_structure(one: Facts) -> str:
+    return show_name(one.text("covarianceType") or "?") + (" + noise" if one.flag("noise") else "")
 
 
 def list_near(k: int) -> list[int]:

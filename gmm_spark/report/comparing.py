@@ -132,11 +132,14 @@ def _tell_what(before: Subject, after: Subject) -> Section:
         return [word(name), *map(word, texts)]
 
     subjects = (before, after)
+    found = [one.parameters.noise for one in subjects]
+    noises = ["none" if noise is None else f"{show_share(noise.weight)} of the weight" for noise in found]
     rows = [
         pair("model", *(show_name(one.model_path) for one in subjects)),
         pair("run", *(show_name(one.run_id or "none: a saved model") for one in subjects)),
         pair("ended (UTC)", *(one.finished or "–" for one in subjects)),
         pair("components", *(str(one.parameters.n_components) for one in subjects)),
+        *([pair("noise", *noises)] if noises != ["none", "none"] else []),
         pair("covariances", *(one.parameters.covariance_type for one in subjects)),
         pair("rows used", *(show_count(one.rows) for one in subjects)),
     ]

@@ -32,6 +32,7 @@ def tell_components(subject: Subject) -> Section:
             f"A component's weight is its share of the rows, each counted by its responsibilities.{told}"
         ),
         _list_sizes([described[j] for j in order], subject.known),
+        *_tell_noise(subject),
         Text(_explain(len(order) > 1)),
         *_tell_related(subject),
         *_list_means(subject, order),
@@ -40,6 +41,23 @@ def tell_components(subject: Subject) -> Section:
     if subject.portrait is None and len(order) > 1:
         blocks.append(Missing("How certain membership is takes one pass over the table.", subject.portrait_command))
     return Section("components", "Components", blocks)
+
+
+def _tell_noise(subject: Subject) -> list[Block]:
+    """Say what noise holds, if the mixture has noise."""
+    noise, names = subject.parameters.noise, subject.shown_names
+    if noise is None:
+        return []
+    of_rows = "" if subject.rows is None else f", about {show_count(noise.weight * subject.rows)} rows"
+    bounds = zip(names[:_FEATURES], noise.low.tolist(), noise.high.tolist(), strict=False)
+    ranges = ", ".join(f"{name} from {show_number(low, 4)} to {show_number(high, 4)}" for name, low, high in bounds)
+    more = f", and {len(names) - _FEATURES} more" if len(names) > _FEATURES else ""
+    return [
+        Text(
+            f"Beside these there is noise, number {subject.parameters.n_components}, with {show_share(noise.weight)} "
+            f"of the weight{of_rows}: a constant density over {ranges}{more}, for rows that belong to no component."
+        )
+    ]
 
 
 def _tell_related(subject: Subject) -> list[Block]:

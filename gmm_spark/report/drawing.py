@@ -91,6 +91,7 @@ def read_selection(facts: Facts) -> Selection | None:
             numIter=int(one.number("numIter") or 0),
             converged=one.flag("converged") or False,
             failure=one.text("failure"),
+            noise=one.flag("noise") or False,
         )
         for one in selection["mixtures"]
         if (k := one.number("k")) is not None

@@ -13,8 +13,9 @@ from gmm_spark.report.subject import Subject
 def describe_fitted(subject: Subject) -> Section:
     """Say what was fitted on what."""
     facts, parameters = subject.facts, subject.parameters
+    noise = "" if parameters.noise is None else " and noise"
     mixture = (
-        f"{count_of(parameters.n_components, 'component')}, {parameters.covariance_type} covariances, "
+        f"{count_of(parameters.n_components, 'component')}{noise}, {parameters.covariance_type} covariances, "
         f"{count_of(parameters.n_features, 'feature')}, {count_of(parameters.n_parameters, 'free parameter')}"
     )
     rows = [("mixture", mixture), ("features", ", ".join(subject.shown_names)), *_list_input(facts)]

@@ -46,9 +46,10 @@ def render_report(subject: Subject) -> str:
     """
     parameters, rows = subject.parameters, subject.rows
     table = name_table(subject.facts)
+    noise = "" if parameters.noise is None else " and noise"
     fitted = "" if rows is None else f", fitted to {show_count(rows)} rows{f' of {table}' if table else ''}"
     lead = (
-        f"{count_of(parameters.n_components, 'component')} in {count_of(parameters.n_features, 'feature')}, "
+        f"{count_of(parameters.n_components, 'component')}{noise} in {count_of(parameters.n_features, 'feature')}, "
         f"{parameters.covariance_type} covariances{fitted}"
     )
     sections = [describe(subject) for describe in _SECTIONS]

@@ -67,7 +67,7 @@ class Score:
     explained: Explained | None = None
     """What reasons are found by; None if none are wanted."""
     ids: tuple[int, ...] = ()
-    """Id of each component, if they are wanted."""
+    """Id of each component, if they are wanted, noise last."""
     marginals: Marginals | None = None
     """What rows with missing values are scored by; None if there are none."""
 

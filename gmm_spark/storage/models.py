@@ -3,18 +3,20 @@
 A model is one JSON line of metadata and one row of data for each component::
 
     <path>/metadata   pyspark.ml's own layout; formatVersion, covarianceType, featureNames, logDensities,
-                      logDensitiesByPattern, trainingProfile, components and memory are added
+                      logDensitiesByPattern, trainingProfile, components, noise and memory are added
     <path>/data       Parquet: component int, weight double, mean array<double>, covariance array<double>
 
 A covariance is flattened in C order from the structure's shape for one component: full and tied d x d (every row of a
 tied mixture repeats it), diag d, spherical 1. ``logDensities`` is the histogram of the training rows' log-densities, as
 :class:`.LogDensityHistogram` writes itself, or null; ``logDensitiesByPattern`` are those of rows with missing values,
-with the features that are missing; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or
-null; ``components`` is what :class:`.Identities` writes, their ids and names; ``memory`` is what :class:`.Memory`
-writes, of rows that were fitted. Files older than these lack the keys.
+with the features that are missing; ``trainingProfile`` is what :class:`.TrainingProfile` writes, or null;
+``components`` is what :class:`.Identities` writes, their ids and names; ``memory`` is what :class:`.Memory` writes, of
+rows that were fitted. Files older than these lack the keys. ``noise`` is what :class:`.Noise` writes; without noise
+there is no such key. Rows of data are of the Gaussians alone.
 
-``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed.
-Readers ignore keys that they do not know, and defaults of parameters that they do not have.
+``formatVersion`` rises if an older reader would misread the files, as it would if the bins of the histogram changed. So
+a mixture with noise has version 2, and any other has version 1. Readers ignore keys that they do not know, and defaults
+of parameters that they do not have.
 
 The metadata names a class. Anybody may have written the file, so the name is compared and never imported.
 """
@@ -33,12 +35,14 @@ from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.missing.known import from_list, to_list
 from gmm_spark.core.mixture.covariance import CovarianceStructure, structure
 from gmm_spark.core.mixture.identities import Identities
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import ModelFileError, ParameterError, ResourceError
 from gmm_spark.storage.documents import shorten, show
 
-FORMAT_VERSION = 1
+# Of a mixture without noise, and of one with it.
+FORMAT_VERSION, NOISE_VERSION = 1, 2
 # The class that the files of a model name: the public path, which stays when modules move. Older files name a module.
 MODEL_CLASS = "gmm_spark.GaussianMixtureModel"
 MODEL_CLASSES = frozenset({MODEL_CLASS, "gmm_spark.model.GaussianMixtureModel"})
@@ -134,16 +138,16 @@ def build_model(
         If ``read_rows`` raises it.
     """
     version = metadata.get("formatVersion")
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, NOISE_VERSION) or isinstance(version, bool):
         raise ModelFileError(
-            f"{path} has model format version {show(version)}; this gmm_spark reads version {FORMAT_VERSION}: "
-            "install the gmm_spark that wrote it, or a later one"
+            f"{path} has model format version {show(version)}; this gmm_spark reads versions {FORMAT_VERSION} and "
+            f"{NOISE_VERSION}: install the gmm_spark that wrote it, or a later one"
         )
     try:
         rows = read_rows(structure(metadata["covarianceType"]))
         histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
         identities, memory = metadata.get("components"), metadata.get("memory")
-        parameters = _from_rows(rows, metadata["covarianceType"])
+        parameters = _from_rows(rows, metadata["covarianceType"], _read_noise(metadata))
         found = SavedModel(
             parameters,
             metadata["featureNames"],
@@ -157,7 +161,7 @@ def build_model(
         if found.memory is not None:
             found.memory.require_fits(*found.parameters.means.shape)
         if found.training_profile is not None:
-            found.training_profile.require_fits(*found.parameters.means.shape)
+            found.training_profile.require_fits(found.parameters.n_classes, found.parameters.n_features)
         return found
     except ResourceError:
         raise
@@ -171,11 +175,12 @@ def to_metadata(model: SavedModel) -> dict[str, Any]:
     by_pattern = model.log_densities_by_pattern
     return model.metadata | {
         "class": MODEL_CLASS,
-        "formatVersion": FORMAT_VERSION,
+        "formatVersion": FORMAT_VERSION if model.parameters.noise is None else NOISE_VERSION,
         "covarianceType": model.parameters.covariance_type,
         "featureNames": model.feature_names,
         "logDensities": None if log_densities is None else log_densities.to_dict(),
         "trainingProfile": None if profile is None else profile.to_dict(),
+        **({} if model.parameters.noise is None else {"noise": model.parameters.noise.to_dict()}),
         **({"logDensitiesByPattern": to_list(by_pattern, model.parameters.n_features)} if by_pattern else {}),
         **({} if identities is None or not identities.recorded else {"components": identities.to_dict()}),
         **({} if model.memory is None else {"memory": model.memory.to_dict()}),
@@ -206,7 +211,12 @@ def first_line(error: Exception) -> str:
     return shorten((str(error).splitlines() or [type(error).__name__])[0], 600)
 
 
-def _from_rows(rows: Sequence[Mapping[str, Any]], covariance_type: str) -> MixtureParameters:
+def _read_noise(metadata: Mapping[str, Any]) -> Noise | None:
+    """Read the noise of a mixture, which a file has if its version says so."""
+    return Noise.from_dict(metadata["noise"]) if metadata["formatVersion"] == NOISE_VERSION else None
+
+
+def _from_rows(rows: Sequence[Mapping[str, Any]], covariance_type: str, noise: Noise | None) -> MixtureParameters:
     components = [r["component"] for r in rows]
     if components != list(range(len(rows))) or not rows:
         raise ParameterError(f"data holds components {components[:100]}")
@@ -214,4 +224,4 @@ def _from_rows(rows: Sequence[Mapping[str, Any]], covariance_type: str) -> Mixtu
     kind = structure(covariance_type)
     stored = np.array([r["covariance"] for r in (rows[:1] if kind.pooled else rows)])
     covariances = stored.reshape(kind.shape(*means.shape))
-    return MixtureParameters([r["weight"] for r in rows], means, covariances, covariance_type)
+    return MixtureParameters([r["weight"] for r in rows], means, covariances, covariance_type, noise)

@@ -13,7 +13,7 @@ import pytest
 
 from gmm_spark import GaussianMixtureModel
 from gmm_spark.core.description.merging import MergeTree
-from gmm_spark.core.formatting import show_number, show_share
+from gmm_spark.core.formatting import show_number
 from tests.jobs.conftest import Outcome
 from tests.report.pages import require_sound
 
@@ -104,8 +104,9 @@ def test_what_the_fit_has_learned_of_its_rows_is_in_the_run_and_on_the_page(
     page = require_sound(path.read_text(encoding="utf-8"))
     assert "that of the fit's sample" in page.words
     assert "rows drawn from the mixture: 0 if" not in page.words
+    assert show_number(tree.entropy, 5) in page.words
     for merge in tree.merges:
-        assert f"{show_number(merge.entropy, 3)} {show_share(merge.weight)}" in page.words
+        assert f"{show_number(merge.entropy, 5)} {show_number(merge.weight, 5)}" in page.words
 
 
 def test_a_page_is_never_written_into_a_run_or_among_runs(

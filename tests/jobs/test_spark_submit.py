@@ -86,7 +86,6 @@ def test_spark_submit_fits_scores_and_samples(table: Path, tmp_path: Path) -> No
     ("arguments", "code"),
     [
         (["--surplus"], 2),
-        (["--features.columns", "x", "z"], 3),
         (["--model.max_iter", "1", "--model.tol", "0", "--run.require_convergence"], 4),
         (["--run.spark", "spark.sql.shuffle.partitions=many"], 2),
     ],

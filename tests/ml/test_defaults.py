@@ -27,6 +27,7 @@ IN_SETTINGS = {
     "accelerate": "accelerate",
     "sample_rows": "sampleRows",
     "weight_kind": "weightKind",
+    "noise": "noise",
 }
 
 
@@ -55,7 +56,7 @@ def test_the_signature_shows_the_default_of_every_parameter(kind: type) -> None:
 def test_the_estimators_agree_on_the_parameters_they_share() -> None:
     one, many = (map_defaults(kind()) for kind in ESTIMATORS)
     shared = one.keys() & many.keys()
-    assert shared == one.keys() - {"k", "covarianceType", "aggregationDepth"}
+    assert shared == one.keys() - {"k", "covarianceType", "noise", "aggregationDepth"}
     assert {name: one[name] for name in shared} == {name: many[name] for name in shared}
     assert many["covarianceTypes"] == [one["covarianceType"]]
 
@@ -72,7 +73,13 @@ def test_the_docstring_tells_every_default() -> None:
     told = documented_defaults(GaussianMixture)
     assert told == {name: repr(value).replace("'", '"') for name, value in signature_defaults(GaussianMixture).items()}
     own = documented_defaults(GaussianMixtureSelector)
-    assert own == {"ks": "", "covarianceTypes": '["full"]', "criterion": '"bic"', "validationFraction": "0.0"}
+    assert own == {
+        "ks": "",
+        "covarianceTypes": '["full"]',
+        "noises": "[False]",
+        "criterion": '"bic"',
+        "validationFraction": "0.0",
+    }
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)

@@ -18,6 +18,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 SAME = 0.95
 # Pairs named at most: with many components at one place, each pair is one.
 _PAIRS = 10
+# Weight of noise from which on it is more than what belongs nowhere.
+_HEAVY = 0.25
 
 
 def find_weightless(evidence: Evidence) -> Iterator[Finding]:
@@ -90,6 +92,22 @@ def find_at_floor(evidence: Evidence) -> Iterator[Finding]:
                 "sample": m,
                 "columns": len(shared),
             },
+        )
+
+
+def find_noise_heavy(evidence: Evidence) -> Iterator[Finding]:
+    """Noise has more than a quarter of the weight.
+
+    Noise is for what belongs nowhere. If it holds so much, there are clusters too sparse for the components that there
+    are, or of shapes that they do not have.
+    """
+    noise = evidence.parameters.noise
+    if noise is not None and noise.weight > _HEAVY:
+        yield Finding(
+            f"noise has {noise.weight:.0%} of the weight.",
+            f"Look at the rows that are predicted to be noise; then {evidence.more_components}, or choose another "
+            "structure.",
+            figures={"weight": noise.weight},
         )
 
 

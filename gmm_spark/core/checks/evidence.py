@@ -144,12 +144,17 @@ class Evidence:
         """
         if self.sample[1] is None:
             return self.parameters.weights * self.evaluation.rows
-        return self.evaluation.cluster_sizes.astype(np.float64)
+        return self.evaluation.cluster_sizes[: self.parameters.n_components].astype(np.float64)
 
     @property
     def fewer_components(self) -> str:
         """What to do for fewer components, in words."""
         return "lower `k`" if self.grid is None else "try smaller `ks`"
+
+    @property
+    def more_components(self) -> str:
+        """What to do for more components, in words."""
+        return "raise `k`" if self.grid is None else "try larger `ks`"
 
     @property
     def fewer_parameters(self) -> str:

@@ -13,7 +13,13 @@ from gmm_spark.core.checks.columns import (
     find_mostly_missing,
     find_skewed,
 )
-from gmm_spark.core.checks.components import find_at_floor, find_overlapping, find_starved, find_weightless
+from gmm_spark.core.checks.components import (
+    find_at_floor,
+    find_noise_heavy,
+    find_overlapping,
+    find_starved,
+    find_weightless,
+)
 from gmm_spark.core.checks.convergence import find_rare_optimum, find_unconverged
 from gmm_spark.core.checks.evidence import Evidence
 from gmm_spark.core.checks.missing import find_missing_by_component
@@ -30,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     Rule("component-at-floor", "warning", find_at_floor),
     Rule("component-starved", "warning", find_starved),
     Rule("components-overlap", "warning", find_overlapping),
+    Rule("noise-heavy", "warning", find_noise_heavy),
     Rule("rows-skipped", "warning", find_skipped),
     Rule("weights-against-kind", "warning", find_wrong_kind),
     Rule("weights-on-few-rows", "warning", find_few_effective_rows),

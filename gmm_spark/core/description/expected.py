@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.mixture.marginals import component_cdf
+from gmm_spark.core.mixture.marginals import component_cdf, noise_cdf
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import N_PAIR_BINS, Frame
 
@@ -16,13 +16,19 @@ _POINTS = 8
 
 def expect_histograms(parameters: MixtureParameters, frame: Frame) -> Array:
     """Compute the share of the mixture in each bin of each feature, (d, 66); rows sum to 1."""
-    return np.asarray(np.einsum("k,kdb->db", parameters.weights, expect_by_component(parameters, frame)))
+    return np.asarray(np.einsum("k,kdb->db", parameters.class_weights, expect_by_component(parameters, frame)))
 
 
 def expect_by_component(parameters: MixtureParameters, frame: Frame) -> Array:
-    """Compute the share of each component in each bin of each feature, (k, d, 66); its weight does not count."""
+    """Compute the share of each component in each bin of each feature, (k, d, 66); its weight does not count.
+
+    Noise, if there is any, is the last: (k + 1, d, 66).
+    """
     edges = np.pad(frame.edges, ((0, 0), (1, 1)), constant_values=[(-np.inf, np.inf)])
-    return np.diff(component_cdf(parameters, edges), axis=2)
+    below = component_cdf(parameters, edges)
+    if parameters.noise is not None:
+        below = np.concatenate([below, noise_cdf(parameters.noise, edges)[None]])
+    return np.diff(below, axis=2)
 
 
 def expect_pairs(parameters: MixtureParameters, frame: Frame) -> Array:
@@ -50,6 +56,9 @@ def expect_pairs(parameters: MixtureParameters, frame: Frame) -> Array:
             given = ndtr((second - correlation * values[:, :, None]) / left)  # (b, points, edges)
             shares = np.einsum("p,bpe->be", node_weights / 2, np.diff(given, axis=2))
             found[number] += weight * mass[:, None] * shares
+        if parameters.noise is not None:
+            along = np.diff(noise_cdf(parameters.noise, edges), axis=1)
+            found[number] += parameters.noise.weight * np.outer(along[i], along[j])
     return found
 
 

@@ -90,6 +90,11 @@ class MergeTree:
             rows, sample_weight = rows[:, some], None if sample_weight is None else sample_weight[some]
         shares = responsibilities(parameters, np.asarray(rows, dtype=np.float64))
         weight = np.ones(rows.shape[1]) if sample_weight is None else sample_weight
+        if parameters.noise is not None:  # noise belongs with no component: a row counts as far as it is not noise
+            left = shares[:k].sum(axis=0)
+            shares, weight = shares[:k] / np.maximum(left, np.finfo(float).tiny), weight * left
+            if not weight.sum() > 0:
+                shares, weight = np.broadcast_to(parameters.weights[:, None], shares.shape), np.ones_like(weight)
         return _merge(shares, weight / weight.sum())
 
     @classmethod

@@ -69,7 +69,7 @@ class Change:
         return log(self.size) / log(level) if self.kind.endswith("_ratio") else self.size / level
 
 
-def list_changes(drift: Drift, profile: TrainingProfile, names: Sequence[str]) -> list[Change]:
+def list_changes(drift: Drift, profile: TrainingProfile, names: Sequence[str], noise: bool = False) -> list[Change]:
     """List all changes that limits know, the largest first.
 
     Parameters
@@ -78,8 +78,10 @@ def list_changes(drift: Drift, profile: TrainingProfile, names: Sequence[str]) -
     profile : TrainingProfile
     names : sequence of str
         Of the d features.
+    noise : bool
+        Whether the last component is noise.
     """
-    return sorted(_find_changes(drift, profile, names), key=lambda change: -change.weight)
+    return sorted(_find_changes(drift, profile, names, noise), key=lambda change: -change.weight)
 
 
 def find_breaches(changes: Sequence[Change], limits: Limits) -> list[Change]:
@@ -93,10 +95,11 @@ def describe_largest(changes: Sequence[Change]) -> str:
     return next((change.meaning for change in changes if change.beyond_chance), "no change beyond chance")
 
 
-def _find_changes(drift: Drift, profile: TrainingProfile, names: Sequence[str]) -> Iterator[Change]:
+def _find_changes(drift: Drift, profile: TrainingProfile, names: Sequence[str], noise: bool) -> Iterator[Change]:
     terms = (drift.shares - profile.shares) * np.log((drift.shares + 1e-9) / (profile.shares + 1e-9))
     most = int(np.argmax(terms))
-    told = f"component {most} has {drift.shares[most]:.1%} of the rows, {profile.shares[most]:.1%} in training"
+    which = "noise" if noise and most == len(terms) - 1 else f"component {most}"
+    told = f"{which} has {drift.shares[most]:.1%} of the rows, {profile.shares[most]:.1%} in training"
     yield _change("psi", drift.psi, f"{told} (psi {drift.psi.value:.3g})")
     change = drift.log_density_change
     word = "lower" if change.value < 0 else "higher"

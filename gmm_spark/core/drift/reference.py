@@ -38,7 +38,8 @@ class TrainingProfile:
         Rows of equal weight that would say as much (Kish 1965); ``rows`` if all weights are equal. Means are as exact
         as over so many rows.
     shares : array (k,)
-        Share of the rows by most probable component. (By responsibility they are the mixture's weights.)
+        Share of the rows by most probable component; with noise (k + 1,), and its share is last. (By responsibility
+        they are the mixture's weights.)
     mean_log_density, log_density_spread : float
         Weighted mean and standard deviation of log p(row), nats.
     thresholds : array (5,)
@@ -131,7 +132,7 @@ class TrainingProfile:
         )
 
     def require_fits(self, k: int, d: int) -> None:
-        """Raise ParameterError if this is the profile of a mixture of another size."""
+        """Raise ParameterError if this is the profile of a mixture of another size: k components, noise included."""
         if (len(self.shares), len(self.means)) != (k, d):
             raise ParameterError(
                 f"the training profile is of {len(self.shares)} component(s) and {len(self.means)} feature(s); the "

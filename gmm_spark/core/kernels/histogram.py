@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.errors import ParameterError
 
 # Up to this depth, nats, bins are about equally wide: 16 / 512 = 1/32 nat.
@@ -147,3 +148,21 @@ class LogDensityHistogram:
         weights = np.zeros(N_BINS)
         weights[bins] = listed
         return cls(ceiling, weights)
+
+
+def find_threshold(histogram: LogDensityHistogram, fraction: float, noise: Noise | None) -> float:
+    """Find the log-density, nats, below which a share of the training rows lies: such rows are anomalies.
+
+    Raises
+    ------
+    ParameterError
+        If noise holds more of the rows than that. No density is below that of noise, so rows of noise are equally
+        unlikely, and which of them are the rarest cannot be told.
+    """
+    threshold = histogram.quantile(fraction)
+    if noise is not None and threshold <= noise.log_height + 1 / 32 + 0.004 * (histogram.ceiling - threshold):
+        raise ParameterError(
+            f"anomalies are to be {fraction:g} of the rows, but noise holds about {noise.weight:.2g} of them, all "
+            "about as unlikely; take the rows that are predicted to be noise, the last component, or a larger fraction"
+        )
+    return threshold

@@ -89,7 +89,9 @@ def find_runs(rows: Block) -> Iterator[Run]:
     m = rows.shape[1]
     missing = np.isnan(rows)
     changes = np.flatnonzero((missing[:, 1:] != missing[:, :-1]).any(axis=0)) + 1
-    starts = [0, *changes.tolist()] if m else []
+    if not m:
+        return
+    starts = [0, *changes.tolist()]
     for start, end in zip(starts, [*starts[1:], m], strict=True):
         yield Run(write_pattern(missing[:, start]), slice(start, end))
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 
 # Standard deviations from any component's mean within which all quantiles lie that anybody asks for.
@@ -45,7 +46,15 @@ def marginal_cdf(parameters: MixtureParameters, values: Array) -> Array:
     spreads = parameters.deviations
     for weight, mean, spread in zip(parameters.weights, parameters.means, spreads, strict=True):
         found += weight * ndtr((values - mean[:, None]) / spread[:, None])
+    if parameters.noise is not None:
+        found += parameters.noise.weight * noise_cdf(parameters.noise, values)
     return found
+
+
+def noise_cdf(noise: Noise, values: Array) -> Array:
+    """Compute how much of the box of noise lies below values (d, n) of each feature, (d, n)."""
+    low, high = noise.low[:, None], noise.high[:, None]
+    return np.asarray((np.clip(values, low, high) - low) / (high - low))
 
 
 def marginal_quantiles(parameters: MixtureParameters, q: Array) -> Array:
@@ -62,6 +71,8 @@ def marginal_quantiles(parameters: MixtureParameters, q: Array) -> Array:
     present, spreads = parameters.weights > 0, parameters.deviations
     low = (parameters.means - _WIDEST * spreads)[present].min(axis=0)
     high = (parameters.means + _WIDEST * spreads)[present].max(axis=0)
+    if parameters.noise is not None:
+        low, high = np.minimum(low, parameters.noise.low), np.maximum(high, parameters.noise.high)
     below, above = (np.repeat(one[:, None], len(q), axis=1) for one in (low, high))
     for _ in range(_HALVINGS):
         middle = below / 2 + above / 2

@@ -99,10 +99,11 @@ class Noise:
         return {"weight": self.weight, "low": self.low.tolist(), "high": self.high.tolist()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Noise:
+    def from_dict(cls, values: Any) -> Noise:
         """Read what :meth:`to_dict` wrote; raises ParameterError if it cannot be noise."""
-        if set(values) != {"weight", "low", "high"}:
-            raise ParameterError(f"noise has the keys {sorted(values)}; need weight, low and high")
+        if not isinstance(values, Mapping) or set(values) != {"weight", "low", "high"}:
+            keys = sorted(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
+            raise ParameterError(f"noise has the keys {keys}; need weight, low and high")
         try:
             return cls(values["weight"], values["low"], values["high"])
         except (TypeError, ValueError) as error:
@@ -132,6 +133,24 @@ def enclose(extent: Array, step: Array, weight: float = INITIAL_WEIGHT) -> Noise
             f"noise needs features that vary, and {len(constant)} of {len(low)} have one value in all rows; drop them"
         )
     return Noise(weight, low - step / 2, high + step / 2)
+
+
+def refuse_noise(noise: Noise | None, target: str) -> None:
+    """Refuse to write a mixture with noise to a target that cannot hold it; raises ParameterError."""
+    if noise is not None:
+        raise ParameterError(
+            f"the mixture has a noise component, which {target} cannot hold; to leave it out, so that every row is "
+            "answered by a Gaussian, convert a model made of model.parameters.without_noise()"
+        )
+
+
+def refuse_missing(noise: Noise | None) -> None:
+    """Refuse to look at rows with missing values under a mixture with noise; raises ParameterError."""
+    if noise is not None:
+        raise ParameterError(
+            "rows with missing values cannot be looked at under a mixture with a noise component; set handleInvalid to "
+            "'error', 'skip' or 'keep', or use a model made of model.parameters.without_noise()"
+        )
 
 
 def share_weight(weights: Array, noise_sum: float, noise: Noise | None) -> tuple[Array, Noise | None]:

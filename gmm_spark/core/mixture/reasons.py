@@ -10,6 +10,9 @@ as they are, the log-density under the component would be larger by z_j^2 / 2 na
 shrinks by exactly z_j^2. That is what feature j contributes, and reasons are ordered by it.
 
 If features are independent within the component, z_j is the common score, (x_j - mu_j) / sigma_j.
+
+A row of noise has no component to be odd under. Its reasons are those under the most probable Gaussian: what keeps it
+from being one of these.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.mixture.density import responsibilities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 
 # Features that are named for a row.
@@ -55,7 +59,7 @@ def find_reasons(
     rows : array (d, m)
         Finite.
     components : array (m,)
-        Most probable component of each row.
+        Most probable component of each row; k is noise.
     most : int
         r, the features to name at most.
 
@@ -68,6 +72,10 @@ def find_reasons(
     """
     d, m = rows.shape
     most = min(most, d)
+    of_noise = np.flatnonzero(components >= parameters.n_components)
+    if len(of_noise):
+        components = components.copy()
+        components[of_noise] = responsibilities(parameters.without_noise(), rows[:, of_noise]).argmax(axis=0)
     found = Reasons(np.empty((most, m), np.intp), np.empty((most, m)))
     step = max(_NUMBERS // d**2, 1)
     for start in range(0, m, step):

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
+from scipy.special import ndtr
 
 from gmm_spark.core.arrays import Array
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.randomness import Purpose, random_stream
 from gmm_spark.errors import ParameterError
@@ -31,8 +33,8 @@ def rows_per_chunk(parameters: MixtureParameters) -> int:
 
 
 def component_counts(parameters: MixtureParameters, n: int, seed: int) -> NDArray[np.int64]:
-    """Draw the number of rows of each component, (k,), of n rows: a multinomial of the weights."""
-    weights = parameters.weights / parameters.weights.sum()
+    """Draw the number of rows of each component, noise last if there is any, of n rows: multinomial."""
+    weights = parameters.class_weights / parameters.class_weights.sum()
     return np.asarray(random_stream(seed, Purpose.COMPONENT_COUNTS).multinomial(n, weights), dtype=np.int64)
 
 
@@ -44,7 +46,7 @@ def draw_chunk(
     Parameters
     ----------
     parameters : MixtureParameters
-    counts : array (k,)
+    counts : array (k,) or, with noise, (k + 1,)
         From :func:`component_counts`.
     seed : int
     chunk : int
@@ -54,7 +56,7 @@ def draw_chunk(
     -------
     rows : array (d, m)
     components : array (m,)
-        Component of each row, ascending.
+        Component of each row, ascending; k is noise, whose rows are uniform over its box.
     """
     ends = np.cumsum(counts)
     size = rows_per_chunk(parameters)
@@ -66,6 +68,9 @@ def draw_chunk(
     components = np.repeat(np.arange(len(ends), dtype=np.int32), sizes)
     for j in np.flatnonzero(sizes):
         mine = rows[:, bounds[j] : bounds[j + 1]]
+        if j == parameters.n_components:
+            mine[:] = _draw_noise(parameters.noise, mine)
+            continue
         factor = parameters.component_cholesky[j]
         # x = mu + U^-T z has covariance (U U^T)^-1.
         if factor.ndim == 1:
@@ -74,6 +79,13 @@ def draw_chunk(
             moved = solve_triangular(factor, np.eye(len(factor)), trans="T", lower=False) @ mine
         np.add(moved, parameters.means[j][:, None], out=mine)
     return rows, components
+
+
+def _draw_noise(noise: Noise | None, normal: Array) -> Array:
+    """Turn standard normal numbers (d, m) into rows that are uniform over the box of noise."""
+    assert noise is not None
+    low, high = noise.low[:, None], noise.high[:, None]
+    return np.asarray(low + ndtr(normal) * (high - low))
 
 
 def to_int(name: str, value: Any) -> int:

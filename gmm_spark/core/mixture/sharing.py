@@ -81,8 +81,12 @@ def share_rows(before: MixtureParameters, after: MixtureParameters) -> Sharing:
 
 
 def _add_up(drawn: MixtureParameters, other: MixtureParameters) -> tuple[Array, Array]:
-    """Add up products of responsibilities over rows drawn from one mixture: with the other's (k, l), squares (k,)."""
-    shared, own = np.zeros((drawn.n_components, other.n_components)), np.zeros(drawn.n_components)
+    """Add up products of responsibilities over rows drawn from one mixture: with the other's (k, l), squares (k,).
+
+    Rows of noise are nobody's: none are drawn, and its share of other rows is shared with nothing.
+    """
+    k, others = drawn.n_components, other.n_components
+    shared, own = np.zeros((k, others)), np.zeros(k)
     for rows, weight in _draw(drawn, most=_count_rows(drawn, other)):
         mine, theirs = (responsibilities(one, rows)[: one.n_components] for one in (drawn, other))
         weighted = mine * weight

@@ -128,7 +128,7 @@ class Portrait:
         ([2.0, 1.0], [[2.0, 0.0], [0.0, 1.0]])
         """
         frame = Frame.of(parameters) if frame is None else frame
-        (d, m), k = rows.shape, parameters.n_components
+        (d, m), k = rows.shape, parameters.n_classes
         rows = np.asarray(rows, dtype=np.float64)
         weight = np.ones(m) if sample_weight is None else sample_weight
         edges, pair_edges = (
@@ -140,7 +140,8 @@ class Portrait:
         leaders, largest = shares.argmax(axis=0), np.minimum(shares.max(axis=0), 1.0)
         of_component = [weight * (leaders == j) for j in range(k)]
         unlikely = log_density < frame.threshold
-        ceiling = float(np.logaddexp.reduce(parameters.log_normalisers))
+        peaks = [*parameters.log_normalisers, *([] if parameters.noise is None else [parameters.noise.log_height])]
+        ceiling = float(np.logaddexp.reduce(peaks))
 
         def count(i: int, weights: Array) -> Array:
             return np.histogram(rows[i], edges[i], weights=weights)[0].astype(np.float64)
@@ -175,7 +176,7 @@ class Portrait:
 
     @property
     def sizes(self) -> Array:
-        """Rows by most probable component, by weight, (k,)."""
+        """Rows by most probable component, by weight, (k,); if there is noise, (k + 1,), and its rows are last."""
         return np.asarray(self.certainty.sum(axis=1))
 
     @property

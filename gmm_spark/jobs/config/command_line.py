@@ -178,8 +178,8 @@ def _name_value(key: Key) -> str:
     for choice in key.field.metadata:
         if isinstance(choice, OneOf):
             return "{" + ",".join(choice.names) + "}"
-    if key.field.annotation == list[Count]:
-        return "INTEGER"
+    if key.field.annotation in (list[Count], list[bool]):
+        return "INTEGER" if key.field.annotation == list[Count] else "true|false"
     return {list: "NAME", dict: "KEY=VALUE", bool: "true|false", int: "INTEGER", float: "NUMBER"}.get(key.type, "TEXT")
 
 
@@ -188,8 +188,13 @@ def _describe_key(key: Key) -> str:
     if key.field.is_required():
         return f"{key.field.description} (required)"
     default = key.field.default
-    shown = " ".join(default) if isinstance(default, list) else default
+    shown = " ".join(map(_spell, default)) if isinstance(default, list) else default
     return f"{key.field.description} (default: {'none' if shown in (None, '', {}) else shown})"
+
+
+def _spell(value: Any) -> str:
+    """Return an item of a list as the command line takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _nest_flags(given: Namespace, keys: Mapping[str, Key]) -> tuple[dict[str, Any], list[str]]:

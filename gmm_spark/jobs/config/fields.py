@@ -112,6 +112,7 @@ Columns = Annotated[list[Text], Field(min_length=1), AfterValidator(_refuse_dupl
 Count = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=1, le=LARGEST)]
 CountOrZero = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=0, le=LARGEST)]
 Counts = Annotated[list[Count], Field(min_length=1), AfterValidator(_refuse_duplicates)]
+Flags = Annotated[list[bool], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 CovarianceTypes = Annotated[list[CovarianceType], Field(min_length=1), AfterValidator(_refuse_duplicates)]
 Fraction = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, lt=1, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]

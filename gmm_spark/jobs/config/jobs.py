@@ -17,6 +17,7 @@ from gmm_spark.jobs.config.fields import (
     CovarianceType,
     CovarianceTypes,
     Criterion,
+    Flags,
     Fraction,
     HandleInvalid,
     Limit,
@@ -66,6 +67,11 @@ class ShapeSection(Section):
         description="Shape of the components: full (any ellipsoid), tied (the same ellipsoid for all), diag (axes "
         "along the features), spherical (balls).",
     )
+    noise: bool = Field(
+        Settings.noise,
+        description="Add a component of constant density over the table's box, for rows that belong to no other, such "
+        "as outliers. Its number is k, the last.",
+    )
 
 
 class MixtureSection(FittingSection, ShapeSection):  # pydantic lists the fields of the last base first
@@ -74,7 +80,8 @@ class MixtureSection(FittingSection, ShapeSection):  # pydantic lists the fields
     initial_model: OptionalText = Field(
         None,
         description="Saved model to start from, instead of model.init_mode. Of a directory of runs, such as "
-        "output.model itself, the newest complete one. k and covariance_type stay as they are in it.",
+        "output.model itself, the newest complete one. k, covariance_type and noise stay as they are in it; "
+        "model.noise adds noise to one without.",
     )
     initial_model_optional: bool = Field(
         False,
@@ -83,8 +90,8 @@ class MixtureSection(FittingSection, ShapeSection):  # pydantic lists the fields
     )
     initial_parameters: OptionalText = Field(
         None,
-        description="JSON file with covariance_type, weights, means and covariances to start from. Not with "
-        "model.initial_model.",
+        description="JSON file with covariance_type, weights, means, covariances and perhaps noise to start from. Not "
+        "with model.initial_model.",
     )
 
     @field_validator("initial_parameters")
@@ -117,6 +124,11 @@ class GridSection(Section):
     ks: Counts = Field(description="Numbers of components to try.")
     covariance_types: CovarianceTypes = Field(
         [Settings.covariance_type], description="Shapes to try, each with every k: full, tied, diag, spherical."
+    )
+    noises: Flags = Field(
+        [Settings.noise],
+        description="Try mixtures without noise (false), with noise (true; see model.noise of fit), or both, each with "
+        "every k and shape.",
     )
     validation_fraction: Fraction = Field(
         Defaults.validationFraction,
@@ -379,7 +391,8 @@ class SampleConfiguration(JobConfiguration):
     job: ClassVar[str] = "sample"
     parameters: OptionalText = Field(
         None,
-        description="JSON file with covariance_type, weights, means and covariances. Either this or model.",
+        description="JSON file with covariance_type, weights, means, covariances and perhaps noise. Either this or "
+        "model.",
     )
     model: OptionalText = Field(
         None, validate_default=True, description="Directory of a saved model. Either this or parameters."

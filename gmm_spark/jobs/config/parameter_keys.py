@@ -25,6 +25,8 @@ KEYS = {
     "handleInvalid": "features.handle_invalid",
     "k": "model.k",
     "covarianceType": "model.covariance_type",
+    "noise": "model.noise",
+    "noises": "selection.noises",
     "ks": "selection.ks",
     "covarianceTypes": "selection.covariance_types",
     "validationFraction": "selection.validation_fraction",

@@ -145,6 +145,15 @@ def _list_shapes(configuration: Configuration, initial: MixtureParameters | None
     return [(configuration.model.covariance_type, configuration.model.k)]
 
 
+def _tell_noise(configuration: Configuration, initial: MixtureParameters | None) -> str:
+    """Tell in the plan whether there will be noise; empty if there will be none."""
+    if isinstance(configuration, SelectConfiguration):
+        noises = configuration.selection.noises
+        return "each without and with noise" if len(noises) > 1 else "each with noise" if noises[0] else ""
+    noisy = configuration.model.noise or (initial is not None and initial.noise is not None)
+    return "with noise over the table's box" if noisy else ""
+
+
 def _check_width(faults: Faults, configuration: Configuration, d: int, initial: MixtureParameters | None) -> None:
     """Find a start, or a floor under variances, of another number of features than the table's."""
     fitting = configuration.model
@@ -181,6 +190,8 @@ def _plan_search(plan: Plan, configuration: Configuration, checked: Checked) -> 
     fitting = configuration.model
     for kind in dict.fromkeys(kind for kind, _ in checked.shapes):
         plan.add("mixtures", f"{kind}, k = {', '.join(str(k) for own, k in checked.shapes if own == kind)}")
+    if told := _tell_noise(configuration, checked.initial):
+        plan.add("mixtures", told)
     if checked.initial is not None:
         start = getattr(fitting, "initial_model", None) or getattr(fitting, "initial_parameters", None)
         plan.add("starts", f"1, from {start}")

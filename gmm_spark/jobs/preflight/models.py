@@ -16,6 +16,7 @@ def plan_model(plan: Plan, model: GaussianMixtureModel, saved: Located | None) -
     if saved is not None:
         plan.add("model", saved.path if saved.run_id is None else f"run {saved.run_id}, in {saved.path}")
     parameters = model.parameters
-    plan.add("model", f"{parameters.covariance_type}, k = {parameters.n_components}, {parameters.n_features} features")
+    k = f"k = {parameters.n_components}{'' if parameters.noise is None else ' and noise'}"
+    plan.add("model", f"{parameters.covariance_type}, {k}, {parameters.n_features} features")
     if model.featureNames:
         plan.add("model", f"fitted on {', '.join(model.featureNames)}")

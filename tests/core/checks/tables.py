@@ -63,6 +63,12 @@ def with_code(value: float, rows: int) -> np.ndarray:
     return table
 
 
+def with_outliers(share: float) -> np.ndarray:
+    """Two clusters, and so large a share of rows that are uniform over a wide box."""
+    outliers = np.random.default_rng(4).uniform(-60.0, 60.0, (2, round(600 * share / (1 - share))))
+    return np.concatenate([clusters(), outliers], axis=1)
+
+
 def with_zeros(share: float) -> np.ndarray:
     table = clusters()
     table[0, : round(share * table.shape[1])] = 0.0
@@ -166,6 +172,7 @@ FIRING: dict[str, list[Table]] = {
     "component-at-floor": [lambda: examine(np.where(np.arange(600) % 3, clusters(apart=0.0)[:1], 0.0))],
     "component-starved": [lambda: with_row_at(100.0)],
     "components-overlap": [lambda: examine(clusters(apart=0.0), known=one_gaussian(2, 0.6))],
+    "noise-heavy": [lambda: examine(with_outliers(0.4), settings=quickly(noise=True))],
     "rows-skipped": [lambda: examine(clusters(), skipped={"null": 40})],
     "weights-against-kind": [
         lambda: examine(clusters(), np.full(600, 1 / 600)),
@@ -206,6 +213,10 @@ SILENT: dict[str, list[Table]] = {
     "component-at-floor": [lambda: examine(clusters()), lambda: examine(clusters().round())],
     "component-starved": [lambda: with_row_at(2.0)],
     "components-overlap": [lambda: examine(clusters(apart=0.0), known=one_gaussian(2, 0.7))],
+    "noise-heavy": [
+        lambda: examine(with_outliers(0.1), settings=quickly(noise=True)),
+        lambda: examine(with_outliers(0.4)),  # without noise
+    ],
     "rows-skipped": [lambda: examine(clusters(), skipped={"null": 20})],
     "weights-against-kind": [
         lambda: examine(clusters()),

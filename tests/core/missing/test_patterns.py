@@ -43,3 +43,7 @@ def test_a_pattern_is_read_as_it_was_written():
     missing = np.array([True] + [False] * 8 + [True])
     assert np.array_equal(read_pattern(write_pattern(missing), 10), missing)
     assert observed_features(write_pattern(missing), 10).tolist() == list(range(1, 9))
+
+
+def test_no_rows_have_no_runs():
+    assert list(find_runs(np.empty((3, 0)))) == []

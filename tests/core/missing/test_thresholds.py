@@ -144,3 +144,16 @@ def test_rows_of_rare_patterns_are_anomalies_as_those_of_frequent_ones(
         found.append(Thresholds.of_training(marginals, 0.01, known).find_anomalies(holed, logs))
     assert found[0].sum() > 5
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_likely_rows_of_rare_patterns_are_no_anomalies() -> None:
+    parameters = random_mixture("full", 2, 3, np.random.default_rng(9))
+    thresholds = Thresholds.of_training(
+        Marginals(parameters),
+        0.001,
+        histogram_of(log_density(parameters, draw_rows(parameters, 5000, np.random.default_rng(10))[0])),
+    )
+    rows = without(parameters.means[:1].T, [0])
+    found = thresholds.find_anomalies(rows, IncompleteScorer(thresholds.marginals).score(rows).log_density)
+    assert found.tolist() == [False]
+    assert thresholds.find_anomalies(rows[:, :0], np.empty(0)).tolist() == []

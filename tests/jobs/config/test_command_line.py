@@ -279,7 +279,7 @@ def test_defaults_are_those_of_the_estimator() -> None:
     started_from = {"initial_model", "initial_model_optional", "initial_parameters", "previous", "component_names"}
     ours = {camel(key): field.default for key, field in mixture.items() if key not in started_from}
     assert ours == {name: estimator.getOrDefault(name) if estimator.isDefined(name) else None for name in ours}
-    assert len(ours) == 13
+    assert len(ours) == 14
 
     features = FitConfiguration.model_fields["features"].annotation.model_fields
     scored = ScoreConfiguration.model_fields["features"].annotation.model_fields
