@@ -390,6 +390,8 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         .setPrecision("float32")
         .setPortrait(True)
         .setPacking("parquet")
+        .setNoise(True)
+        .setComponentIdCol("id")
         .setVerbose(True)
     )
     got = {name: getattr(estimator, f"get{name[0].upper()}{name[1:]}")() for name in (p.name for p in estimator.params)}
@@ -419,6 +421,8 @@ def test_setters_chain_and_getters_return_what_was_set() -> None:
         "handleInvalid": "keep",
         "precision": "float32",
         "packing": "parquet",
+        "noise": True,
+        "componentIdCol": "id",
         "portrait": True,
         "verbose": True,
     }
@@ -452,6 +456,8 @@ def test_an_unset_estimator_has_the_published_defaults() -> None:
         "handleInvalid": "error",
         "precision": "float64",
         "packing": "auto",
+        "noise": False,
+        "componentIdCol": "",
         "portrait": False,
         "verbose": False,
     }

@@ -297,6 +297,8 @@ def test_every_parameter_of_a_selector_has_its_setter_and_is_saved(spark: SparkS
         "handleInvalid": "keep",
         "precision": "float32",
         "packing": "parquet",
+        "noises": [False, True],
+        "componentIdCol": "id",
         "portrait": True,
         "verbose": True,
         "reasonsCol": "r",
