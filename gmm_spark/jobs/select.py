@@ -113,8 +113,9 @@ def describe(model: gmm_spark.GaussianMixtureModel, selection: Selection) -> str
     """Return the job's last line: the best mixture, and how many rows it was fitted to."""
     summary = model.summary
     failed = sum(row.failure is not None for row in selection.rows)
+    with_noise = "" if model.parameters.noise is None else " with noise"
     return (
-        f"select: k={model.getK()} {model.getCovarianceType()} has the best {selection.criterion} of "
+        f"select: k={model.getK()} {model.getCovarianceType()}{with_noise} has the best {selection.criterion} of "
         f"{len(selection.rows)} mixtures, {failed} of which could not be fitted; "
         f"{summary.numRows:,} rows used{describe_missing(model)}, {selection.heldOutRows:,} held out, "
         f"{sum(summary.skipped.values()):,} skipped"
