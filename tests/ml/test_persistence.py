@@ -228,10 +228,10 @@ def test_a_path_is_literal_when_an_estimator_is_saved_and_loaded(
 # What is refused
 
 
-@pytest.mark.parametrize("version", [2, 999, "1", None])
+@pytest.mark.parametrize("version", [3, 999, "1", None])
 def test_an_unknown_format_version_is_refused_by_name(copied: Path, version: object) -> None:
     edit_metadata(copied, lambda m: m.update(formatVersion=version))
-    with pytest.raises(ModelFileError, match=rf"format version {version!r}.*reads version 1.*install"):
+    with pytest.raises(ModelFileError, match=rf"format version {version!r}.*reads versions 1 and 2.*install"):
         GaussianMixtureModel.load(str(copied))
 
 
