@@ -191,7 +191,7 @@ def find_model_if_any(files: Files, path: str) -> Located | None:
         return None
     try:
         there = {one.name for one in files.list_folder(found.path)}
-    except (FileNotFoundError, ConfigurationError):  # the latter if it is a URL, over Spark Connect
+    except (FileNotFoundError, NotADirectoryError, ConfigurationError):  # the last of a URL, over Spark Connect
         there = set()
     return found if found.run_id is not None or {name for name in there if not is_hidden(name)} else None
 

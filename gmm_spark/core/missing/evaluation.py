@@ -111,8 +111,8 @@ def choose_shown(counts: Mapping[bytes, int]) -> tuple[bytes, ...]:
 
     Examples
     --------
-    >>> choose_shown({b"@": 900, b"\\x80": 7, b"\\x00": 3})
-    (b'\\x00', b'@')
+    >>> choose_shown({b"@": 900, b"\x80": 7, b"\x00": 3})
+    (b'\x00', b'@')
     """
     enough = [pattern for pattern, rows in counts.items() if rows >= HISTOGRAM_ROWS or not any(pattern)]
     return tuple(sorted(enough, key=lambda pattern: (any(pattern), -counts[pattern], pattern))[:MOST_HISTOGRAMS])

@@ -29,7 +29,7 @@ def fill(parameters: MixtureParameters, rows: Block) -> tuple[Array, Array]:
     --------
     >>> mixture = MixtureParameters([1.0], [[0.0, 5.0]], [[[1.0, 0.5], [0.5, 1.0]]])
     >>> filled, variance = fill(mixture, np.array([[2.0], [np.nan]]))
-    >>> filled.tolist(), variance.tolist()
+    >>> filled.tolist(), variance.round(9).tolist()
     ([[2.0], [6.0]], [[0.0], [0.75]])
     """
     filled, variance = np.array(rows, np.float64), np.zeros(rows.shape)
