@@ -246,7 +246,7 @@ class Shell:
         elif script == "jobs/benchmark.py":
             parse_benchmark(rest)
         else:
-            # jobs/plot_benchmark.py needs what a benchmark measured; docs/generate.py and the examples have their tests.
+            # jobs/plot_benchmark.py needs what a benchmark measured; the others have tests of their own.
             assert script in ("jobs/plot_benchmark.py", "docs/generate.py") or script.startswith("examples/"), script
             assert (ROOT / script).exists()
 
