@@ -13,6 +13,21 @@ _SAVED = "models/mine"
 def describe_usage(subject: Subject) -> Section:
     """Say how to use the model. What is copied from here names the model by its path, quoted for where it goes."""
     path, plain = repr(subject.model_path or _SAVED), quote_word(subject.model_path or _SAVED)
+    incomplete = subject.facts["configuration"]["features"].text("handle_invalid") == "marginal"
+    handled = " --features.handle_invalid marginal" if incomplete else ""
+    # Rows that belong nowhere are noise's own, and most of them are alike in density: no threshold parts them.
+    noisy = subject.parameters.noise is not None
+    by_column = "" if noisy else '.setAnomalyCol("is_anomaly").setAnomalyFraction(0.001)'
+    by_key = "" if noisy else " --output.anomaly is_anomaly"
+    by_method = "" if noisy else ", mixture.is_anomaly(rows)"
+    appended = (
+        "probability, prediction and log_density" if noisy else "probability, prediction, log_density and is_anomaly"
+    )
+    # ONNX files know neither missing values nor noise.
+    as_onnx = Code(
+        "As ONNX, for other languages (pip install 'gmm-spark[onnx]')",
+        f"gmm-spark export {plain} --onnx mixture.onnx",
+    )
     first = [] if subject.model_path else [Code("Save it first", f"model.save({path})")]
     blocks: list[Block] = [
         *first,
@@ -26,8 +41,8 @@ def describe_usage(subject: Subject) -> Section:
             "In Python, on a DataFrame of Spark",
             "from gmm_spark import GaussianMixtureModel\n\n"
             f"model = GaussianMixtureModel.load({path})\n"
-            'model.setLogDensityCol("log_density").setAnomalyCol("is_anomaly").setAnomalyFraction(0.001)\n'
-            "scored = model.transform(table)  # appends probability, prediction, log_density and is_anomaly",
+            f'model.setLogDensityCol("log_density"){by_column}\n'
+            f"scored = model.transform(table)  # appends {appended}",
         ),
         Code(
             "In SQL, once the table is scored",
@@ -36,18 +51,15 @@ def describe_usage(subject: Subject) -> Section:
         ),
         Code(
             "By the job, for a scheduler",
-            f"gmm-spark score --model {plain} --input.path TABLE --output.path SCORED --output.anomaly is_anomaly",
+            f"gmm-spark score --model {plain} --input.path TABLE --output.path SCORED{by_key}{handled}",
         ),
         Code(
             "Without Spark, in a service",
             "from gmm_spark import Mixture\n\n"
             f"mixture = Mixture.load({path})  # a path of this machine\n"
-            "mixture.predict(rows), mixture.log_density(rows), mixture.is_anomaly(rows)  # numpy, pandas or Arrow",
+            f"mixture.predict(rows), mixture.log_density(rows){by_method}  # numpy, pandas or Arrow",
         ),
-        Code(
-            "As ONNX, for other languages (pip install 'gmm-spark[onnx]')",
-            f"gmm-spark export {plain} --onnx mixture.onnx",
-        ),
+        *([] if incomplete or noisy else [as_onnx]),
         Code("Rows that look like the table", f"gmm-spark sample --model {plain} --n 100000 --output.path SAMPLED"),
     ]
     return Section("use", "How to use it", blocks)

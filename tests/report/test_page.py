@@ -10,6 +10,7 @@ import pytest
 
 from gmm_spark.core.formatting import show_name
 from gmm_spark.core.mixture.identities import Identities
+from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.single import render_report
@@ -165,6 +166,22 @@ def test_what_is_to_be_copied_into_python_is_python() -> None:
         assert 'it\'s "odd"\n/model' in [
             one.value for one in ast.walk(ast.parse(text)) if isinstance(one, ast.Constant)
         ]
+
+
+def test_what_a_model_refuses_is_not_to_be_copied() -> None:
+    plain = build_parameters()
+    noisy = plain.with_noise(Noise(0.1, plain.means.min(axis=0) - 1, plain.means.max(axis=0) + 1))
+    incomplete = Facts({"configuration": {"features": {"handle_invalid": "marginal"}}})
+    whole, with_noise, with_holes = (
+        render_report(build_subject(one, facts=facts))
+        for one, facts in ((plain, build_facts()), (noisy, build_facts()), (plain, incomplete))
+    )
+    assert all(word in whole for word in ("setAnomalyCol", "--output.anomaly", "is_anomaly(rows)", "export"))
+    assert not any(word in with_noise for word in ("setAnomalyCol", "--output.anomaly", "is_anomaly(rows)", "export "))
+    assert "--features.handle_invalid marginal" in with_holes
+    assert "export " not in with_holes
+    assert "of the drawn rows" in whole
+    assert "of the drawn rows" not in with_noise
 
 
 def test_ids_changes_and_the_verdict_of_an_update_are_told() -> None:

@@ -74,10 +74,14 @@ def compare_densities(parameters: MixtureParameters, rows: LogDensityHistogram, 
         POOR: "The rows are not as likely as rows drawn from the mixture: it describes another distribution",
     }[verdict]
     median = float(quantiles[QUANTILES.index(0.5), 1] - quantiles[QUANTILES.index(0.5), 2])
-    sentence = (
-        f"{alike}. 1 % of the drawn rows and {say_share(below)} of the table's have a log-density below "
-        f"{show_number(drawn.quantile(0.01))} nats; the medians differ by {show_number(abs(median), 3)} nats."
-    )
+    # Rows of noise tie: a share below a threshold among them would be of one bin of the histogram, or of none.
+    shares = ""
+    if parameters.noise is None:
+        shares = (
+            f" 1 % of the drawn rows and {say_share(below)} of the table's have a log-density below "
+            f"{show_number(drawn.quantile(0.01))} nats."
+        )
+    sentence = f"{alike}.{shares} The medians differ by {show_number(abs(median), 3)} nats."
     return DensityComparison(rows, drawn, quantiles, gap, below, verdict, sentence)
 
 
