@@ -133,7 +133,7 @@ def test_what_was_made_for_patterns_is_not_pickled() -> None:
 def test_a_covariance_that_is_nearly_singular_can_be_looked_at_through_any_features() -> None:
     rng = np.random.default_rng(13)
     found = 0
-    for _ in range(60):
+    for _ in range(120):
         mixing = rng.normal(size=(4, 4))
         mixing[3] = rng.normal() * mixing[0] + mixing[1] + 10 ** rng.uniform(-8.5, -7.5) * rng.normal(size=4)
         scale = 10 ** rng.uniform(-3, 3, (4, 1))
