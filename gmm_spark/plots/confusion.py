@@ -1,4 +1,4 @@
-"""Which components share rows: of the weight of each, how much is as well another's, as a heat map."""
+"""Which components share rows: of the weight of each, how much is shared with another, as a heat map."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read(portrait: Portrait, table: pd.DataFrame) -> str:
         return f"{said}: no component shares more than {say_share(float(most['shared']))} of its weight with another."
     return (
         f"{said}. Component {most['component']:.0f} shares the most: {say_share(float(most['shared']))} of its weight "
-        f"is as well that of {most['other']:.0f}."
+        f"is shared with {most['other']:.0f}."
     )
 
 
@@ -84,7 +84,7 @@ def _chart(overlap: Array) -> alt.LayerChart:
         x=alt.X(
             "other:O",
             axis=alt.Axis(
-                title="is as well of component", labelAngle=0, ticks=False, domain=False, orient="top", values=shown
+                title="is shared with component", labelAngle=0, ticks=False, domain=False, orient="top", values=shown
             ),
         ),
         y=alt.Y("row:O", axis=alt.Axis(title="of component", ticks=False, domain=False, values=shown)),

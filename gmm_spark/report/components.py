@@ -29,7 +29,8 @@ def tell_components(subject: Subject) -> Section:
         Text(
             f"{count_of(len(order), 'component')}{', the heaviest first' if len(order) > 1 else ''}. The numbers are "
             "those of the prediction column. "
-            f"A component's weight is its share of the rows, each counted by its responsibilities.{told}"
+            "A component's weight is its share of the rows, each counted by its responsibilities; the rows of which it "
+            f"is the most probable component may be more or fewer.{told}"
         ),
         _list_sizes([described[j] for j in order], subject.known),
         *_tell_noise(subject),
@@ -88,7 +89,7 @@ def _list_sizes(described: list[ComponentDescription], known: Identities) -> Tab
         "component",
         *([] if known.is_plain else ["id"]),
         "weight",
-        *(["rows"] if knows_rows else []),
+        *(["weight in rows"] if knows_rows else []),
         "what makes it different",
         "tightness",
     ]

@@ -53,6 +53,10 @@ def describe_drift(subject: Subject) -> Section:
             )
         )
         return Section("drift", "Drift of the latest scores", blocks)
+    if _are_training_rows(drift):
+        blocks.append(
+            Text("These are the rows that the mixture was fitted on: this says nothing about others.", "look")
+        )
     verdict = drift.text("verdict") or ""
     largest = f"Largest change: {show_name(drift.text('largest_change') or '–')}."
     if verdict == "no limits":
@@ -64,6 +68,14 @@ def describe_drift(subject: Subject) -> Section:
     blocks += [Text(show_name(one.text() or ""), "stop") for one in drift["exceeded"]]
     blocks += _list_changes(drift, subject)
     return Section("drift", "Drift of the latest scores", blocks)
+
+
+def _are_training_rows(drift: Facts) -> bool:
+    """Whether nothing at all differs from training: the same rows, to rounding."""
+    scored, training = (drift["rows"].number(key) for key in ("scored", "training"))
+    changes = [abs(change) for one in drift["components"] if (change := one.number("change")) is not None]
+    moved = drift["log_density"].number("change")
+    return scored is not None and scored == training and moved is not None and max([abs(moved), *changes]) < 1e-9
 
 
 def _show_shift(shift: float | None) -> str:

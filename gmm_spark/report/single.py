@@ -11,6 +11,7 @@ from gmm_spark.report.choice import describe_choice
 from gmm_spark.report.components import tell_components
 from gmm_spark.report.cost import describe_cost
 from gmm_spark.report.drift import describe_drift
+from gmm_spark.report.glossary import explain_words
 from gmm_spark.report.goodness import judge_fit
 from gmm_spark.report.page import render
 from gmm_spark.report.pictures import show_pictures
@@ -33,6 +34,7 @@ _SECTIONS = (
     describe_drift,
     describe_cost,
     describe_usage,
+    explain_words,
 )
 
 
@@ -53,5 +55,8 @@ def render_report(subject: Subject) -> str:
         f"{parameters.covariance_type} covariances{fitted}"
     )
     sections = [describe(subject) for describe in _SECTIONS]
-    verdict = replace(judge(subject.facts), notes=[*note_update(subject.facts), *note_trust(subject)])
+    judged, notes = judge(subject.facts), [*note_update(subject.facts), *note_trust(subject)]
+    if judged.tone == "pass" and any(note.tone in ("look", "stop") for note in notes):
+        judged = replace(judged, why=f"{judged.why} What is marked ! below limits what the mixture is good for.")
+    verdict = replace(judged, notes=notes)
     return render(f"Gaussian mixture, {subject.title}", lead, verdict, sections)

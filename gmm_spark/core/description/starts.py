@@ -42,6 +42,9 @@ def describe_starts(records: Sequence[StartRecord]) -> str:
             said.append("The fit goes back to the best start after some of its components were put elsewhere")
         elif one.won and len(starts) > 1:
             said.append(f"The fit goes back to start {i} ({one.kind})")
+            if one.lower_bound < max(bounds):
+                behind = show_number(max(bounds) - one.lower_bound, 2)
+                said[-1] += f", which was {behind} nats per row below the best there, and ended highest on the table"
     return ". ".join(said) + "."
 
 
