@@ -74,9 +74,7 @@ def compare_densities(
     """
     drawn = draw_densities(parameters, rows.ceiling, seed, observed)
     quantiles = np.array([(q, rows.quantile(q), drawn.quantile(q)) for q in QUANTILES])
-    both = [np.cumsum(one.weights[::-1]) / one.weights.sum() for one in (rows, drawn)]  # from the least likely on
-    gap = float(np.abs(both[0] - both[1]).max())
-    below = float(both[0][np.searchsorted(both[1], 0.01)])
+    gap, below = compare_cumulatively(rows, drawn)
     verdict = GOOD if gap <= _GOOD_UP_TO else FAIR if gap <= _FAIR_UP_TO else POOR
     alike = {
         GOOD: "The rows are about as likely as rows drawn from the mixture",
@@ -95,27 +93,48 @@ def compare_densities(
     return DensityComparison(rows, drawn, quantiles, gap, below, verdict, sentence)
 
 
+def compare_cumulatively(rows: LogDensityHistogram, drawn: LogDensityHistogram) -> tuple[float, float]:
+    """Compare two distributions below one ceiling.
+
+    Returns
+    -------
+    gap : float
+        Largest difference of the cumulative shares (Kolmogorov-Smirnov).
+    below : float
+        Share of the rows that are less likely than all but one in a hundred of the drawn.
+    """
+    both = [np.cumsum(one.weights[::-1]) / one.weights.sum() for one in (rows, drawn)]  # from the least likely on
+    return float(np.abs(both[0] - both[1]).max()), float(both[0][np.searchsorted(both[1], 0.01)])
+
+
 def draw_densities(
-    parameters: MixtureParameters, ceiling: float, seed: int = 0, observed: Observed | None = None
+    parameters: MixtureParameters,
+    ceiling: float,
+    seed: int = 0,
+    observed: Observed | None = None,
+    rows: int = _ROWS,
 ) -> LogDensityHistogram:
-    """Draw rows from a mixture and make the histogram of their log-densities, below a ceiling, nats."""
+    """Draw so many rows from a mixture, and make the histogram of their log-densities, below a ceiling, nats.
+
+    Of many features fewer rows are drawn. If it is known what is missing in a table, drawn rows lack the same.
+    """
     d = parameters.n_features
-    n = int(np.clip(_NUMBERS // d, 1000, _ROWS))
+    n = int(np.clip(_NUMBERS // d, 1000, rows))
     counts, lacking = component_counts(parameters, n, seed), None
     if observed is not None:
         counts, lacking = _draw_missing(observed, n, seed)
     weights = np.zeros(N_BINS)
     for chunk in range(-(-n // rows_per_chunk(parameters))):
-        rows = draw_chunk(parameters, counts, seed, chunk)[0]
+        found = draw_chunk(parameters, counts, seed, chunk)[0]
         first = chunk * rows_per_chunk(parameters)
         if lacking is None:
-            for start in range(0, rows.shape[1], _AT_A_TIME):
-                part = log_density(parameters, np.ascontiguousarray(rows[:, start : start + _AT_A_TIME]))
+            for start in range(0, found.shape[1], _AT_A_TIME):
+                part = log_density(parameters, np.ascontiguousarray(found[:, start : start + _AT_A_TIME]))
                 weights += bin_weights(ceiling - part, np.ones(len(part)))
         else:
-            rows[lacking[:, first : first + rows.shape[1]]] = np.nan
-            found = IncompleteScorer(Marginals(parameters)).score(rows, prediction=False).log_density
-            weights += bin_weights(ceiling - found, np.ones(len(found)))
+            found[lacking[:, first : first + found.shape[1]]] = np.nan
+            part = IncompleteScorer(Marginals(parameters)).score(found, prediction=False).log_density
+            weights += bin_weights(ceiling - part, np.ones(len(part)))
     return LogDensityHistogram(ceiling, weights)
 
 
