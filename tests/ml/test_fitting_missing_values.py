@@ -213,7 +213,7 @@ def test_a_column_without_a_value_is_refused(spark) -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_fit_ends_with_the_portrait_that_the_definitions_make_and_any_table_has_one(spark, weighted) -> None:
-    weight = 1.0 + np.arange(150) % 3
+    weight = (1 + np.arange(150) % 3).astype(np.float64)
     frame = pd.DataFrame(IRIS.T, columns=NAMES).assign(w=weight)
     table = spark.createDataFrame(frame).repartition(3)
     model = estimator(nInit=2, portrait=True, **({"weightCol": "w"} if weighted else {})).fit(table)
