@@ -48,7 +48,7 @@ def fit(spark: SparkSession, configuration: FitConfiguration) -> None:
             checked = check_fit(spark, configuration, rows, None if start is None else start.parameters, faults)
             previous = check_previous(faults, earlier, checked.rows, configuration)
             faults.require_none()
-        plan = partial(plan_fit, spark, configuration, checked, None if previous is None else previous.source)
+        plan = partial(plan_fit, spark, configuration, checked, None if previous is None else previous.saved.source)
         return Prepared(partial(work, checked, start, previous), plan, checked.workers)
 
     def work(checked: Checked, start: Start | None, previous: Previous | None, attempt: Attempt) -> Result:

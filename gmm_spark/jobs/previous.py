@@ -14,8 +14,9 @@ from gmm_spark.jobs.config.jobs import FitConfiguration, SelectConfiguration
 from gmm_spark.jobs.preflight.faults import Faults
 from gmm_spark.jobs.preflight.fits import resolve
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.jobs.saved import locate_model
 from gmm_spark.storage.hadoop import files_of
-from gmm_spark.storage.runs import Located, find_model, find_model_if_any
+from gmm_spark.storage.runs import Located, find_model_if_any
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -43,11 +44,6 @@ class Previous:
     saved: Located
     matches: bool
 
-    @property
-    def source(self) -> str:
-        """What it is called in messages."""
-        return f"run {self.saved.run_id}" if self.saved.run_id else self.saved.path
-
 
 def read_previous(spark: SparkSession, configuration: FitConfiguration | SelectConfiguration) -> Previous | None:
     """Return the earlier model; None if there is none, or none is wanted.
@@ -66,7 +62,7 @@ def read_previous(spark: SparkSession, configuration: FitConfiguration | SelectC
     if named == NONE:
         return None
     if named is not None:
-        saved: Located | None = find_model(files, named)
+        saved: Located | None = locate_model(files, "model.previous", named)
     else:
         saved = find_model_if_any(files, configuration.output.model)
         start = getattr(configuration.model, "initial_model", None)
@@ -116,9 +112,9 @@ def identify(
     if previous is not None and not previous.matches:
         first = previous.model.identities.next_id
         model.identities = Identities.fresh(model.parameters.n_classes, first)
-        told = f"; {previous.source} has other features: ids begin at {first}"
+        told = f"; {previous.saved.source} has other features: ids begin at {first}"
     elif previous is not None:
-        told = f"; since {previous.source}, {describe_changes(model.summary.changes)}"
+        told = f"; since {previous.saved.source}, {describe_changes(model.summary.changes)}"
         if not previous.model.identities.recorded:
             told += " (it was saved without ids, which are taken as 0 to k - 1)"
     names = {int(one): name for one, name in configuration.model.component_names.items()}

@@ -14,7 +14,6 @@ from gmm_spark.jobs.drift import DriftGate
 from gmm_spark.jobs.io.tables import (
     drop_replaced,
     feature_parameters,
-    quote,
     read_table,
     require_columns,
     select_columns,
@@ -34,6 +33,7 @@ from gmm_spark.jobs.run.publishing import published
 from gmm_spark.jobs.run.report import RunReport
 from gmm_spark.jobs.run.running import run
 from gmm_spark.jobs.saved import locate_model
+from gmm_spark.spark.names import quote
 from gmm_spark.storage.hadoop import files_of, is_remote
 from gmm_spark.storage.runs import Located
 

@@ -54,7 +54,7 @@ def select(spark: SparkSession, configuration: SelectConfiguration) -> None:
             checked = check_fit(spark, configuration, rows, None, faults)
             previous = check_previous(faults, earlier, checked.rows, configuration)
             faults.require_none()
-        plan = partial(plan_fit, spark, configuration, checked, None if previous is None else previous.source)
+        plan = partial(plan_fit, spark, configuration, checked, None if previous is None else previous.saved.source)
         return Prepared(partial(work, checked.rows, previous), plan, checked.workers)
 
     def work(rows: DataFrame, previous: Previous | None, attempt: Attempt) -> Result:

@@ -15,6 +15,7 @@ from gmm_spark.errors import ConfigurationError
 from gmm_spark.jobs.config.jobs import FitConfiguration
 from gmm_spark.jobs.io.parameter_files import read_parameters
 from gmm_spark.jobs.run.report import RunReport
+from gmm_spark.jobs.saved import locate_model
 from gmm_spark.storage.hadoop import files_of
 from gmm_spark.storage.runs import Located, find_model_if_any
 
@@ -59,11 +60,13 @@ def read_start(spark: SparkSession, configuration: FitConfiguration) -> Start | 
         return Start(parameters, None)
     if mixture.initial_model is None:
         return None
-    saved = find_model_if_any(files_of(spark), mixture.initial_model)
-    if saved is None and mixture.initial_model_optional:
-        return None
-    # If there is none, whoever loads it says what is wrong.
-    model = gmm_spark.GaussianMixtureModel.load(mixture.initial_model if saved is None else saved.path)
+    files = files_of(spark)
+    saved = find_model_if_any(files, mixture.initial_model)
+    if saved is None:
+        if mixture.initial_model_optional:
+            return None
+        saved = locate_model(files, "model.initial_model", mixture.initial_model)  # raises, and says what is wrong
+    model = gmm_spark.GaussianMixtureModel.load(saved.path)
     _require_same_shape(configuration, "model.initial_model", model.parameters)
     names = model.featureNames or columns
     if names != columns and sorted(names) == sorted(columns):
@@ -88,7 +91,7 @@ def add_moves(start: Start | None, model: GaussianMixtureModel, report: RunRepor
         gone=list(matching.gone),
         new=[{"component": j, "nearest_before": matching.nearest[j]} for j in matching.new],
     )
-    origin = "the start" if start.saved is None else f"run {run_id}" if run_id else start.saved.path
+    origin = "the start" if start.saved is None else start.saved.source
     noise = describe_noise(start.parameters, model.parameters)
     return f"; since {origin} {describe_moves(matching, names)}{noise}"
 

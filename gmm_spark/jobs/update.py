@@ -53,11 +53,6 @@ class Yesterday:
     saved: Located
     elapsed: float
 
-    @property
-    def source(self) -> str:
-        """What it is called in messages."""
-        return f"run {self.saved.run_id}" if self.saved.run_id else self.saved.path
-
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the job with a command line, by default that of the process, and end the process with its exit code."""
@@ -71,8 +66,7 @@ def update(spark: SparkSession, configuration: UpdateConfiguration) -> None:
         found = faults.attempt(load_model, spark, configuration)
         if found is not None and found[0].memory is not None and configuration.day in found[0].memory.days:
             faults.require_none()
-            source = f"run {found[1].run_id}" if found[1].run_id else found[1].path
-            print(f"update: nothing to do, the model of {source} has seen the rows of {configuration.day}")
+            print(f"update: nothing to do, the model of {found[1].source} has seen the rows of {configuration.day}")
             return None
         before = None if found is None else faults.attempt(require_yesterday, *found, configuration)
         with report.timed("read"):
@@ -107,7 +101,7 @@ def update(spark: SparkSession, configuration: UpdateConfiguration) -> None:
         if verdict.word == REFIT and configuration.update.if_refit == "stop":
             report.write(spark, configuration.output.report)
             raise DriftError(
-                f"no updated model was published, since {before.source} should be fitted anew: "
+                f"no updated model was published, since {before.saved.source} should be fitted anew: "
                 f"{'; '.join(verdict.reasons)}"
             )
         with report.timed("write", spark):
@@ -245,10 +239,10 @@ def require_newest(spark: SparkSession, configuration: UpdateConfiguration, befo
         return
     now = find_model_if_any(files_of(spark), configuration.output.model)
     if now is None or now != before.saved:
-        newest = "none" if now is None else f"run {now.run_id}" if now.run_id else now.path
+        newest = "none" if now is None else now.source
         raise RunHeldError(
-            f"the newest model in {configuration.output.model} was {before.source} when this update began, and is "
-            f"{newest} now"
+            f"the newest model in {configuration.output.model} was {before.saved.source} when this update began, and "
+            f"is {newest} now"
         )
 
 
@@ -258,7 +252,7 @@ def describe(before: Yesterday, model: gmm_spark.GaussianMixtureModel, verdict: 
     told = f"refit: {'; '.join(verdict.reasons)}" if verdict.word == REFIT else "updated"
     starving = "".join(f"; component {model.identities.label(j)} has next to no rows today" for j in verdict.starving)
     return (
-        f"update: {summary.numRows:,} rows used, {sum(summary.skipped.values()):,} skipped; {before.source} {told} in "
-        f"{summary.numIter} passes; log-density {verdict.log_density_before:.4f} nats a row before, "
+        f"update: {summary.numRows:,} rows used, {sum(summary.skipped.values()):,} skipped; {before.saved.source} "
+        f"{told} in {summary.numIter} passes; log-density {verdict.log_density_before:.4f} nats a row before, "
         f"{verdict.log_density:.4f} now, {verdict.expected:.4f} expected{starving}"
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from gmm_spark.core.mixture.reasons import find_reasons
 from gmm_spark.report.subject import Subject, UnlikelyRow
+from gmm_spark.spark.names import quote
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -50,7 +51,7 @@ def list_unlikely(model: GaussianMixtureModel, table: DataFrame, n: int) -> tupl
     model = model.copy().setLogDensityCol(_LOG_DENSITY).setPredictionCol(_PREDICTION)
     model.setProbabilityCol("").setAnomalyCol("").setReasonsCol("")
     columns = model.input_columns
-    features = [f"`{name.replace('`', '``')}`" for name in columns or [model.getFeaturesCol()]]
+    features = map(quote, columns or [model.getFeaturesCol()])
     scored = model.transform(table).select(_LOG_DENSITY, _PREDICTION, *features)
     found = scored.orderBy(col(_LOG_DENSITY).asc_nulls_last()).limit(n).collect()
     if not found:

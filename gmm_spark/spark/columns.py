@@ -7,7 +7,7 @@ columns. The driver checks names and types before any job; tasks decode values, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -31,6 +31,7 @@ from gmm_spark.spark.decoding import (
     describe_bad,
     find_bad_rows,
 )
+from gmm_spark.spark.names import name_folding, quote
 
 # Types whose large values float64 must round.
 _EXACT_TYPES = (T.LongType, T.DecimalType)
@@ -211,12 +212,6 @@ def resolve_features(
     )
 
 
-def name_folding(spark: SparkSession) -> Callable[[str], str]:
-    """Return the function that makes two names equal if Spark takes them for one: lower case unless case matters."""
-    sensitive = str(spark.conf.get("spark.sql.caseSensitive", "false"))
-    return str if sensitive.lower() == "true" else str.lower
-
-
 def require_distinct(spark: SparkSession, names: Sequence[str]) -> None:
     """Raise ParameterError if Spark would take two names of output columns for one."""
     if len(set(map(name_folding(spark), names))) < len(names):
@@ -278,7 +273,7 @@ def require_rows(rows: int, bad: Mapping[str, int], features: Features) -> None:
 
 def column_of(name: str) -> Column:
     """Return the column of a name, whatever characters it has."""
-    return F.col("`" + name.replace("`", "``") + "`")
+    return F.col(quote(name))
 
 
 def _type_of(table: DataFrame, name: str, parameter: str) -> T.DataType:

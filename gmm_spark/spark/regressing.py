@@ -15,8 +15,9 @@ from pyspark.sql import functions as F
 
 from gmm_spark.core.kernels.regression import Regressor
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import Features, name_folding, require_distinct, require_usable
+from gmm_spark.spark.columns import Features, require_distinct, require_usable
 from gmm_spark.spark.decoding import Decoded
+from gmm_spark.spark.names import name_folding
 from gmm_spark.spark.scoring import append_unmerged, as_arrow_udf, holds_user_defined_types
 from gmm_spark.spark.worker import one_blas_thread
 

@@ -21,9 +21,10 @@ from gmm_spark.core.missing.measures import IncompleteMeasures
 from gmm_spark.core.missing.thresholds import Thresholds
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import Features, name_folding, require_distinct, require_rows
+from gmm_spark.spark.columns import Features, require_distinct, require_rows
 from gmm_spark.spark.decoding import MARGINAL
 from gmm_spark.spark.folding import fold_table, plan_unseen
+from gmm_spark.spark.names import name_folding
 from gmm_spark.spark.observing import SCORES, SUMS, ObserveScores, Watch
 from gmm_spark.spark.score_task import (
     FIELDS,

@@ -68,6 +68,11 @@ class Located(NamedTuple):
     path: str
     run_id: str | None
 
+    @property
+    def source(self) -> str:
+        """What it is called in messages: its run, or its path."""
+        return f"run {self.run_id}" if self.run_id else self.path
+
 
 def require_run_id(text: str) -> str:
     """Return a run's id if it can name a directory everywhere.

@@ -523,7 +523,7 @@ def test_a_scheduled_fit_starts_from_its_newest_run_and_says_what_has_moved(
     output = tmp_path / "models"
     common = (*FEATURES, "--features.handle_invalid", "skip", "--output.model", output, "--model.k", 2)
     yesterdays = (*common, "--model.initial_model", output, "--input.path", table)
-    assert_failed(run_job("fit", *yesterdays, "--run-id", "day-0"), 3, "no model at")
+    assert_failed(run_job("fit", *yesterdays, "--run-id", "day-0"), 3, "where there is nothing")
     first = run_job("fit", *yesterdays, "--model.initial_model_optional", "--run-id", "day-1")
     assert first.code == 0, first.err
     assert "; since" not in first.out

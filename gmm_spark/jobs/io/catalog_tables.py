@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.jobs.causes.explaining import explain
 from gmm_spark.jobs.config.sections import FILE_FORMATS, InputSection
+from gmm_spark.spark.names import quote
 from gmm_spark.storage.hadoop import files_of, is_remote
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def split_name(name: str) -> list[str]:
 
 def _require_schema(spark: SparkSession, key: str, name: str) -> None:
     """Refuse a table that could not be created."""
-    schema = [f"`{part.replace('`', '``')}`" for part in split_name(name)[:-1]]
+    schema = [quote(part) for part in split_name(name)[:-1]]
     if schema and not spark.catalog.databaseExists(".".join(schema)):
         raise ConfigurationError(
             f"{key}: got {name!r}, but there is no schema {'.'.join(schema)}; create it, or name another"
@@ -108,7 +109,7 @@ def _require_schema(spark: SparkSession, key: str, name: str) -> None:
 
 def _look_into_own_catalog(spark: SparkSession, key: str, name: str, full: tuple[str, ...]) -> CatalogTable:
     state: Any = spark._jsparkSession.sessionState()
-    metadata = state.catalog().getTableMetadata(state.sqlParser().parseTableIdentifier(".".join(map(_quote, full[1:]))))
+    metadata = state.catalog().getTableMetadata(state.sqlParser().parseTableIdentifier(".".join(map(quote, full[1:]))))
     provider = metadata.provider().get().lower() if metadata.provider().isDefined() else "hive"
     columns = _read(metadata.partitionColumnNames())
     if provider in _REFUSED:
@@ -131,10 +132,6 @@ def _look_into_own_catalog(spark: SparkSession, key: str, name: str, full: tuple
                 f"{key}: got {name!r}, which has a partition outside its directory ({strange[0]}); name another table"
             )
     return CatalogTable(full, location, tuple(columns), tracked)
-
-
-def _quote(part: str) -> str:
-    return f"`{part.replace('`', '``')}`"
 
 
 def _read(names: Any) -> list[str]:

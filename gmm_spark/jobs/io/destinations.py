@@ -11,7 +11,8 @@ from gmm_spark.jobs.config.sections import InputSection, TableOutputSection
 from gmm_spark.jobs.io import table_output
 from gmm_spark.jobs.io.catalog_tables import CatalogTable, find_table, is_in_own_catalog, locate_input
 from gmm_spark.jobs.io.outputs import require_apart
-from gmm_spark.jobs.io.tables import fold, quote
+from gmm_spark.jobs.io.tables import fold
+from gmm_spark.spark.names import quote
 from gmm_spark.storage.documents import describe_error
 from gmm_spark.storage.hadoop import files_of, is_remote
 

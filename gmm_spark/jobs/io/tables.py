@@ -9,6 +9,7 @@ from gmm_spark.errors import DataError
 from gmm_spark.jobs.causes.explaining import explain
 from gmm_spark.jobs.config.secrets import reveal
 from gmm_spark.jobs.config.sections import InputSection
+from gmm_spark.spark.names import name_folding, quote
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -86,8 +87,6 @@ def feature_parameters(rows: DataFrame, columns: Sequence[str]) -> dict[str, Any
     """
     from pyspark.sql.types import NumericType
 
-    from gmm_spark.spark.columns import name_folding
-
     require_columns(rows, "features.columns", columns)
     if len(columns) == 1:
         fold = name_folding(rows.sparkSession)
@@ -104,15 +103,9 @@ def select_columns(rows: DataFrame, kept: Sequence[str], appended: Sequence[str]
     return rows.select(*map(quote, (*kept, *appended)))
 
 
-def quote(name: str) -> str:
-    """Return the name of a column for Spark's parser: without quotes, a dot would ask for a field of a struct."""
-    return f"`{name.replace('`', '``')}`"
-
-
 def fold(rows: DataFrame, name: str) -> str:
     """Return a name in the form in which the session compares names: their case counts only if it is set so."""
-    sensitive = str(rows.sparkSession.conf.get("spark.sql.caseSensitive", "false"))
-    return name if sensitive.lower() == "true" else name.lower()
+    return name_folding(rows.sparkSession)(name)
 
 
 def drop_replaced(rows: DataFrame, kept: Sequence[str], features: Sequence[str], appended: Sequence[str]) -> DataFrame:

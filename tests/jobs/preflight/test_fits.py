@@ -40,7 +40,7 @@ def test_all_faults_are_told_at_once_under_the_code_of_the_gravest(
         "features.columns: got z, which the table lacks; it has id, x, y, day",
         "features.columns: day is string; needs numeric columns",
         "features.weight: day is string; needs a numeric column",
-        f"no model at {tmp_path / 'no model'}",
+        f"model.initial_model: got '{tmp_path / 'no model'}', where there is nothing",
     ):
         assert told in done.err
     assert "Traceback" not in done.err
