@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from gmm_spark.spark.packing.blocks import read_bytes
-from gmm_spark.spark.packing.packer import Packing, carried_in_all
+from gmm_spark.spark.packing.packer import Packing
 from gmm_spark.spark.packing.pieces import Cut, Piece
 from gmm_spark.spark.packing.sources import PieceTask, Source, divide_weights
-from gmm_spark.spark.results import bytes_per_job, collect
+from gmm_spark.spark.results import collect
 from gmm_spark.spark.schema import Schema
 
 # Multiplications of a pass up to which the driver makes it: one core takes about as long for them as Spark for a job.
@@ -65,11 +65,3 @@ def collect_pieces(source: Source, task: PieceTask, schema: Schema, products: in
     """
     found = source.run(task, products) if isinstance(source, Held) else None
     return collect(source.map_pieces(task, schema, products)) if found is None else found
-
-
-def limit_held(spark: SparkSession, rows: int, width: int, tasks: int) -> int:
-    """Return how many rows a table may have that tasks bring to the driver while they pack: ``rows`` or fewer.
-
-    So few that one job may bring all that the tasks may hand over, whatever the table is.
-    """
-    return min(rows, int(bytes_per_job(spark) / (8 * (width + 1) * carried_in_all(1, tasks))))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import uuid
 from collections import Counter
@@ -33,6 +32,7 @@ from gmm_spark.core.missing.patterns import count_incomplete_patterns, order_by_
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
+from gmm_spark.spark.packing.carrying import carried_rows
 from gmm_spark.spark.packing.cluster import is_local
 from gmm_spark.spark.packing.leftovers import take_possession
 from gmm_spark.spark.packing.parquet_plan import find_scan
@@ -296,7 +296,7 @@ class _Packed(NamedTuple):
 class WriteBlocks:
     """Task that packs rows into one file and returns its handle, with the rows themselves if they are few.
 
-    They are few if a table of ``held_rows`` could have twice as many in this task (:func:`carried_rows`).
+    They are few if a table of ``held_rows`` may have so many in this task (:func:`.carrying.carried_rows`).
     """
 
     features: Features
@@ -440,20 +440,6 @@ def remove_run(run: str, directories: Iterable[str]) -> None:
         for path in Path(directory).glob(f"gmm-{run}-*"):
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def carried_rows(held_rows: int, task: int) -> int:
-    """Return how many rows a task may hand to the driver with its handle.
-
-    The task does not know how many tasks there are. If a table of ``held_rows`` is spread evenly, the last of n tasks
-    has ``held_rows / n``; each may have twice as many. All n together carry no more than :func:`carried_in_all`.
-    """
-    return min(held_rows, 2 * held_rows // (task + 1))
-
-
-def carried_in_all(held_rows: int, tasks: int) -> float:
-    """Bound how many rows so many tasks hand to the driver together, whatever the table is."""
-    return 2 * held_rows * (1 + math.log(tasks))  # the harmonic series
 
 
 def identify(stream: Iterator[pa.RecordBatch], by_task: bool) -> tuple[int, Iterator[pa.RecordBatch]]:

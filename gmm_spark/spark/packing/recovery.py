@@ -30,8 +30,9 @@ from gmm_spark.core.steps import step
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.descriptions import describe_jobs
+from gmm_spark.spark.packing.carrying import limit_carried
 from gmm_spark.spark.packing.cluster import is_local, survey_cluster
-from gmm_spark.spark.packing.held import Held, limit_held
+from gmm_spark.spark.packing.held import Held
 from gmm_spark.spark.packing.packer import Packer, Packing, most_tasks
 from gmm_spark.spark.packing.record import PackingRecord
 from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
@@ -88,7 +89,7 @@ class RecoverableBlocks:
         self._cluster = survey_cluster(self._spark)
         self._packer = Packer(table, features, strict, packing)
         tasks = most_tasks(self._cluster.cores)
-        self._held_rows = limit_held(self._spark, held_rows, features.width, tasks)
+        self._held_rows = limit_carried(self._spark, held_rows, features.width, tasks)
         self.source: Source | None = None
         try:
             with self._named("pack"):
