@@ -118,6 +118,13 @@ class LogDensityHistogram:
         return float(self.ceiling - _KNEE * np.sinh(i / _STEPS))
 
     @property
+    def mean(self) -> float:
+        """Mean of the log-densities, nats; exact but for the widths of the bins."""
+        bins = np.flatnonzero(self.weights)
+        depth, weight = _KNEE * np.sinh((bins + 0.5) / _STEPS), self.weights[bins] / self.weights.sum()
+        return float(self.ceiling - weight @ depth)
+
+    @property
     def deviation(self) -> float:
         """Standard deviation of the log-densities, nats; exact but for the widths of the bins."""
         bins = np.flatnonzero(self.weights)

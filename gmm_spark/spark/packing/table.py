@@ -19,8 +19,10 @@ from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.missing.evaluation import IncompleteEvaluationSums
 from gmm_spark.core.missing.expectation import IncompleteStatisticsSums
+from gmm_spark.core.missing.marginals import Marginals
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import Frame
+from gmm_spark.core.portrait.incomplete import IncompletePortraitSums
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.portrait.sums import PortraitSums
 from gmm_spark.core.steps import step
@@ -179,7 +181,11 @@ class PackedTable:
     def portray(self, candidate: MixtureParameters, frame: Frame) -> Portrait:
         """Make one pass: what the rows look like beside a candidate; the frame is in the table's own coordinates."""
         with step("portrait"), describe_jobs(self.spark, "portrait"):
+            sums: PortraitSums | IncompletePortraitSums
             sums = PortraitSums(self._plan([candidate]), frame, self.features.names)
+            if self.patterns:
+                marginals = Marginals(candidate.shifted(self.moments.mean), self.precision)
+                sums = IncompletePortraitSums(marginals, frame, self.features.names, tuple(sorted(self.patterns)))
             return self._sum(sums, [candidate], frame)
 
     def draw(self, draw: DrawRequest) -> DrawResult:
