@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureSelector
 from gmm_spark.core.kernels.distance_draw import DrawRequest
 from gmm_spark.core.portrait.frame import Frame
 from gmm_spark.core.profile import ColumnProfile
+from gmm_spark.spark import results
 from gmm_spark.spark.packing import carrying
 from gmm_spark.spark.packing import held as held_module
 from gmm_spark.spark.packing import packer as packer_module
@@ -148,8 +149,12 @@ def test_tasks_carry_no_more_bytes_than_a_job_may_bring(
 def steps_of_spark(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Passes that went to Spark."""
     asked: list[str] = []
-    collect = held_module.collect
-    monkeypatch.setattr(held_module, "collect", lambda rows: asked.append("a pass") or collect(rows))
+
+    def collect(rows: DataFrame) -> list[Row]:
+        asked.append("a pass")
+        return results.collect(rows)
+
+    monkeypatch.setattr(held_module, "collect", collect)
     return asked
 
 
@@ -157,7 +162,13 @@ def test_a_fit_holds_a_table_of_no_more_rows_than_its_sample(
     table: DataFrame, steps_of_spark: list[str], block_files: Files
 ) -> None:
     before = set(block_files())
-    settings = {"maxIter": 5, "tol": 0.0, "accelerate": False, "weightCol": "w", "varianceFloor": [1e-6] * 3}
+    settings: dict[str, Any] = {
+        "maxIter": 5,
+        "tol": 0.0,
+        "accelerate": False,
+        "weightCol": "w",
+        "varianceFloor": [1e-6] * 3,
+    }
     held = GaussianMixture(sampleRows=len(ROWS), **settings).setInitialModel(START).fit(table)
     assert held.summary.packing == PackingRecord(
         packings=1,
@@ -188,15 +199,20 @@ def test_a_selection_holds_the_rows_that_it_fits_and_those_held_out(
 def test_files_are_removed_by_the_driver_or_by_tasks(
     table: DataFrame, block_files: Files, local: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, jobs = set(block_files()), []
-    collect = packer_module.collect
+    before = set(block_files())
+    jobs: list[str] = []
+
+    def collect(rows: DataFrame) -> list[Row]:
+        jobs.append("removal")
+        return results.collect(rows)
+
     monkeypatch.setattr(packer_module, "is_local", lambda spark: local)
     with PackedTable(table, found_features(table)):
         left = sorted(set(block_files()) - before)
         assert len(left) == 3
         retried = left[0].with_name(left[0].name.replace(".blocks", "-of-a-task-that-ran-twice.blocks"))
         retried.write_bytes(b"")
-        monkeypatch.setattr(packer_module, "collect", lambda rows: jobs.append("removal") or collect(rows))
+        monkeypatch.setattr(packer_module, "collect", collect)
     assert not set(block_files()) - before
     assert jobs == ([] if local else ["removal"])
 
