@@ -277,8 +277,8 @@ class GaussianMixture(
         Yesterday's rows count by what the model remembers of them, weighted down by their age; they are not read. The
         columns, ``handleInvalid``, weights, precision, tolerance and least variances are those of the model; components
         keep their ids. ``summary.update`` says whether the model still describes its table: its ``word`` is "updated",
-        or "refit" with ``reasons``. The other figures of the summary, the anomaly threshold and the training profile
-        are of today's rows.
+        or "refit" with ``reasons``. The other figures of the summary are of today's rows; thresholds of anomalies and
+        the training profile are of all rows, at the weights that the model remembers them by.
 
         Parameters
         ----------
