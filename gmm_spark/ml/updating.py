@@ -189,6 +189,7 @@ def _judge(
         log_density=new.log_likelihood / new.weight_sum,
         log_densities_before=list_by_pattern(old, model.numFeatures),
         log_densities=seen,
+        incomplete=new.incomplete,
         judged=min(sum(float(one.weights.sum()) for one in seen.values()) / units, 1.0),
         shares=(found.last.resp_sum / found.last.weight_sum).tolist(),
     )
