@@ -71,8 +71,10 @@ def test_a_model_of_rows_with_missing_values_is_reported_and_compared_with_later
     done = run_job("fit", *fit, "--model.n_init", 2, "--output.model", tmp_path / "model")
     assert done.code == 0, done.err
     assert "the fit has no portrait" not in done.err
-    score = ("--model", tmp_path / "model", "--input.path", table, "--output.path", tmp_path / "scored")
-    score = (*score, "--output.mode", "overwrite", "--output.report", tmp_path / "score.json")
+    score = (
+        *("--model", tmp_path / "model", "--input.path", table, "--output.path", tmp_path / "scored"),
+        *("--output.mode", "overwrite", "--output.report", tmp_path / "score.json"),
+    )
     limits = ("--drift.max_psi", 0.1, "--drift.max_missing_change", 0.1, "--drift.max_below_ratio", 2)
     done = run_job("score", *score, *limits, "--features.handle_invalid", "marginal", "--output.impute", "_filled")
     assert done.code == 0, done.err

@@ -19,6 +19,7 @@ from gmm_spark.core.mixture import density
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.drift import observe_drift
 from tests.core.drift import test_incomplete as drift_tests
+from tests.core.drift.profiles import MIXTURE
 from tests.examples import COVARIANCE_TYPES, draw_rows, random_mixture
 
 NAN, INF = float("nan"), float("inf")
@@ -185,7 +186,7 @@ def test_rows_with_missing_values_are_compared_with_the_training_rows(spark: Spa
     rows = drift_tests.TRAINING
     names = ["x", "y"]
     table = spark.createDataFrame(pd.DataFrame(rows.T, columns=names))
-    model = GaussianMixtureModel(drift_tests.MIXTURE, names, trainingProfile=drift_tests.PROFILE)
+    model = GaussianMixtureModel(MIXTURE, names, trainingProfile=drift_tests.PROFILE)
     model._set(inputCols=names, handleInvalid="marginal")
     model.save(str(tmp_path / "model"))
     (line,) = (path for path in (tmp_path / "model" / "metadata").iterdir() if path.name.startswith("part-"))
