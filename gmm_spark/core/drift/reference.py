@@ -14,6 +14,8 @@ import numpy as np
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.moments import Moments
+from gmm_spark.core.mixture.overreach import Overreach, find_overreach
+from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.errors import ParameterError
 
@@ -21,7 +23,7 @@ from gmm_spark.errors import ParameterError
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
 _SHAPES = {"shares": 1, "thresholds": 1, "shares_below": 1, "means": 1, "spreads": 1, "quartiles": 2}
 # What older versions did not write.
-_LATER = ("steps", "origins")
+_LATER = ("steps", "origins", "lows", "highs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,8 @@ class TrainingProfile:
     steps, origins : array (d,) or None
         The step that the values of each feature are rounded to, 0 for none, and one such value: a portrait's bins hold
         as many steps each. None if they are not known, as in files of older versions.
+    lows, highs : array (d,) or None
+        Least and greatest value of each feature; None likewise.
 
     Raises
     ------
@@ -74,6 +78,8 @@ class TrainingProfile:
     quartiles: Array
     steps: Array | None = None
     origins: Array | None = None
+    lows: Array | None = None
+    highs: Array | None = None
 
     def __post_init__(self) -> None:
         faults = [name for name, rank in _SHAPES.items() if getattr(self, name).ndim != rank]
@@ -129,7 +135,15 @@ class TrainingProfile:
             quartiles=columns.quartiles,
             steps=columns.step,
             origins=columns.mode,
+            lows=moments.low,
+            highs=moments.high,
         )
+
+    def find_overreach(self, parameters: MixtureParameters) -> list[Overreach]:
+        """Find where a mixture lies beyond the range of these rows; nothing if that is not known."""
+        if self.lows is None or self.highs is None:
+            return []
+        return find_overreach(parameters, self.lows, self.highs, self.spreads, self.steps, self.effective_rows)
 
     def require_fits(self, k: int, d: int) -> None:
         """Raise ParameterError if this is the profile of a mixture of another size: k components, noise included."""
