@@ -181,7 +181,7 @@ def find_mass_out_of_range(evidence: Evidence) -> Iterator[Finding]:
     if found:
         yield Finding(
             f"the mixture reaches where no row is: {tell_overreach(found, evidence.names)}.",
-            "It does no harm to clusters. Of rows that are drawn (`sample`), drop those that are impossible; if the "
+            "It does no harm to clusters. Of rows that are drawn from it, drop those that are impossible; if the "
             "density there matters, fit a function of the column that has no such end, as the logarithm of a length.",
             column=evidence.names[found[0].feature],
             figures={"share": found[0].share, "bound": found[0].bound, "ends": len(found)},
