@@ -12,6 +12,7 @@ from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ParameterError
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.drawing import draw
+from gmm_spark.report.incomplete import tell_thresholds
 from gmm_spark.report.subject import Subject
 
 FRACTIONS = (0.0001, 0.001, 0.005, 0.01, 0.05)
@@ -32,7 +33,7 @@ def describe_anomalies(subject: Subject) -> Section:
             "The model does not know how likely its training rows are: it was built from parameters, fitted to a table "
             "without complete rows, or saved by an older gmm-spark. Fit it again (model.initial_model starts from it)."
         )
-        return Section("anomalies", "Anomalies", [missing, *_tell_unlikely(subject)])
+        return Section("anomalies", "Anomalies", [missing, *tell_thresholds(subject, _USUAL), *_tell_unlikely(subject)])
     rows = []
     for fraction in FRACTIONS:
         try:
@@ -67,6 +68,7 @@ def describe_anomalies(subject: Subject) -> Section:
                 "alone makes it, so a fraction of the rows that noise exceeds has no threshold, and is not listed."
             ),
         )
+    blocks += tell_thresholds(subject, _USUAL)
     blocks += _tell_unlikely(subject)
     return Section("anomalies", "Anomalies", blocks)
 
@@ -86,7 +88,9 @@ def _tell_unlikely(subject: Subject) -> list[Block]:
 
 def _compare_unlikely(portrait: Portrait) -> list[Block]:
     """Compare the least likely rows, all together, with the others: the features in which they differ most."""
-    if not 0 < portrait.least_likely < portrait.weight_sum:
+    # Densities of rows that lack different features do not compare: if values are missing, these are complete rows.
+    whole = 1.0 if portrait.observed is None else 1.0 - portrait.observed.incomplete
+    if not 0 < portrait.least_likely < whole * portrait.weight_sum:
         return []
     means, spreads = portrait.least_likely_means, portrait.least_likely_spreads
     unit = np.where(portrait.other_spreads > 0, portrait.other_spreads, np.inf)
@@ -102,13 +106,14 @@ def _compare_unlikely(portrait: Portrait) -> list[Block]:
         ]
         for i in order
     ]
-    share = say_share(portrait.least_likely / portrait.weight_sum)
+    share = say_share(portrait.least_likely / (whole * portrait.weight_sum))
+    of_rows = "rows" if portrait.observed is None else "complete rows"
     head = ["feature", "least likely rows", "other rows", "how far off, in sd of the other rows"]
-    caption = f"The least likely {share} of the rows and the others: mean ± standard deviation"
+    caption = f"The least likely {share} of the {of_rows} and the others: mean ± standard deviation"
     if len(order) < len(portrait.feature_names):
         caption += f", of the {len(order)} features in which they differ most"
     text = (
-        f"What makes rows unlikely, all in all: the least likely {share} are farthest off in "
+        f"What makes rows unlikely, all in all: the least likely {share} of the {of_rows} are farthest off in "
         f"{portrait.feature_names[order[0]]}. How far off is the root mean square of the distance from the other rows' "
         "mean: 1 is as usual. A feature that is as usual by itself may be odd beside others."
     )

@@ -79,7 +79,7 @@ def test_rows_are_scored_by_what_is_observed_of_them(spark: SparkSession, covari
     # In memory, and row by row, it is the same.
     np.testing.assert_allclose(local.log_density(rows), scored["logDensity"].astype(float), rtol=1e-12)
     np.testing.assert_array_equal(local.predict(rows), scored["prediction"].fillna(-1))
-    np.testing.assert_array_equal(local.is_anomaly(rows), scored["anomaly"].fillna(False).astype(bool))
+    np.testing.assert_array_equal(local.is_anomaly(rows), scored["anomaly"].eq(True))
     assert 0 < scored["anomaly"].sum() < 40
     for i, (found, reasons) in enumerate(zip(local.reasons(rows), scored["reasons"], strict=True)):
         assert (found is None) == (reasons is None)
