@@ -167,11 +167,10 @@ class Subject:
     @cached_property
     def overreach(self) -> str:
         """How much of the mixture lies where no training row is; empty if it is little, or if that is not known."""
-        return (
-            ""
-            if self.training is None
-            else tell_overreach(self.training.find_overreach(self.parameters), self.shown_names)
-        )
+        if self.training is not None:
+            return tell_overreach(self.training.find_overreach(self.parameters), self.shown_names)
+        found = [one.text("meaning") or "" for one in self.facts["checks"] if one.text("code") == "mass-out-of-range"]
+        return show_name(found[0].partition(": ")[2].rstrip(".")) if found else ""
 
     @property
     def rows(self) -> float | None:

@@ -110,6 +110,10 @@ def test_where_the_mixture_reaches_and_no_row_is_stands_beside_the_fit_and_besid
     assert f"Some drawn rows have values that no row has: {told}." in use
     older = replace(known, lows=None, highs=None)
     assert "no row is" not in require_sound(render_report(replace(subject, training=older))).words
+    meaning = "the mixture reaches where no row is: 5 % with delay below 0."
+    checks = build_facts(checks=[{"code": "mass-out-of-range", "severity": "info", "meaning": meaning}])
+    incomplete = require_sound(render_report(replace(subject, training=None, facts=checks)))
+    assert "values that no row has: 5 % with delay below 0. Drop" in incomplete.words
 
 
 def test_of_a_wide_table_the_features_that_are_reasons_are_listed() -> None:
