@@ -85,8 +85,8 @@ def test_the_least_likely_rows_are_listed_only_if_given() -> None:
 def test_a_page_without_rows_says_in_which_features_the_least_likely_are_off_and_how_to_list_them() -> None:
     parameters = build_parameters(2, 2)
     portrait = build_portrait(parameters, ("usual", "odd"), n=4000)
-    far = {"least_likely_means": portrait.other_means + [0.0, 9.0] * portrait.other_spreads}
-    portrait = replace(portrait, **far, least_likely_spreads=portrait.other_spreads)
+    far, spreads = portrait.other_means + np.array([0.0, 9.0]) * portrait.other_spreads, portrait.other_spreads
+    portrait = replace(portrait, least_likely_means=far, least_likely_spreads=spreads)
     subject = build_subject(parameters, ("usual", "odd"), portrait=portrait, report_command="gmm-spark report models/a")
     page = require_sound(render_report(subject))
     assert "are farthest off in odd." in page.words
