@@ -188,6 +188,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
             weight_kind=self.getWeightKind(),
             packing=self.getPacking(),
             answers=self._answers,
+            held_rows=self.getSampleRows(),
         )
 
     def _check_rows(self, features: Features, *tables: PackedTable) -> None:

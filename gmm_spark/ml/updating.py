@@ -5,14 +5,18 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
+import numpy as np
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
+from gmm_spark.core.missing.known import incomplete
+from gmm_spark.core.missing.patterns import write_pattern
 from gmm_spark.core.mixture.changes import list_changes
 from gmm_spark.core.mixture.matching import pair_components
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.steps import step
+from gmm_spark.core.update.blending import Known, blend_log_densities, blend_profiles
 from gmm_spark.core.update.likeness import join_patterns, list_by_pattern
 from gmm_spark.core.update.memory import Memory
 from gmm_spark.core.update.updating import Updated, find_decay, update
@@ -85,6 +89,7 @@ class MixtureUpdate(MixtureFitting, GaussianMixtureParams):
             measured = _measure(model, memory)
             with step("judge"):
                 verdict = _judge(model, updated, measured, found, (old_view, evaluation), table, units)
+        self._blend(model, updated, memory, old, (evaluation, units))
         weight = old + evaluation.weight_sum
         updated.memory = replace(measured, weight=weight, days=memory.add_day(day))
         updated.identities = model.identities
@@ -94,6 +99,41 @@ class MixtureUpdate(MixtureFitting, GaussianMixtureParams):
         updated.summary.changes = list_changes(pairs, known, known, *weights)
         updated.summary.update = verdict
         return updated
+
+    def _blend(
+        self,
+        model: GaussianMixtureModel,
+        updated: GaussianMixtureModel,
+        memory: Memory,
+        weight: float,
+        seen: tuple[Evaluation, float],
+    ) -> None:
+        """Give the updated model what is known of all rows that it remembers, in place of what is of today's.
+
+        Parameters
+        ----------
+        weight : float
+            What earlier rows weigh today.
+        seen : tuple of Evaluation and float
+            Of today's rows, and what they weigh in its histograms.
+        """
+        before, today = (
+            Known(
+                one.parameters,
+                join_patterns(one.logDensities, one.logDensitiesByPattern, one.numFeatures),
+                one.trainingProfile,
+                weighs,
+            )
+            for one, weighs in ((model, weight), (updated, seen[0].weight_sum))
+        )
+        # Histograms count weight as memories do, but that of a fit by importance weights has a unit of its own.
+        total = sum(float(one.weights.sum()) for one in before.log_densities.values())
+        of_fit = self.getWeightKind() == IMPORTANCE and memory.shortfall is None
+        factors = weight / (total if of_fit and total else memory.weight), today.weight / seen[1]
+        blended = blend_log_densities(before, today, factors)
+        updated.logDensities = blended.get(write_pattern(np.zeros(model.numFeatures, bool)))
+        updated.logDensitiesByPattern = incomplete(blended)
+        updated.trainingProfile = blend_profiles(before, today, updated.logDensities)
 
     def _weigh(self, table: PackedTable) -> float:
         """Return what today's rows weigh, as criteria count them."""
@@ -149,6 +189,7 @@ def _judge(
         log_density=new.log_likelihood / new.weight_sum,
         log_densities_before=list_by_pattern(old, model.numFeatures),
         log_densities=seen,
+        incomplete=new.incomplete,
         judged=min(sum(float(one.weights.sum()) for one in seen.values()) / units, 1.0),
         shares=(found.last.resp_sum / found.last.weight_sum).tolist(),
     )

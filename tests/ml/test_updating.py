@@ -75,6 +75,9 @@ def test_an_update_is_that_of_the_rows_in_memory(spark: SparkSession, params: di
     oracle = update(
         rows, before.parameters.shifted(-mean), counted[0] / 4 * total / counted[1], total, before.memory.floor, 3, 1e-4
     ).result.parameters.shifted(mean)
+    assert after.logDensities is not None
+    complete = 0.75 if "handleInvalid" in params else 1.0  # all of the fit's that are known, and today's 0.6
+    assert after.logDensities.weights.sum() / after.memory.weight == pytest.approx(complete, abs=0.02)
     tolerance = 1e-4 if "precision" in params else 1e-8
     for name in ("means", "covariances", "weights"):
         np.testing.assert_allclose(getattr(after, name), getattr(oracle, name), rtol=tolerance, atol=tolerance)
@@ -148,6 +151,25 @@ def test_bad_rows_are_treated_as_at_the_fit(spark: SparkSession, first: DataFram
     assert sum(after.summary.skipped.values()) == 10
     assert after.memory is not None
     assert after.memory.weight == pytest.approx(1200 * 2 ** (-1 / 7) + 290)
+
+
+def test_thresholds_and_the_profile_are_of_all_rows_at_their_weights(
+    spark: SparkSession, model: GaussianMixtureModel, tmp_path: Path
+) -> None:
+    today = draw(600, 7, shift=0.5)
+    after = GaussianMixture.update(model, to_table(spark, today), halfLife=1)
+    assert model.logDensities is not None
+    assert model.trainingProfile is not None
+    assert after.logDensities is not None
+    assert after.trainingProfile is not None
+    assert after.logDensities.weights.sum() == pytest.approx(1200)
+    assert after.trainingProfile.rows == pytest.approx(1200)
+    means = (model.trainingProfile.means + today[["x", "y"]].mean().to_numpy()) / 2
+    np.testing.assert_allclose(after.trainingProfile.means, means, rtol=1e-9)
+    quiet = GaussianMixture.update(after, to_table(spark, draw(20, 8)), halfLife=7)
+    assert quiet.logDensityQuantile(0.01) == pytest.approx(after.logDensityQuantile(0.01), abs=0.1)
+    quiet.save(str(tmp_path / "m"))
+    assert GaussianMixtureModel.load(str(tmp_path / "m")).logDensityQuantile(0.01) == quiet.logDensityQuantile(0.01)
 
 
 def test_a_day_of_one_row_moves_a_model_a_little(spark: SparkSession, model: GaussianMixtureModel) -> None:

@@ -38,15 +38,12 @@ class Likeness:
         Largest difference of the two cumulative distributions (Kolmogorov-Smirnov).
     below : float
         Share of the rows that are less likely than all but one in a hundred of the drawn.
-    incomplete : bool
-        Whether values are missing in some of the rows.
     """
 
     shortfall: float
     deviation: float
     gap: float
     below: float
-    incomplete: bool
 
 
 def list_by_pattern(evaluation: Evaluation, d: int) -> dict[bytes, LogDensityHistogram]:
@@ -89,5 +86,4 @@ def compare_with_own(parameters: MixtureParameters, seen: Mapping[bytes, LogDens
         deviation=max(one.deviation for one in pooled),
         gap=gap,
         below=below,
-        incomplete=any(any(pattern) for pattern in seen),
     )

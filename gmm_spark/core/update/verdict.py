@@ -108,6 +108,8 @@ class Today:
         Distribution of the log-densities under each, by pattern of missing values.
     judged : float
         Share of the rows' weight that these distributions are of.
+    incomplete : bool
+        Whether values are missing in the rows.
     shares : array (k,)
         Share of the rows' weight that each component is responsible for.
     """
@@ -118,6 +120,7 @@ class Today:
     log_densities_before: Mapping[bytes, LogDensityHistogram]
     log_densities: Mapping[bytes, LogDensityHistogram]
     judged: float
+    incomplete: bool
     shares: Sequence[float]
 
 
@@ -135,7 +138,7 @@ def judge(before: MixtureParameters, after: MixtureParameters, memory: Memory, t
     shortfall, gap, strange, deviation = 0.0, 0.0, 0.0, 0.0
     if old is not None and new is not None:
         shortfall, gap, strange, deviation = new.shortfall, new.gap, old.below, new.deviation
-    if new is not None and not new.incomplete:
+    if not today.incomplete:
         shortfall = expect_of_itself(after) - today.log_density  # without drawing, but for what overlap adds
     fitted = memory.shortfall or 0.0, memory.gap or 0.0, memory.strange or 0.0
     n = max(today.rows * today.judged, 1.0)
@@ -228,6 +231,6 @@ def measure(
     """
     found = compare_with_own(parameters, seen)
     shortfall = 0.0 if found is None else found.shortfall
-    if mean_log_density is not None and not (found is not None and found.incomplete):
+    if mean_log_density is not None:
         shortfall = expect_of_itself(parameters) - mean_log_density
     return shortfall, *((0.0, 0.0) if found is None else (found.gap, found.below))

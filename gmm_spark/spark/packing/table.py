@@ -65,6 +65,9 @@ class PackedTable:
         What reads the rows: see :class:`.packer.Packer`.
     answers : AnswerStore, optional
         Keeps the sums of passes and the answers of tasks on samples, and has those of an earlier fit to the same rows.
+    held_rows : int
+        Rows of a table up to which the driver gets them all while they are packed, and makes short passes itself
+        (:mod:`.held`). The sums are the same to the bit.
 
     Attributes
     ----------
@@ -101,6 +104,7 @@ class PackedTable:
         weight_kind: str = FREQUENCY,
         packing: str = "auto",
         answers: AnswerStore | None = None,
+        held_rows: int = 0,
     ) -> None:
         require_batch(table)
         self.features = features
@@ -108,7 +112,7 @@ class PackedTable:
         self.spark = table.sparkSession
         self.weight_kind = weight_kind
         self.pass_name = "pass"
-        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind, packing)
+        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind, packing, held_rows)
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments

@@ -48,7 +48,7 @@ def follow(mixture: MixtureParameters, seen, days, remembered: float = 14.0) -> 
     table = ArrayTable(seen)
     found = table.evaluate_all([mixture.shifted(-table.moments.mean)], log_densities=True)[0]
     by_pattern = list_by_pattern(found, mixture.n_features)
-    measured = measure(mixture, found.log_likelihood / found.weight_sum, by_pattern)
+    measured = measure(mixture, None if found.incomplete else found.log_likelihood / found.weight_sum, by_pattern)
     weight, floor = days[0].shape[1] * remembered, np.zeros(mixture.n_features)
     memory = Memory(weight, floor, mixture.weights, (), *measured)
     for rows in days:
@@ -61,5 +61,7 @@ def follow(mixture: MixtureParameters, seen, days, remembered: float = 14.0) -> 
         one, other = (each.log_likelihood / each.weight_sum for each in views)
         old, new = (list_by_pattern(one, mixture.n_features) for one in views)
         judged = sum(float(each.weights.sum()) for each in new.values()) / rows.shape[1]
-        verdict = judge(before, mixture, memory, Today(rows.shape[1], one, other, old, new, judged, shares))
+        verdict = judge(
+            before, mixture, memory, Today(rows.shape[1], one, other, old, new, judged, views[1].incomplete, shares)
+        )
     return verdict

@@ -121,10 +121,11 @@ def test_days_of_the_same_mixture_are_no_refit_and_a_new_cluster_is(noisy, holes
     mixture = with_noise(blobs()) if noisy else blobs()
     seen = draw(blobs(), 6000, rng, noisy, holes)
     mixture = run_em(seen, mixture)
-    for rows in (30, 2000):
+    for rows in (30, 800, 2000):
         verdict = follow(mixture, seen, [draw(blobs(), rows, rng, noisy, holes) for _ in range(3)])
         assert (verdict.word, verdict.reasons, verdict.starving) == ("updated", (), ())
         assert verdict.expected == pytest.approx(verdict.log_density + verdict.shortfall)
+        assert verdict.shortfall == pytest.approx(verdict.shortfall_at_fit, abs=4 * verdict.error)
     later = follow(mixture, seen, [draw(with_new_cluster(blobs()), 2000, rng, noisy, holes)])
     assert later.word == "refit"
     assert "less likely than all but 1 % of those that the model expected" in later.reasons[0]
