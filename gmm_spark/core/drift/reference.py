@@ -16,6 +16,8 @@ from gmm_spark.core.drift.levels import PatternLevels
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.missing.patterns import write_pattern
+from gmm_spark.core.mixture.overreach import Overreach, find_overreach
+from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.errors import ParameterError
 
@@ -23,7 +25,7 @@ from gmm_spark.errors import ParameterError
 QUANTILES = (0.001, 0.01, 0.1, 0.5, 0.9)
 _SHAPES = {"shares": 1, "thresholds": 1, "shares_below": 1, "means": 1, "spreads": 1, "quartiles": 2}
 # What older versions did not write.
-_LATER = ("steps", "origins", "missing")
+_LATER = ("steps", "origins", "lows", "highs", "missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,8 @@ class TrainingProfile:
     steps, origins : array (d,) or None
         The step that the values of each feature are rounded to, 0 for none, and one such value: a portrait's bins hold
         as many steps each. None if they are not known, as in files of older versions.
-
+    lows, highs : array (d,) or None
+        Least and greatest value of each feature; None likewise.
     missing : array (d,) or None
         Share of the rows, by weight, in which each feature is missing; None if none was. If so, means, spreads and
         quartiles are of what was observed; ``log_density_spread`` and ``shares_below`` are of rows beside those of
@@ -83,6 +86,8 @@ class TrainingProfile:
     quartiles: Array
     steps: Array | None = None
     origins: Array | None = None
+    lows: Array | None = None
+    highs: Array | None = None
     missing: Array | None = None
     by_pattern: PatternLevels | None = None
 
@@ -148,6 +153,8 @@ class TrainingProfile:
             quartiles=columns.quartiles,
             steps=columns.step,
             origins=columns.mode,
+            lows=moments.low,
+            highs=moments.high,
             missing=None if levels is None else np.maximum(1 - moments.observed / moments.weights.total, 0.0),
             by_pattern=levels,
         )
@@ -170,6 +177,12 @@ class TrainingProfile:
             self.thresholds[None],
             self.shares_below[None],
         )
+
+    def find_overreach(self, parameters: MixtureParameters) -> list[Overreach]:
+        """Find where a mixture lies beyond the range of these rows; nothing if that is not known."""
+        if self.lows is None or self.highs is None:
+            return []
+        return find_overreach(parameters, self.lows, self.highs, self.spreads, self.steps, self.effective_rows)
 
     def require_fits(self, k: int, d: int) -> None:
         """Raise ParameterError if this is the profile of a mixture of another size: k components, noise included."""
