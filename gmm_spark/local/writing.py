@@ -6,15 +6,12 @@ import json
 import os
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gmm_spark.errors import ParameterError
 from gmm_spark.local.files import to_local
-from gmm_spark.storage.models import SavedModel, to_metadata, to_rows
+from gmm_spark.storage.models import SavedModel, to_metadata, to_table
 
-_NUMBERS = pa.list_(pa.float64())
-_SCHEMA = pa.schema([("component", pa.int32()), ("weight", pa.float64()), ("mean", _NUMBERS), ("covariance", _NUMBERS)])
 _FILE = "part-00000"
 
 
@@ -37,12 +34,8 @@ def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:
         folder.mkdir(parents=True)
     except FileExistsError:
         raise ParameterError(f"path={str(path)!r} exists already; remove it, or use another path") from None
-    columns = zip(*to_rows(model.parameters), strict=True)
-    table = pa.table(
-        [pa.array(list(column), field.type) for column, field in zip(columns, _SCHEMA, strict=True)], _SCHEMA
-    )
     (folder / "data").mkdir()
-    pq.write_table(table, folder / "data" / f"{_FILE}.parquet")
+    pq.write_table(to_table(model.parameters), folder / "data" / f"{_FILE}.parquet")
     # Metadata last: a folder without it is no model.
     (folder / "metadata").mkdir()
     line = json.dumps(to_metadata(model), separators=(",", ":"))

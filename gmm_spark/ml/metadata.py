@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLWriter
@@ -95,7 +96,7 @@ def list_names(kind: type[Any]) -> set[str]:
 def write_metadata(spark: SparkSession, path: str, metadata: dict[str, Any], overwrite: bool) -> None:
     """Write metadata below a path."""
     line = json.dumps(metadata, separators=(",", ":"))
-    rows = spark.createDataFrame([(line,)], "value string")
+    rows = spark.createDataFrame(pa.table({"value": [line]}))  # of Python objects, Spark would ask its Python workers
     rows.coalesce(1).write.mode("overwrite" if overwrite else "error").text(f"{path}/metadata")
 
 

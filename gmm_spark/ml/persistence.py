@@ -38,13 +38,11 @@ from gmm_spark.storage.models import (
     build_model,
     damaged,
     to_metadata,
-    to_rows,
+    to_table,
 )
 from gmm_spark.storage.runs import find_model, holds_runs
 
 M = TypeVar("M", bound=MLReadable[Any])
-
-_DATA_SCHEMA = "component int, weight double, mean array<double>, covariance array<double>"
 
 
 def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bool) -> None:
@@ -62,7 +60,7 @@ def write_model(spark: SparkSession, path: str, model: SavedModel, overwrite: bo
     if not overwrite and _exists(spark, path):
         raise ParameterError(f"path={path!r} exists already; use write().overwrite().save(path) or another path")
     # Metadata last: a folder without it is no model, so an interrupted save cannot be mistaken for one.
-    rows = spark.createDataFrame(to_rows(model.parameters), _DATA_SCHEMA)
+    rows = spark.createDataFrame(to_table(model.parameters))  # of Python objects, Spark would ask its Python workers
     mode = "overwrite" if overwrite else "error"
     rows.coalesce(1).sortWithinPartitions("component").write.mode(mode).parquet(f"{path}/data")
     write_metadata(spark, path, to_metadata(model), overwrite)

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
@@ -50,6 +51,8 @@ MODEL_CLASSES = frozenset({MODEL_CLASS, "gmm_spark.model.GaussianMixtureModel"})
 LONGEST = 1 << 26
 # Key of a training profile of rows with missing values, which older versions would take for one of complete rows.
 _INCOMPLETE = "incompleteProfile"
+_NUMBERS = pa.list_(pa.float64())
+_DATA = pa.schema([("component", pa.int32()), ("weight", pa.float64()), ("mean", _NUMBERS), ("covariance", _NUMBERS)])
 _ADVICE = "give the folder that save() wrote"
 
 
@@ -191,13 +194,18 @@ def to_metadata(model: SavedModel) -> dict[str, Any]:
     }
 
 
-def to_rows(parameters: MixtureParameters) -> list[tuple[int, float, list[float], list[float]]]:
+def to_table(parameters: MixtureParameters) -> pa.Table:
     """Return the rows of data: component, weight, mean and covariance of each."""
     covariances = parameters.covariances
     if parameters.structure.pooled:
         covariances = np.broadcast_to(covariances, (parameters.n_components, *covariances.shape))
-    columns = zip(parameters.weights.tolist(), parameters.means.tolist(), covariances, strict=True)
-    return [(j, weight, mean, covariance.ravel().tolist()) for j, (weight, mean, covariance) in enumerate(columns)]
+    columns = [
+        range(parameters.n_components),
+        parameters.weights,
+        parameters.means.tolist(),
+        [covariance.ravel() for covariance in covariances],
+    ]
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, _DATA, strict=True)], _DATA)
 
 
 def damaged(path: str, error: Exception) -> ModelFileError:

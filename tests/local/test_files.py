@@ -62,9 +62,7 @@ def write(path: Path, parameters: MixtureParameters, edit: dict[str, object] | N
         "defaultParamMap": {"handleInvalid": "keep", "anomalyFraction": 0.25, "featuresCol": "features"},
     }
     (path / "metadata" / "part-00000").write_text(json.dumps(metadata | (edit or {})) + "\n")
-    columns = zip(*models.to_rows(parameters), strict=True)
-    table = pa.table(dict(zip(("component", "weight", "mean", "covariance"), map(list, columns), strict=True)))
-    pq.write_table(table, path / "data" / "part-00000.snappy.parquet")
+    pq.write_table(models.to_table(parameters), path / "data" / "part-00000.snappy.parquet")
     for folder in ("metadata", "data"):
         (path / folder / "_SUCCESS").touch()
         (path / folder / ".part-00000.crc").write_bytes(b"crc")

@@ -14,8 +14,12 @@ import pytest
 import gmm_spark
 
 PACKAGE = Path(gmm_spark.__file__).parent
-# Descriptions of jobs, and the search for plain Parquet files, do without what Spark Connect lacks.
-SPARED = {PACKAGE / "spark" / "descriptions.py", PACKAGE / "spark" / "packing" / "parquet_plan.py"}
+# Descriptions of jobs, the search for plain Parquet files and the count of cores do without what Spark Connect lacks.
+SPARED = {
+    PACKAGE / "spark" / "descriptions.py",
+    PACKAGE / "spark" / "packing" / "cluster.py",
+    PACKAGE / "spark" / "packing" / "parquet_plan.py",
+}
 SOURCES = [
     file
     for file in sorted(PACKAGE.rglob("*.py"))

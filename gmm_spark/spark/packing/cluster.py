@@ -1,11 +1,10 @@
-"""How many cores and hosts run the tasks, found out by a small job."""
+"""How many cores and hosts run the tasks, found out by a small job if Spark does not tell without."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -37,9 +36,10 @@ class Cluster:
 
 def survey_cluster(spark: SparkSession) -> Cluster:
     """Count the cores, as Spark's default number of partitions of a range, and the hosts of their tasks."""
-    if is_local(spark):  # it stays as it is
-        return _survey_once(spark, spark.conf.get(PARALLELISM, None))
-    return _survey(spark)
+    if is_local(spark) and (cores := _default_parallelism(spark)) is not None:
+        return Cluster(cores, hosts=1)
+    found = collect(spark.range(1 << 12).mapInArrow(name_host, HOSTS.spark))
+    return Cluster(cores=len(found), hosts=len({row["host"] for row in found}))
 
 
 def is_local(spark: SparkSession) -> bool:
@@ -48,14 +48,12 @@ def is_local(spark: SparkSession) -> bool:
     return master == "local" or master.startswith("local[")
 
 
-@lru_cache(maxsize=16)
-def _survey_once(spark: SparkSession, parallelism: str | None) -> Cluster:
-    return _survey(spark)
-
-
-def _survey(spark: SparkSession) -> Cluster:
-    found = collect(spark.range(1 << 12).mapInArrow(name_host, HOSTS.spark))
-    return Cluster(cores=len(found), hosts=len({row["host"] for row in found}))
+def _default_parallelism(spark: SparkSession) -> int | None:
+    """Return the number of partitions of a range; None over Spark Connect, which has no context."""
+    try:
+        return int(spark.conf.get(PARALLELISM, None) or spark.sparkContext.defaultParallelism)
+    except Exception:
+        return None
 
 
 def name_host(stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
