@@ -65,6 +65,7 @@ def read_subject(
         names=tuple(names),
         run_id=found.run_id,
         log_densities=model.logDensities,
+        log_densities_by_pattern=model.logDensitiesByPattern,
         training=model.trainingProfile,
         facts=facts,
         finished=finished,

@@ -108,7 +108,9 @@ class GaussianMixture(
         ``regCovar`` and the rounding of the values give. ``summary.varianceFloor`` has the one that was used.
     sampleRows : int, default 100000
         Rows of the sample that starts are drawn from and first run on, >= 0. The best few starts go on over the full
-        table. If 0, every start runs on the full table, all in the same passes.
+        table. If 0, every start runs on the full table, all in the same passes. A table of no more rows comes to the
+        driver as it is packed, and the driver makes short passes itself, without a Spark job for each. The model is the
+        same to the bit; ``summary.packing.held`` tells.
     accelerate : bool, default True
         After each pass look ahead: take EM steps on the sample, corrected for its drift from the table, and extrapolate
         them (Anderson). The fixed points are those of plain EM, in far fewer passes. A step that lowers the likelihood
@@ -275,8 +277,8 @@ class GaussianMixture(
         Yesterday's rows count by what the model remembers of them, weighted down by their age; they are not read. The
         columns, ``handleInvalid``, weights, precision, tolerance and least variances are those of the model; components
         keep their ids. ``summary.update`` says whether the model still describes its table: its ``word`` is "updated",
-        or "refit" with ``reasons``. The other figures of the summary, the anomaly threshold and the training profile
-        are of today's rows.
+        or "refit" with ``reasons``. The other figures of the summary are of today's rows; thresholds of anomalies and
+        the training profile are of all rows, at the weights that the model remembers them by.
 
         Parameters
         ----------

@@ -188,6 +188,7 @@ class MixtureFitting(MixtureParams, HasPreviousModel, HasPacking, HasPortrait, H
             weight_kind=self.getWeightKind(),
             packing=self.getPacking(),
             answers=self._answers,
+            held_rows=self.getSampleRows(),
         )
 
     def _check_rows(self, features: Features, *tables: PackedTable) -> None:
@@ -293,13 +294,6 @@ def require_holdable(spark: SparkSession, settings: Sequence[Settings], d: int, 
 
 def _portray(table: PackedTable, fitted: Fitted) -> Portrait | None:
     """Take the portrait of a packed table; None, with a warning, if it cannot be taken: the fit stands."""
-    if table.patterns:
-        warnings.warn(
-            "the fit has no portrait: values are missing, and a portrait shows complete rows only",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return None
     candidate, profile, histogram = fitted.result.parameters, fitted.profile, fitted.evaluation.log_densities
     threshold = None if histogram is None else histogram.quantile(LEAST_LIKELY)
     moved = candidate.shifted(table.moments.mean)

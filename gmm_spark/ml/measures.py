@@ -10,7 +10,6 @@ from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.mixture import criteria
 from gmm_spark.core.portrait.frame import LEAST_LIKELY, Frame
 from gmm_spark.core.portrait.portrait import Portrait
-from gmm_spark.errors import ParameterError
 from gmm_spark.ml.fitted import FittedMixture
 from gmm_spark.ml.inputs import require_table
 from gmm_spark.spark.columns import Features, resolve_features
@@ -46,7 +45,8 @@ class MeasuringModel(FittedMixture):
     def portray(self, dataset: DataFrame, frame: Frame | None = None) -> Portrait:
         """Take a portrait of a table's rows beside the mixture, by one read of the table.
 
-        Rows are used, and counted, as by :meth:`logLikelihood`. It shows complete rows only.
+        Rows are used, and counted, as by :meth:`logLikelihood`. If ``handleInvalid`` is "marginal", a row counts in the
+        histograms of the features that it has; the table is then read twice.
 
         Parameters
         ----------
@@ -64,16 +64,10 @@ class MeasuringModel(FittedMixture):
         Raises
         ------
         DataError
-            If a row is bad and ``handleInvalid`` is "error", or no row is left.
-        ParameterError
-            If ``handleInvalid`` is "marginal".
+            If a row is bad and ``handleInvalid`` is "error", no row is left, or the rows have too many patterns of
+            missing columns.
         """
         self.check_params()
-        if self._scores_missing:
-            raise ParameterError(
-                "handleInvalid='marginal', but a portrait shows complete rows only; set it to 'skip' for a portrait of "
-                "these"
-            )
         features = self._features(dataset, self.weight_column)
         strict = self.getHandleInvalid() == "error"
         frame = self._choose_frame() if frame is None else frame

@@ -59,7 +59,8 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
     sampleRows: Param[int] = declare(
         "sampleRows",
         "Rows of the sample that starts are drawn from and first run on, >= 0. The best few starts go on over the full "
-        "table. If 0, every start runs on the full table, all in the same passes.",
+        "table. If 0, every start runs on the full table, all in the same passes. The driver holds a table of no more "
+        "rows, and makes short passes over it without Spark.",
         to_int64,
     )
     accelerate: Param[bool] = declare(

@@ -5,14 +5,19 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
+import numpy as np
 from pyspark.sql import DataFrame
 
 from gmm_spark.core.kernels.evaluation import Evaluation
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
+from gmm_spark.core.missing.known import incomplete
+from gmm_spark.core.missing.patterns import write_pattern
 from gmm_spark.core.mixture.changes import list_changes
 from gmm_spark.core.mixture.matching import pair_components
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.steps import step
+from gmm_spark.core.update.blending import Known, blend_log_densities, blend_profiles
+from gmm_spark.core.update.likeness import join_patterns, list_by_pattern
 from gmm_spark.core.update.memory import Memory
 from gmm_spark.core.update.updating import Updated, find_decay, update
 from gmm_spark.core.update.verdict import Today, Verdict, judge, measure
@@ -23,7 +28,6 @@ from gmm_spark.ml.model import GaussianMixtureModel
 from gmm_spark.ml.params import GaussianMixtureParams
 from gmm_spark.ml.summary import Fitted
 from gmm_spark.ml.watching import Watch
-from gmm_spark.spark.decoding import MARGINAL
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.spark.worker import one_blas_thread
 
@@ -84,7 +88,8 @@ class MixtureUpdate(MixtureFitting, GaussianMixtureParams):
             updated = self._build_model(today, table, fitted)
             measured = _measure(model, memory)
             with step("judge"):
-                verdict = _judge(model, updated, measured, found, (old_view, evaluation), table)
+                verdict = _judge(model, updated, measured, found, (old_view, evaluation), table, units)
+        self._blend(model, updated, memory, old, (evaluation, units))
         weight = old + evaluation.weight_sum
         updated.memory = replace(measured, weight=weight, days=memory.add_day(day))
         updated.identities = model.identities
@@ -94,6 +99,41 @@ class MixtureUpdate(MixtureFitting, GaussianMixtureParams):
         updated.summary.changes = list_changes(pairs, known, known, *weights)
         updated.summary.update = verdict
         return updated
+
+    def _blend(
+        self,
+        model: GaussianMixtureModel,
+        updated: GaussianMixtureModel,
+        memory: Memory,
+        weight: float,
+        seen: tuple[Evaluation, float],
+    ) -> None:
+        """Give the updated model what is known of all rows that it remembers, in place of what is of today's.
+
+        Parameters
+        ----------
+        weight : float
+            What earlier rows weigh today.
+        seen : tuple of Evaluation and float
+            Of today's rows, and what they weigh in its histograms.
+        """
+        before, today = (
+            Known(
+                one.parameters,
+                join_patterns(one.logDensities, one.logDensitiesByPattern, one.numFeatures),
+                one.trainingProfile,
+                weighs,
+            )
+            for one, weighs in ((model, weight), (updated, seen[0].weight_sum))
+        )
+        # Histograms count weight as memories do, but that of a fit by importance weights has a unit of its own.
+        total = sum(float(one.weights.sum()) for one in before.log_densities.values())
+        of_fit = self.getWeightKind() == IMPORTANCE and memory.shortfall is None
+        factors = weight / (total if of_fit and total else memory.weight), today.weight / seen[1]
+        blended = blend_log_densities(before, today, factors)
+        updated.logDensities = blended.get(write_pattern(np.zeros(model.numFeatures, bool)))
+        updated.logDensitiesByPattern = incomplete(blended)
+        updated.trainingProfile = blend_profiles(before, today, updated.logDensities)
 
     def _weigh(self, table: PackedTable) -> float:
         """Return what today's rows weigh, as criteria count them."""
@@ -107,19 +147,12 @@ def require_memory(model: GaussianMixtureModel) -> Memory:
     Raises
     ------
     ParameterError
-        If it remembers none, or cannot be updated since it has noise or counts rows with missing values.
+        If it remembers none.
     """
     if model.memory is None:
         raise ParameterError(
             "this model remembers no rows, so it cannot be updated: it was built from parameters, saved by an older "
             "gmm_spark, or saved without Spark; fit it to a table first (setInitialModel starts from it)"
-        )
-    if model.parameters.noise is not None:
-        raise ParameterError("this model has noise, which no update supports; fit it anew to the new rows")
-    if model.getHandleInvalid() == MARGINAL:
-        raise ParameterError(
-            "the model's handleInvalid is 'marginal', which no update supports: the verdict compares complete rows; "
-            "set it to 'skip', or fit the model anew to the new rows"
         )
     return model.memory
 
@@ -130,7 +163,8 @@ def _measure(model: GaussianMixtureModel, memory: Memory) -> Memory:
         return memory
     profile = model.trainingProfile
     mean = None if profile is None else profile.mean_log_density
-    shortfall, gap, strange = measure(model.parameters, mean, model.logDensities)
+    seen = join_patterns(model.logDensities, model.logDensitiesByPattern, model.numFeatures)
+    shortfall, gap, strange = measure(model.parameters, mean, seen)
     return replace(memory, shortfall=shortfall, gap=gap, strange=strange)
 
 
@@ -141,17 +175,22 @@ def _judge(
     found: Updated,
     evaluations: tuple[Evaluation, Evaluation],
     table: PackedTable,
+    units: float,
 ) -> Verdict:
-    """Judge an update by what its passes found, and the evaluations of the mixture before and after it."""
+    """Judge an update by what its passes found, and the evaluations of the mixture before and after it.
+
+    Histograms are in the units of the table's sums.
+    """
     old, new = evaluations
-    assert old.log_densities is not None  # they were asked for
-    assert new.log_densities is not None
+    seen = list_by_pattern(new, model.numFeatures)
     today = Today(
         rows=table.moments.weights.effective_rows,
         log_density_before=old.log_likelihood / old.weight_sum,
         log_density=new.log_likelihood / new.weight_sum,
-        log_densities_before=old.log_densities,
-        log_densities=new.log_densities,
+        log_densities_before=list_by_pattern(old, model.numFeatures),
+        log_densities=seen,
+        incomplete=new.incomplete,
+        judged=min(sum(float(one.weights.sum()) for one in seen.values()) / units, 1.0),
         shares=(found.last.resp_sum / found.last.weight_sum).tolist(),
     )
     return judge(model.parameters, updated.parameters, memory, today)

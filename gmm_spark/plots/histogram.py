@@ -12,6 +12,7 @@ from gmm_spark.core.formatting import say_share
 from gmm_spark.core.mixture.marginals import component_cdf, noise_cdf
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
+from gmm_spark.errors import ParameterError
 from gmm_spark.plots.components import Colours, label_points, write_key
 from gmm_spark.plots.figure import WIDTH, Figure
 from gmm_spark.plots.marks import inline, value_axis, write
@@ -27,7 +28,8 @@ def draw_histogram(parameters: MixtureParameters, portrait: Portrait, feature: s
     """Draw the histogram of all rows in a feature, with the curves of the components and their sum.
 
     A curve is what the mixture expects in each bin. Of more than six components the six heaviest have curves of their
-    own, and the others one together. A bar far above all else is cut, and its height written.
+    own, and the others one together. A bar far above all else is cut, and its height written. If values are missing,
+    the rows are those that have the feature, and the curves are of the components as they are among these.
 
     Parameters
     ----------
@@ -45,28 +47,31 @@ def draw_histogram(parameters: MixtureParameters, portrait: Portrait, feature: s
     Raises
     ------
     ParameterError
-        If there is no such feature.
+        If there is no such feature, or no row has it.
     """
     j = find_feature(portrait.feature_names, feature)
     table = tabulate(parameters, portrait, j)
     name = portrait.feature_names[j]
     observed, modelled = table["observed"].to_numpy(), table["modelled"].to_numpy()
-    fit = judge_feature(j, name, observed, modelled, portrait.frame.edges[j], portrait.rows)
+    missing = 0.0 if portrait.observed is None else float(portrait.observed.missing[j])
+    fit = judge_feature(j, name, observed, modelled, portrait.frame.edges[j], portrait.rows, missing)
     return Figure("histogram", name, fit.sentence, table, _chart(table, parameters.weights, name))
 
 
 def tabulate(parameters: MixtureParameters, portrait: Portrait, j: int) -> pd.DataFrame:
     """List the bins of a feature, with the share of the rows in each and what the components expect there."""
+    counts = portrait.histograms[j]
+    if not counts.sum() > 0:
+        raise ParameterError(f"no row of the portrait has {portrait.feature_names[j]}: there is nothing to draw")
+    weights = parameters.class_weights if portrait.observed is None else portrait.observed.weigh_classes([j])
     edges = np.array([-np.inf, *portrait.frame.edges[j], np.inf])
-    below = (
-        parameters.weights[:, None] * component_cdf(_take_feature(parameters, j), edges[None])[:, 0]
-    )  # (k, bins + 1)
-    expected = np.diff(below, axis=1)
+    below = component_cdf(_take_feature(parameters, j), edges[None])[:, 0]
+    expected = np.diff(weights[: parameters.n_components, None] * below, axis=1)  # (k, bins)
     of_noise = np.zeros(expected.shape[1])
     if parameters.noise is not None:
         noise = parameters.noise.of_features([j])
-        of_noise = noise.weight * np.diff(noise_cdf(noise, edges[None])[0])
-    observed = portrait.histograms[j] / portrait.histograms[j].sum()
+        of_noise = weights[-1] * np.diff(noise_cdf(noise, edges[None])[0])
+    observed = counts / counts.sum()
     columns = {f"component {i}": expected[i] for i in range(len(expected))}
     if parameters.noise is not None:
         columns["noise"] = of_noise

@@ -36,7 +36,9 @@ class Plane:
     x_edges, y_edges : array (33,)
         Of the inner bins.
     counts : array (34, 34)
-        Rows by bins of x and y; the outer ones are open.
+        Rows that have both by bins of x and y; the outer ones are open.
+    lacking : float
+        Share of the rows that do not have both.
     """
 
     x: int
@@ -44,6 +46,7 @@ class Plane:
     x_edges: Array
     y_edges: Array
     counts: Array
+    lacking: float = 0.0
 
     @classmethod
     def of(cls, portrait: Portrait, x: int, y: int) -> Plane:
@@ -61,8 +64,10 @@ class Plane:
             there = listing([names[i] for i in portrait.frame.shown]) if pairs else "none"
             raise ParameterError(f"the portrait has no pair of {names[x]} and {names[y]}; need two of {there}")
         counts = portrait.pair_histograms[pairs.index((y, x) if flipped else (x, y))]
-        edges = portrait.frame.pair_edges
-        return cls(x, y, edges[x], edges[y], counts.T if flipped else counts)
+        edges, lacking = portrait.frame.pair_edges, 0.0
+        if portrait.observed is not None:
+            lacking = max(0.0, 1 - float(counts.sum()) / portrait.weight_sum)
+        return cls(x, y, edges[x], edges[y], counts.T if flipped else counts, lacking)
 
     @property
     def inner(self) -> Array:
@@ -96,10 +101,12 @@ def draw_pair(parameters: MixtureParameters, portrait: Portrait, x: str | int, y
     Raises
     ------
     ParameterError
-        If the portrait has not counted rows in these two.
+        If the portrait has not counted rows in these two, or no row has both.
     """
     names = portrait.feature_names
     plane = Plane.of(portrait, find_feature(names, x), find_feature(names, y))
+    if plane.lacking == 1:
+        raise ParameterError(f"no row of the portrait has both {names[plane.x]} and {names[plane.y]}")
     means, covariances = take_plane(parameters, plane.x, plane.y)
     spreads = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     first, second = names[plane.x], names[plane.y]
@@ -131,6 +138,8 @@ def read(plane: Plane, means: Array, covariances: Array, names: tuple[str, str])
         said[0] += ", fewer than there should be"
     if plane.outside > 0:
         said.append(f"{_capitalise(say_share(plane.outside))} lie outside the picture")
+    if plane.lacking > 0:
+        said.append(f"{_capitalise(say_share(plane.lacking))} of all rows lack one of the two, and are left out")
     alike = _find_alike(means, covariances)
     if alike:
         pairs = "; ".join(f"{i} and {j}" for i, j in alike[:3])

@@ -9,6 +9,7 @@ from gmm_spark.core.kernels.histogram import find_threshold
 from gmm_spark.errors import ParameterError
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.drawing import draw
+from gmm_spark.report.incomplete import tell_thresholds
 from gmm_spark.report.subject import Subject
 
 FRACTIONS = (0.0001, 0.001, 0.005, 0.01, 0.05)
@@ -26,7 +27,7 @@ def describe_anomalies(subject: Subject) -> Section:
             "The model does not know how likely its training rows are: it was built from parameters, fitted to a table "
             "without complete rows, or saved by an older gmm-spark. Fit it again (model.initial_model starts from it)."
         )
-        return Section("anomalies", "Anomalies", [missing, *_list_unlikely(subject)])
+        return Section("anomalies", "Anomalies", [missing, *tell_thresholds(subject, _USUAL), *_list_unlikely(subject)])
     rows = []
     for fraction in FRACTIONS:
         try:
@@ -61,6 +62,7 @@ def describe_anomalies(subject: Subject) -> Section:
                 "alone makes it, so a fraction of the rows that noise exceeds has no threshold, and is not listed."
             ),
         )
+    blocks += tell_thresholds(subject, _USUAL)
     blocks += _list_unlikely(subject)
     return Section("anomalies", "Anomalies", blocks)
 

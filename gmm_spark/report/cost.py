@@ -55,6 +55,8 @@ def describe_cost(subject: Subject) -> Section:
     if read_by := packing.text("read_by"):
         why = f", since {packing.text('reason')}" if packing.text("reason") else ""
         figures.append(("rows read by", "the executors, from Parquet" if read_by == "parquet" else f"Spark{why}"))
+    if packing.flag("held"):
+        figures.append(("where the rows were", "on the driver, since they are few"))
     if packing.number("misses"):
         figures.append(("passes in vain, since blocks were lost", show_count(packing.number("misses"))))
     for key, name in (("tasks", "tasks"), ("tasks_failed", "tasks that failed"), ("executors", "executors")):

@@ -102,6 +102,7 @@ def describe_model(model: GaussianMixtureModel) -> Subject:
         parameters=model.parameters,
         names=tuple(names),
         log_densities=model.logDensities,
+        log_densities_by_pattern=model.logDensitiesByPattern,
         training=model.trainingProfile,
         facts=Facts() if summary is None else _list_facts(model),
         settings=_list_settings(model),

@@ -10,6 +10,7 @@ from gmm_spark.core.formatting import show_name, show_number, show_share
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.blocks import Block, Cell, Missing, Section, Table, Text, word
 from gmm_spark.report.drawing import draw
+from gmm_spark.report.incomplete import tell_compared
 from gmm_spark.report.subject import Subject
 
 # Features whose histograms are drawn: the worst.
@@ -39,6 +40,7 @@ def judge_fit(subject: Subject) -> Section:
             )
         )
     else:
+        blocks += tell_compared(subject)
         blocks += _judge_features(subject, portrait)
     return Section("fit", "Does it fit?", blocks)
 

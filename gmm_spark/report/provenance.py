@@ -7,6 +7,7 @@ import re
 from gmm_spark.core.formatting import count_of, show_bytes, show_count, show_name, show_share
 from gmm_spark.report.blocks import Block, Cell, Code, Figures, Missing, Section, Table, Text, word
 from gmm_spark.report.facts import Facts
+from gmm_spark.report.incomplete import list_missing
 from gmm_spark.report.subject import Subject
 
 
@@ -42,6 +43,7 @@ def describe_fitted(subject: Subject) -> Section:
         )
         return Section("fitted", "What was fitted on what", blocks)
     blocks += _describe_rows(facts)
+    blocks += list_missing(facts)
     blocks += _describe_settings(subject)
     return Section("fitted", "What was fitted on what", blocks)
 

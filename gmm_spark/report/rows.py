@@ -23,7 +23,8 @@ _LOG_DENSITY, _PREDICTION = "_gmm_spark_log_density", "_gmm_spark_prediction"
 def look_at_table(subject: Subject, model: GaussianMixtureModel, table: DataFrame, anomalies: int) -> Subject:
     """Add to a subject what a table shows: a portrait if there is none, and the least likely rows if asked for.
 
-    Each takes a pass over the table. Rows that cannot be scored are left out.
+    Each takes a pass over the table. Rows that cannot be scored are left out. Rows with missing values are in the
+    portrait if the model knows them, and not among the least likely: their densities are over fewer features.
 
     Parameters
     ----------
@@ -33,9 +34,12 @@ def look_at_table(subject: Subject, model: GaussianMixtureModel, table: DataFram
     anomalies : int
         Rows to list.
     """
-    model = model.copy().setHandleInvalid("skip")
+    model = model.copy()
+    if not model._scores_missing:
+        model.setHandleInvalid("skip")
     if subject.portrait is None:
         subject = replace(subject, portrait=model.portray(table))
+    model.setHandleInvalid("skip")
     if anomalies:
         subject = replace(subject, unlikely=list_unlikely(model, table, anomalies))
     return subject

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -82,7 +82,9 @@ class Subject:
     run_id : str or None
         None for a model that ``save`` wrote.
     log_densities : LogDensityHistogram or None
-        Of the training rows.
+        Of the training rows; of the complete ones if values are missing.
+    log_densities_by_pattern : mapping of bytes to LogDensityHistogram
+        Of training rows with missing values, by pattern.
     training : TrainingProfile or None
     facts : Facts
         The report of the run; empty if there is none.
@@ -125,6 +127,7 @@ class Subject:
     merge_tree: MergeTree | None = None
     unlikely: Sequence[UnlikelyRow] = ()
     identities: Identities | None = None
+    log_densities_by_pattern: Mapping[bytes, LogDensityHistogram] = field(default_factory=dict)
 
     @property
     def shown_names(self) -> list[str]:
@@ -147,8 +150,9 @@ class Subject:
     @cached_property
     def densities(self) -> DensityComparison | None:
         """How likely the rows are, and how likely rows drawn from the mixture are; None if the former is not known."""
-        histogram = self.log_densities if self.portrait is None else self.portrait.log_densities
-        return None if histogram is None else compare_densities(self.parameters, histogram)
+        if self.portrait is None:
+            return None if self.log_densities is None else compare_densities(self.parameters, self.log_densities)
+        return compare_densities(self.parameters, self.portrait.log_densities, observed=self.portrait.observed)
 
     @cached_property
     def feature_fits(self) -> tuple[FeatureFit, ...]:

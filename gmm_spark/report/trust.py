@@ -30,8 +30,10 @@ def _tell_rows(subject: Subject) -> Note | None:
     read, used = rows.number("read"), rows.number("used")
     if not read or used is None:
         return None
+    lacking = rows["missing"].number("rows") or 0.0
+    incomplete = f" {show_share(lacking / used)} of those used have missing values." if used and lacking else ""
     if used == read:
-        return Note(f"All {show_count(read)} rows were used.", "fitted", "pass")
+        return Note(f"All {show_count(read)} rows were used.{incomplete}", "fitted", "pass")
     reasons = [
         f"{show_count(n)} {why}{f' in {column}' if column else ''}"
         for why, column, n in list_reasons(subject.facts)
@@ -40,7 +42,9 @@ def _tell_rows(subject: Subject) -> Note | None:
     held_out = rows.number("held_out")
     reasons += [f"{show_count(held_out)} held out"] if held_out else []
     listed = f": {', '.join(reasons[:_NAMED])}" + (", ..." if len(reasons) > _NAMED else "") if reasons else ""
-    return Note(f"{show_share(used / read)} of the rows were used; the others were left out{listed}.", "fitted")
+    return Note(
+        f"{show_share(used / read)} of the rows were used; the others were left out{listed}.{incomplete}", "fitted"
+    )
 
 
 def _tell_likelihood(subject: Subject) -> Note | None:

@@ -122,7 +122,8 @@ class Faults:
         def call_back(record: PassRecord) -> None:
             (after or {}).get(record.iteration, lambda: None)()
 
-        estimator = GaussianMixture(inputCols=COLUMNS, maxIter=5, tol=0.0, accelerate=False)
+        # The driver would hold a table of no more rows than the sample, and then no pass could miss its blocks.
+        estimator = GaussianMixture(inputCols=COLUMNS, maxIter=5, tol=0.0, accelerate=False, sampleRows=10_000)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:

@@ -62,6 +62,17 @@ def test_bad_rows_are_treated_as_the_model_says(spark: SparkSession) -> None:
         build().regress(table, given=["a"]).collect()
 
 
+def test_rows_of_a_stream_are_predicted_as_those_of_a_table(table: DataFrame, tmp_path: Path) -> None:
+    table.write.parquet(str(tmp_path / "rows"))
+    stream = table.sparkSession.readStream.schema(table.schema).parquet(str(tmp_path / "rows"))
+    found = build().regress(stream, given=["c", "a"])
+    query = found.writeStream.format("memory").queryName("regressed").trigger(availableNow=True).start()
+    assert query.awaitTermination(120)
+    assert query.exception() is None
+    of_stream = table.sparkSession.table("regressed").orderBy("key").toPandas()
+    pd.testing.assert_frame_equal(of_stream, build().regress(table, given=["c", "a"]).orderBy("key").toPandas())
+
+
 def test_float32_columns_and_vectors_beside_them_are_read(spark: SparkSession) -> None:
     from pyspark.ml.linalg import Vectors
 

@@ -20,11 +20,14 @@ from pyspark.sql import functions as F
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector, MixtureParameters
 from gmm_spark.core.missing import counts
 from gmm_spark.core.missing.density import log_density
+from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import DataError
 from gmm_spark.ml.facts import list_facts
+from gmm_spark.report import write_report
 from gmm_spark.spark.packing import packer as packer_module
 from gmm_spark.spark.packing.table import PackedTable
 from tests.examples import faithful, iris, matched
+from tests.ml.test_portrait import assert_same
 from tests.tables import found_features
 
 NAMES = ["a", "b", "c", "d"]
@@ -150,10 +153,7 @@ def test_rows_without_a_value_and_infinite_ones_are_left_out_and_counted(spark) 
     rows[:, 0], rows[1, 1] = np.nan, np.inf
     summary = estimator(nInit=2).fit(to_table(spark, rows)).summary
     assert summary.numRows == 148
-    assert (
-        summary.skipped == {"missing value for every feature": 1, "infinite feature in b": 1}
-        or sum(summary.skipped.values()) == 2
-    )
+    assert summary.skipped == {"missing value for every feature": 1, "infinite feature in b": 1}
 
 
 def test_weights_count_rows(spark) -> None:
@@ -211,11 +211,40 @@ def test_a_column_without_a_value_is_refused(spark) -> None:
         estimator().fit(to_table(spark, rows))
 
 
-def test_a_portrait_is_left_out_with_a_warning(flowers) -> None:
-    with pytest.warns(RuntimeWarning, match="the fit has no portrait: values are missing"):
-        model = estimator(nInit=1, portrait=True).fit(flowers)
-    assert model.summary.portrait is None
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_fit_ends_with_the_portrait_that_the_definitions_make_and_any_table_has_one(spark, weighted) -> None:
+    weight = (1 + np.arange(150) % 3).astype(np.float64)
+    frame = pd.DataFrame(IRIS.T, columns=NAMES).assign(w=weight)
+    table = spark.createDataFrame(frame).repartition(3)
+    model = estimator(nInit=2, portrait=True, **({"weightCol": "w"} if weighted else {})).fit(table)
+    portrait = model.summary.portrait
     assert model.summary.mergeTree is not None
+    expected = Portrait.of(model.parameters, IRIS, weight if weighted else None, portrait.frame)
+    for found in (portrait, model.portray(table)):
+        assert_same(found, expected)
+        assert found.observed.patterns == expected.observed.patterns
+        np.testing.assert_allclose(found.observed.shares, expected.observed.shares, rtol=1e-7)
+
+
+def test_a_table_of_complete_rows_has_the_portrait_that_it_has_without_the_mode(fitted, spark) -> None:
+    table = to_table(spark, iris())
+    marginal = fitted.portray(table)
+    plain = fitted.copy().setHandleInvalid("error").portray(table)
+    assert marginal.observed is None
+    assert marginal.to_dict() == plain.to_dict()
+
+
+def test_a_table_of_too_many_patterns_is_not_portrayed(fitted, flowers) -> None:
+    with patch.object(counts.require_few_patterns, "__defaults__", (3,)), pytest.raises(DataError, match="drop '"):
+        fitted.portray(flowers)
+
+
+def test_the_page_of_a_fit_to_rows_with_missing_values_shows_them(flowers, fitted, tmp_path) -> None:
+    write_report(fitted, tmp_path / "page.html", flowers, anomalies=3)
+    page = (tmp_path / "page.html").read_text()
+    assert "have missing values. A log-density is over the features that a row has" in page
+    assert "The 3 least likely rows of the table that was read" in page
+    assert "could not be drawn" not in page
 
 
 def test_a_fit_to_rows_of_which_none_is_complete_knows_no_log_densities(spark) -> None:

@@ -11,7 +11,6 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, Mixture, MixtureParameters
-from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.core.update.updating import update
 from gmm_spark.errors import DataError, ParameterError
@@ -51,12 +50,18 @@ def model(first: DataFrame) -> GaussianMixtureModel:
         ({"covarianceType": "tied", "weightCol": "w"}, 1.0),
         ({"covarianceType": "diag", "weightCol": "w", "weightKind": "importance"}, 1e-9),
         ({"covarianceType": "spherical", "precision": "float32"}, 1.0),
+        ({"noise": True}, 1.0),
+        ({"handleInvalid": "marginal", "weightCol": "w", "weightKind": "importance"}, 1e-9),
     ],
 )
 def test_an_update_is_that_of_the_rows_in_memory(spark: SparkSession, params: dict[str, Any], factor: float) -> None:
     frames = [draw(1200, 1), draw(500, 2)]
     for frame in frames:
         frame["w"] *= factor
+        if "noise" in params:
+            frame.loc[::10, ["x", "y"]] = np.random.default_rng(3).uniform([-20, 80], [30, 120], (len(frame) // 10, 2))
+        if "handleInvalid" in params:
+            frame.loc[::5, "x"], frame.loc[1::5, "y"] = np.nan, np.nan
     before = fit(to_table(spark, frames[0]), **params)
     after = GaussianMixture.update(before, to_table(spark, frames[1]), halfLife=2.0, elapsed=4.0, maxIter=3)
     weights = [frame["w"].to_numpy() if "weightCol" in params else np.ones(len(frame)) for frame in frames]
@@ -70,9 +75,17 @@ def test_an_update_is_that_of_the_rows_in_memory(spark: SparkSession, params: di
     oracle = update(
         rows, before.parameters.shifted(-mean), counted[0] / 4 * total / counted[1], total, before.memory.floor, 3, 1e-4
     ).result.parameters.shifted(mean)
+    assert after.logDensities is not None
+    complete = 0.75 if "handleInvalid" in params else 1.0  # all of the fit's that are known, and today's 0.6
+    assert after.logDensities.weights.sum() / after.memory.weight == pytest.approx(complete, abs=0.02)
     tolerance = 1e-4 if "precision" in params else 1e-8
     for name in ("means", "covariances", "weights"):
         np.testing.assert_allclose(getattr(after, name), getattr(oracle, name), rtol=tolerance, atol=tolerance)
+    assert (after.parameters.noise is None) == (oracle.noise is None)
+    if oracle.noise is not None:
+        assert after.parameters.noise.weight == pytest.approx(oracle.noise.weight, rel=1e-8)
+        assert after.parameters.noise.low.tolist() == before.parameters.noise.low.tolist()
+    assert after.summary.update.judged == pytest.approx(0.6 if "handleInvalid" in params else 1.0, abs=0.02)
     for name in ("covarianceType", "maxIter", "precision", "weightKind"):
         assert after.getOrDefault(name) == before.getOrDefault(name)
 
@@ -114,12 +127,6 @@ def test_what_a_model_remembers_is_saved_and_a_model_that_remembers_nothing_is_r
             GaussianMixture.update(each, today, halfLife=7)
 
 
-def with_noise(model: GaussianMixtureModel) -> GaussianMixtureModel:
-    found = GaussianMixtureModel(model.parameters.with_noise(Noise(0.1, [0.0, 0.0], [9.0, 9.0])))
-    found.memory = model.memory
-    return found
-
-
 def test_what_cannot_be_updated_by_is_refused_by_name(spark: SparkSession, model: GaussianMixtureModel) -> None:
     today = to_table(spark, draw(300, 4))
     refused: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -130,8 +137,6 @@ def test_what_cannot_be_updated_by_is_refused_by_name(spark: SparkSession, model
         ({"today": today.where("x > 1e6")}, DataError, "no"),
         ({"today": today.selectExpr("x", "nullif(y, y) as y")}, DataError, "y"),
         ({"model": 7}, ParameterError, "need a GaussianMixtureModel"),
-        ({"model": model.copy().setHandleInvalid("marginal")}, ParameterError, "which no update supports"),
-        ({"model": with_noise(model)}, ParameterError, "has noise, which no update supports"),
     ]
     for changed, error, message in refused:
         with pytest.raises(error, match=message):
@@ -146,6 +151,25 @@ def test_bad_rows_are_treated_as_at_the_fit(spark: SparkSession, first: DataFram
     assert sum(after.summary.skipped.values()) == 10
     assert after.memory is not None
     assert after.memory.weight == pytest.approx(1200 * 2 ** (-1 / 7) + 290)
+
+
+def test_thresholds_and_the_profile_are_of_all_rows_at_their_weights(
+    spark: SparkSession, model: GaussianMixtureModel, tmp_path: Path
+) -> None:
+    today = draw(600, 7, shift=0.5)
+    after = GaussianMixture.update(model, to_table(spark, today), halfLife=1)
+    assert model.logDensities is not None
+    assert model.trainingProfile is not None
+    assert after.logDensities is not None
+    assert after.trainingProfile is not None
+    assert after.logDensities.weights.sum() == pytest.approx(1200)
+    assert after.trainingProfile.rows == pytest.approx(1200)
+    means = (model.trainingProfile.means + today[["x", "y"]].mean().to_numpy()) / 2
+    np.testing.assert_allclose(after.trainingProfile.means, means, rtol=1e-9)
+    quiet = GaussianMixture.update(after, to_table(spark, draw(20, 8)), halfLife=7)
+    assert quiet.logDensityQuantile(0.01) == pytest.approx(after.logDensityQuantile(0.01), abs=0.1)
+    quiet.save(str(tmp_path / "m"))
+    assert GaussianMixtureModel.load(str(tmp_path / "m")).logDensityQuantile(0.01) == quiet.logDensityQuantile(0.01)
 
 
 def test_a_day_of_one_row_moves_a_model_a_little(spark: SparkSession, model: GaussianMixtureModel) -> None:

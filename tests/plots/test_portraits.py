@@ -202,3 +202,22 @@ def test_features_that_are_not_there_are_named(portrait: Portrait, mixture: Mixt
         draw_pair(mixture, portrait, 0, 0)
     with pytest.raises(ParameterError, match="one at least"):
         draw_pairs(mixture, portrait, [])
+
+
+def test_pictures_show_the_rows_that_have_the_features_and_say_how_many_do_not(mixture: MixtureParameters) -> None:
+    rows = draw_rows(mixture)
+    lacking = np.arange(rows.shape[1]) % 4 == 0
+    rows[0, lacking], rows[1, ~lacking] = np.nan, np.nan
+    portrait = Portrait.of(mixture, rows, feature_names=NAMES)
+    figure = draw_histogram(mixture, portrait, 0)
+    assert figure.table["observed"].sum() == pytest.approx(1.0)
+    assert figure.table["modelled"].sum() == pytest.approx(1.0)
+    assert "It is missing in 25 % of the rows, which are left out here." in figure.reading
+    assert "25 % of all rows lack one of the two, and are left out" in draw_pair(mixture, portrait, 0, 2).reading
+    assert "lack one" not in draw_pair(mixture, portrait, 2, 3).reading
+    parse(draw_pairs(mixture, portrait))  # one of the planes is empty
+    with pytest.raises(ParameterError, match="no row of the portrait has both dep_delay and arr_delay"):
+        draw_pair(mixture, portrait, 0, 1)
+    rows[4] = np.nan
+    with pytest.raises(ParameterError, match="no row of the portrait has hour"):
+        draw_histogram(mixture, Portrait.of(mixture, rows, feature_names=NAMES), "hour")

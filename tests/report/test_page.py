@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.formatting import show_name
+from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
+from gmm_spark.core.missing.patterns import write_pattern
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.noise import Noise
+from gmm_spark.core.mixture.sampling import component_counts, draw_chunk
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.single import render_report
@@ -199,3 +202,35 @@ def test_ids_changes_and_the_verdict_of_an_update_are_told() -> None:
     assert "7 (late)" in words
     assert "An update by the rows of tuesday alone" in words
     assert "Its verdict: refit. rows differ." in words
+
+
+def test_a_page_of_rows_with_missing_values_says_what_it_compares() -> None:
+    parameters = build_parameters(3, 3)
+    rows = draw_chunk(parameters, component_counts(parameters, 2000, seed=1), 1, 0)[0]
+    rows[0, ::4], rows[2, ::5] = np.nan, np.nan
+    missing = {"rows": 360, "columns": {"x0": 225, "<x2>": 180}, "patterns": 3}
+    facts = build_facts(rows={"read": 900, "used": 900, "effective": 900.0, "skipped": {}, "missing": missing})
+    by_pattern = {
+        write_pattern(np.array([True, False, False])): LogDensityHistogram(
+            0.0, bin_weights(np.ones(20_000), np.ones(20_000))
+        )
+    }
+    subject = build_subject(
+        parameters, facts=facts, portrait=Portrait.of(parameters, rows), log_densities_by_pattern=by_pattern
+    )
+    words = require_sound(render_report(subject)).words
+    assert "All 900 rows were used. 40.0 % of those used have missing values." in words
+    assert "360 of the rows used lack 2 columns in all, in 3 patterns" in words
+    assert "25.0 %" in words
+    assert "40.0 % of the rows have missing values. A log-density is over the features that a row has" in words
+    assert "With a fraction of 0.1 % it is the quantile of their own rows for 1 of the 3 patterns" in words
+    assert "For the other 2 rows were too few to measure it" in words
+    assert "could not be drawn" not in words
+
+
+def test_a_page_of_complete_rows_is_silent_about_missing_values() -> None:
+    parameters = build_parameters(2, 2)
+    words = require_sound(
+        render_report(build_subject(parameters, facts=build_facts(), portrait=build_portrait(parameters)))
+    ).words
+    assert "missing values" not in words.split("How to use")[0]

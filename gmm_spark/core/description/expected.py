@@ -9,14 +9,23 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.mixture.marginals import component_cdf, noise_cdf
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import N_PAIR_BINS, Frame
+from gmm_spark.core.portrait.observed import Observed
 
 # Points of Gauss's rule within each bin of the first of two features.
 _POINTS = 8
 
 
-def expect_histograms(parameters: MixtureParameters, frame: Frame) -> Array:
-    """Compute the share of the mixture in each bin of each feature, (d, 66); rows sum to 1."""
-    return np.asarray(np.einsum("k,kdb->db", parameters.class_weights, expect_by_component(parameters, frame)))
+def expect_histograms(parameters: MixtureParameters, frame: Frame, observed: Observed | None = None) -> Array:
+    """Compute the share of the mixture in each bin of each feature, (d, 66); rows sum to 1.
+
+    If values are missing, it is that of the components as they are among the rows that have the feature; NaN if none
+    has it.
+    """
+    by_component = expect_by_component(parameters, frame)
+    if observed is None:
+        return np.asarray(np.einsum("k,kdb->db", parameters.class_weights, by_component))
+    shares = np.array([observed.weigh_classes([i]) for i in range(parameters.n_features)])  # (d, k)
+    return np.asarray(np.einsum("dk,kdb->db", shares, by_component))
 
 
 def expect_by_component(parameters: MixtureParameters, frame: Frame) -> Array:
@@ -31,9 +40,10 @@ def expect_by_component(parameters: MixtureParameters, frame: Frame) -> Array:
     return np.diff(below, axis=2)
 
 
-def expect_pairs(parameters: MixtureParameters, frame: Frame) -> Array:
+def expect_pairs(parameters: MixtureParameters, frame: Frame, observed: Observed | None = None) -> Array:
     """Compute the share of the mixture in each bin of each pair of features, (p, 34, 34).
 
+    If values are missing, it is that of the components as they are among the rows that have both; NaN if none has.
     Within each bin of the first feature, the second has a Gaussian distribution given the first. That is integrated by
     Gauss's rule over the first, in units of its probability: shares by bins of the first are exact.
     """
@@ -42,7 +52,8 @@ def expect_pairs(parameters: MixtureParameters, frame: Frame) -> Array:
     spreads = parameters.deviations
     nodes, node_weights = np.polynomial.legendre.leggauss(_POINTS)
     for number, (i, j) in enumerate(frame.pairs):
-        for k, weight in enumerate(parameters.weights):
+        shares = parameters.class_weights if observed is None else observed.weigh_classes([i, j])
+        for k, weight in enumerate(shares[: parameters.n_components]):
             if weight == 0:
                 continue
             correlation = _find_correlation(parameters, k, i, j)
@@ -54,11 +65,11 @@ def expect_pairs(parameters: MixtureParameters, frame: Frame) -> Array:
             values = np.clip(ndtri(levels), np.maximum(first[:-1, None], -40.0), np.minimum(first[1:, None], 40.0))
             left = np.sqrt(1 - correlation**2)
             given = ndtr((second - correlation * values[:, :, None]) / left)  # (b, points, edges)
-            shares = np.einsum("p,bpe->be", node_weights / 2, np.diff(given, axis=2))
-            found[number] += weight * mass[:, None] * shares
+            within = np.einsum("p,bpe->be", node_weights / 2, np.diff(given, axis=2))
+            found[number] += weight * mass[:, None] * within
         if parameters.noise is not None:
             along = np.diff(noise_cdf(parameters.noise, edges), axis=1)
-            found[number] += parameters.noise.weight * np.outer(along[i], along[j])
+            found[number] += shares[-1] * np.outer(along[i], along[j])
     return found
 
 

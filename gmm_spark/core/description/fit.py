@@ -31,7 +31,7 @@ class FeatureFit:
     feature : int
     name : str
     observed, expected : array (66,)
-        Shares of the rows and of the mixture by bin of ``Portrait.frame``; each sums to 1.
+        Shares of the rows that have the feature, and of the mixture, by bin of ``Portrait.frame``; each sums to 1.
     misplaced : float
         Share of the rows that lie in other bins than the mixture says: half the sum of the absolute differences.
     by_chance : float
@@ -44,6 +44,8 @@ class FeatureFit:
         The verdict in words, and where the two differ the most.
     remedy : str
         What may help; empty if the fit is good.
+    missing : float
+        Share of the rows in which the feature is missing.
     """
 
     feature: int
@@ -56,12 +58,16 @@ class FeatureFit:
     verdict: str
     sentence: str
     remedy: str
+    missing: float = 0.0
 
 
 def judge_features(
     parameters: MixtureParameters, portrait: Portrait, effective_rows: float | None = None
 ) -> tuple[FeatureFit, ...]:
     """Judge how well a mixture describes each feature, in the order of the features.
+
+    If values are missing, the rows that have a feature are compared with the components as they are among these rows. A
+    feature that no row has is left out.
 
     Parameters
     ----------
@@ -82,15 +88,22 @@ def judge_features(
             f"the portrait is of {len(portrait.feature_names)} feature(s) and the mixture of {parameters.n_features}"
         )
     n = portrait.rows if effective_rows is None else effective_rows
-    expected = expect_histograms(parameters, portrait.frame)
-    observed = portrait.histograms / portrait.weight_sum
-    edges = portrait.frame.edges
+    expected = expect_histograms(parameters, portrait.frame, portrait.observed)
+    edges, counts = portrait.frame.edges, portrait.histograms
+    if portrait.observed is None:
+        missing, totals = np.zeros(len(counts)), np.full(len(counts), portrait.weight_sum)
+    else:
+        missing, totals = portrait.observed.missing, counts.sum(axis=1)
     return tuple(
-        judge_feature(i, name, observed[i], expected[i], edges[i], n) for i, name in enumerate(portrait.feature_names)
+        judge_feature(i, name, counts[i] / totals[i], expected[i], edges[i], n, float(missing[i]))
+        for i, name in enumerate(portrait.feature_names)
+        if totals[i] > 0
     )
 
 
-def judge_feature(i: int, name: str, observed: Array, expected: Array, edges: Array, n: float) -> FeatureFit:
+def judge_feature(
+    i: int, name: str, observed: Array, expected: Array, edges: Array, n: float, missing: float = 0.0
+) -> FeatureFit:
     """Judge how well a mixture describes one feature.
 
     Parameters
@@ -102,8 +115,11 @@ def judge_feature(i: int, name: str, observed: Array, expected: Array, edges: Ar
     edges : array (b,)
         Of the bins.
     n : float
-        Rows of equal weight.
+        Rows of equal weight, those in which the feature is missing among them.
+    missing : float
+        Share of the rows in which it is.
     """
+    n *= 1 - missing
     misplaced = float(np.abs(observed - expected).sum() / 2)
     # Mean absolute deviation of a count that is nearly Gaussian.
     by_chance = float(np.sqrt(2 / np.pi) * np.sqrt(expected * (1 - expected) / n).sum() / 2)
@@ -120,8 +136,10 @@ def judge_feature(i: int, name: str, observed: Array, expected: Array, edges: Ar
             f" It is worst {where}: there are {say_share(float(observed[inside].sum()))} of the rows, and the mixture "
             f"says {say_share(float(expected[inside].sum()))}."
         )
+    if missing > 0:
+        sentence += f" It is missing in {say_share(missing)} of the rows, which are left out here."
     remedy = "" if verdict == GOOD else _find_remedy(name, observed, expected, edges)
-    return FeatureFit(i, name, observed, expected, misplaced, by_chance, gap, verdict, sentence, remedy)
+    return FeatureFit(i, name, observed, expected, misplaced, by_chance, gap, verdict, sentence, remedy, missing)
 
 
 def _find_remedy(name: str, observed: Array, expected: Array, edges: Array) -> str:

@@ -56,7 +56,8 @@ def find_regions(
     """Find the regions that a mixture explains worst, the worst first.
 
     They are blocks of four by four bins in pairs of shown features, or of single bins of a mixture's only feature. What
-    counts is how many rows there are too many, or too few. Each pair gives one region at most, each feature two.
+    counts is how many rows there are too many, or too few. Each pair gives one region at most, each feature two. If
+    values are missing, shares are of the rows that have both features.
 
     Parameters
     ----------
@@ -75,19 +76,22 @@ def find_regions(
     tables: list[tuple[tuple[int, ...], Array, Array]]
     if frame.pairs:
         cuts = np.array([0, *range(1, N_PAIR_BINS - 1, _MERGED), N_PAIR_BINS - 1])
-        expected = expect_pairs(parameters, frame)
+        expected = expect_pairs(parameters, frame, portrait.observed)
         tables = [
             (pair, _merge(portrait.pair_histograms[number], cuts), _merge(expected[number], cuts))
             for number, pair in enumerate(frame.pairs)
         ]
     else:
         cuts = np.arange(N_BINS)
-        tables = [((0,), portrait.histograms[0], expect_histograms(parameters, frame)[0])]
+        tables = [((0,), portrait.histograms[0], expect_histograms(parameters, frame, portrait.observed)[0])]
     found: list[tuple[float, Region]] = []
     for features, table, share in tables:
-        observed = table / portrait.weight_sum
+        total = portrait.weight_sum if portrait.observed is None else float(table.sum())  # of rows that have both
+        if not total > 0:
+            continue
+        observed, own = table / total, n * total / portrait.weight_sum
         excess = np.abs(observed - share)
-        chance = np.sqrt(np.maximum(np.maximum(share, observed), 1 / n) / n)
+        chance = np.sqrt(np.maximum(np.maximum(share, observed), 1 / own) / own)
         excess = np.where(excess > np.maximum(_LEAST, _DEVIATIONS * chance), excess, 0.0)
         # One feature has one list of regions; a pair gives its worst.
         cells = product(*(range(len(cuts)) for _ in features))

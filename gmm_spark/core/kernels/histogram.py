@@ -113,9 +113,40 @@ class LogDensityHistogram:
             found = upper - 1
         return float(self.ceiling - _KNEE * np.sinh((N_BINS - 1 - found) / _STEPS)), float(share[found])
 
+    def under(self, ceiling: float) -> LogDensityHistogram:
+        """Return the same distribution in the bins below another ceiling, nats.
+
+        A bin's weight goes to those that it overlaps, in proportion; what lies above the ceiling to the first.
+        Quantiles move by less than the width of a bin.
+        """
+        if ceiling == self.ceiling:
+            return self
+        depths = _KNEE * np.sinh(np.arange(N_BINS + 1) / _STEPS)
+        below = np.concatenate([[0.0], np.cumsum(self.weights)])
+        found = np.interp(depths - ceiling, depths - self.ceiling, below)
+        found[0], found[-1] = 0.0, below[-1]
+        return LogDensityHistogram(ceiling, np.diff(found))
+
+    def with_floor(self, before: float, after: float) -> LogDensityHistogram:
+        """Return the distribution with the rows at a floor of log-densities, nats, at another, and none below that."""
+        old, new = (int(bin_weights(np.array([self.ceiling - one]), np.ones(1)).argmax()) for one in (before, after))
+        weights = self.weights.copy()
+        at_floor = weights[max(old - 1, 0) :].sum()  # with the bin above, to which a log-density may be rounded
+        weights[max(old - 1, 0) :] = 0.0
+        weights[new] += at_floor + weights[new + 1 :].sum()
+        weights[new + 1 :] = 0.0
+        return LogDensityHistogram(self.ceiling, weights)
+
     def bin_edge(self, i: int) -> float:
         """Return the upper edge of bin i, nats; that of bin ``N_BINS`` is the lower edge of the last."""
         return float(self.ceiling - _KNEE * np.sinh(i / _STEPS))
+
+    @property
+    def mean(self) -> float:
+        """Mean of the log-densities, nats; exact but for the widths of the bins."""
+        bins = np.flatnonzero(self.weights)
+        depth, weight = _KNEE * np.sinh((bins + 0.5) / _STEPS), self.weights[bins] / self.weights.sum()
+        return float(self.ceiling - weight @ depth)
 
     @property
     def deviation(self) -> float:

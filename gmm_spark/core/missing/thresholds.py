@@ -221,6 +221,17 @@ class _Spread:
         return float(self.parameters.weights @ shares)
 
 
+def count_measured(
+    complete: LogDensityHistogram | None, by_pattern: Mapping[bytes, LogDensityHistogram], fraction: float
+) -> int:
+    """Count the patterns of missing values whose own training rows are enough for their threshold to be measured."""
+    least = ROWS_BELOW / fraction
+    totals = [float(one.weights.sum()) for one in by_pattern.values()]
+    found = sum(total >= least for total in totals)
+    # Without complete rows the most frequent pattern is what others are derived from, and has its quantile.
+    return found or int(complete is None and bool(totals))
+
+
 def bound_share(peaks: Array, at: Array | float, observed: NDArray[np.intp] | int, freedom: float) -> Array:
     """Bound the share of each component's rows below a log-density, in the shape of the peaks: if it lies apart.
 

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 from gmm_spark.core.kernels.histogram import LogDensityHistogram, bin_weights
-from gmm_spark.core.mixture import density
+from gmm_spark.core.missing import density
+from gmm_spark.core.missing.patterns import find_runs
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import N_BINS, N_PAIR_BINS, Frame
+from gmm_spark.core.portrait.observed import Observed, find_ceiling
 from gmm_spark.errors import ParameterError
 
 FORMAT = 1
+FORMAT_MISSING = 2
+"""Of a table with missing values: older versions would take its counts for those of all rows."""
 CERTAINTY_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Edges of the bins of a row's largest responsibility. A bin holds its lower edge; the last holds 1 too."""
 
@@ -26,6 +30,9 @@ class Portrait:
 
     All but ``rows`` counts rows by their weight, and by 1 if they have none. Only ratios to ``weight_sum`` mean
     anything: importance weights may have been divided by a constant.
+
+    If values are missing, a row counts in the histograms, means and deviations of the features that it has, and its
+    responsibilities and its log-density are those of what was observed of it.
 
     Attributes
     ----------
@@ -51,13 +58,16 @@ class Portrait:
     means, spreads : array (d,)
         Mean and standard deviation of each feature over all rows.
     least_likely : float
-        Weight of the rows that are less likely than ``frame.threshold``.
+        Weight of the rows that are less likely than ``frame.threshold``. Densities of rows that lack different
+        features do not compare: these rows, and the others, are complete ones.
     least_likely_means, least_likely_spreads : array (d,)
         Of these rows; NaN if there are none.
     other_means, other_spreads : array (d,)
         Of the other rows; NaN if there are none.
     log_densities : LogDensityHistogram
-        Distribution of log p(row).
+        Distribution of log p(row). If values are missing it compares with that of rows that lack the same.
+    observed : Observed or None
+        Rows by what is missing of them; None if nothing is.
 
     Raises
     ------
@@ -82,6 +92,7 @@ class Portrait:
     other_means: Array
     other_spreads: Array
     log_densities: LogDensityHistogram
+    observed: Observed | None = None
 
     def __post_init__(self) -> None:
         d, k = len(self.feature_names), len(self.confusion)
@@ -90,6 +101,8 @@ class Portrait:
         faults += [name for name in ("low", "width") if getattr(self.frame, name).shape != (d,)]
         if faults or not all(0 <= one < d for one in self.frame.shown):
             raise ParameterError(f"not a portrait of {d} feature(s) and {k} component(s): check {', '.join(faults)}")
+        if self.observed is not None and (self.observed.width, self.observed.shares.shape[1]) != (d, k):
+            raise ParameterError(f"not a portrait of {d} feature(s) and {k} component(s): check observed")
 
     @classmethod
     def of(
@@ -107,7 +120,7 @@ class Portrait:
         parameters : MixtureParameters
             In the rows' own coordinates.
         rows : array (d, m)
-            All finite.
+            NaN if missing, none infinite; each row has a value.
         sample_weight : array (m,), optional
             Non-negative.
         frame : Frame, optional
@@ -139,19 +152,28 @@ class Portrait:
         log_density = density.log_density(parameters, rows)
         leaders, largest = shares.argmax(axis=0), np.minimum(shares.max(axis=0), 1.0)
         of_component = [weight * (leaders == j) for j in range(k)]
-        unlikely = log_density < frame.threshold
-        peaks = [*parameters.log_normalisers, *([] if parameters.noise is None else [parameters.noise.log_height])]
-        ceiling = float(np.logaddexp.reduce(peaks))
+        has = ~np.isnan(rows)
+        complete = has.all(axis=0)
+        unlikely = complete & (log_density < frame.threshold)
+        patterns = sorted({run.pattern for run in find_runs(rows)})
+        ceiling = find_ceiling(parameters, patterns or [bytes(-(-d // 8))])
 
         def count(i: int, weights: Array) -> Array:
-            return np.histogram(rows[i], edges[i], weights=weights)[0].astype(np.float64)
+            return np.histogram(rows[i, has[i]], edges[i], weights=weights[has[i]])[0].astype(np.float64)
 
         def count_pair(i: int, j: int) -> Array:
-            return np.asarray(np.histogram2d(rows[i], rows[j], [pair_edges[i], pair_edges[j]], weights=weight)[0])
+            both, bins = has[i] & has[j], [pair_edges[i], pair_edges[j]]
+            return np.asarray(np.histogram2d(rows[i, both], rows[j, both], bins, weights=weight[both])[0])
 
         means, spreads = _describe(rows, weight)
         rare_means, rare_spreads = _describe(rows, weight * unlikely)
-        other_means, other_spreads = _describe(rows, weight * ~unlikely)
+        other_means, other_spreads = _describe(rows, weight * (complete & ~unlikely))
+        observed = None
+        if has_missing(rows):
+            by_pattern = np.zeros((len(patterns), k))
+            for run in find_runs(rows):
+                by_pattern[patterns.index(run.pattern)] += shares[:, run.rows] @ weight[run.rows]
+            observed = Observed(tuple(patterns), by_pattern, d)
         by_component = [count(i, one) for i in frame.shown for one in of_component]
         pairs = [count_pair(i, j) for i, j in frame.pairs]
         return cls(
@@ -172,6 +194,7 @@ class Portrait:
             other_means=other_means,
             other_spreads=other_spreads,
             log_densities=LogDensityHistogram(ceiling, bin_weights(ceiling - log_density, weight)),
+            observed=observed,
         )
 
     @property
@@ -198,9 +221,11 @@ class Portrait:
 
         NaN, for means of no rows, becomes None. Of the confusion, which is symmetric, the lower triangle is written.
         """
-        found: dict[str, Any] = {"format": FORMAT}
+        found: dict[str, Any] = {"format": FORMAT if self.observed is None else FORMAT_MISSING}
         for one in fields(self):
             value = getattr(self, one.name)
+            if value is None:
+                continue
             if one.name == "confusion":
                 value = value[np.tril_indices(len(value))]
             found[one.name] = value.to_dict() if hasattr(value, "to_dict") else _write(value)
@@ -215,10 +240,13 @@ class Portrait:
         ParameterError
             If it is not that, or its format is not known.
         """
-        if values.get("format") != FORMAT:
-            raise ParameterError(f"a portrait has format {values.get('format')!r}; this gmm_spark reads {FORMAT}")
+        known = {FORMAT: False, FORMAT_MISSING: True}
+        if values.get("format") not in known:
+            raise ParameterError(
+                f"a portrait has format {values.get('format')!r}; this gmm_spark reads {FORMAT} and {FORMAT_MISSING}"
+            )
         try:
-            found: dict[str, Any] = {one.name: values[one.name] for one in fields(cls)}
+            found: dict[str, Any] = {one.name: values[one.name] for one in fields(cls) if one.name != "observed"}
             frame = Frame.from_dict(found["frame"])
             arrays = {one.name for one in fields(cls) if one.type == "Array"}
             read: dict[str, Any] = {name: np.array(found[name], np.float64) for name in arrays}
@@ -232,9 +260,11 @@ class Portrait:
             read |= {name: one.reshape(shapes[name]) for name, one in read.items() if one.size == 0}
             log_densities = LogDensityHistogram.from_dict(found["log_densities"])
             scalars = {name: float(found[name]) for name in ("rows", "weight_sum", "least_likely")}
+            observed = Observed.from_dict(values["observed"], len(names)) if known[values["format"]] else None
         except (KeyError, TypeError, ValueError) as error:
             raise ParameterError(f"not a portrait: {error!r}") from error
-        return cls(**{**read, **scalars, "feature_names": names, "frame": frame, "log_densities": log_densities})
+        others = {"feature_names": names, "frame": frame, "log_densities": log_densities, "observed": observed}
+        return cls(**{**read, **scalars, **others})
 
 
 def list_shapes(d: int, k: int, frame: Frame) -> dict[str, tuple[int, ...]]:
@@ -253,6 +283,10 @@ def list_shapes(d: int, k: int, frame: Frame) -> dict[str, tuple[int, ...]]:
 
 def _describe(rows: Block, weight: Array) -> tuple[Array, Array]:
     """Compute weighted means and standard deviations, (d,) each; NaN if there is no weight."""
+    if has_missing(rows):
+        observed = [~np.isnan(one) for one in rows]
+        each = [_describe(one[None, own], weight[own]) for one, own in zip(rows, observed, strict=True)]
+        return np.concatenate([means for means, _ in each]), np.concatenate([spreads for _, spreads in each])
     total = weight.sum()
     if not total > 0:
         return np.full(len(rows), np.nan), np.full(len(rows), np.nan)

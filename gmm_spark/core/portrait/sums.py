@@ -89,6 +89,7 @@ class PortraitSums:
             weight_sum=float(found["weights"].sum()),
             least_likely=float(found["weights"][0]),
             log_densities=LogDensityHistogram(self.plan.segments[0].ceiling, found["log_densities"].copy()),
+            observed=None,
             **counts,
             **moments,
         )

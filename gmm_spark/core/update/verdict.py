@@ -5,21 +5,23 @@ where a cluster is new or has gone. That shows in today's rows. Many of them are
 expected; once a component has widened to cover them, only that first day tells. Or they are less likely than the
 updated mixture expects of rows of its own, or otherwise distributed, or a component has next to none of them left. The
 rows of the last fit are the measure: a mixture that never described its table well is not worse for that today.
+
+If values are missing, today's rows are compared with rows of the mixture that lack the same values (:mod:`.likeness`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gmm_spark.core.description.densities import compare_densities
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.density import weighted_log_prob
 from gmm_spark.core.mixture.log_space import normalise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
+from gmm_spark.core.update.likeness import compare_with_own
 from gmm_spark.core.update.memory import Memory
 
 UPDATED, REFIT = "updated", "refit"
@@ -54,7 +56,7 @@ class Verdict:
     log_density : float
         The same under the updated mixture.
     expected : float
-        Mean log-density that the updated mixture expects of rows of its own, nats.
+        Mean log-density that the updated mixture expects of rows of its own with the same values missing, nats.
     shortfall : float
         What today's rows are less likely than that.
     shortfall_at_fit : float
@@ -70,6 +72,9 @@ class Verdict:
         Components that have less than a tenth of the rows today that their weight before lets expect.
     starved : tuple of int
         Components of which less than a tenth of their weight at the last fit is left.
+    judged : float
+        Share of today's rows that shortfall, gap and strange are of: all, unless values are missing. Then complete
+        rows, and those of patterns that have 500. If there are none, the three are 0.
     """
 
     word: str
@@ -86,6 +91,7 @@ class Verdict:
     strange_at_fit: float
     starving: tuple[int, ...]
     starved: tuple[int, ...]
+    judged: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +104,12 @@ class Today:
         Effective number of rows.
     log_density_before, log_density : float
         Mean log-density under the mixture before and under the updated one, nats.
-    log_densities_before, log_densities : LogDensityHistogram
-        Distribution of the log-densities under each.
+    log_densities_before, log_densities : mapping of bytes to LogDensityHistogram
+        Distribution of the log-densities under each, by pattern of missing values.
+    judged : float
+        Share of the rows' weight that these distributions are of.
+    incomplete : bool
+        Whether values are missing in the rows.
     shares : array (k,)
         Share of the rows' weight that each component is responsible for.
     """
@@ -107,8 +117,10 @@ class Today:
     rows: float
     log_density_before: float
     log_density: float
-    log_densities_before: LogDensityHistogram
-    log_densities: LogDensityHistogram
+    log_densities_before: Mapping[bytes, LogDensityHistogram]
+    log_densities: Mapping[bytes, LogDensityHistogram]
+    judged: float
+    incomplete: bool
     shares: Sequence[float]
 
 
@@ -122,12 +134,15 @@ def judge(before: MixtureParameters, after: MixtureParameters, memory: Memory, t
         Of the mixture before, with what was measured at the last fit.
     today : Today
     """
-    expected = expect_of_itself(after)
-    shortfall = expected - today.log_density
-    old, new = (compare_densities(*one) for one in ((before, today.log_densities_before), (after, today.log_densities)))
+    old, new = compare_with_own(before, today.log_densities_before), compare_with_own(after, today.log_densities)
+    shortfall, gap, strange, deviation = 0.0, 0.0, 0.0, 0.0
+    if old is not None and new is not None:
+        shortfall, gap, strange, deviation = new.shortfall, new.gap, old.below, new.deviation
+    if not today.incomplete:
+        shortfall = expect_of_itself(after) - today.log_density  # without drawing, but for what overlap adds
     fitted = memory.shortfall or 0.0, memory.gap or 0.0, memory.strange or 0.0
-    n = max(today.rows, 1.0)
-    error = max(today.log_densities.deviation, new.drawn.deviation) / np.sqrt(n)  # a few rows may be alike by chance
+    n = max(today.rows * today.judged, 1.0)
+    error = deviation / np.sqrt(n)
     shares = np.asarray(today.shares)
     expects = before.weights * today.rows >= _ROWS
     starving = np.flatnonzero(expects & (shares < LEAST_WEIGHT * before.weights))
@@ -135,9 +150,9 @@ def judge(before: MixtureParameters, after: MixtureParameters, memory: Memory, t
     reasons = []
     allowed = fitted[2] + MOST_STRANGE
     judged = n >= _ROWS  # a mean of fewer is far from normal: no figure of theirs is beyond chance
-    if judged and old.below * n >= _STRANGE_ROWS and old.below > allowed + _ERRORS * np.sqrt(allowed / n):
+    if judged and strange * n >= _STRANGE_ROWS and strange > allowed + _ERRORS * np.sqrt(allowed / n):
         reasons.append(
-            f"{old.below:.1%} of today's rows are less likely than all but 1 % of those that the model expected; of "
+            f"{strange:.1%} of today's rows are less likely than all but 1 % of those that the model expected; of "
             f"the rows of the last fit {fitted[2]:.1%} were"
         )
     if judged and shortfall - fitted[0] > MOST_SHORTFALL + _ERRORS * error:
@@ -145,10 +160,10 @@ def judge(before: MixtureParameters, after: MixtureParameters, memory: Memory, t
             f"today's rows are {shortfall:.3g} nats less likely than the updated mixture expects of its own; those of "
             f"the last fit were {fitted[0]:.3g}"
         )
-    if judged and new.gap - fitted[1] > MOST_GAP + _ERRORS / 2 / np.sqrt(n):
+    if judged and gap - fitted[1] > MOST_GAP + _ERRORS / 2 / np.sqrt(n):
         reasons.append(
             f"the log-densities of today's rows are distributed otherwise than those of the mixture's own rows, by "
-            f"{new.gap:.2f} of them; those of the last fit were by {fitted[1]:.2f}"
+            f"{gap:.2f} of them; those of the last fit were by {fitted[1]:.2f}"
         )
     if len(starved):
         named = ", ".join(map(str, starved))
@@ -158,16 +173,17 @@ def judge(before: MixtureParameters, after: MixtureParameters, memory: Memory, t
         reasons=tuple(reasons),
         log_density_before=today.log_density_before,
         log_density=today.log_density,
-        expected=expected,
+        expected=today.log_density + shortfall,
         shortfall=shortfall,
         shortfall_at_fit=fitted[0],
         error=float(error),
-        gap=new.gap,
+        gap=gap,
         gap_at_fit=fitted[1],
-        strange=old.below,
+        strange=strange,
         strange_at_fit=fitted[2],
         starving=tuple(starving.tolist()),
         starved=tuple(starved.tolist()),
+        judged=today.judged,
     )
 
 
@@ -184,7 +200,9 @@ def expect_of_itself(parameters: MixtureParameters, seed: int = 0) -> float:
     -1.4189
     """
     d, present = parameters.n_features, parameters.weights > 0
-    alone = parameters.weights[present] @ parameters.log_normalisers[present] - d / 2
+    alone = parameters.weights[present] @ (parameters.log_normalisers[present] - d / 2)
+    if parameters.noise is not None:
+        alone += parameters.noise.weight * parameters.noise.log_height
     n = int(np.clip(_NUMBERS // d, 1000, _DRAWN))
     counts = component_counts(parameters, n, seed)
     surprise = 0.0
@@ -199,11 +217,20 @@ def expect_of_itself(parameters: MixtureParameters, seed: int = 0) -> float:
 
 
 def measure(
-    parameters: MixtureParameters, mean_log_density: float | None, log_densities: LogDensityHistogram | None
+    parameters: MixtureParameters, mean_log_density: float | None, seen: Mapping[bytes, LogDensityHistogram]
 ) -> tuple[float, float, float]:
-    """Measure how well a mixture describes rows: their shortfall, gap and strange share; 0 if they are not known."""
-    shortfall = 0.0 if mean_log_density is None else expect_of_itself(parameters) - mean_log_density
-    if log_densities is None:
-        return shortfall, 0.0, 0.0
-    compared = compare_densities(parameters, log_densities)
-    return shortfall, compared.gap, compared.below
+    """Measure how well a mixture describes rows: their shortfall, gap and strange share; 0 if they are not known.
+
+    Parameters
+    ----------
+    parameters : MixtureParameters
+    mean_log_density : float or None
+        Of the rows, nats, if no values are missing.
+    seen : mapping of bytes to LogDensityHistogram
+        Log-densities of the rows by pattern of missing values.
+    """
+    found = compare_with_own(parameters, seen)
+    shortfall = 0.0 if found is None else found.shortfall
+    if mean_log_density is not None:
+        shortfall = expect_of_itself(parameters) - mean_log_density
+    return shortfall, *((0.0, 0.0) if found is None else (found.gap, found.below))

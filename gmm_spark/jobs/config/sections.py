@@ -154,7 +154,7 @@ class FittingSection(Section):
     sample_rows: CountOrZero = Field(
         Settings.sample_rows,
         description="Size of the sample that starts are drawn from and first run on; 0 runs every start on the full "
-        "table.",
+        "table. The driver holds a table of no more rows, and makes short passes over it without Spark.",
     )
     accelerate: bool = Field(
         Settings.accelerate,

@@ -166,6 +166,13 @@ def read_file(handle: Handle) -> Blocks | None:
     return _map_blocks(handle, file)
 
 
+def read_bytes(handle: Handle, content: bytes) -> Blocks:
+    """Yield the blocks of a handle from the bytes of its whole file."""
+    begin = handle.first * handle.row_bytes
+    end = begin + handle.rows * handle.row_bytes
+    return _split_blocks(handle, np.frombuffer(content, np.uint8)[begin:end], handle.rows)
+
+
 def _map_blocks(handle: Handle, file: io.FileIO) -> Blocks:
     """Map some blocks at a time: workers may have less address space than the file is long."""
     step = handle.block_rows * max(MAPPED_BYTES // (handle.block_rows * handle.row_bytes), 1)

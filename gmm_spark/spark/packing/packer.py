@@ -12,16 +12,16 @@ import errno
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from gmm_spark.core.arrays import Array, Block
@@ -32,6 +32,8 @@ from gmm_spark.core.missing.patterns import count_incomplete_patterns, order_by_
 from gmm_spark.errors import DataError, ResourceError
 from gmm_spark.spark.columns import Features, must_refuse
 from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
+from gmm_spark.spark.packing.carrying import carried_rows
+from gmm_spark.spark.packing.cluster import is_local
 from gmm_spark.spark.packing.leftovers import take_possession
 from gmm_spark.spark.packing.parquet_plan import find_scan
 from gmm_spark.spark.packing.parquet_scan import NotPlainError, ParquetScan
@@ -45,6 +47,12 @@ from gmm_spark.spark.worker import freeze_loaded_objects, task_number
 # small loss, and a large cluster has enough to share out.
 PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
 
+
+def most_tasks(cores: int) -> int:
+    """Return how many tasks packing has at most."""
+    return PACK_TASKS + PACK_TASKS_PER_CORE * cores
+
+
 # Column after the features: the partition of the table that a row comes from. Answers must not depend on tasks' own
 # numbers: a task may read several partitions, and which ones depends on where Spark finds executors.
 SOURCE = "source"
@@ -52,7 +60,10 @@ SOURCE = "source"
 _EMPTY = 1 << 23
 
 # Patterns are null unless null and NaN are missing values.
-HANDLES = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary(), patterns=pa.string())
+# The content is that of the file, if the task hands it to the driver too, else null.
+HANDLES = Schema(
+    partition=pa.int32(), handle=pa.string(), moments=pa.binary(), patterns=pa.string(), content=pa.binary()
+)
 # A row for each block, then one for the partition, with moments and no bytes.
 STREAM = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary(), patterns=pa.string(), block=pa.binary())
 # Bytes of rows that are ordered by pattern together: runs of a pattern are the longer, and products the faster.
@@ -77,6 +88,8 @@ class Packing:
         Why Spark read them; empty if it did not.
     patterns : mapping of bytes to int
         Usable rows of each pattern of missingness; empty if no value is missing.
+    contents : mapping of str to bytes, or None
+        The content of each file by its path; None if the driver does not have them all.
     """
 
     blocks: DataFrame
@@ -85,6 +98,7 @@ class Packing:
     read_by: str = "spark"
     reason: str = ""
     patterns: Mapping[bytes, int] = field(default_factory=dict)
+    contents: Mapping[str, bytes] | None = None
 
     @property
     def rows(self) -> int:
@@ -134,10 +148,21 @@ class Packer:
         self._run = uuid.uuid4().hex[:12]
         self._by_task = False
         self._has_files = False
+        self._paths: list[str] | None = []
         self._persisted: DataFrame | None = None
 
-    def pack(self, cores: int, streaming: bool) -> Packing:
+    def pack(self, cores: int, streaming: bool, *, persistent: bool = True, held_rows: int = 0) -> Packing:
         """Read the table; persist its handles, or its blocks if ``streaming``, in place of an earlier packing's.
+
+        Parameters
+        ----------
+        cores : int
+        streaming : bool
+        persistent : bool
+            False if no pass will go by the handles that Spark keeps.
+        held_rows : int
+            Rows of a table up to which the driver gets them with the handles, unless some partitions are much larger
+            than others.
 
         Raises
         ------
@@ -153,22 +178,27 @@ class Packer:
         else:
             rows = spark.range(0, len(scan.partitions), 1, len(scan.partitions))
         # A narrow coalesce: a task reads whole partitions, one after the other, and just one if there are few.
-        rows = rows.coalesce(PACK_TASKS + PACK_TASKS_PER_CORE * cores)
+        most = most_tasks(cores)
+        rows = rows.coalesce(most)
         if streaming:
             blocks = rows.mapInArrow(StreamBlocks(self._features, self._strict, self._by_task, scan), STREAM.spark)
         else:
             self._has_files = True
             application = str(spark.conf.get("spark.app.id", ""))
-            task = WriteBlocks(self._features, self._run, self._strict, self._by_task, application, scan)
+            task = WriteBlocks(self._features, self._run, self._strict, self._by_task, application, scan, held_rows)
             blocks = rows.mapInArrow(task, HANDLES.spark)
-        self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
-        packed = self._collect_handles(blocks.where("moments is not null"), cores)
-        handles = [handle for handle, _, _ in packed]
+        paths, self._paths = self._paths, None  # unknown until the tasks have told
+        parts = self._count_parts(most)
+        if persistent or streaming or parts > 1:
+            self._persisted = blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
+        packed = self._collect_handles(blocks.where("moments is not null") if streaming else blocks, parts)
+        handles = [one.handle for one in packed]
+        self._paths = None if paths is None else paths + [handle.path for handle in handles if handle.path]
         unreadable = [handle.unreadable for handle in handles if handle.unreadable]
         if unreadable:
             self._leave_to_spark(unreadable[0])
             self.remove_files()
-            return self.pack(cores, streaming)
+            return self.pack(cores, streaming, persistent=persistent, held_rows=held_rows)
         failures = [handle.failure for handle in handles if handle.failure]
         if failures:
             raise ResourceError(failures[0])
@@ -176,16 +206,19 @@ class Packer:
             # The driver itself holds the rows: Spark then computes partition ids before it splits them, all the same.
             self._by_task = True
             self.remove_files()
-            return self.pack(cores, streaming)
+            return self.pack(cores, streaming, persistent=persistent, held_rows=held_rows)
         moments = Moments.zero(self._features.width)
         patterns: Counter[bytes] = Counter()
-        for _, vector, counts in packed:
-            moments += Moments.from_vector(np.frombuffer(vector))
-            patterns += read_counts(counts) if counts else Counter()
+        for one in packed:
+            moments += Moments.from_vector(np.frombuffer(one.moments))
+            patterns += read_counts(one.patterns) if one.patterns else Counter()
         if patterns:
             complete = int(moments.rows) - patterns.total()
             patterns += Counter({write_pattern(np.zeros(self._features.width, bool)): complete})
-        return Packing(blocks, handles, moments, "parquet" if scan else "spark", self._reason, patterns)
+        contents = {one.handle.path: one.content for one in packed if one.content is not None}
+        held = moments.rows <= held_rows and len(contents) == sum(1 for handle in handles if handle.rows)
+        read_by = "parquet" if scan else "spark"
+        return Packing(blocks, handles, moments, read_by, self._reason, patterns, contents if held else None)
 
     def _leave_to_spark(self, reason: str) -> None:
         if self._must_be_plain:
@@ -195,22 +228,24 @@ class Packer:
             )
         self._scan, self._reason = None, reason
 
-    def _collect_handles(self, rows: DataFrame, cores: int) -> list[tuple[Handle, bytes, str | None]]:
-        """Collect the handles, moments and patterns, in the order of the partitions.
-
-        Moments of many features come in several jobs.
-        """
-        spark, most = rows.sparkSession, PACK_TASKS + PACK_TASKS_PER_CORE * cores
+    def _count_parts(self, handles: int) -> int:
+        """Return how many jobs should bring so many handles: moments of many features come in several."""
         length = len(Moments.zero(self._features.width).vector())
-        parts = count_parts(spark, 8 * length * most)
+        return count_parts(self._columns.sparkSession, 8 * length * handles)
+
+    def _collect_handles(self, rows: DataFrame, parts: int) -> list[_Packed]:
+        """Collect what the tasks return, in the order of the partitions, in several jobs if need be."""
         if parts > 1:  # the first job packs, and tells how many there are
-            parts = count_parts(spark, 8 * length * len(collect(rows.select("partition"))))
-        found = []
+            parts = self._count_parts(len(collect(rows.select("partition"))))
+        wanted = ["handle", "moments", "patterns"]
+        if parts == 1 and "content" in rows.columns:
+            wanted.append("content")
+        found: list[Row] = []
         for part in range(parts):
             own = rows if parts == 1 else rows.where(F.pmod(F.hash("partition"), F.lit(parts)) == part)
-            found += collect(own.select("handle", "moments", "patterns"))
-        packed = ((Handle.from_json(r["handle"]), r["moments"], r["patterns"]) for r in found)
-        return sorted(packed, key=lambda one: one[0].partition)
+            found += collect(own.select(*wanted))
+        packed = (_Packed(Handle.from_json(r["handle"]), *r[1:]) for r in found)
+        return sorted(packed, key=lambda one: one.handle.partition)
 
     def repartition(self, partitions: int) -> None:
         """Spread the table's rows over so many partitions for the packings to come."""
@@ -222,9 +257,20 @@ class Packer:
 
     def remove_files(self) -> None:
         """Remove the files of all packings so far."""
-        if self._has_files:
+        if self._has_files and not self._remove_here():
             numbers = self._columns.sparkSession.range(1 << 10)
             collect(numbers.mapInArrow(RemoveFiles(self._run), numbers.schema))
+
+    def _remove_here(self) -> bool:
+        """Remove the files without a job if one JVM is all of the cluster and its files are in reach; return whether.
+
+        They are not if a session of Spark Connect is on another host.
+        """
+        paths = self._paths
+        if paths is None or not is_local(self._columns.sparkSession) or not all(map(os.path.exists, paths)):
+            return False
+        remove_run(self._run, {os.path.dirname(path) for path in paths})
+        return not any(map(os.path.exists, paths))
 
     def close(self) -> None:
         """Free all that was packed."""
@@ -237,9 +283,21 @@ class Packer:
             self._persisted = None
 
 
+class _Packed(NamedTuple):
+    """What a task returns of what it packed."""
+
+    handle: Handle
+    moments: bytes
+    patterns: str | None
+    content: bytes | None = None
+
+
 @dataclass(frozen=True)
 class WriteBlocks:
-    """Task that packs rows into one file and returns its handle."""
+    """Task that packs rows into one file and returns its handle, with the rows themselves if they are few.
+
+    They are few if a table of ``held_rows`` may have so many in this task (:func:`.carrying.carried_rows`).
+    """
 
     features: Features
     run: str
@@ -247,6 +305,7 @@ class WriteBlocks:
     by_task: bool
     application: str = ""
     scan: ParquetScan | None = None
+    held_rows: int = 0
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pack what one task reads."""
@@ -262,6 +321,8 @@ class WriteBlocks:
         bad: Counter[str] = Counter()
         rounded: Counter[str] = Counter()
         moments, rows, checksum, failure = Moments.zero(self.features.width), 0, 0, ""
+        most = carried_rows(self.held_rows, task_number()) if self.held_rows else 0
+        content: list[bytes] = []
         patterns: Counter[bytes] = Counter()
         try:
             with _new_private_file(path + ".writing") as file:
@@ -275,6 +336,10 @@ class WriteBlocks:
                     file.write(block.data)
                     if weight is not None:
                         file.write(weight.data)
+                    if rows <= most:
+                        content += [block.tobytes(), b"" if weight is None else weight.tobytes()]
+                    else:
+                        content.clear()
                     if len(patterns) > MAX_PATTERNS:
                         break  # the driver refuses the table
             if rows:
@@ -303,7 +368,10 @@ class WriteBlocks:
             checksum=checksum,
         )
         vector, counts = moments.vector().tobytes(), write_counts(patterns) if patterns else None
-        yield HANDLES.row(partition=partition, handle=handle.to_json(), moments=vector, patterns=counts)
+        carried = b"".join(content) if 0 < rows <= most else None
+        yield HANDLES.row(
+            partition=partition, handle=handle.to_json(), moments=vector, patterns=counts, content=carried
+        )
 
 
 @dataclass(frozen=True)
@@ -361,12 +429,17 @@ class RemoveFiles:
 
     def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Remove what is there; Spark removes the files of executors that no task reaches, with the application."""
-        for directory in local_directories():
-            for path in Path(directory).glob(f"gmm-{self.run}-*"):
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        remove_run(self.run, local_directories())
         for batch in stream:
             yield batch.slice(0, 0)
+
+
+def remove_run(run: str, directories: Iterable[str]) -> None:
+    """Remove all files of a run from directories, as far as possible."""
+    for directory in directories:
+        for path in Path(directory).glob(f"gmm-{run}-*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def identify(stream: Iterator[pa.RecordBatch], by_task: bool) -> tuple[int, Iterator[pa.RecordBatch]]:

@@ -22,6 +22,7 @@ from gmm_spark.core.kernels.accumulators import Sums
 from gmm_spark.core.kernels.distance_draw import DrawAccumulator, DrawRequest, DrawResult, merge_draws
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.randomness import Purpose, draw_quotas, random_stream
+from gmm_spark.spark.packing.held import collect_pieces
 from gmm_spark.spark.packing.limits import require_vector
 from gmm_spark.spark.packing.pieces import Piece
 from gmm_spark.spark.packing.sources import PieceTask, Source
@@ -174,12 +175,15 @@ def collect_sums(source: Source, sums: Sums[object]) -> Array | None:
     require_vector(source.spark, length)
     on_driver = 8 * length * pieces <= min(DRIVER_SUM_BYTES, bytes_per_job(source.spark))
     slice_length = length if on_driver else SLICE_LENGTH
-    vectors = source.map_pieces(FoldPieces(sums, slice_length), SUMS, sums.plan.n_products)
-    if not on_driver:
+    fold, products = FoldPieces(sums, slice_length), sums.plan.n_products
+    if on_driver:
+        found = collect_pieces(source, fold, SUMS, products)
+    else:
         slices = -(-length // SLICE_LENGTH)
+        vectors = source.map_pieces(fold, SUMS, products)
         by_slice = vectors.repartition(slices, "slice").sortWithinPartitions("slice", "piece")
-        vectors = by_slice.mapInArrow(add_slices, SUMS.spark)
-    rows = sorted(collect(vectors), key=lambda r: (r["slice"], r["piece"]))
+        found = collect(by_slice.mapInArrow(add_slices, SUMS.spark))
+    rows = sorted(found, key=lambda r: (r["slice"], r["piece"]))
     if any(r["slice"] == _MISS for r in rows):
         return None
     if on_driver and [r["piece"] for r in rows] != _numbers(source):
@@ -280,7 +284,7 @@ def collect_in_parts(source: Source, task: PieceTask, schema: Schema, products: 
     for part in range(parts):
         own = task if parts == 1 else TakePart(task, part, parts)
         taken: Counter[int] = Counter()
-        for row in collect(source.map_pieces(own, schema, products)):
+        for row in collect_pieces(source, own, schema, products):
             piece = row["piece"]
             found.append(((piece, taken[piece] * parts + (part - spread(piece)) % parts), row))
             taken[piece] += 1

@@ -27,6 +27,9 @@ class PackingRecord:
         What read the rows, the last time: Spark, or the tasks themselves from Parquet files.
     reason : str
         Why Spark read them; empty if it did not.
+    held : bool
+        Whether the rows came to the driver when they were read, since there are few: passes then run there, unless they
+        are long.
     """
 
     packings: int = 0
@@ -36,6 +39,7 @@ class PackingRecord:
     bytes_written: int = 0
     read_by: str = ""
     reason: str = ""
+    held: bool = False
 
     def __add__(self, other: PackingRecord) -> PackingRecord:
         return PackingRecord(
@@ -46,4 +50,5 @@ class PackingRecord:
             bytes_written=self.bytes_written + other.bytes_written,
             read_by=other.read_by or self.read_by,
             reason=other.reason if other.read_by else self.reason,
+            held=other.held if other.read_by else self.held,
         )

@@ -18,6 +18,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from pyspark.sql import DataFrame
@@ -29,8 +30,10 @@ from gmm_spark.core.steps import step
 from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import Features, require_rows, require_usable
 from gmm_spark.spark.descriptions import describe_jobs
-from gmm_spark.spark.packing.cluster import survey_cluster
-from gmm_spark.spark.packing.packer import Packer
+from gmm_spark.spark.packing.carrying import limit_carried
+from gmm_spark.spark.packing.cluster import is_local, survey_cluster
+from gmm_spark.spark.packing.held import Held
+from gmm_spark.spark.packing.packer import Packer, Packing, most_tasks
 from gmm_spark.spark.packing.record import PackingRecord
 from gmm_spark.spark.packing.sources import MIN_TASK_ROWS, Cached, Listed, Source, Streamed, spread_over
 from gmm_spark.spark.ranges import warn_of_rounding
@@ -76,6 +79,7 @@ class RecoverableBlocks:
         streaming: bool | None,
         weight_kind: str = FREQUENCY,
         packing: str = "auto",
+        held_rows: int = 0,
     ) -> None:
         self._spark = table.sparkSession
         # Spark takes TRUE as well.
@@ -84,10 +88,12 @@ class RecoverableBlocks:
         self.record = PackingRecord()
         self._cluster = survey_cluster(self._spark)
         self._packer = Packer(table, features, strict, packing)
+        tasks = most_tasks(self._cluster.cores)
+        self._held_rows = limit_carried(self._spark, held_rows, features.width, tasks)
         self.source: Source | None = None
         try:
             with self._named("pack"):
-                self.packing = self._packer.pack(self._cluster.cores, self.streaming)
+                self.packing = self._pack()
             self.moments = self.packing.moments
             # Of importance weights only the ratios matter. Near 1 their sums neither overflow nor vanish.
             self._unit = self.moments.weights.unit if features.weight and weight_kind == IMPORTANCE else 1.0
@@ -156,10 +162,13 @@ class RecoverableBlocks:
             told["rows"] = self.packing.rows
             told["bytes_written"] = self.packing.bytes
             told["read_by"] = self.packing.read_by
+        held = self.packing.contents is not None
         written, read_by, reason = self.packing.bytes, self.packing.read_by, self.packing.reason
         _logger.info("%s", "Parquet files are read directly" if not reason else f"Spark reads the table: {reason}")
+        if held:
+            _logger.info("the driver holds the rows: passes over so few need no Spark job")
         self.record += PackingRecord(
-            packings=1, streamed=self.streaming, bytes_written=written, read_by=read_by, reason=reason
+            packings=1, streamed=self.streaming, bytes_written=written, read_by=read_by, reason=reason, held=held
         )
 
     def _rebuild(self) -> None:
@@ -190,7 +199,7 @@ class RecoverableBlocks:
         """Read the table once more, which must give the rows of the first time, in whatever order."""
         before = self.packing
         with self._named(name):
-            self.packing = again = self._packer.pack(self._cluster.cores, self.streaming)
+            self.packing = again = self._pack()
         # Compare whole tables, not partitions: Spark may group those differently when executors come and go.
         if before.rows != again.rows or not same_rows(self.moments, again.moments):
             raise DataError(
@@ -208,21 +217,33 @@ class RecoverableBlocks:
                 stacklevel=2,
             )
 
+    def _pack(self) -> Packing:
+        # One JVM alone has no executors to lose: passes need no handles that Spark keeps, but for those after a miss.
+        alone = is_local(self._spark) and self._cluster.hosts == 1 and not self.misses
+        return self._packer.pack(self._cluster.cores, self.streaming, persistent=not alone, held_rows=self._held_rows)
+
     def _choose_source(self) -> Source:
-        """Choose where passes find the blocks; if they do not share out pieces, first spread the rows over the cores.
+        """Choose where passes find the blocks: on the driver if it has them, else where Spark's tasks do."""
+        idle = len(self.packing.handles) < spread_over(self.packing.rows, self._cluster.cores)
+        if self.packing.contents is None or (idle and self._cluster.hosts > 1):
+            return self._choose_sparks_source(spread=True)
+        # Spark has to have the pieces that the driver has: they stay as they are.
+        return Held(self._spark, self.packing, self._unit, partial(self._choose_sparks_source, spread=False))
+
+    def _choose_sparks_source(self, spread: bool) -> Source:
+        """Choose where Spark's tasks find the blocks; if they do not share out pieces, first spread the rows if asked.
 
         Too few partitions would leave cores idle on every pass.
         """
         # Executors come one by one: more of them may have read the table than there were before. On a cluster the job
         # also makes Spark forget where partitions lay before the table was read: it groups them by that.
-        local = str(self._spark.conf.get("spark.master", "local")).startswith("local[")
-        if self.packing.rows >= 2 * MIN_TASK_ROWS or not local:
+        if self.packing.rows >= 2 * MIN_TASK_ROWS or not is_local(self._spark):
             self._cluster = survey_cluster(self._spark)
         cores = self._cluster.cores
         if self._cluster.hosts == 1 and not self.misses and not self.streaming:
             return Listed(self._spark, self.packing, cores, self._unit)
         partitions = spread_over(self.packing.rows, cores)
-        if len(self.packing.handles) < partitions:
+        if spread and len(self.packing.handles) < partitions:
             self._packer.repartition(partitions)
             self._pack_again("spread over the cores")
         if self.streaming:

@@ -1,6 +1,6 @@
 """Sources of blocks: where a pass finds the blocks of a packed table.
 
-There are three, behind one interface, :class:`Source`:
+There are three, behind one interface, :class:`Source`, and :class:`.held.Held` for small tables:
 
 - :class:`Listed`, on one host: any task can read any file, so the driver shares the pieces out over as many tasks as a
   pass should have.
@@ -195,7 +195,7 @@ class OverPieces:
         """Run the task on the pieces of one Spark task."""
         freeze_loaded_objects()
         pieces = self.reader(stream)
-        return self.task(pieces if self.unit == 1.0 else _divide_weights(pieces, self.unit))
+        return self.task(pieces if self.unit == 1.0 else divide_weights(pieces, self.unit))
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ class ReadStreamed:
             yield Piece(self.cut.number(partition, 0), iter(()))
 
 
-def _divide_weights(pieces: Iterator[Piece], unit: float) -> Iterator[Piece]:
+def divide_weights(pieces: Iterator[Piece], unit: float) -> Iterator[Piece]:
     """Divide the weights of all blocks by a power of two, which is exact."""
 
     def divide(blocks: Blocks) -> Blocks:

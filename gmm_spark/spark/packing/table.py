@@ -19,8 +19,10 @@ from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.missing.evaluation import IncompleteEvaluationSums
 from gmm_spark.core.missing.expectation import IncompleteStatisticsSums
+from gmm_spark.core.missing.marginals import Marginals
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.frame import Frame
+from gmm_spark.core.portrait.incomplete import IncompletePortraitSums
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.core.portrait.sums import PortraitSums
 from gmm_spark.core.steps import step
@@ -64,6 +66,9 @@ class PackedTable:
         What reads the rows: see :class:`.packer.Packer`.
     answers : AnswerStore, optional
         Keeps the sums of passes and the answers of tasks on samples, and has those of an earlier fit to the same rows.
+    held_rows : int
+        Rows of a table up to which the driver gets them all while they are packed, and makes short passes itself
+        (:mod:`.held`). The sums are the same to the bit.
 
     Attributes
     ----------
@@ -100,6 +105,7 @@ class PackedTable:
         weight_kind: str = FREQUENCY,
         packing: str = "auto",
         answers: AnswerStore | None = None,
+        held_rows: int = 0,
     ) -> None:
         require_batch(table)
         self.features = features
@@ -107,7 +113,7 @@ class PackedTable:
         self.spark = table.sparkSession
         self.weight_kind = weight_kind
         self.pass_name = "pass"
-        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind, packing)
+        self.blocks = RecoverableBlocks(table, features, strict, streaming, weight_kind, packing, held_rows)
         self.bad = self.blocks.bad
         self.rounded = self.blocks.rounded
         self.moments = self.blocks.moments
@@ -181,7 +187,11 @@ class PackedTable:
     def portray(self, candidate: MixtureParameters, frame: Frame) -> Portrait:
         """Make one pass: what the rows look like beside a candidate; the frame is in the table's own coordinates."""
         with step("portrait"), describe_jobs(self.spark, "portrait"):
+            sums: PortraitSums | IncompletePortraitSums
             sums = PortraitSums(self._plan([candidate]), frame, self.features.names)
+            if self.patterns:
+                marginals = Marginals(candidate.shifted(self.moments.mean), self.precision)
+                sums = IncompletePortraitSums(marginals, frame, self.features.names, tuple(sorted(self.patterns)))
             return self._sum(sums, [candidate], frame)
 
     def draw(self, draw: DrawRequest) -> DrawResult:

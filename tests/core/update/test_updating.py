@@ -7,48 +7,18 @@ import json
 import numpy as np
 import pytest
 
-from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.m_step import maximize
-from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.density import log_density, responsibilities, weighted_log_prob
 from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
-from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.core.update.memory import Memory, recall
 from gmm_spark.core.update.remembering import RememberingTable, expect_log_likelihood
-from gmm_spark.core.update.updating import find_decay, update
-from gmm_spark.core.update.verdict import Today, expect_of_itself, judge, measure
+from gmm_spark.core.update.updating import find_decay
+from gmm_spark.core.update.verdict import Verdict, expect_of_itself
 from gmm_spark.errors import ParameterError
+from tests.core.update.days import ROWS, blobs, follow, run_em, step_on
 from tests.examples import COVARIANCE_TYPES, draw_rows, random_mixture
-
-ROWS = 1500
-
-
-def run_em(rows, start: MixtureParameters, max_iter: int = 300) -> MixtureParameters:
-    table = ArrayTable(rows)
-    found = best(fit(table, [Run(start.shifted(-table.moments.mean), Rule(max_iter, 1e-9))]))
-    return found.parameters.shifted(table.moments.mean)
-
-
-def step_on(rows, before: MixtureParameters, weight: float, max_iter: int = 10, floor=None):
-    table = ArrayTable(rows)
-    mean = table.moments.mean
-    floor = np.zeros(len(mean)) if floor is None else floor
-    found = update(table, before.shifted(-mean), weight, table.moments.weight_sum, floor, max_iter, 1e-4)
-    return found.result.parameters.shifted(mean), found
-
-
-def blobs(kind: str = "full") -> MixtureParameters:
-    means = np.array([[0.0, 0, 0], [6, 0, 1], [0, 6, -1]])
-    dense = np.stack([np.eye(3), np.diag([2.0, 1, 0.5]), np.eye(3) * 0.5])
-    covariances = {
-        "full": dense,
-        "tied": dense[1],
-        "diag": np.diagonal(dense, axis1=1, axis2=2),
-        "spherical": [1, 2, 1],
-    }
-    return MixtureParameters([0.5, 0.3, 0.2], means, covariances[kind], kind)
 
 
 @pytest.mark.parametrize("kind", COVARIANCE_TYPES)
@@ -159,27 +129,12 @@ def test_half_of_a_change_is_followed_within_the_half_life(what):
     assert found == pytest.approx(wanted, rel=0.05)
 
 
-def verdict_of(later: MixtureParameters, days: int = 1, rows: int = 2000, remembered: float = 14.0):
-    """The verdict after some days of another mixture, with a half-life of a week and a memory of so many days."""
+def verdict_of(later: MixtureParameters, days: int = 1, rows: int = 2000, remembered: float = 14.0) -> Verdict:
+    """The verdict after some days of another mixture, with a memory of so many days of 2,000 rows."""
     rng = np.random.default_rng(8)
-    mixture, weight = blobs(), 2000 * remembered
-    drawn = ArrayTable(draw_rows(mixture, 4000, rng)[0])
-    seen = drawn.evaluate(mixture.shifted(-drawn.moments.mean))
-    measured = measure(mixture, seen.log_likelihood / seen.weight_sum, seen.log_densities)
-    memory = Memory(weight, np.zeros(3), mixture.weights, (), *measured)
-    for _ in range(days):
-        before, table = mixture, ArrayTable(draw_rows(later, rows, rng)[0])
-        mean = table.moments.mean
-        mixture, found = step_on(table.rows, before, find_decay(7.0, 1.0) * weight)
-        weight = find_decay(7.0, 1.0) * weight + rows
-        old, new = table.evaluate_all([before.shifted(-mean), mixture.shifted(-mean)], log_densities=True)
-        shares = (found.last.resp_sum / found.last.weight_sum).tolist()
-        assert old.log_densities is not None
-        assert new.log_densities is not None
-        one, other = (each.log_likelihood / each.weight_sum for each in (old, new))
-        today = Today(rows, one, other, old.log_densities, new.log_densities, shares)
-        verdict = judge(before, mixture, memory, today)
-    return verdict
+    seen = draw_rows(blobs(), 4000, rng)[0]
+    drawn = [draw_rows(later, rows, rng)[0] for _ in range(days)]
+    return follow(blobs(), seen, drawn, remembered * 2000 / rows)
 
 
 def test_a_mixture_that_still_describes_its_rows_is_updated():

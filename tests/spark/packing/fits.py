@@ -22,7 +22,9 @@ PASSES = 6
 
 
 def fit(table: DataFrame, callback: Callable[[PassRecord], None]) -> GaussianMixtureModel:
-    estimator = GaussianMixture(maxIter=PASSES, tol=0.0, accelerate=False, weightCol="w").setInitialModel(START)
+    """Fit by passes through Spark: the driver would hold a table of no more rows than the sample."""
+    estimator = GaussianMixture(maxIter=PASSES, tol=0.0, accelerate=False, weightCol="w", sampleRows=len(ROWS) - 1)
+    estimator.setInitialModel(START)
     return estimator.setCallback(callback).fit(table)
 
 

@@ -22,7 +22,7 @@ from gmm_spark.core.kernels.weighted_draw import WeightedDraw
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import ResourceError
 from gmm_spark.spark import results
-from gmm_spark.spark.packing import limits, passes
+from gmm_spark.spark.packing import held, limits, passes
 from gmm_spark.spark.packing.blocks import Handle
 from gmm_spark.spark.packing.pieces import Piece
 from gmm_spark.spark.packing.sources import PieceTask
@@ -224,7 +224,7 @@ def count_jobs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         jobs.append(rows)
         return results.collect(rows)
 
-    monkeypatch.setattr(passes, "collect", counted)
+    monkeypatch.setattr(held, "collect", counted)
     return jobs
 
 

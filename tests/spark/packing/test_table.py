@@ -95,8 +95,8 @@ def test_a_fit_whose_every_pass_misses_ends_by_streaming_with_one_warning(
     before = set(block_files())
     pack, packings = Packer.pack, []
 
-    def pack_and_lose(self: Packer, cores: int, streaming: bool) -> Packing:
-        found = pack(self, cores, streaming)
+    def pack_and_lose(self: Packer, cores: int, streaming: bool, **options: Any) -> Packing:
+        found = pack(self, cores, streaming, **options)
         packings.append(streaming)
         for file in set(block_files()) - before:
             file.unlink()
@@ -171,7 +171,8 @@ def test_a_source_that_gives_other_rows_when_read_again_is_refused(
             count.write_text("49")
 
     source = spark.range(0, 2, 1, 2).mapInArrow(unstable, "x double, y double")
-    estimator = GaussianMixture(inputCols=["x", "y"], tol=0.0, accelerate=False, maxIter=3).setCallback(lose_and_change)
+    estimator = GaussianMixture(inputCols=["x", "y"], tol=0.0, accelerate=False, maxIter=3, sampleRows=90)
+    estimator.setCallback(lose_and_change)
     with pytest.raises(DataError, match=r"100 rows.* 98 .*not deterministic.*Parquet"):
         estimator.fit(source)
     assert not set(block_files()) - before
