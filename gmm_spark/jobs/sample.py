@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import gmm_spark
+from gmm_spark.core.formatting import show_name
+from gmm_spark.core.mixture.overreach import tell_overreach
 from gmm_spark.jobs.config.jobs import SampleConfiguration
 from gmm_spark.jobs.io.parameter_files import read_parameters
 from gmm_spark.jobs.preflight.faults import Faults
@@ -71,6 +73,8 @@ def _sample(spark: SparkSession, configuration: SampleConfiguration, run_id: str
     print(
         f"sample: {n:,} rows drawn from {len(model.weights)} components{noise}; run {run_id}, {destination.describe()}"
     )
+    if beyond := describe_overreach(model):
+        print(f"sample: drawn rows have values that no training row has: {beyond}")
 
 
 def load_model(
@@ -82,6 +86,14 @@ def load_model(
         report.add("model", path=saved.path, run_id=saved.run_id)
         return gmm_spark.GaussianMixtureModel.load(saved.path), saved
     return gmm_spark.GaussianMixtureModel(read_parameters(spark, "parameters", str(configuration.parameters))), None
+
+
+def describe_overreach(model: gmm_spark.GaussianMixtureModel) -> str:
+    """Say how many drawn rows have values that no training row has; an empty text if few, or if that is not known."""
+    names = model.featureNames or [f"feature {i}" for i in range(model.numFeatures)]
+    profile = model.trainingProfile
+    found = [] if profile is None else profile.find_overreach(model.parameters)
+    return tell_overreach(found, [show_name(name) for name in names])
 
 
 def draw_rows(

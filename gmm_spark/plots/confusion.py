@@ -53,12 +53,12 @@ def tabulate(overlap: Array) -> pd.DataFrame:
 
 
 def read(portrait: Portrait, table: pd.DataFrame) -> str:
-    """Say how certain rows are of their components, and which two share most."""
+    """Say how far rows are shared, and which two components share most."""
     if len(table) == 1:
-        return "There is one component: every row is certain of it."
-    certain = float(np.trace(portrait.confusion) / portrait.component_weights.sum())
+        return "There is one component: no row is shared."
+    alike = float(np.trace(portrait.confusion) / portrait.component_weights.sum())
     most = table.iloc[0]
-    said = f"On average, two draws of a row's component by its responsibilities agree in {say_share(certain)} of cases"
+    said = f"On average, two draws of a row's component by its responsibilities agree in {say_share(alike)} of cases"
     if most["shared"] < _NOTHING:
         return f"{said}: no component shares rows with another."
     if most["shared"] <= _HARDLY:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from gmm_spark.core.arrays import Array
@@ -29,6 +31,36 @@ def trace(mean: Array, covariance: Array, share: float, points: int = 60) -> Arr
     circle = np.sqrt(-2 * np.log1p(-share)) * np.array([np.cos(angle), np.sin(angle)])
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(mean + (vectors * np.sqrt(np.maximum(values, 0)) @ circle).T)
+
+
+def cut(points: Array) -> list[Array]:
+    """Cut a closed line of points (n, 2) at the edges of the unit square: the pieces inside, each to the edge itself.
+
+    Examples
+    --------
+    >>> [piece.tolist() for piece in cut(np.array([[0.5, 0.5], [1.5, 0.5], [0.5, 0.5]]))]
+    [[[0.5, 0.5], [1.0, 0.5]], [[1.0, 0.5], [0.5, 0.5]]]
+    """
+    pieces: list[list[Array]] = []
+    joined = False
+    for start, end in pairwise(points):
+        # Liang & Barsky 1984: the part of a segment, from t0 to t1, that each edge leaves.
+        step, t0, t1 = end - start, 0.0, 1.0
+        for away, room in zip((*-step, *step), (*start, *(1.0 - start)), strict=True):
+            if away == 0:
+                t1 = t1 if room >= 0 else -1.0
+            elif away < 0:
+                t0 = max(t0, room / away)
+            else:
+                t1 = min(t1, room / away)
+        if t0 > t1:
+            joined = False
+            continue
+        if not joined or t0 > 0:
+            pieces.append([start + t0 * step])
+        pieces[-1].append(start + t1 * step)
+        joined = t1 == 1.0
+    return [np.array(piece) for piece in pieces]
 
 
 def find_inside(means: Array, covariances: Array, points: Array, share: float) -> Array:

@@ -47,7 +47,7 @@ def draw_merges(tree: MergeTree) -> Figure:
     """
     if tree.n_components < 2:
         raise ParameterError("a mixture of one component has nothing to merge; need two at least")
-    return Figure("merges", "Components that belong together", describe_merges(tree), tabulate(tree), _chart(tree))
+    return Figure("merges", "Components that may belong together", describe_merges(tree), tabulate(tree), _chart(tree))
 
 
 def tabulate(tree: MergeTree) -> pd.DataFrame:

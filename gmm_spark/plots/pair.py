@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import altair as alt
@@ -79,6 +80,17 @@ class Plane:
         """Share of the rows that lie outside the inner bins."""
         return float(max(0.0, 1 - self.inner.sum() / self.counts.sum()))
 
+    def scale(self, points: Array) -> Array:
+        """Return points (n, 2) as shares of the inner bins' ranges: from 0 to 1 if they are in the picture."""
+        low, high = (np.array([edges[at] for edges in (self.x_edges, self.y_edges)]) for at in (0, -1))
+        return np.asarray((points - low) / (high - low))
+
+    def find_cut(self, means: Array, covariances: Array, components: Iterable[int]) -> list[int]:
+        """Find the components whose ellipse for most rows goes on outside the picture."""
+        reach = np.sqrt(-2 * np.log1p(-MOST) * np.diagonal(covariances, axis1=1, axis2=2))
+        ends = np.concatenate([self.scale(means - reach), 1 - self.scale(means + reach)], axis=1)
+        return [i for i in components if (ends[i] < 0).any()]
+
 
 def draw_pair(parameters: MixtureParameters, portrait: Portrait, x: str | int, y: str | int) -> Figure:
     """Draw all rows in two features as shades, and the components as ellipses over them.
@@ -122,6 +134,10 @@ def draw_pair(parameters: MixtureParameters, portrait: Portrait, x: str | int, y
         }
     )
     reading = read(plane, means, covariances, (first, second))
+    if beyond := plane.find_cut(means, covariances, sorted(Colours.of(parameters.weights).coloured)):
+        goes = "The ellipse of component" if len(beyond) == 1 else "The ellipses of components"
+        on = "goes" if len(beyond) == 1 else "go"
+        reading += f" {goes} {listing([str(i) for i in beyond])} {on} on outside the picture."
     chart = _chart(parameters, plane, means, covariances, (first, second))
     return Figure("pair", f"{first} and {second}", reading, table, chart)
 

@@ -13,7 +13,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import ParameterError
 from gmm_spark.plots.components import Colours
-from gmm_spark.plots.ellipses import MOST, take_plane, trace
+from gmm_spark.plots.ellipses import MOST, cut, take_plane, trace
 from gmm_spark.plots.figure import Figure
 from gmm_spark.plots.histogram import tabulate
 from gmm_spark.plots.marks import inline
@@ -57,7 +57,11 @@ def draw_pairs(
     names = [portrait.feature_names[j] for j in shown]
     table = tabulate_pairs(parameters, shown, names)
     chart = _chart(parameters, portrait, shown, names, planes)
-    return Figure("pairs", "Pairs of features", read(table, names, len(portrait.feature_names)), table, chart)
+    reading = read(table, names, len(portrait.feature_names))
+    colours = Colours.of(parameters.weights)
+    if any(plane.find_cut(*take_plane(parameters, plane.x, plane.y), colours.coloured) for plane in planes.values()):
+        reading += " Ellipses that end at an edge go on beyond it."
+    return Figure("pairs", "Pairs of features", reading, table, chart)
 
 
 def _choose(parameters: MixtureParameters, portrait: Portrait, features: Sequence[str | int] | None) -> list[int]:
@@ -145,18 +149,12 @@ def _trace_components(
     means, covariances = take_plane(parameters, plane.x, plane.y)
     rows: list[dict[str, str | float]] = []
     for i in reversed(colours.coloured):
-        points = trace(means[i], covariances[i], MOST, 30)
-        x, y = (
-            (points[:, axis] - edges[0]) / (edges[-1] - edges[0])
-            for axis, edges in enumerate((plane.x_edges, plane.y_edges))
-        )
-        outside = (x < 0) | (x > 1) | (y < 0) | (y > 1)
         # A line for each piece that is inside: without a scale, a missing value would be drawn at 0.
-        piece = np.cumsum(outside)
-        for step in np.flatnonzero(~outside):
-            place = (left + side * float(x[step]), top + side * (1 - float(y[step])))
-            line = f"{plane.x} {plane.y} {i} {piece[step]}"
-            rows.append({"x": place[0], "y": place[1], "step": int(step), "line": line, "colour": colours[i]})
+        for number, piece in enumerate(cut(plane.scale(trace(means[i], covariances[i], MOST, 40)))):
+            for step, (x, y) in enumerate(piece.tolist()):
+                line = f"{plane.x} {plane.y} {i} {number}"
+                place = {"x": left + side * x, "y": top + side * (1 - y)}
+                rows.append({**place, "step": step, "line": line, "colour": colours[i]})
     return rows
 
 

@@ -13,7 +13,7 @@ def tell_ambiguity(subject: Subject) -> Section:
     """Say which components cannot be told apart."""
     k = subject.parameters.n_components
     if k == 1:
-        return Section("ambiguity", "Ambiguity", [Text("There is one component: every row is certain of it.")])
+        return Section("ambiguity", "Ambiguity", [Text("There is one component: no row is shared.")])
     blocks: list[Block] = []
     if subject.portrait is None:
         blocks.append(
@@ -32,8 +32,8 @@ def tell_ambiguity(subject: Subject) -> Section:
 
 def _tell_confusion(portrait: Portrait) -> list[Block]:
     explanation = Text(
-        "Two components share a row as its responsibilities say. If all rows were certain of their components, two "
-        "draws of a row's component would always agree."
+        "Two components share a row as its responsibilities say. If no row were shared, two draws of a row's component "
+        "would always agree."
     )
     return [draw("draw_confusion", portrait), explanation]
 
@@ -42,6 +42,8 @@ def _tell_merges(tree: MergeTree, is_drawn: bool) -> list[Block]:
     whose = "rows drawn from the mixture" if is_drawn else "the fit's sample"
     method = (
         "The two that share most are merged, and so on; each merge lowers the entropy of the responsibilities (Baudry "
-        f"et al. 2010), here that of {whose}: 0 if every row is certain of its cluster."
+        f"et al. 2010), here that of {whose}: 0 if clusters share no row. Where the fall bends is a matter of "
+        "judgement, and it says which components share rows, not which rows are of one kind. Look at the pictures, and "
+        "at what sets the components apart, before you count them as one."
     )
     return [draw("draw_merges", tree), Text(method)]

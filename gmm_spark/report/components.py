@@ -40,7 +40,7 @@ def tell_components(subject: Subject) -> Section:
         *_list_changes(subject.facts["components"]),
     ]
     if subject.portrait is None and len(order) > 1:
-        blocks.append(Missing("How certain membership is takes one pass over the table.", subject.portrait_command))
+        blocks.append(Missing("How many rows are certain takes one pass over the table.", subject.portrait_command))
     return Section("components", "Components", blocks)
 
 
@@ -71,13 +71,15 @@ def _explain(is_mixture: bool) -> str:
     tight = (
         "Tightness is the component's standard deviation over that of the whole table, the geometric mean over the "
         "features: below 1 it is tighter. What makes it different is told against the mean of all other rows, and "
-        "against the spread within the other components."
+        "against the spread within the other components; then, if that is something else, against the nearest "
+        "component."
     )
     if not is_mixture:
         return tight
     return (
         f"{tight} The overlap with the nearest component is the Bhattacharyya coefficient: 0 if they are apart, 1 if "
-        f"they are the same. Certain are the rows of a component whose responsibility is at least {CERTAIN:g}."
+        "they are the same. A row is certain of its most probable component if that has a responsibility of at least "
+        f"{CERTAIN:g}; the last column has the share of a component's rows that are."
     )
 
 
@@ -94,7 +96,7 @@ def _list_sizes(described: list[ComponentDescription], known: Identities) -> Tab
         "tightness",
     ]
     head += ["nearest", "overlap"] if is_mixture else []
-    head += ["certain"] if knows_certainty else []
+    head += ["certain rows"] if knows_certainty else []
     rows = []
     for one in described:
         cells = [word(str(one.component)), *([] if known.is_plain else [word(known.label(one.component))])]

@@ -28,8 +28,16 @@ def judge_fit(subject: Subject) -> Section:
             [word(show_share(float(q))), Cell(show_number(float(seen), 5)), Cell(show_number(float(drawn), 5))]
             for q, seen, drawn in found.quantiles
         ]
-        head = ["share of the rows that is less likely", "than, nats: the table's rows", "rows drawn from the mixture"]
+        head = ["share of rows below", "log-density of the table's rows, nats", "of rows drawn from the mixture, nats"]
         blocks.append(Table("How likely rows are, and how likely rows drawn from the mixture are", head, rows))
+    if subject.overreach:
+        blocks.append(
+            Text(
+                f"The mixture reaches where no row is: {subject.overreach}. That does no harm to clusters; the density "
+                "there, and rows drawn from there, are of values that may be impossible.",
+                "look",
+            )
+        )
     blocks += _tell_held_out(subject)
     if portrait is None:
         blocks.append(
@@ -84,7 +92,7 @@ def _judge_features(subject: Subject, portrait: Portrait) -> list[Block]:
 
 
 def _list_features(worst: Sequence[FeatureFit]) -> Table:
-    head = ["feature", "fit", "rows in the wrong place", "of which by chance", "what differs", "what may help"]
+    head = ["feature", "fit", "rows in other bins", "of which by chance", "what differs", "what may help"]
     rows = [
         [
             word(one.name),

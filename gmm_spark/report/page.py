@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 
@@ -11,6 +12,11 @@ from gmm_spark.report.blocks import Section
 from gmm_spark.report.verdict import Verdict
 
 _TEMPLATES = ("page.html", "style.css")
+
+
+def _keep_whole(text: str) -> str:
+    """Keep the sign of per cent on the line of its number."""
+    return re.sub(r"(?<=\d) %", "\u00a0%", text)
 
 
 def render(title: str, lead: str, verdict: Verdict, sections: Sequence[Section]) -> str:
@@ -43,6 +49,7 @@ def render(title: str, lead: str, verdict: Verdict, sections: Sequence[Section])
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["whole"] = _keep_whole
     page: str = environment.get_template("page.html").render(
         title=title, lead=lead, verdict=verdict, sections=sections, version=__version__
     )

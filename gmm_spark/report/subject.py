@@ -14,6 +14,7 @@ from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.core.formatting import show_name
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.identities import Identities
+from gmm_spark.core.mixture.overreach import tell_overreach
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
@@ -163,6 +164,14 @@ class Subject:
         found = judge_features(self.parameters, portrait, self.facts["rows"].number("effective"))
         return tuple(sorted(found, key=lambda one: -(one.misplaced - one.by_chance)))
 
+    @cached_property
+    def overreach(self) -> str:
+        """How much of the mixture lies where no training row is; empty if it is little, or if that is not known."""
+        if self.training is not None:
+            return tell_overreach(self.training.find_overreach(self.parameters), self.shown_names)
+        found = [one.text("meaning") or "" for one in self.facts["checks"] if one.text("code") == "mass-out-of-range"]
+        return show_name(found[0].partition(": ")[2].rstrip(".")) if found else ""
+
     @property
     def rows(self) -> float | None:
         """Rows that the mixture was fitted to, if that is known."""
@@ -175,6 +184,12 @@ class Subject:
         if not self.model_path:
             return 'write_report(model, "page.html", table)'
         return f"{self.report_command} --input.path TABLE"
+
+    def anomalies_command(self, n: int) -> str:
+        """Return the command that makes this page with the n least likely rows of a table."""
+        if not self.model_path:
+            return f'write_report(model, "page.html", table, anomalies={n})'
+        return f"{self.report_command} --input.path TABLE --anomalies {n}"
 
     def name_key(self, parameter: str, key: str) -> str:
         """Name a parameter of the fit as its user gave it: the key of a job, or the parameter of an estimator."""

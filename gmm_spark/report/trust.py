@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-
+from gmm_spark.core.description.components import CERTAIN, share_certain
 from gmm_spark.core.description.fit import FAIR, GOOD, POOR
+from gmm_spark.core.description.merging import name_joined
 from gmm_spark.core.formatting import count_of, show_count, show_number, show_share
 from gmm_spark.report.goodness import TONES
 from gmm_spark.report.provenance import list_reasons
@@ -35,7 +35,7 @@ def _tell_rows(subject: Subject) -> Note | None:
     if used == read:
         return Note(f"All {show_count(read)} rows were used.{incomplete}", "fitted", "pass")
     reasons = [
-        f"{show_count(n)} {why}{f' in {column}' if column else ''}"
+        f"{show_count(n)} with a {why}{f' in {column}' if column else ''}"
         for why, column, n in list_reasons(subject.facts)
         if n
     ]
@@ -72,12 +72,14 @@ def _tell_features(subject: Subject) -> Note | None:
 def _tell_certainty(subject: Subject) -> Note | None:
     if subject.portrait is None or subject.parameters.n_components < 2:
         return None
-    own = float(np.trace(subject.portrait.confusion) / subject.portrait.component_weights.sum())
-    said = f"On average a row's component is {show_share(own)} certain"
+    said = (
+        f"{show_share(share_certain(subject.portrait))} of the rows are certain of their component: its responsibility "
+        f"is {CERTAIN:g} or more"
+    )
     tree = subject.merge_tree
     if tree is not None and tree.suggested < tree.n_components:
-        joined = [" with ".join(map(str, one)) for one in tree.clusters(tree.suggested) if len(one) > 1]
-        said += f"; as clusters, these components belong together: {', '.join(joined)}"
+        sure = "may" if tree.is_slight else "probably"
+        said += f"; components that share many rows {sure} belong to one cluster: {name_joined(tree)}"
     return Note(f"{said}.", "ambiguity")
 
 

@@ -61,5 +61,14 @@ def describe_usage(subject: Subject) -> Section:
         ),
         *([] if incomplete or noisy else [as_onnx]),
         Code("Rows that look like the table", f"gmm-spark sample --model {plain} --n 100000 --output.path SAMPLED"),
+        *_warn_of_drawn_rows(subject),
     ]
     return Section("use", "How to use it", blocks)
+
+
+def _warn_of_drawn_rows(subject: Subject) -> list[Block]:
+    """Say which drawn rows no table would have."""
+    if not subject.overreach:
+        return []
+    text = f"Some drawn rows have values that no row has: {subject.overreach}. Drop those that are impossible."
+    return [Text(text, "look")]

@@ -75,7 +75,8 @@ def test_the_bend_is_marked(near: MixtureParameters) -> None:
     tree = MergeTree.of(near, draw_rows(near))
     assert tree.suggested == 2
     figure = draw_merges(tree)
-    assert "together: {0, 2}." in figure.reading
+    assert "once 0 with 2 are merged" in figure.reading
+    assert "probably belong to one cluster" in figure.reading
     assert "the fall bends here" in texts(parse(figure))
     with pytest.raises(ParameterError, match="two at least"):
         draw_merges(MergeTree(1, 0.0, (), 1))

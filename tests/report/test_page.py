@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import html
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.report.facts import Facts
 from gmm_spark.report.single import render_report
 from gmm_spark.report.subject import UnlikelyRow
+from tests.core.drift.profiles import MIXTURE, draw, profile_of
 from tests.report.pages import require_sound
 from tests.report.subjects import HOSTILE, build_facts, build_parameters, build_portrait, build_subject
 
@@ -59,8 +61,11 @@ def test_the_first_screen_says_why_to_trust_the_fit() -> None:
     subject = build_subject(parameters, facts=facts, portrait=build_portrait(parameters))
     strip = require_sound(render_report(subject)).words.split("What was fitted on what")
     said = " ".join(strip[:2])
-    assert "90.0 % of the rows were used; the others were left out: 60 null feature in x0, 40 NaN in x1." in said
-    assert "certain." in said
+    assert (
+        "90.0 % of the rows were used; the others were left out: 60 with a null feature in x0, 40 with a NaN in x1."
+        in said
+    )
+    assert "of the rows are certain of their component: its responsibility is 0.9 or more." in said
     assert "EM has converged; 3 of 10 starts ended where the best did." in said
     assert "2 features: 2 described well, none poorly." in said
     assert "k = 2 and full covariances were given: no others were tried." in said
@@ -75,6 +80,40 @@ def test_the_least_likely_rows_are_listed_only_if_given() -> None:
     rows = (UnlikelyRow(-99.5, 1, (4.25, 7.5), ((1, -8.25), (0, 0.5))),)
     page = require_sound(render_report(build_subject(names=("<i>", "b"), unlikely=rows)))
     assert "−99.5 1 b 8.2 sd below; <i> 0.5 sd above 4.25 7.5" in page.words
+
+
+def test_a_page_without_rows_says_in_which_features_the_least_likely_are_off_and_how_to_list_them() -> None:
+    parameters = build_parameters(2, 2)
+    portrait = build_portrait(parameters, ("usual", "odd"), n=4000)
+    far, spreads = portrait.other_means + np.array([0.0, 9.0]) * portrait.other_spreads, portrait.other_spreads
+    portrait = replace(portrait, least_likely_means=far, least_likely_spreads=spreads)
+    subject = build_subject(parameters, ("usual", "odd"), portrait=portrait, report_command="gmm-spark report models/a")
+    page = require_sound(render_report(subject))
+    assert "are farthest off in odd." in page.words
+    table = page.words.split("in sd of the other rows")[1]
+    assert re.match(r" odd \S+ ± \S+ \S+ ± \S+ 9.1 usual \S+ ± \S+ \S+ ± \S+ 1 ", table)  # sqrt(9^2 + 1), and as usual
+    assert "gmm-spark report models/a --input.path TABLE --anomalies 20" in page.words
+    in_memory = render_report(build_subject(model_path=""))
+    assert 'write_report(model, "page.html", table, anomalies=20)' in html.unescape(in_memory)
+
+
+def test_where_the_mixture_reaches_and_no_row_is_stands_beside_the_fit_and_beside_sample() -> None:
+    known = profile_of(draw(4000, seed=1))
+    assert known.lows is not None
+    subject = build_subject(MIXTURE, ("delay", "<b>"), training=known)
+    assert "no row is" not in require_sound(render_report(subject)).words
+    cut = replace(known, lows=np.array([0.0, known.lows[1]]))
+    page = render_report(replace(subject, training=cut)).replace("\u00a0", " ")
+    told = "34 % with delay below 0, the least value of any row"
+    fit, use = (page.split(f'<section id="{id_}">')[1].split("</section>")[0] for id_ in ("fit", "use"))
+    assert f"The mixture reaches where no row is: {told}." in fit
+    assert f"Some drawn rows have values that no row has: {told}." in use
+    older = replace(known, lows=None, highs=None)
+    assert "no row is" not in require_sound(render_report(replace(subject, training=older))).words
+    meaning = "the mixture reaches where no row is: 5 % with delay below 0."
+    checks = build_facts(checks=[{"code": "mass-out-of-range", "severity": "info", "meaning": meaning}])
+    incomplete = require_sound(render_report(replace(subject, training=None, facts=checks)))
+    assert "values that no row has: 5 % with delay below 0. Drop" in incomplete.words
 
 
 def test_of_a_wide_table_the_features_that_are_reasons_are_listed() -> None:

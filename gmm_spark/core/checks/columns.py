@@ -1,4 +1,4 @@
-"""Checks of columns: codes for missing values, one value in most rows, columns that follow from others, skewness."""
+"""Checks of columns: codes for missing values, one value in most rows, relations, skewness, values beyond the rows'."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gmm_spark.core.arrays import Array
 from gmm_spark.core.checks.check import Finding
 from gmm_spark.core.checks.evidence import Evidence
 from gmm_spark.core.mixture.density import responsibilities
+from gmm_spark.core.mixture.overreach import find_overreach, tell_overreach
 
 # A column with one value in so large a share of the rows is nearly constant, and one in the other share has an atom.
 _CONSTANT, _ATOM = 0.99, 0.3
@@ -155,6 +156,36 @@ def find_skewed(evidence: Evidence) -> Iterator[Finding]:
                 column=name,
                 figures={"skewness": skewness, "of_logarithm": of_logarithm},
             )
+
+
+def find_mass_out_of_range(evidence: Evidence) -> Iterator[Finding]:
+    """A part of the mixture lies beyond the least or greatest value that a column has in any row.
+
+    Gaussians have no ends: if a column has, such as 0 for a distance, the mixture gives a density to values that cannot
+    be, and rows drawn from it have them. Told if it is more than 0.5 % of the mixture, and if by the mixture more than
+    10 rows should lie there. The shares are those of the components' normal distributions, beyond half a step of the
+    column's rounding and a hundredth of its standard deviation. The column that is named is that with the largest.
+    """
+    moments = evidence.moments
+    if not moments.weights.effective_rows > 0:
+        return
+    spreads, mean = np.sqrt(moments.variance), moments.mean
+    found = find_overreach(
+        evidence.parameters.shifted(mean),
+        moments.low,
+        moments.high,
+        spreads,
+        evidence.profile.step,
+        moments.weights.effective_rows,
+    )
+    if found:
+        yield Finding(
+            f"the mixture reaches where no row is: {tell_overreach(found, evidence.names)}.",
+            "It does no harm to clusters. Of rows that are drawn from it, drop those that are impossible; if the "
+            "density there matters, fit a function of the column that has no such end, as the logarithm of a length.",
+            column=evidence.names[found[0].feature],
+            figures={"share": found[0].share, "bound": found[0].bound, "ends": len(found)},
+        )
 
 
 def measure_skewness(values: Array) -> float:

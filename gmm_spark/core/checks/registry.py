@@ -9,6 +9,7 @@ from gmm_spark.core.checks.columns import (
     find_atoms,
     find_collinear,
     find_constant,
+    find_mass_out_of_range,
     find_missing_codes,
     find_mostly_missing,
     find_skewed,
@@ -50,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     Rule("k-at-edge", "warning", find_edge),
     Rule("starts-disagree", "info", find_rare_optimum),
     Rule("column-skewed", "info", find_skewed),
+    Rule("mass-out-of-range", "info", find_mass_out_of_range),
 )
 """All checks, worst first."""
 

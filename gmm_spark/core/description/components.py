@@ -8,47 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_spark.core.arrays import Array
-from gmm_spark.core.formatting import show_within
+from gmm_spark.core.description.differences import (
+    Difference,
+    differ_from,
+    find_differences,
+    join,
+    tell_nearest,
+    write_difference,
+)
 from gmm_spark.core.mixture.matching import bhattacharyya_distances
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.portrait.portrait import CERTAINTY_EDGES, Portrait
 
 CERTAIN = 0.9
-"""Responsibility of its most probable component from which on a row's membership is certain; an edge of the bins."""
+"""Responsibility of its most probable component from which on a row is certain of it; an edge of the bins."""
 
-# Difference of two means, in pooled standard deviations, from which on it is worth a word, is large, and is much: Cohen
-# (1988) calls 0.5 a medium effect and 0.8 a large one. Ratio of two standard deviations.
-_SOMEWHAT, _HIGH, _MUCH, _WIDE = 0.5, 0.8, 2.0, 2.0
 # Correlation that is worth a word, and how far it has to be from that within the other components.
 _CORRELATED, _UNLIKE = 0.7, 0.4
-# Differences that a sentence names.
+# Differences from all others that a sentence names.
 _NAMED = 3
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How a component differs from all others along one feature.
-
-    Attributes
-    ----------
-    feature : int
-    name : str
-    kind : {"level", "spread"}
-        What differs: the mean, or the standard deviation.
-    value, others : float
-        Of the component, and of the others, in the feature's units. Level: of all other rows. Spread: of a component,
-        the geometric mean.
-    size : float
-        Level: the difference in pooled standard deviations; positive if the component is higher. Spread: the logarithm
-        of the ratio to base 2; positive if the component is wider.
-    """
-
-    feature: int
-    name: str
-    kind: str
-    value: float
-    others: float
-    size: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +52,8 @@ class ComponentDescription:
         tighter than the table.
     nearest : int or None
         The component that it overlaps the most; None for the only one.
+    unlike_nearest : tuple of Difference
+        How it differs from that one, what sets them apart the most first: up to two.
     overlap : float
         Bhattacharyya coefficient of the two: 0 if they are apart, 1 if they are the same.
     certain : float or None
@@ -90,6 +70,7 @@ class ComponentDescription:
     sentence: str
     tightness: float
     nearest: int | None
+    unlike_nearest: tuple[Difference, ...]
     overlap: float
     certain: float | None
 
@@ -122,12 +103,17 @@ def describe_components(
     distances = bhattacharyya_distances(parameters, parameters)
     np.fill_diagonal(distances, np.inf)
     distances[:, parameters.weights == 0] = np.inf
+    overlaps = np.exp(-distances.min(axis=1))
     certain = None if portrait is None else _find_certain(portrait)
     typical = _average_correlation(parameters, spreads)
     described = []
     for j in range(parameters.n_components):
-        differences = _find_differences(parameters, spreads, j, names)
+        differences = find_differences(parameters, spreads, j, names)
         nearest = int(distances[j].argmin()) if np.isfinite(distances[j]).any() else None
+        unlike_nearest = () if nearest is None else differ_from(parameters, spreads, j, nearest, names)
+        sentence = _write_sentence(parameters, spreads, j, names, differences, typical)
+        if nearest is not None and np.count_nonzero(parameters.weights) > 2 and parameters.weights[j] > 0:
+            sentence += tell_nearest(differences, unlike_nearest, nearest, float(overlaps[j]), spreads[j])
         share = float(parameters.weights[j])
         described.append(
             ComponentDescription(
@@ -137,47 +123,31 @@ def describe_components(
                 means=parameters.means[j],
                 spreads=spreads[j],
                 differences=differences[:_NAMED],
-                sentence=_write_sentence(parameters, spreads, j, names, differences, typical),
+                sentence=sentence,
                 tightness=float(tightness[j]),
                 nearest=nearest,
-                overlap=0.0 if nearest is None else float(np.exp(-distances[j, nearest])),
+                unlike_nearest=unlike_nearest,
+                overlap=0.0 if nearest is None else float(overlaps[j]),
                 certain=None if certain is None or np.isnan(certain[j]) else float(certain[j]),
             )
         )
     return tuple(described)
 
 
+def share_certain(portrait: Portrait) -> float:
+    """Return the share of a table's rows that are certain of their component."""
+    return float(_count_certain(portrait).sum() / portrait.sizes.sum())
+
+
+def _count_certain(portrait: Portrait) -> Array:
+    """Count the rows of each component that are certain of it, (k,)."""
+    return np.asarray(portrait.certainty[:, CERTAINTY_EDGES.index(CERTAIN) :].sum(axis=1))
+
+
 def _find_certain(portrait: Portrait) -> Array:
-    """Share of each component's rows that are certainly its own, (k,); NaN if there are none."""
-    first = CERTAINTY_EDGES.index(CERTAIN)
-    sizes = portrait.sizes
-    certain = portrait.certainty[:, first:].sum(axis=1)
+    """Share of each component's rows that are certain of it, (k,); NaN if there are none."""
+    sizes, certain = portrait.sizes, _count_certain(portrait)
     return np.asarray(np.divide(certain, sizes, out=np.full(len(sizes), np.nan), where=sizes > 0))
-
-
-def _find_differences(
-    parameters: MixtureParameters, spreads: Array, j: int, names: Sequence[str]
-) -> tuple[Difference, ...]:
-    """Find how a component differs from all others together, the largest difference first."""
-    weights = np.where(np.arange(parameters.n_components) == j, 0.0, parameters.weights)
-    if not weights.sum() > 0:
-        return ()
-    weights = weights / weights.sum()
-    mean = weights @ parameters.means
-    spread = np.sqrt(weights @ (spreads**2 + (parameters.means - mean) ** 2))
-    shift = (parameters.means[j] - mean) / np.sqrt((spread**2 + spreads[j] ** 2) / 2)
-    typical = np.exp(weights @ np.log(spreads))  # of one component: a spread of all includes how far they are apart
-    ratio = np.log2(spreads[j] / typical)
-    found = []
-    for i, name in enumerate(names):
-        if abs(shift[i]) >= _SOMEWHAT:
-            level = Difference(i, name, "level", float(parameters.means[j, i]), float(mean[i]), float(shift[i]))
-            found.append((abs(shift[i]), level))
-        if abs(ratio[i]) >= np.log2(_WIDE):
-            width = Difference(i, name, "spread", float(spreads[j, i]), float(typical[i]), float(ratio[i]))
-            found.append((abs(ratio[i]), width))
-    # Levels first: they say more than spreads.
-    return tuple(one for _, one in sorted(found, key=lambda pair: (pair[1].kind, -pair[0], pair[1].feature)))
 
 
 def _write_sentence(
@@ -194,35 +164,11 @@ def _write_sentence(
     if np.count_nonzero(parameters.weights) < 2:
         return f"The only component.{_relate_all(names, typical)}"
     if differences:
-        told = _join([_word(one, float(spreads[j, one.feature])) for one in differences[:_NAMED]])
+        told = join([write_difference(one, float(spreads[j, one.feature])) for one in differences[:_NAMED]])
         said = f"{told[0].upper()}{told[1:]}."
     else:
         said = "Much like all others together in each feature alone."
     return said + _relate(parameters, spreads, j, names, typical)
-
-
-def _word(one: Difference, spread: float) -> str:
-    """Put a difference into words."""
-    if one.kind == "level":
-        much = "much " if abs(one.size) >= _MUCH else "" if abs(one.size) >= _HIGH else "somewhat "
-        value = show_within(one.value, spread)
-        others = show_within(one.others, max(spread, abs(one.value - one.others) / 10))
-        return f"{much}{'higher' if one.size > 0 else 'lower'} {one.name} ({value}; others {others})"
-    wide = "wider" if one.size > 0 else "narrower"
-    return (
-        f"{wide} in {one.name} (sd {show_within(one.value, one.value)}; others {show_within(one.others, one.others)})"
-    )
-
-
-def _join(parts: Sequence[str]) -> str:
-    """Join parts of a sentence.
-
-    Examples
-    --------
-    >>> _join(["a"]), _join(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def relate_features(parameters: MixtureParameters, names: Sequence[str]) -> str:

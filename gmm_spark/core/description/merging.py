@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from gmm_spark.core.arrays import Array, Block
-from gmm_spark.core.formatting import count_of
+from gmm_spark.core.formatting import count_of, say_share
 from gmm_spark.core.missing.density import responsibilities
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk
@@ -23,9 +23,11 @@ from gmm_spark.errors import ParameterError
 
 # Rows that are looked at, and logarithms that are taken for the first merge at most.
 _ROWS, _LOGARITHMS = 20_000, 40_000_000
-# Entropy, as a share of the largest possible, below which rows are nearly certain of their components; and what is left
-# of the entropy after a merge that takes most of it away.
-_CERTAIN, _STEEP = 0.02, 0.25
+# Entropy, as a share of the largest possible, below which hardly a row is shared; and what is left of the entropy after
+# a merge that takes most of it away.
+_HARDLY, _STEEP = 0.02, 0.25
+# How many times as fast the entropy falls before a clear bend as after it, by the rows that are merged.
+_CLEAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class MergeTree:
     ----------
     n_components : int
     entropy : float
-        Mean entropy of the responsibilities before any merge, nats a row: 0 if each row is certain of its component.
+        Mean entropy of the responsibilities before any merge, nats a row: 0 if no row is shared.
     merges : tuple of Merge
         From the components down to one cluster: k - 1 of them.
     suggested : int
@@ -125,6 +127,22 @@ class MergeTree:
             found.add(tuple(sorted(one.first + one.second)))
         return tuple(sorted(found))
 
+    @property
+    def left(self) -> float:
+        """Share of the entropy that is left at the bend: rows that the clusters there still share."""
+        return float(self.entropies[self.n_components - self.suggested] / self.entropy) if self.entropy > 0 else 0.0
+
+    @property
+    def is_slight(self) -> bool:
+        """Whether the bend is slight: merges after it lower the entropy by more than a fifth as much, for each row."""
+        at = self.n_components - self.suggested
+        if not 0 < at < self.n_components - 1:
+            return False
+        merged = np.cumsum([0.0, *(one.weight for one in self.merges)])
+        before = (self.entropies[0] - self.entropies[at]) / merged[at]
+        after = (self.entropies[at] - self.entropies[-1]) / (merged[-1] - merged[at])
+        return bool(before < _CLEAR * after)
+
     def to_dict(self) -> dict[str, Any]:
         """Write as plain lists and numbers, ready for JSON."""
         merges = [
@@ -174,22 +192,37 @@ class MergeTree:
 
 
 def describe_merges(tree: MergeTree) -> str:
-    """Say which components belong together as clusters, if any do.
+    """Say which components may be one cluster, what that rests on, and how sure it is.
 
     Examples
     --------
     >>> tree = MergeTree(3, 0.4, (Merge((0,), (2,), 2, 0.01, 0.6), Merge((0, 2), (1,), 1, 0.0, 1.0)), 2)
-    >>> print(describe_merges(tree).split(":")[1].strip())
-    {0, 2}. As a density the mixture needs all 3.
+    >>> print(describe_merges(tree).split(". ")[1])
+    The bend is clear: they probably belong to one cluster
     """
     k = tree.n_components
     if tree.suggested == k:
-        return "There is nothing to merge: the components are clusters of their own."
-    joined = ["{" + ", ".join(map(str, one)) + "}" for one in tree.clusters(tree.suggested) if len(one) > 1]
+        return "There is nothing to merge: no components share so many rows."
+    if tree.is_slight:
+        sure = "The bend is slight, so they may be one cluster, or several that overlap"
+    else:
+        sure = "The bend is clear: they probably belong to one cluster"
     return (
-        f"The fall of the entropy bends at {count_of(tree.suggested, 'cluster')}. As clusters, these components belong "
-        f"together: {', '.join(joined)}. As a density the mixture needs all {k}."
+        f"The fall of the entropy bends at {count_of(tree.suggested, 'cluster')}, once {name_joined(tree)} are merged: "
+        f"{say_share(1 - tree.left)} of all doubt about the rows' components (entropy) is among these. {sure}. As a "
+        f"density the mixture needs all {k}."
     )
+
+
+def name_joined(tree: MergeTree) -> str:
+    """Name the components that are merged up to the bend.
+
+    Examples
+    --------
+    >>> name_joined(MergeTree(3, 0.4, (Merge((0,), (2,), 2, 0.01, 0.6), Merge((0, 2), (1,), 1, 0.0, 1.0)), 2))
+    '0 with 2'
+    """
+    return ", ".join(" with ".join(map(str, one)) for one in tree.clusters(tree.suggested) if len(one) > 1)
 
 
 def _merge(shares: Array, weight: Array) -> MergeTree:
@@ -232,12 +265,12 @@ def _find_bend(entropy: float, merges: list[Merge]) -> int:
     """Find the number of clusters at which the fall of the entropy bends.
 
     As Baudry et al. propose: the entropy is fitted by two lines against the rows merged so far, and the bend between
-    them is that of the least squares. Two merges have a bend if the first takes most of the entropy away. If rows are
-    nearly certain of their components, there is nothing to merge.
+    them is that of the least squares. Two merges have a bend if the first takes most of the entropy away. If hardly a
+    row is shared, there is nothing to merge.
     """
     entropies = np.array([entropy, *(one.entropy for one in merges)])
     k = len(entropies)
-    if k < 3 or entropies[0] <= _CERTAIN * np.log(k):
+    if k < 3 or entropies[0] <= _HARDLY * np.log(k):
         return k
     if k == 3:
         return 2 if entropies[1] <= _STEEP * entropies[0] else 3

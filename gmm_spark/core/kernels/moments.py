@@ -11,7 +11,6 @@ from gmm_spark.core.arrays import Array, Block, has_missing
 from gmm_spark.core.kernels.layout import VectorLayout
 from gmm_spark.core.kernels.weight_sums import WeightSums
 
-_FIRST_ROWS = 64
 # Attributes in a vector of moments, after the number of rows.
 _OF_WEIGHTS = tuple(one.name for one in fields(WeightSums))
 _OF_FEATURES = ("mean", "scatter", "low", "high", "observed")
@@ -35,7 +34,7 @@ class Moments:
     scatter : array (d,)
         Weighted sum of squared deviations from ``mean``, feature by feature, in units of ``weights.unit``.
     low, high : array (d,)
-        Two values of each feature, weighted or not; equal only if all values are. Infinity and minus infinity if there
+        Least and greatest value of each feature, in rows with weight or without. Infinity and minus infinity if there
         is none.
     observed : array (d,)
         Weight of the rows in which each feature is observed, in units of ``weights.unit``.
@@ -64,7 +63,7 @@ class Moments:
         if has_missing(rows):
             return cls(float(m), weights, *_describe_observed(rows, sample_weight, weights))
         mean, scatter = np.zeros(d), np.zeros(d)
-        low, high = _find_two_values(rows)
+        low, high = (one(rows, axis=1).astype(np.float64) for one in (np.min, np.max))
         if weights.total > 0:
             weight = np.ones(m) if sample_weight is None else sample_weight / weights.unit  # exact
             wide = np.ascontiguousarray(rows, dtype=np.float64)  # BLAS adds in one order, however rows lie
@@ -164,12 +163,3 @@ def _describe_observed(
     centred = np.where(missing, 0.0, rows - mean[:, None])
     scatter = np.einsum("ij,ij,j->i", centred, centred, weight)
     return mean, scatter, low, high, observed
-
-
-def _find_two_values(rows: Block) -> tuple[Array, Array]:
-    """Find two values of each feature, equal only if all are; looks at all rows only if the first are equal."""
-    few = rows[:, :_FIRST_ROWS]
-    low, high = few.min(axis=1).astype(np.float64), few.max(axis=1).astype(np.float64)
-    for i in np.flatnonzero(low == high):
-        low[i], high[i] = rows[i].min(), rows[i].max()
-    return low, high

@@ -211,7 +211,7 @@ class Portrait:
     def overlap(self) -> Array:
         """Share of the weight of component i that is as well component j's, (k, k); rows sum to 1.
 
-        It is the confusion divided by its rows' sums: on the diagonal, how much of a component is certain.
+        It is the confusion divided by its rows' sums: on the diagonal, what a component shares with none.
         """
         total = self.component_weights[:, None]
         return np.asarray(np.divide(self.confusion, total, out=np.zeros_like(self.confusion), where=total > 0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import uuid
 from collections import Counter
@@ -41,6 +42,8 @@ from gmm_spark.spark.ranges import count_rounded
 from gmm_spark.spark.results import collect, count_parts
 from gmm_spark.spark.schema import Schema
 from gmm_spark.spark.worker import freeze_loaded_objects, task_number
+
+_logger = logging.getLogger(__name__)
 
 # Packing has at most PACK_TASKS tasks and PACK_TASKS_PER_CORE more for each core; each reads several partitions if
 # there are more. A task costs some 20 ms and a handle, however little it reads. With so many tasks, a lost one is a
@@ -196,6 +199,7 @@ class Packer:
         self._paths = None if paths is None else paths + [handle.path for handle in handles if handle.path]
         unreadable = [handle.unreadable for handle in handles if handle.unreadable]
         if unreadable:
+            _logger.warning("Spark reads the whole table after all: %s", unreadable[0])
             self._leave_to_spark(unreadable[0])
             self.remove_files()
             return self.pack(cores, streaming, persistent=persistent, held_rows=held_rows)

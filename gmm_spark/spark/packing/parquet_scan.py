@@ -12,7 +12,8 @@ read once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -50,16 +51,19 @@ class ParquetScan:
     partitions : tuple of tuple of Range
         In Spark's order.
     columns : tuple of str
-        Names within the files: those of the features, then that of the weight if there is one.
+        Columns of the files: those of the features, then that of the weight if there is one.
     types : tuple of pyarrow.DataType
         Types that the files must have.
     features : Features
+    fold : callable
+        Makes two names equal if Spark takes them for one.
     """
 
     partitions: tuple[tuple[Range, ...], ...]
     columns: tuple[str, ...]
     types: tuple[pa.DataType, ...]
     features: Features
+    fold: Callable[[str], str]
 
     def read(self, numbers: Iterator[pa.RecordBatch], source: str, faults: list[str]) -> Iterator[pa.RecordBatch]:
         """Read the partitions of a task's numbers; yield batches as :meth:`Features.select` projects them.
@@ -79,37 +83,47 @@ class ParquetScan:
             faults.append(str(error))
 
     def _read_range(self, part: Range) -> Iterator[list[pa.Array]]:
-        import pyarrow.parquet as pq  # what reads no Parquet need not load it
-
         try:
+            import pyarrow.parquet as pq  # what reads no Parquet need not load it
+
             with open(part.path, "rb", buffering=0) as opened:
-                status = os.fstat(opened.fileno())
-                if (status.st_size, status.st_mtime_ns // 1_000_000) != (part.size, part.modified):
-                    raise NotPlainError(f"{part.path} has changed since Spark listed it")
+                _require_unchanged(opened.fileno(), part)
                 file = pq.ParquetFile(
                     opened, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
                 )
-                self._require_types(part.path, file.schema_arrow)
+                _require_clear(opened.fileno(), part, file.metadata)
+                names = self._find_columns(part.path, file.schema_arrow)
                 groups = _groups_within(file.metadata, part)
                 rows = sum(file.metadata.row_group(group).num_rows for group in groups)
                 size = max(min(_BATCH_ROWS, _BATCH_BYTES // (8 * self.features.width)), 1)
-                batches = file.iter_batches(size, groups, list(self.columns), use_threads=False)
+                batches = file.iter_batches(size, groups, names, use_threads=False)
                 for batch in batches if groups else ():
                     rows -= batch.num_rows
-                    yield self._project([batch.column(batch.schema.get_field_index(name)) for name in self.columns])
+                    yield self._project([batch.column(batch.schema.get_field_index(name)) for name in names])
                 if rows:
                     raise NotPlainError(f"{part.path} has not the rows that its footer names")
-        except (OSError, pa.ArrowException) as error:
+                _require_unchanged(opened.fileno(), part)
+        except (OSError, ImportError, pa.ArrowException) as error:
             raise NotPlainError(f"{part.path} cannot be read here: {error}") from error
 
-    def _require_types(self, path: str, schema: pa.Schema) -> None:
-        """Raise NotPlainError if a column is not in a file, is there twice, or has another type than the table's."""
+    def _find_columns(self, path: str, schema: pa.Schema) -> list[str]:
+        """Return what a file calls the columns, by Spark's rule of the case of letters.
+
+        Raises NotPlainError if a column is not in the file, is there twice, or has another type than the table's.
+        """
+        places = defaultdict(list)
+        for i, name in enumerate(schema.names):
+            places[self.fold(name)].append(i)
+        found = []
         for name, wanted in zip(self.columns, self.types, strict=True):
-            at = schema.get_field_index(name)
-            if at < 0:
-                raise NotPlainError(f"{path} has not one column {name!r}")
-            if not _same_type(schema.field(at).type, wanted):
-                raise NotPlainError(f"{path} has {name!r} as {schema.field(at).type}, and the table as {wanted}")
+            own = places[self.fold(name)]
+            if len(own) != 1:
+                raise NotPlainError(f"{path} has {'no column' if not own else f'{len(own)} columns'} {name!r}")
+            field = schema.field(own[0])
+            if not _same_type(field.type, wanted):
+                raise NotPlainError(f"{path} has {field.name!r} as {field.type}, and the table as {wanted}")
+            found.append(field.name)
+        return found
 
     def _project(self, columns: list[pa.Array]) -> list[pa.Array]:
         """Put numeric columns into one column of lists, as Spark is asked to."""
@@ -126,6 +140,23 @@ class ParquetScan:
         offsets = pa.array(np.arange(0, (rows + 1) * width, width, dtype=np.int32))
         flat = pa.array(values.ravel(), mask=None if nulls is None else nulls.ravel(), from_pandas=False)
         return [pa.ListArray.from_arrays(offsets, flat), *columns[width:]]
+
+
+def _require_unchanged(file: int, part: Range) -> None:
+    """Raise NotPlainError unless an open file is the one that Spark listed."""
+    status = os.fstat(file)
+    if (status.st_size, status.st_mtime_ns // 1_000_000) != (part.size, part.modified):
+        raise NotPlainError(f"{part.path} has changed since Spark listed it")
+
+
+def _require_clear(file: int, part: Range, footer: Any) -> None:
+    """Raise NotPlainError if columns may be encrypted: pyarrow ends the process if it is asked for one of them.
+
+    The footer itself may be in clear. Its signature comes after it then, so that it is longer than what it holds.
+    """
+    length = int.from_bytes(os.pread(file, 4, part.size - 8), "little")
+    if length != footer.serialized_size:
+        raise NotPlainError(f"{part.path} has a signed footer: columns may be encrypted")
 
 
 def _groups_within(footer: Any, part: Range) -> list[int]:

@@ -126,6 +126,13 @@ def skewed(sigma: float) -> Evidence:
     return examine(rows, names=["amount"])
 
 
+def cut_off(low: float, m: int = 4000, atoms: int = 0) -> Evidence:
+    """One Gaussian for the rows of a standard one that are not below ``low``, and for rows that are exactly there."""
+    rows = np.random.default_rng(5).normal(size=(1, m))
+    rows = np.concatenate([rows[rows >= low], np.full(atoms, low)])[None]
+    return examine(rows, settings=quickly(k=2 if atoms else 1))
+
+
 def rare_cluster() -> Evidence:
     """A skewed column, as is its logarithm: a tenth of the rows are a cluster far above the others."""
     rows = 9.0 + np.random.default_rng(3).normal(size=(1, 1000))
@@ -195,6 +202,7 @@ FIRING: dict[str, list[Table]] = {
     ],
     "starts-disagree": [lambda: with_starts(10, 2)],
     "column-skewed": [lambda: skewed(1.0)],
+    "mass-out-of-range": [lambda: cut_off(0.0), lambda: cut_off(-1.0)],
 }
 
 SILENT: dict[str, list[Table]] = {
@@ -249,5 +257,11 @@ SILENT: dict[str, list[Table]] = {
         lambda: examine(clusters(apart=50.0)),
         lambda: examine(-np.exp(clusters())),
         rare_cluster,
+    ],
+    "mass-out-of-range": [
+        lambda: cut_off(-4.0),
+        lambda: cut_off(0.0, m=40),  # too few rows to say
+        lambda: cut_off(-3.0, m=4000, atoms=2000),  # an atom at the end, as narrow as the floor
+        lambda: examine((clusters() > 4).round() + clusters().round()),  # half a step of the rounding
     ],
 }

@@ -89,3 +89,28 @@ def test_certainty_is_the_share_of_its_rows_that_are_surely_its_own(rng) -> None
     for j, one in enumerate(described):
         mine = shares.argmax(axis=1) == j
         assert one.certain == pytest.approx((shares[mine].max(axis=1) >= 0.9).mean())
+
+
+def test_what_sets_a_component_apart_from_its_nearest_is_told_if_it_is_something_else() -> None:
+    mixture = MixtureParameters(
+        [0.4, 0.3, 0.3], [[0.0, 0.0], [3.0, 0.0], [99.0, 900.0]], [[1.0, 1.0], [1.0, 1.0], [1.0, 25.0]], "diag"
+    )
+    _, second, far = describe_components(mixture, NAMES)
+    assert (second.nearest, second.differences[0].size < 0) == (0, True)
+    assert second.sentence.endswith(" Unlike its nearest, 0: much higher delay (3; 0 has 0).")
+    assert [(one.feature, one.kind, one.value, one.others) for one in second.unlike_nearest] == [(0, "level", 3.0, 0.0)]
+    assert "Unlike" not in far.sentence  # what sets it apart from all others does so from its nearest
+
+
+def test_differences_from_the_nearest_come_by_their_part_in_the_distance_of_the_two() -> None:
+    mixture = MixtureParameters(
+        [0.4, 0.3, 0.3], [[0.0, 0.0], [0.6, 0.0], [90.0, 90.0]], [[1.0, 1.0], [1.0, 100.0], [1.0, 1.0]], "diag"
+    )
+    found = describe_components(mixture, NAMES)[0].unlike_nearest
+    assert [(one.name, one.kind) for one in found] == [("distance", "spread"), ("delay", "level")]
+    assert [one.size for one in found] == pytest.approx([-np.log2(10), -0.6])
+
+
+def test_of_two_components_the_nearest_is_all_others() -> None:
+    mixture = MixtureParameters([0.5, 0.5], [[0.0, 0.0], [9.0, 1.0]], np.ones(2), "spherical")
+    assert not any("nearest" in one.sentence for one in describe_components(mixture, NAMES))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from gmm_spark.core.description.merging import MergeTree
+from gmm_spark.core.description.merging import Merge, MergeTree, describe_merges
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.errors import ParameterError
 from tests.examples import draw_rows, random_mixture
@@ -55,6 +55,19 @@ def test_two_halves_of_one_cluster_are_merged_first_and_the_bend_is_there(rng):
     assert MergeTree.drawn(mixture).clusters(3) == tree.clusters(3)
     with pytest.raises(ParameterError, match="n=6"):
         tree.clusters(6)
+
+
+def test_a_bend_is_slight_unless_merges_after_it_take_little_of_the_entropy() -> None:
+    def bend(entropies: tuple[float, float, float]) -> MergeTree:
+        merges = (Merge((0,), (1,), 3, entropies[0], 0.5), Merge((0, 1), (2,), 2, entropies[1], 0.75))
+        return MergeTree(4, 1.0, (*merges, Merge((0, 1, 2), (3,), 1, entropies[2], 1.0)), 3)
+
+    clear, slight = bend((0.1, 0.05, 0.0)), bend((0.6, 0.3, 0.0))
+    assert (clear.is_slight, slight.is_slight) == (False, True)
+    assert (clear.left, slight.left) == pytest.approx((0.1, 0.6))
+    assert "90 % of all doubt" in describe_merges(clear)
+    assert "they probably belong to one cluster" in describe_merges(clear)
+    assert "they may be one cluster, or several that overlap" in describe_merges(slight)
 
 
 def test_components_apart_need_no_merging(rng):

@@ -36,6 +36,7 @@ def test_a_profile_has_what_numpy_finds_in_the_training_rows(training, profile):
     assert profile.log_density_spread == pytest.approx(logs.std(), rel=0.01)
     np.testing.assert_allclose(profile.means, training.mean(axis=1))
     np.testing.assert_allclose(profile.spreads, training.std(axis=1))
+    np.testing.assert_array_equal([profile.lows, profile.highs], [training.min(axis=1), training.max(axis=1)])
     np.testing.assert_allclose(profile.thresholds, np.quantile(logs, QUANTILES), atol=0.1)
     for threshold, share in zip(profile.thresholds, profile.shares_below, strict=True):
         assert (logs <= threshold).mean() == pytest.approx(share, abs=1e-12)
