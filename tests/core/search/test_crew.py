@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import astuple, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def facts(result: EMResult) -> list[object]:
     ]
 
 
-CASES = {
+CASES: dict[str, tuple[np.ndarray, np.ndarray | None, dict[str, Any]]] = {
     **{kind: (sampled(3000), None, {"covariance_type": kind}) for kind in COVARIANCE_TYPES},
     "narrow clusters, which take another kernel": (sampled(2000, spread=300.0), None, {}),
     "ranked": (sampled(22_000), None, {"n_init": 4}),
