@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from gmm_spark.ml.drift import DriftObservation
 
 _NO_PROFILE = (
-    "the model has no profile of its training rows: it was built from parameters, fitted to rows with missing values, "
-    "or saved by an older gmm-spark; fit it again to complete rows (model.initial_model starts from it)"
+    "the model has no profile of its training rows: it was built from parameters, saved by an older gmm-spark, or "
+    "fitted to rows of which no 500 lack the same values; fit it again (model.initial_model starts from it)"
 )
+_NOT_MARGINAL = (
+    "the training rows had missing values, and complete rows alone do not compare with them; set "
+    "features.handle_invalid to marginal"
+)
+_LEFT_OUT = "how often each feature was missing; fit with features.handle_invalid = marginal"
 # Changes that a message tells of.
 _TOLD = 3
 
@@ -77,8 +82,8 @@ class DriftGate:
         Raises
         ------
         ConfigurationError
-            If there are limits, and the model or the session does not allow to hold rows against them; or if rows with
-            missing values would be compared.
+            If there are limits, and the model, the session or ``features.handle_invalid`` does not allow to hold rows
+            against them.
         """
         from gmm_spark.ml.drift import observe_drift
 
@@ -90,18 +95,24 @@ class DriftGate:
             )
         if not self._compares:
             return model._append(rows, None, imputed)
-        if model.getHandleInvalid() == "marginal":
+        profile, handling = model.trainingProfile, model.getHandleInvalid()
+        if self._limits.missing_change is not None and handling != "marginal":
             raise ConfigurationError(
-                "drift: got a comparison, but features.handle_invalid is marginal, and densities of rows with missing "
-                "values are over fewer features than the training rows'; set it to keep, or take the comparison out"
+                f"drift.max_missing_change: got {self._limits.missing_change:g}, but features.handle_invalid is "
+                f"{handling}: a row that lacks a value is then a bad row, which no limit counts; set it to marginal"
             )
-        if model.trainingProfile is None:
+        reason = _NO_PROFILE if profile is None else ""
+        if profile is not None and profile.missing is not None and handling != "marginal":
+            reason = _NOT_MARGINAL
+        elif profile is not None and self._limits.missing_change is not None and not profile.knows_missing:
+            reason = f"the fit has left {profile.bad_rows:,.0f} rows out and does not know {_LEFT_OUT}"
+        if reason:
             if limited:
-                raise ConfigurationError(f"drift: got limits, but {_NO_PROFILE}; or take the limits out")
-            self._reason = _NO_PROFILE
+                raise ConfigurationError(f"drift: got limits, but {reason}; or take the limits out")
+            self._reason = reason
             return model._append(rows, None, imputed)
         self._model = model
-        scored, self._observation = observe_drift(model, rows)
+        scored, self._observation = observe_drift(model, rows, imputed)
         return scored
 
     def judge(self, report: RunReport, bad_rows: int = 0) -> None:
@@ -110,7 +121,8 @@ class DriftGate:
         Raises
         ------
         DriftError
-            If there are limits, and all rows are bad.
+            If there are limits, and all rows are bad; or limits on log-densities, and no row has training rows of its
+            own pattern of missing values.
         """
         observation, model = self._observation, self._model
         drift = None if observation is None else observation.get()
@@ -121,6 +133,12 @@ class DriftGate:
             report.add("drift", compared=False, reason=reason, verdict="not compared")
             self.message = f"drift not judged: {reason}" if self._compares else ""
             return
+        on_likelihood = (self._limits.log_density_drop, self._limits.below_ratio) != (None, None)
+        if on_likelihood and not drift.compared > 0:
+            raise DriftError(
+                f"drift.max_log_density_drop and drift.max_below_ratio cannot be judged: none of the {drift.rows:,.0f} "
+                "scored rows lacks the same features as enough training rows, and others do not compare"
+            )
         profile = observation.watch.profile
         names = model.featureNames or [f"feature {i}" for i in range(model.numFeatures)]
         changes = list_changes(drift, profile, names, noise=model.parameters.noise is not None)
@@ -151,7 +169,7 @@ def describe_figures(drift: Drift, profile: TrainingProfile, names: Sequence[str
     """Return the figures of a comparison for the report: in general, by component, by quantile and by feature."""
     features = (drift.means, drift.spreads, drift.mean_shifts, drift.mean_errors, drift.spread_ratios)
     quantiles = zip(
-        QUANTILES, profile.thresholds, drift.shares_below, profile.shares_below, drift.below_ratios, strict=True
+        QUANTILES, profile.thresholds, drift.shares_below, drift.expected_below, drift.below_ratios, strict=True
     )
     shares = zip(drift.shares, profile.shares, strict=True)
     return {
@@ -167,7 +185,7 @@ def describe_figures(drift: Drift, profile: TrainingProfile, names: Sequence[str
         ],
         "log_density": {
             "mean": drift.mean_log_density,
-            "training_mean": profile.mean_log_density,
+            "training_mean": drift.expected_mean,
             "training_spread": profile.log_density_spread,
             "standard_error": drift.log_density_error,
             "change": drift.log_density_change.value,
@@ -200,4 +218,19 @@ def describe_figures(drift: Drift, profile: TrainingProfile, names: Sequence[str
             }
             for i, (name, mean, spread, shift, error, ratio) in enumerate(zip(names, *features, strict=True))
         ],
+        **_describe_missing(drift, names),
     }
+
+
+def _describe_missing(drift: Drift, names: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of missing values, if values may be missing."""
+    if drift.missing is None:
+        return {}
+    features: list[dict[str, Any]] = [
+        {"feature": name, "share": share} for name, share in zip(names, drift.missing, strict=True)
+    ]
+    if drift.missing_changes:
+        for one, moved in zip(features, drift.missing_changes, strict=True):
+            one["training_share"] = one["share"] - moved.value
+            one |= {"change": moved.value, "beyond_chance": moved.beyond_chance}
+    return {"missing": {"compared_rows": drift.compared if drift.compared > 0 else 0, "features": features}}

@@ -24,13 +24,19 @@ class DriftObservation:
         return compare(self.watch.profile, observed) if observed.rows else None
 
 
-def observe_drift(model: GaussianMixtureModel, dataset: DataFrame) -> tuple[DataFrame, DriftObservation]:
+def observe_drift(
+    model: GaussianMixtureModel, dataset: DataFrame, imputed: str | None = None
+) -> tuple[DataFrame, DriftObservation]:
     """Transform a table, and observe how its rows differ from the model's training rows.
 
     Parameters
     ----------
     model : GaussianMixtureModel
     dataset : DataFrame
+        If ``handleInvalid`` is "marginal", each feature is compared over the rows that have it, and a log-density with
+        those of training rows that lack the same features.
+    imputed : str, optional
+        Suffix of columns with missing values filled in, if there are to be such.
 
     Returns
     -------
@@ -40,19 +46,21 @@ def observe_drift(model: GaussianMixtureModel, dataset: DataFrame) -> tuple[Data
     Raises
     ------
     ParameterError
-        If the model has no training profile, or no output column is named.
+        If the model has no training profile, or one of rows with missing values while rows with such are not scored;
+        or no output column is named.
     """
     if model.trainingProfile is None:
         raise ParameterError(
-            "this model has no profile of its training rows: it was built from parameters, fitted to rows with missing "
-            "values, or saved by an older gmm_spark; fit it again to complete rows (setInitialModel starts from it)"
+            "this model has no profile of its training rows: it was built from parameters, saved by an older "
+            "gmm_spark, or fitted to rows of which no 500 lack the same values; fit it again (setInitialModel starts "
+            "from it)"
         )
-    if model._scores_missing:
+    if model.trainingProfile.missing is not None and not model._scores_missing:
         raise ParameterError(
-            "handleInvalid='marginal', but drift compares complete rows: densities of others are over fewer features; "
-            "set it to 'skip' or 'keep'"
+            f"handleInvalid={model.getHandleInvalid()!r}, but the training rows had missing values: complete rows "
+            "alone do not compare with them; set it to 'marginal'"
         )
     if not model.output_columns:
         raise ParameterError("no output column is named, so that no row would be scored; set predictionCol")
-    watch = Watch(model.trainingProfile, Observation())
-    return model._append(dataset, watch), DriftObservation(watch)
+    watch = Watch(model.trainingProfile, Observation(), model._scores_missing)
+    return model._append(dataset, watch, imputed), DriftObservation(watch)

@@ -162,7 +162,7 @@ def _measure(model: GaussianMixtureModel, memory: Memory) -> Memory:
     if memory.shortfall is not None:
         return memory
     profile = model.trainingProfile
-    mean = None if profile is None else profile.mean_log_density
+    mean = None if profile is None or profile.missing is not None else profile.mean_log_density
     seen = join_patterns(model.logDensities, model.logDensitiesByPattern, model.numFeatures)
     shortfall, gap, strange = measure(model.parameters, mean, seen)
     return replace(memory, shortfall=shortfall, gap=gap, strange=strange)

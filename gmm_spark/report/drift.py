@@ -113,6 +113,7 @@ def _list_changes(drift: Facts, subject: Subject) -> list[Block]:
         for one in drift["below"]
     ]
     return [
+        *_list_missing(drift),
         Table(
             "Features",
             ["feature", "mean in training", "mean now", "shift, in standard deviations", "spread, as a multiple"],
@@ -126,4 +127,28 @@ def _list_changes(drift: Facts, subject: Subject) -> list[Block]:
             ["quantile", "log-density, nats", "in training", "now"],
             below,
         ),
+    ]
+
+
+def _list_missing(drift: Facts) -> list[Block]:
+    """List how often each feature is missing, if values may be."""
+    cells = [
+        [
+            word(show_name(one.text("feature") or "?")),
+            Cell(show_share(one.number("training_share"))),
+            Cell(show_share(one.number("share"))),
+            Cell(show_share(one.number("change"))),
+        ]
+        for one in drift["missing"]["features"]
+    ]
+    if not cells:
+        return []
+    compared, scored = drift["missing"].number("compared_rows"), drift["rows"].number("scored")
+    said = "A feature is compared over the rows that have it, and a row's log-density with those of training rows that "
+    said += "lack the same features"
+    if compared is not None and scored and compared < scored:
+        said += f"; {show_share(1 - compared / scored)} of the rows had too few of these"
+    return [
+        Table("How often each feature is missing", ["feature", "in training", "now", "change"], cells),
+        Text(f"{said}."),
     ]

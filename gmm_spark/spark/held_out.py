@@ -22,7 +22,7 @@ def held_out_split(table: DataFrame, features: Features, fraction: float, seed: 
     table : DataFrame
     features : Features
         Their values alone decide, not weights or other columns. A dense and a sparse Vector of equal elements count as
-        different values.
+        different values. If values may be missing, null and NaN are one value.
     fraction : float
         Between 0 and 1.
     seed : int
@@ -31,7 +31,9 @@ def held_out_split(table: DataFrame, features: Features, fraction: float, seed: 
     -------
     rest, held_out : DataFrame
     """
-    values = features.expressions()[:1]  # the features are one column; the weight, if any, is the next
-    drawn = F.pmod(F.xxhash64(F.lit(seed).cast("long"), *values), F.lit(_STEPS))
+    values = features.expressions()[0]  # the features are one column; the weight, if any, is the next
+    if features.missing and features.form != "vector":  # whose elements cannot be null
+        values = F.transform(values, lambda value: F.coalesce(value, F.lit(float("nan"))))
+    drawn = F.pmod(F.xxhash64(F.lit(seed).cast("long"), values), F.lit(_STEPS))
     held_out = drawn < F.lit(round(fraction * _STEPS))
     return table.where(~held_out), table.where(held_out)

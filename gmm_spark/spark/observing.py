@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from gmm_spark.core.drift.incomplete import IncompleteObservationSums
 from gmm_spark.core.drift.observation import ObservationSums, Observed
 from gmm_spark.core.drift.reference import TrainingProfile
 from gmm_spark.spark.columns import Features
@@ -81,10 +82,18 @@ class Watch:
         The training rows, which the sums are relative to.
     observation : Observation
         Spark's own, for one table.
+    incomplete : bool
+        Whether values of the rows may be missing.
     """
 
     profile: TrainingProfile
     observation: Observation
+    incomplete: bool = False
+
+    @property
+    def sums(self) -> ObservationSums:
+        """What tasks sum."""
+        return IncompleteObservationSums(self.profile) if self.incomplete else ObservationSums(self.profile)
 
     def attach(self, table: DataFrame, scored: Column) -> DataFrame:
         """Return the table, whose column of what :class:`ObserveScores` returned is observed."""
@@ -92,7 +101,7 @@ class Watch:
 
     def read(self) -> Observed:
         """Return what was observed. The table must have been written or collected before."""
-        return ObservationSums(self.profile).read(np.frombuffer(one) for one in self.observation.get.get(SUMS, []))
+        return self.sums.read(np.frombuffer(one) for one in self.observation.get.get(SUMS, []))
 
 
 def _to_numpy(scored: pa.StructArray, field: int) -> np.ndarray:

@@ -13,7 +13,6 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from gmm_spark.core.drift.observation import ObservationSums
 from gmm_spark.core.kernels.evaluation import Evaluation, EvaluationSums
 from gmm_spark.core.kernels.weight_kinds import FREQUENCY
 from gmm_spark.core.missing.marginals import Marginals
@@ -206,7 +205,7 @@ def as_arrow_udf(task: Callable[..., pa.Array], returns: str) -> Callable[..., C
 def _as_observing_udf(score: Score, written: tuple[str, ...], fields: str, watch: Watch) -> Callable[..., Column]:
     """Wrap a score as an iterator UDF, which also sums what the rows are like."""
     prediction, log_density = map(score.wanted.index, (PREDICTION, LOG_DENSITY))
-    task = ObserveScores(score.score, prediction, log_density, written, score.features, ObservationSums(watch.profile))
+    task = ObserveScores(score.score, prediction, log_density, written, score.features, watch.sums)
 
     def observe(stream: Iterator[pa.Array]) -> Iterator[pa.Array]:  # Spark needs a function with annotations
         return task(stream)

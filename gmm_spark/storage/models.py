@@ -48,6 +48,8 @@ MODEL_CLASS = "gmm_spark.GaussianMixtureModel"
 MODEL_CLASSES = frozenset({MODEL_CLASS, "gmm_spark.model.GaussianMixtureModel"})
 # Characters of metadata that are read at most. Training profiles of thousands of features have some millions.
 LONGEST = 1 << 26
+# Key of a training profile of rows with missing values, which older versions would take for one of complete rows.
+_INCOMPLETE = "incompleteProfile"
 _ADVICE = "give the folder that save() wrote"
 
 
@@ -146,6 +148,7 @@ def build_model(
     try:
         rows = read_rows(structure(metadata["covarianceType"]))
         histogram, profile = metadata.get("logDensities"), metadata.get("trainingProfile")
+        profile = profile or metadata.get(_INCOMPLETE)
         identities, memory = metadata.get("components"), metadata.get("memory")
         parameters = _from_rows(rows, metadata["covarianceType"], _read_noise(metadata))
         found = SavedModel(
@@ -179,7 +182,8 @@ def to_metadata(model: SavedModel) -> dict[str, Any]:
         "covarianceType": model.parameters.covariance_type,
         "featureNames": model.feature_names,
         "logDensities": None if log_densities is None else log_densities.to_dict(),
-        "trainingProfile": None if profile is None else profile.to_dict(),
+        "trainingProfile": None if profile is None or profile.missing is not None else profile.to_dict(),
+        **({} if profile is None or profile.missing is None else {_INCOMPLETE: profile.to_dict()}),
         **({} if model.parameters.noise is None else {"noise": model.parameters.noise.to_dict()}),
         **({"logDensitiesByPattern": to_list(by_pattern, model.parameters.n_features)} if by_pattern else {}),
         **({} if identities is None or not identities.recorded else {"components": identities.to_dict()}),

@@ -46,8 +46,12 @@ def test_rows_with_missing_values_are_scored_counted_and_filled_in(
     ("changed", "code", "message"),
     [
         (["--output.impute", "_imputed"], 2, "output.impute: got '_imputed', needs features.handle_invalid = marginal"),
-        (["--features.handle_invalid", "marginal", "--drift.compare", "true"], 2, "drift: got a comparison"),
-        (["--features.handle_invalid", "marginal", "--drift.max_psi", 1], 2, "drift: got a comparison"),
+        (["--drift.max_missing_change", 0.1], 2, "a row that lacks a value is then a bad row, which no limit counts"),
+        (
+            ["--features.handle_invalid", "marginal", "--drift.max_missing_change", 0.1],
+            2,
+            f"the fit has left {N_NULLS} rows out and does not know how often each feature was missing",
+        ),
         (["--features.handle_invalid", "marginal", "--output.impute", "2", "--output.prediction", "x2"], 2, "x2"),
     ],
 )
@@ -58,3 +62,42 @@ def test_what_cannot_be_done_with_missing_values_is_refused_before_the_work(
     assert done.code == code
     assert message in done.err
     assert not (tmp_path / "scored").exists()
+
+
+def test_a_model_of_rows_with_missing_values_is_reported_and_compared_with_later_rows(
+    run_job: Run, table: Path, tmp_path: Path
+) -> None:
+    fit = ("--input.path", table, "--features.columns", "x", "y", "--features.handle_invalid", "marginal")
+    done = run_job("fit", *fit, "--model.n_init", 2, "--output.model", tmp_path / "model")
+    assert done.code == 0, done.err
+    assert "the fit has no portrait" not in done.err
+    score = (
+        *("--model", tmp_path / "model", "--input.path", table, "--output.path", tmp_path / "scored"),
+        *("--output.mode", "overwrite", "--output.report", tmp_path / "score.json"),
+    )
+    limits = ("--drift.max_psi", 0.1, "--drift.max_missing_change", 0.1, "--drift.max_below_ratio", 2)
+    done = run_job("score", *score, *limits, "--features.handle_invalid", "marginal", "--output.impute", "_filled")
+    assert done.code == 0, done.err
+    drift = json.loads((tmp_path / "score.json").read_text())["drift"]
+    assert (drift["verdict"], drift["missing"]["compared_rows"]) == ("within limits", N_ROWS - N_NULLS)
+    assert drift["missing"]["features"][0]["share"] == pytest.approx(N_NULLS / N_ROWS)
+    assert drift["missing"]["features"][0]["change"] == pytest.approx(0.0)
+    done = run_job("score", *score, *limits[:2], "--features.handle_invalid", "skip")
+    assert done.code == 2
+    assert "complete rows alone do not compare with them; set features.handle_invalid to marginal" in done.err
+    lost = pq.read_table(table).to_pandas()
+    lost.loc[:, "x"] = np.nan
+    lost.to_parquet(tmp_path / "lost.parquet")
+    lost_score = ("--input.path", tmp_path / "lost.parquet", "--features.handle_invalid", "marginal")
+    done = run_job("score", *score, *lost_score, "--drift.max_missing_change", 0.1)
+    assert done.code == 6
+    assert "'x' is missing in 100.0% of the rows, in 0.8% in training (drift.max_missing_change is 0.1)" in done.err
+    done = run_job("score", *score, *lost_score, "--drift.max_below_ratio", 2)
+    assert done.code == 6
+    assert "cannot be judged: none of the 600 scored rows lacks the same features as enough training rows" in done.err
+    page = tmp_path / "page.html"
+    done = run_job("report", tmp_path / "model", "--output", page, "--scores", tmp_path / "score.json")
+    assert done.code == 0, done.err
+    said = page.read_text()
+    assert "5 of the rows used lack 1 column in all" in said
+    assert "could not be drawn" not in said

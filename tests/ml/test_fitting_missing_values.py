@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, GaussianMixtureSelector, MixtureParameters
+from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.missing import counts
 from gmm_spark.core.missing.density import log_density
 from gmm_spark.core.portrait.portrait import Portrait
@@ -26,6 +27,8 @@ from gmm_spark.ml.facts import list_facts
 from gmm_spark.report import write_report
 from gmm_spark.spark.packing import packer as packer_module
 from gmm_spark.spark.packing.table import PackedTable
+from gmm_spark.storage.answers import KeptAnswers
+from gmm_spark.storage.files import LocalFiles
 from tests.examples import faithful, iris, matched
 from tests.ml.test_portrait import assert_same
 from tests.tables import found_features
@@ -255,3 +258,29 @@ def test_a_fit_to_rows_of_which_none_is_complete_knows_no_log_densities(spark) -
     assert model.logDensities is None
     assert model.trainingProfile is None
     assert model.summary.missing.patterns == 4
+
+
+def test_a_fit_that_was_killed_goes_on_from_its_last_pass_to_the_same_bits(flowers, tmp_path) -> None:
+    def fit(number: int, most: int = 1000) -> tuple[GaussianMixtureModel, KeptAnswers]:
+        def stop(record: PassRecord) -> None:
+            if record.iteration >= most:
+                raise KeyboardInterrupt
+
+        store = KeptAnswers(LocalFiles(), str(tmp_path), number)
+        one = estimator(sampleRows=0, nInit=2, portrait=True, seed=3).setAnswerStore(store).setCallback(stop)
+        try:
+            return one.fit(flowers), store
+        finally:
+            stores.append(store)
+
+    stores: list[KeptAnswers] = []
+    with pytest.raises(KeyboardInterrupt):
+        fit(1, most=3)
+    again, resumed = fit(2)
+    assert 0 < stores[0].kept <= resumed.recalled
+    assert resumed.kept > 0
+    whole = estimator(sampleRows=0, nInit=2, portrait=True, seed=3).fit(flowers)
+    for name in ("weights", "means", "covariances"):
+        assert np.array_equal(getattr(again.parameters, name), getattr(whole.parameters, name))
+    assert again.summary.logLikelihood == whole.summary.logLikelihood
+    assert np.array_equal(again.summary.portrait.confusion, whole.summary.portrait.confusion)

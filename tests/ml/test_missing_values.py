@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -15,6 +18,8 @@ from gmm_spark.core.missing.patterns import write_pattern
 from gmm_spark.core.mixture import density
 from gmm_spark.errors import DataError, ParameterError
 from gmm_spark.ml.drift import observe_drift
+from tests.core.drift import test_incomplete as drift_tests
+from tests.core.drift.profiles import MIXTURE
 from tests.examples import COVARIANCE_TYPES, draw_rows, random_mixture
 
 NAN, INF = float("nan"), float("inf")
@@ -172,22 +177,36 @@ def test_imputing_refuses_bad_rows_and_names_that_are_there(spark: SparkSession)
 
 def test_what_knows_complete_rows_alone_refuses_missing_values(spark: SparkSession) -> None:
     model = model_of()
-    table = table_of(spark, holed_rows(model.parameters), nulls=True)
-    for refused in (
-        lambda: model.portray(table),
-        lambda: model.to_onnx(),
-        lambda: model.local().to_onnx(),
-        lambda: observe_drift(model_of_profile(model), table),
-    ):
+    for refused in (lambda: model.to_onnx(), lambda: model.local().to_onnx()):
         with pytest.raises(ParameterError, match=r"marginal"):
             refused()
 
 
-def model_of_profile(model: GaussianMixtureModel) -> GaussianMixtureModel:
-    """A model that claims to have a profile of its training rows."""
-    copied = model.copy()
-    copied.trainingProfile = object()  # type: ignore[assignment]
-    return copied
+def test_rows_with_missing_values_are_compared_with_the_training_rows(spark: SparkSession, tmp_path) -> None:
+    rows = drift_tests.TRAINING
+    names = ["x", "y"]
+    table = spark.createDataFrame(pd.DataFrame(rows.T, columns=names))
+    model = GaussianMixtureModel(MIXTURE, names, trainingProfile=drift_tests.PROFILE)
+    model._set(inputCols=names, handleInvalid="marginal")
+    model.save(str(tmp_path / "model"))
+    (line,) = (path for path in (tmp_path / "model" / "metadata").iterdir() if path.name.startswith("part-"))
+    assert json.loads(line.read_text())["trainingProfile"] is None  # older versions find none, and say so
+    loaded = GaussianMixtureModel.load(str(tmp_path / "model"))
+    later = drift_tests.with_holes(rows[:, :5000] + 1.0, seed=9, first=0.5)
+    later = later[:, ~np.isnan(later).all(axis=0)][:, :4000]
+    day = spark.createDataFrame(pd.DataFrame(later.T, columns=names)).repartition(3)
+    scored, observation = observe_drift(loaded, day)
+    assert scored.count() == len(scored.collect()) == 4000
+    found, expected = observation.get(), drift_tests.watch(drift_tests.PROFILE, later)
+    assert found is not None
+    np.testing.assert_allclose(found.means, expected.means, rtol=1e-10)
+    np.testing.assert_allclose(found.missing, expected.missing)
+    assert found.log_density_change == pytest.approx(expected.log_density_change, rel=1e-9)
+    np.testing.assert_allclose(found.below_ratios, expected.below_ratios)
+    assert found.psi == pytest.approx(expected.psi)
+    for handling in ("skip", "keep", "error"):
+        with pytest.raises(ParameterError, match="complete rows alone do not compare"):
+            observe_drift(loaded.copy().setHandleInvalid(handling), table)
 
 
 def test_the_way_with_missing_values_is_saved(spark: SparkSession, tmp_path) -> None:

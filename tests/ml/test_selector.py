@@ -210,6 +210,23 @@ def test_rows_of_every_form_are_split(spark: SparkSession, form: str) -> None:
     assert 0.4 < chosen.count() / len(ROWS) < 0.6
 
 
+@pytest.mark.parametrize("form", ["scalars", "array"])
+def test_null_and_nan_are_one_missing_value_and_rows_that_have_them_are_on_one_side(
+    spark: SparkSession, form: str
+) -> None:
+    rows = spark.range(200).select("id", (F.col("id") * 1.0).alias("a"), F.lit(None).cast("double").alias("b"))
+    holes = (rows, rows.withColumn("b", F.lit(float("nan"))))
+    sides = []
+    for table in holes:
+        table = table if form == "scalars" else table.select("id", F.array("a", "b").alias("features"))
+        names = ["a", "b"] if form == "scalars" else None
+        features = replace(found_features(table, input_cols=names), missing=True)
+        _, chosen = held_out_split(table, features, 0.5, 0)
+        sides.append({row[0] for row in chosen.select("id").collect()})
+    assert sides[0] == sides[1]
+    assert 50 < len(sides[0]) < 150
+
+
 def test_bad_rows_are_counted_on_both_sides(spark: SparkSession) -> None:
     rows = ROWS.tolist()
     rows[0:20] = [[float("nan"), float(i)] for i in range(20)]

@@ -6,9 +6,10 @@ training rows' standard deviations from their means, so that the sums keep their
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,10 @@ class Observed:
         Of the features, in the same way.
     fourth : array (d,)
         Mean fourth power of the features' deviations from their means, in the same units.
+    values : array (d,) or None
+        Scored rows that have each feature; None if no value may be missing.
+    compared : array (q,) or None
+        Rows of each pattern of the profile, whose log-densities ``below`` and ``log_density`` are of; likewise.
     """
 
     rows: float
@@ -53,6 +58,8 @@ class Observed:
     means: Array
     variances: Array
     fourth: Array
+    values: Array | None = None
+    compared: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +99,22 @@ class ObservationSums:
 
     def read(self, vectors: Iterable[Array]) -> Observed:
         """Add the vectors of all tasks up. In whichever order they come, the result is the same."""
+        found = self.add_up(vectors)
+        rows = max(float(found["rows"]), 1.0)
+        return self.describe(found, rows, rows)
+
+    def add_up(self, vectors: Iterable[Array]) -> dict[Any, Array]:
+        """Add the vectors of all tasks up, and take the sums apart."""
         ordered = sorted(vectors, key=lambda vector: vector.tobytes())
-        found = self.layout.unpack(np.sum(ordered, axis=0) if ordered else np.zeros(self.layout.length))
-        rows = float(found["rows"])
-        first, second, third, fourth = found["powers"] / max(rows, 1.0)
-        mean, square = found["log_density"] / max(rows, 1.0)
+        return self.layout.unpack(np.sum(ordered, axis=0) if ordered else np.zeros(self.layout.length))
+
+    def describe(self, found: Mapping[Any, Array], values: Array | float, compared: float) -> Observed:
+        """Turn sums over so many values of the features, and so many log-densities, into means and variances."""
+        first, second, third, fourth = found["powers"] / values
+        mean, square = found["log_density"] / compared
         central = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
         return Observed(
-            rows=rows,
+            rows=float(found["rows"]),
             bad_rows=float(found["bad_rows"]),
             sizes=found["sizes"],
             below=found["below"],

@@ -322,18 +322,23 @@ class DriftSection(Section):
     )
     max_below_ratio: RatioLimit = Field(
         None,
-        validate_default=True,
         description="Limit on the share of rows that are less likely than the training quantiles 0.001, 0.01, 0.1, 0.5 "
         "and 0.9, as a multiple of the share in training; 3, say.",
     )
+    max_missing_change: Limit = Field(
+        None,
+        validate_default=True,
+        description="Limit on how much more often, or less often, than in training a feature is missing, as a share of "
+        "the rows; 0.1, say. Only with features.handle_invalid = marginal.",
+    )
 
-    @field_validator("max_below_ratio")
+    @field_validator("max_missing_change")
     @classmethod
-    def _require_comparison(cls, ratio: float | None, info: ValidationInfo) -> float | None:
-        others = ("max_psi", "max_mean_shift", "max_spread_ratio", "max_log_density_drop")
-        if info.data.get("compare") is False and any((ratio, *map(info.data.get, others))):
+    def _require_comparison(cls, change: float | None, info: ValidationInfo) -> float | None:
+        others = ("max_psi", "max_mean_shift", "max_spread_ratio", "max_log_density_drop", "max_below_ratio")
+        if info.data.get("compare") is False and any((change, *map(info.data.get, others))):
             raise PydanticCustomError("not_compared", "got limits with drift.compare = false; needs it to be true")
-        return ratio
+        return change
 
 
 class ScoreConfiguration(JobConfiguration):
