@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from gmm_spark.spark.columns import Features
 
 
+# Share of the rows above which the last line does not tell how many the verdict is of.
+_WELL_JUDGED = 0.5
+
+
 @dataclass(frozen=True, eq=False)
 class Yesterday:
     """The model to update.
@@ -251,8 +255,9 @@ def describe(before: Yesterday, model: gmm_spark.GaussianMixtureModel, verdict: 
     summary = model.summary
     told = f"refit: {'; '.join(verdict.reasons)}" if verdict.word == REFIT else "updated"
     starving = "".join(f"; component {model.identities.label(j)} has next to no rows today" for j in verdict.starving)
+    judged = "" if verdict.judged > _WELL_JUDGED else f"; judged by {verdict.judged:.0%} of the rows"
     return (
         f"update: {summary.numRows:,} rows used, {sum(summary.skipped.values()):,} skipped; {before.saved.source} "
         f"{told} in {summary.numIter} passes; log-density {verdict.log_density_before:.4f} nats a row before, "
-        f"{verdict.log_density:.4f} now, {verdict.expected:.4f} expected{starving}"
+        f"{verdict.log_density:.4f} now, {verdict.expected:.4f} expected{starving}{judged}"
     )
