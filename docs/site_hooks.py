@@ -1,4 +1,4 @@
-"""Hooks of the site's build: the pages at the repository's root, and pictures within pages.
+"""Hooks of the site's build: the pages at the repository's root, pictures within pages, and the page that is not there.
 
 README, CONTRIBUTING, CHANGELOG and SECURITY are pages of the site too, and links between them and docs/ lead to pages.
 Links to files that are no pages become plain text. An SVG is put into its page, where it takes the colours that the
@@ -17,6 +17,23 @@ from mkdocs.structure.files import File, Files
 
 from gmm_spark.plots.palette import DARK, PROPERTIES
 
+# It loads nothing, so that it works on any server and from disk. All pages lie side by side.
+_NOT_FOUND = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>No such page - gmm-spark</title>
+<style>body { font: 1rem/1.5 system-ui, sans-serif; margin: 15vh auto; max-width: 34rem; padding: 0 1rem; }</style>
+</head>
+<body>
+<h1>There is no such page</h1>
+<p>It may have another name now. The <a href="index.html">first page</a> of gmm-spark's documentation leads to all.</p>
+</body>
+</html>
+"""
 ROOT = Path(__file__).parents[1]
 # Files of the root by the pages that they become.
 PAGES = {f"{name.lower()}.md": f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")}
@@ -74,6 +91,11 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
 def on_page_content(content: str, page: Any, config: MkDocsConfig, files: Files) -> str:
     """Show names in docstrings as code alone."""
     return _ROLE.sub("<code>", content)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write the page for wrong addresses: the theme's own loads its files from a server's root, whatever the site's."""
+    (Path(config.site_dir) / "404.html").write_text(_NOT_FOUND, encoding="utf-8")
 
 
 def _one_line(svg: str) -> str:

@@ -116,7 +116,7 @@ def _write_share(share: float | None, digits: int) -> str:
     """Write a share to some significant digits; with 0 of them to a tenth of a per cent."""
     if share is None or not math.isfinite(share):
         return "–"
-    percent = 100 * share
+    percent = 100.0 if abs(share - 1) < 1e-9 else 100 * share  # what rounding leaves of all is all
     if 0 < percent < 0.001:
         return "under 0.001 %"
     if percent in (0, 100):

@@ -111,11 +111,18 @@ class ArrayTable:
         return ArrayTable(np.ascontiguousarray(self.rows[:, drawn]), weight, self.moments, self.precision)
 
     def expect(self, candidates: Sequence[MixtureParameters]) -> list[SufficientStatistics]:
-        """Make one pass: the sufficient statistics of each candidate."""
+        """Make one pass: the sufficient statistics of each candidate, the same bits whichever others share the pass."""
         plan = self._plan(candidates)
         if self.patterns:
-            return self._sum(IncompleteStatisticsSums.of(plan, candidates, self.patterns))
-        return self._sum(StatisticsSums(plan))
+            # Each pattern's rows lie together, so there is nothing to keep an accumulator for.
+            return self._sum(IncompleteStatisticsSums(plan, candidates, kept=frozenset(), apart=True))
+        groups = plan.independent
+        if len(groups) == 1:
+            return self._sum(StatisticsSums(plan))
+        found: dict[int, SufficientStatistics] = {}
+        for group in groups:
+            found.update(zip(group, self._sum(StatisticsSums(plan.part(group))), strict=True))
+        return [found[i] for i in range(len(candidates))]
 
     def evaluate(self, candidate: MixtureParameters) -> Evaluation:
         """Make one pass: likelihood, entropy, cluster sizes and histogram of log-densities of a candidate."""

@@ -385,7 +385,7 @@ class GaussianMixture(
         """Run EM from the initial model or means if there are any, else from starts drawn from a sample."""
         watch = Watch(table, settings.max_iter, callback)
         if self._initial is None:
-            return search(table, sample, settings, watch, profile)
+            return search(table, sample, settings, watch, profile, table.crew)
         variance = robust_variance(profile, table.moments.variance)
         start = _centred(self._initial, table.moments.mean, variance, settings.covariance_type)
         return polish(table, sample, start, settings, watch, profile)

@@ -88,7 +88,7 @@ def fit_alone(
     with one_blas_thread():
         try:
             watch = Watch(table, settings.max_iter, callback)
-            result = search(table, member.sample, settings, watch, member.profile)
+            result = search(table, member.sample, settings, watch, member.profile, table.crew)
         except DegenerateComponentError as error:
             return error
     return replace(member, result=result, evaluation=table.evaluate_all([result.parameters])[0])

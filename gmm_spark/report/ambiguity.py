@@ -42,8 +42,11 @@ def _tell_merges(tree: MergeTree, is_drawn: bool) -> list[Block]:
     whose = "rows drawn from the mixture" if is_drawn else "the fit's sample"
     method = (
         "The two that share most are merged, and so on; each merge lowers the entropy of the responsibilities (Baudry "
-        f"et al. 2010), here that of {whose}: 0 if clusters share no row. Where the fall bends is a matter of "
-        "judgement, and it says which components share rows, not which rows are of one kind. Look at the pictures, and "
-        "at what sets the components apart, before you count them as one."
+        f"et al. 2010), here that of {whose}: 0 if clusters share no row."
     )
+    if tree.suggested < tree.n_components:
+        method += (
+            " Where the fall bends is a matter of judgement, and says which components share rows, not which rows "
+            "are of one kind. Look at the pictures, and at what sets the components apart, before you make them one."
+        )
     return [draw("draw_merges", tree), Text(method)]

@@ -25,16 +25,16 @@ def tell_components(subject: Subject) -> Section:
     order = [int(j) for j in np.argsort(-parameters.weights, kind="stable")]
     described = describe_components(parameters, subject.shown_names, subject.rows, subject.shown_portrait)
     told = "" if subject.known.is_plain else " A component's id, and the name that it was given, survive refits."
+    intro = f"{count_of(len(order), 'component')}, the heaviest first. The numbers are those of the prediction column. "
+    intro += (
+        "A component's weight is its share of the rows, each counted by its responsibilities; the rows of which it is "
+        f"the most probable component may be more or fewer.{told}"
+    )
     blocks: list[Block] = [
-        Text(
-            f"{count_of(len(order), 'component')}{', the heaviest first' if len(order) > 1 else ''}. The numbers are "
-            "those of the prediction column. "
-            "A component's weight is its share of the rows, each counted by its responsibilities; the rows of which it "
-            f"is the most probable component may be more or fewer.{told}"
-        ),
+        *([Text(intro)] if len(order) > 1 else []),
         _list_sizes([described[j] for j in order], subject.known),
         *_tell_noise(subject),
-        Text(_explain(len(order) > 1)),
+        *([Text(_explain())] if len(order) > 1 else []),
         *_tell_related(subject),
         *_list_means(subject, order),
         *_list_changes(subject.facts["components"]),
@@ -67,15 +67,13 @@ def _tell_related(subject: Subject) -> list[Block]:
     return [Text(told)] if told else []
 
 
-def _explain(is_mixture: bool) -> str:
+def _explain() -> str:
     tight = (
         "Tightness is the component's standard deviation over that of the whole table, the geometric mean over the "
         "features: below 1 it is tighter. What makes it different is told against the mean of all other rows, and "
         "against the spread within the other components; then, if that is something else, against the nearest "
         "component."
     )
-    if not is_mixture:
-        return tight
     return (
         f"{tight} The overlap with the nearest component is the Bhattacharyya coefficient: 0 if they are apart, 1 if "
         "they are the same. A row is certain of its most probable component if that has a responsibility of at least "
@@ -85,30 +83,30 @@ def _explain(is_mixture: bool) -> str:
 
 def _list_sizes(described: list[ComponentDescription], known: Identities) -> Table:
     is_mixture, knows_rows = len(described) > 1, described[0].rows is not None
-    knows_certainty = any(one.certain is not None for one in described)
+    knows_certainty = is_mixture and any(one.certain is not None for one in described)
     heaviest = max(one.share for one in described) or 1.0
     head = [
         "component",
         *([] if known.is_plain else ["id"]),
         "weight",
         *(["weight in rows"] if knows_rows else []),
-        "what makes it different",
-        "tightness",
+        "what makes it different" if is_mixture else "what it is like",
     ]
-    head += ["nearest", "overlap"] if is_mixture else []
+    head += ["tightness", "nearest", "overlap"] if is_mixture else []
     head += ["certain rows"] if knows_certainty else []
     rows = []
     for one in described:
         cells = [word(str(one.component)), *([] if known.is_plain else [word(known.label(one.component))])]
         cells += [Cell(show_share(one.share), one.share / heaviest)]
         cells += [Cell(show_count(one.rows))] if knows_rows else []
-        cells += [word(one.sentence), Cell(show_number(one.tightness, 2))]
+        cells += [word(one.sentence)]
         if is_mixture:
+            cells += [Cell(show_number(one.tightness, 2))]
             nearest = "–" if one.nearest is None else str(one.nearest)
             cells += [Cell(nearest), Cell(show_number(one.overlap, 2), min(one.overlap, 1.0))]
         cells += [Cell(show_share(one.certain), one.certain)] if knows_certainty else []
         rows.append(cells)
-    return Table("Each component, and what is nearest to it", head, rows)
+    return Table("Each component, and what is nearest to it" if is_mixture else "The component", head, rows)
 
 
 def _list_changes(facts: Facts) -> list[Block]:

@@ -20,7 +20,7 @@ from gmm_spark.report.search import describe_search
 from gmm_spark.report.subject import Subject
 from gmm_spark.report.trust import note_trust
 from gmm_spark.report.usage import describe_usage
-from gmm_spark.report.verdict import judge, note_update
+from gmm_spark.report.verdict import SIGNS, judge, note_update
 
 _SECTIONS = (
     describe_fitted,
@@ -56,7 +56,12 @@ def render_report(subject: Subject) -> str:
     )
     sections = [describe(subject) for describe in _SECTIONS]
     judged, notes = judge(subject.facts), [*note_update(subject.facts), *note_trust(subject)]
-    if judged.tone == "pass" and any(note.tone in ("look", "stop") for note in notes):
-        judged = replace(judged, why=f"{judged.why} What is marked ! below limits what the mixture is good for.")
+    tones = {note.tone for note in notes}
+    if judged.tone == "pass" and "stop" in tones:
+        why = f"{judged.why} But what is marked {SIGNS['stop']} below does: look at it before you use the mixture."
+        judged = replace(judged, tone="look", word="Look", sign=SIGNS["look"], why=why)
+    elif judged.tone == "pass" and "look" in tones:
+        why = f"{judged.why} What is marked {SIGNS['look']} below limits what the mixture is good for."
+        judged = replace(judged, why=why)
     verdict = replace(judged, notes=notes)
     return render(f"Gaussian mixture, {subject.title}", lead, verdict, sections)

@@ -26,7 +26,8 @@ from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.mixture.covariance import STRUCTURES
 from gmm_spark.core.profile import ColumnProfile
-from gmm_spark.core.search.single import choose_finalists, draw_starts, make_sample_table, search
+from gmm_spark.core.search.drawing import draw_starts, make_sample_table
+from gmm_spark.core.search.single import choose_finalists, search
 from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.jobs.demo import write_flights

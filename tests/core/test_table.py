@@ -8,6 +8,7 @@ from gmm_spark.core.kernels.accumulators import StatisticsSums
 from gmm_spark.core.kernels.evaluation import EvaluationSums
 from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.kernels.plan import plan_pass
+from gmm_spark.core.kernels.statistics import SufficientStatistics
 from gmm_spark.core.mixture.density import log_density
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.table import ArrayTable
@@ -141,3 +142,46 @@ def test_a_row_too_far_off_for_a_density_makes_the_likelihood_minus_infinity_and
     assert np.isfinite(found.entropy)
     assert found.cluster_sizes.sum() == 51
     assert found.log_densities.quantile(0.5) > -100
+
+
+def bits(found: SufficientStatistics) -> tuple[bytes | float, ...]:
+    sums = found.resp_sum, found.first, found.second
+    return (*(array.tobytes() for array in sums), found.log_likelihood, found.noise_sum)
+
+
+def narrow(parameters: MixtureParameters) -> MixtureParameters:
+    """Components so narrow that all of them take the accurate kernel, whose chunks are longer."""
+    return MixtureParameters(parameters.weights, parameters.means, 1e-9 * parameters.covariances)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_sums_of_a_candidate_are_the_same_bits_whichever_others_share_the_pass(missing, rng):
+    wide = random_mixture("full", 2, 12, rng)
+    rows = draw_rows(wide, 9_000, rng)[0]
+    if missing:
+        rows[7] = np.nan
+    table = ArrayTable(rows)
+    candidates = [one.shifted(-table.moments.mean) for one in (wide, narrow(wide), random_mixture("full", 2, 12, rng))]
+    together = table.expect(candidates)
+    for candidate, found in zip(candidates, together, strict=True):
+        (alone,) = table.expect([candidate])
+        assert bits(found) == bits(alone)
+
+
+def test_sifted_sums_are_the_same_bits_whichever_others_share_the_pass(rng):
+    d, k, chunk = 30, 20, 752
+    means, shapes = 8.0 * rng.normal(size=(k, d)), np.tile(np.eye(d), (k, 1, 1))
+    apart = MixtureParameters(np.full(k, 1 / k), means, shapes)
+    # Half of the components in one place: rows there have too many responsibilities to sift.
+    heaped = MixtureParameters(np.full(k, 1 / k), np.where(np.arange(k)[:, None] < 10, means, means[10]), shapes)
+    rows = means[np.where(np.arange(8 * chunk) // chunk % 2, 10, rng.integers(0, 10, 8 * chunk))].T
+    rows = np.ascontiguousarray(rows + rng.normal(size=rows.shape))
+    table = ArrayTable(rows)
+    candidates = [one.shifted(-table.moments.mean) for one in (heaped, apart)]
+    assert all(
+        segment.worth_sifting for segment in plan_pass(candidates, table.moments.mean, table.moments.scale).segments
+    )
+    together = table.expect(candidates)
+    for candidate, found in zip(candidates, together, strict=True):
+        (alone,) = table.expect([candidate])
+        assert bits(found) == bits(alone)

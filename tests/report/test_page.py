@@ -180,10 +180,19 @@ def test_a_report_of_any_form_makes_a_page() -> None:
 )
 def test_the_verdict_is_that_of_the_worst_check(severities: list[str], word: str) -> None:
     checks = [{"code": f"c{i}", "severity": one, "meaning": "m", "remedy": "r"} for i, one in enumerate(severities)]
-    page = require_sound(render_report(build_subject(facts=build_facts(checks=checks))))
+    page = require_sound(render_report(build_subject(facts=build_facts(checks=checks), log_densities=None)))
     strip = page.words.split("What was fitted on what")[0]
     assert f" {word} " in strip
     assert all(f"c{i}" in strip for i in range(len(severities)))
+
+
+def test_no_page_passes_a_mixture_that_describes_another_distribution() -> None:
+    fitted = build_parameters(2, 2)
+    unlike = Portrait.of(fitted, np.random.default_rng(0).normal(0.0, 500.0, (2, 4000)))
+    page = require_sound(render_report(build_subject(fitted, facts=build_facts(), portrait=unlike)))
+    assert "Look No check speaks against the fit. But what is marked ✕ below does" in page.words
+    alike = require_sound(render_report(build_subject(fitted, facts=build_facts(), portrait=build_portrait(fitted))))
+    assert "Pass No check speaks against the fit." in alike.words
 
 
 def test_rows_are_told_by_reason_and_column() -> None:

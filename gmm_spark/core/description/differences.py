@@ -14,8 +14,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 # Difference of two means, in pooled standard deviations, from which on it is worth a word, is large, and is much: Cohen
 # (1988) calls 0.5 a medium effect and 0.8 a large one. Ratio of two standard deviations.
 _SOMEWHAT, _HIGH, _MUCH, _WIDE = 0.5, 0.8, 2.0, 2.0
-# Overlap with the nearest component from which on it is worth a word that they are alike.
-_NEAR = 0.5
+# Overlap with the nearest component below which nobody takes one for the other, and from which on they are alike.
+_APART, _NEAR = 0.05, 0.5
 # Differences from the nearest that are named.
 _NAMED_OF_NEAREST = 2
 
@@ -97,7 +97,9 @@ def _compare(
 def tell_nearest(
     differences: Sequence[Difference], unlike: Sequence[Difference], nearest: int, overlap: float, spreads: Array
 ) -> str:
-    """Say how a component differs from its nearest, unless what sets it apart from all others says it already."""
+    """Say how a component differs from its nearest, unless they are far apart, or the others differ likewise."""
+    if overlap < _APART:
+        return ""
     if not unlike:
         return f" In each feature alone it is much like its nearest, {nearest}." if overlap >= _NEAR else ""
     first = unlike[0]

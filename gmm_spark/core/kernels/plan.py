@@ -16,7 +16,7 @@ A component above the tolerance takes the accurate kernel, which subtracts the c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -141,6 +141,26 @@ class Plan:
     def n_expanded(self) -> int:
         """Number of quadratic features to compute, the longest prefix that a candidate needs."""
         return max((s.coefficients.shape[1] for s in self.segments if s.expanded), default=1 + self.n_features)
+
+    @property
+    def independent(self) -> list[list[int]]:
+        """Group the candidates such that within a group no sums depend, to the bit, on which others are in it.
+
+        Sums are added up chunk by chunk, and chunks are as long as the longest features and the largest candidate
+        allow. Sifted sums are added up by windows, which end sooner if others fill them.
+        """
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, s in enumerate(self.segments):
+            expanded = s.coefficients.shape[1] if s.expanded else 0
+            groups.setdefault((expanded, s.n_classes, i if s.worth_sifting else -1), []).append(i)
+        return list(groups.values())
+
+    def part(self, numbers: Sequence[int]) -> Plan:
+        """Make the plan of some of the candidates."""
+        chosen = [self.segments[i] for i in numbers]
+        ends = np.cumsum([0] + [segment.n_classes for segment in chosen]).tolist()
+        segments = (replace(one, classes=slice(*span)) for one, span in zip(chosen, pairwise(ends), strict=True))
+        return replace(self, segments=tuple(segments))
 
     @property
     def n_products(self) -> int:

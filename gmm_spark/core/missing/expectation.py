@@ -39,11 +39,14 @@ class IncompleteStatisticsSums:
         In centred coordinates.
     kept : set of bytes
         Patterns whose accumulators are kept.
+    apart : bool
+        A candidate's sums are the same bits whichever others share the pass, if no patterns are kept.
     """
 
     plan: Plan
     candidates: Sequence[MixtureParameters]
     kept: frozenset[bytes]
+    apart: bool = False
 
     @classmethod
     def of(
@@ -130,19 +133,26 @@ class _PatternSums:
     def __init__(self, sums: IncompleteStatisticsSums, pattern: bytes, workspace: Workspace) -> None:
         self._whole = sums
         self._completions = [Completion.of(candidate, pattern) for candidate in sums.candidates]
-        self._sums = StatisticsSums(plan_observed(sums.plan, self._completions, pattern))
-        self._accumulator = StatisticsAccumulator(self._sums, workspace)
+        plan = plan_observed(sums.plan, self._completions, pattern)
+        groups = plan.independent if sums.apart else [list(range(len(self._completions)))]
+        parts = [StatisticsSums(plan if len(groups) == 1 else plan.part(group)) for group in groups]
+        self._parts = [
+            (group, part, StatisticsAccumulator(part, workspace)) for group, part in zip(groups, parts, strict=True)
+        ]
 
     def add(self, rows: Block, sample_weight: Array | None) -> None:
-        self._accumulator.add(rows, sample_weight)
+        for _, _, accumulator in self._parts:
+            accumulator.add(rows, sample_weight)
 
     def clear(self) -> None:
-        self._accumulator.clear()
+        for _, _, accumulator in self._parts:
+            accumulator.clear()
 
     def vector(self) -> Array:
-        found = self._sums.read(self._accumulator.vector())
-        pairs = zip(self._completions, found, strict=True)
-        return self._whole.write([completion.complete(statistics) for completion, statistics in pairs])
+        found: dict[int, SufficientStatistics] = {}
+        for group, part, accumulator in self._parts:
+            found.update(zip(group, part.read(accumulator.vector()), strict=True))
+        return self._whole.write([one.complete(found[i]) for i, one in enumerate(self._completions)])
 
 
 def plan_observed(plan: Plan, completions: Sequence[Completion], pattern: bytes) -> Plan:

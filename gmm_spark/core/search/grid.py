@@ -22,9 +22,10 @@ from gmm_spark.core.mixture.floor import robust_variance
 from gmm_spark.core.mixture.parameters import MixtureParameters, count_parameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
+from gmm_spark.core.search.drawing import make_sample_table
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.single import FINALISTS, complete_profile, make_rule, make_sample_table
+from gmm_spark.core.search.single import FINALISTS, complete_profile, make_rule
 from gmm_spark.core.search.start_task import Failure, StartTask, read_starts
 from gmm_spark.core.search.starts import OVERSAMPLED
 from gmm_spark.core.settings import Rule, Settings

@@ -15,6 +15,8 @@ from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import activate, make_passes
 from gmm_spark.core.em.run import Outcome, Run
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search.climbing import climb
+from gmm_spark.core.search.crew import Crew
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.settings import Rule
 from gmm_spark.core.table import ArrayTable, Table
@@ -79,6 +81,7 @@ def race(
     rule: Rule,
     callback: Callable[[PassRecord], None] | None = None,
     standings: Standings | None = None,
+    crew: Crew | None = None,
 ) -> list[EMResult]:
     """Run EM from several starts in stages, each with the best runs of the stage before.
 
@@ -93,6 +96,8 @@ def race(
         Called after each pass with the record of the run that leads.
     standings : Standings, optional
         New; takes in how the race stood.
+    crew : Crew, optional
+        Runs EM in those stages whose table is in memory; by default this process does.
 
     Returns
     -------
@@ -112,7 +117,10 @@ def race(
         limited = replace(rule, max_iter=sum(stage.iterations for stage in on_table))
         runs = activate([Run(start, limited) for start in starts], first.sample, first.lookahead)
         for stage in on_table:
-            make_passes(stage.table, runs, stage.iterations, callback)
+            if stage.table is stage.sample and callback is None:
+                runs = climb(stage.sample, runs, stage.iterations, crew)
+            else:
+                make_passes(stage.table, runs, stage.iterations, callback)
             outcomes = [run.outcome for run in runs]
             ranked = rank_judged(outcomes, stage.sample, rule.floor)
             if standings is not None and not standings.outcomes:

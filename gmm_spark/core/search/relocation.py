@@ -19,6 +19,7 @@ from gmm_spark.core.kernels.weight_sums import WeightSums
 from gmm_spark.core.missing.density import weighted_log_prob
 from gmm_spark.core.mixture.log_space import normalise
 from gmm_spark.core.mixture.parameters import MixtureParameters
+from gmm_spark.core.search.crew import Crew
 from gmm_spark.core.search.judging import judge_together
 from gmm_spark.core.search.racing import Stage, cut_after, race
 from gmm_spark.core.settings import Rule
@@ -42,6 +43,7 @@ def relocate(
     rounds: int,
     rng: np.random.Generator,
     weight_kind: str = FREQUENCY,
+    crew: Crew | None = None,
 ) -> MixtureParameters | None:
     """Move components, one in each round, as long as EM ends higher for it.
 
@@ -56,6 +58,8 @@ def relocate(
         At most; each takes as long as three starts on the sample.
     rng : numpy Generator
     weight_kind : {"frequency", "importance"}
+    crew : Crew, optional
+        Runs the candidates of a round; by default this process does.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def relocate(
         if begun is None:
             break
         try:
-            (leader,) = race(begun.candidates, stages, rule)
+            (leader,) = race(begun.candidates, stages, rule, crew=crew)
         except DegenerateComponentError:
             break
         before, after = judge_together([kept, leader], sample, rule.floor)

@@ -9,29 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gmm_spark.core.arrays import Array, has_missing
+from gmm_spark.core.arrays import Array
 from gmm_spark.core.em.ascent import EMResult, PassRecord
 from gmm_spark.core.em.loop import best, fit
 from gmm_spark.core.em.run import Run
 from gmm_spark.core.kernels.weight_kinds import IMPORTANCE
-from gmm_spark.core.missing.filling import fill
 from gmm_spark.core.mixture.floor import find_floor, robust_variance
 from gmm_spark.core.mixture.noise import INITIAL_WEIGHT
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.randomness import Purpose, random_stream
+from gmm_spark.core.search.crew import Crew
+from gmm_spark.core.search.drawing import draw_starts, make_sample_table
 from gmm_spark.core.search.judging import rank_judged
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.overall import find_overall_gaussian
 from gmm_spark.core.search.racing import Stage, Standings, cut_after, race
 from gmm_spark.core.search.recording import list_starts
 from gmm_spark.core.search.relocation import relocate
-from gmm_spark.core.search.sparse_rows import keep_dense
-from gmm_spark.core.search.starts import OVERSAMPLED, draw_start, make_noise
+from gmm_spark.core.search.starts import OVERSAMPLED, make_noise
 from gmm_spark.core.settings import Rule, Settings
 from gmm_spark.core.steps import step
 from gmm_spark.core.table import ArrayTable, Sample, Table
-from gmm_spark.errors import DataError, DegenerateComponentError
+from gmm_spark.errors import DegenerateComponentError
 
 # Iterations by which starts are ranked on a part of the sample: with 25, one in 30 samples missed the best optimum.
 _RANKING_ITERATIONS = 40
@@ -61,6 +60,7 @@ def search(
     settings: Settings,
     callback: Callable[[PassRecord], None] | None = None,
     profile: ColumnProfile | None = None,
+    crew: Crew | None = None,
 ) -> EMResult:
     """Fit a mixture.
 
@@ -75,6 +75,8 @@ def search(
         Called after each pass over the table.
     profile : ColumnProfile, optional
         Of the table's columns; by default of the sample's.
+    crew : Crew, optional
+        Draws starts and runs them on the sample; by default this process does.
 
     Raises
     ------
@@ -88,10 +90,10 @@ def search(
         if settings.init_mode == OVERSAMPLED:
             units = robust_variance(profile, table.moments.variance)
             sample = complete_sample(table, sample, units, settings.k, settings.seed)
-        (starts,) = draw_starts(table, sample, profile, settings, [settings.covariance_type])
+        (starts,) = draw_starts(table, sample, profile, settings, [settings.covariance_type], crew)
     on_sample, on_table = Standings(), Standings()
     with step("search") as told:
-        finalists = choose_finalists(table, sample, profile, settings, starts, standings=on_sample)
+        finalists = choose_finalists(table, sample, profile, settings, starts, standings=on_sample, crew=crew)
         told.update(starts=len(starts), finalists=len(finalists))
     whole = make_sample_table(table, sample)
     stages = [Stage(table, settings.max_iter, keep=1, sample=whole, lookahead=whole)]
@@ -146,52 +148,6 @@ def make_rule(table: Table, profile: ColumnProfile, settings: Settings) -> Rule:
     return settings.rule(choose_floor(table, profile, settings))
 
 
-def make_sample_table(table: Table, sample: Sample) -> ArrayTable:
-    """Make a table in memory of a sample, in the coordinates of the table it was drawn from."""
-    return ArrayTable(*sample, moments=table.moments)
-
-
-def draw_starts(
-    table: Table, sample: Sample, profile: ColumnProfile, settings: Settings, covariance_types: Sequence[str]
-) -> list[list[MixtureParameters]]:
-    """Draw ``n_init`` starts from the sample for each of several structures; these differ in their covariances alone.
-
-    Seeds see missing values as one Gaussian over all rows expects them. EM does not: it begins with what was observed.
-
-    For k-means|| the sample has to be a completed one. Starts with noise are drawn from rows where the table is dense.
-
-    Raises
-    ------
-    DataError
-        If the sample has fewer distinct rows than k.
-    """
-    rows, weight = sample
-    centred, doubt = rows - table.moments.mean[:, None], None
-    if has_missing(rows):
-        centred, doubt = fill(find_overall_gaussian(make_sample_table(table, sample)), centred)
-    centre = profile.quartiles[1] - table.moments.mean
-    variance = robust_variance(profile, table.moments.variance)
-    noise = make_noise(profile, table.moments.mean) if settings.noise else None
-    everywhere = dense = centred, weight
-    if noise is not None:
-        dense = keep_dense(centred, weight, variance, noise, settings.seed)
-
-    def draw(i: int) -> list[MixtureParameters]:
-        def draw_from(rows: Array, weight: Array | None) -> list[MixtureParameters]:
-            rng, mode = random_stream(settings.seed, Purpose.START, i), settings.init_mode
-            return draw_start(rows, weight, centre, variance, settings.k, covariance_types, mode, rng, i, doubt)
-
-        try:
-            starts = draw_from(*dense)
-        except DataError:  # fewer distinct values than k
-            if noise is None:
-                raise
-            starts = draw_from(*everywhere)
-        return starts if noise is None else [start.with_noise(noise) for start in starts]
-
-    return [list(starts) for starts in zip(*map(draw, range(settings.n_init)), strict=True)]
-
-
 def choose_finalists(
     table: Table,
     sample: Sample,
@@ -200,6 +156,7 @@ def choose_finalists(
     starts: Sequence[MixtureParameters],
     most: int = FINALISTS,
     standings: Standings | None = None,
+    crew: Crew | None = None,
 ) -> list[MixtureParameters]:
     """Run starts on the sample, and return the parameters of the most likely, best first.
 
@@ -220,13 +177,13 @@ def choose_finalists(
         rule = replace(rule, tol=_TOLERANCE_SHARE * rule.tol)
     ranked = len(starts) > FINALISTS and sample[0].shape[1] > ranking_rows
     try:
-        results = race(starts, _plan_stages(part, whole, ranked, most), rule, standings=standings)
+        results = race(starts, _plan_stages(part, whole, ranked, most), rule, standings=standings, crew=crew)
     except DegenerateComponentError:
         # The sample may be too small for a component that the table can carry: leave it to the table.
         standings.origins = list(range(min(len(starts), FINALISTS)))
         return list(starts[:FINALISTS])
     rounds = max(len(starts) // 2, 1)
-    moved = _relocate_best(part, whole, results[0], rule, rounds, settings.weight_kind)
+    moved = _relocate_best(part, whole, results[0], rule, rounds, settings.weight_kind, crew)
     candidates, origins = [*results, *moved], [*standings.origins, *[-1] * len(moved)]
     results = rank_judged(candidates, whole, rule.floor)[: min(most, len(starts))]
     standings.origins = [origins[candidates.index(result)] for result in results]
@@ -259,13 +216,19 @@ def _plan_stages(part: ArrayTable, whole: ArrayTable, ranked: bool, most: int) -
 
 
 def _relocate_best(
-    part: ArrayTable, whole: ArrayTable, leader: EMResult, rule: Rule, rounds: int, weight_kind: str
+    part: ArrayTable,
+    whole: ArrayTable,
+    leader: EMResult,
+    rule: Rule,
+    rounds: int,
+    weight_kind: str,
+    crew: Crew | None,
 ) -> list[EMResult]:
     """Relocate components on a part of the sample, and run the result on all of it; an empty list if nothing gains."""
     rng = random_stream(rule.seed, Purpose.RELOCATION)
     try:
         quick = replace(rule, max_iter=_RANKING_ITERATIONS)
-        moved = relocate(part, leader.parameters, quick, rounds, rng, weight_kind)
+        moved = relocate(part, leader.parameters, quick, rounds, rng, weight_kind, crew)
         return [] if moved is None else race([moved], [Stage(whole, _SAMPLE_ITERATIONS, keep=1, sample=whole)], rule)
     except DegenerateComponentError:
         return []

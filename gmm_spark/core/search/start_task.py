@@ -17,7 +17,8 @@ from gmm_spark.core.kernels.moments import Moments
 from gmm_spark.core.mixture.noise import Noise
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
-from gmm_spark.core.search.single import choose_finalists, draw_starts
+from gmm_spark.core.search.drawing import draw_starts
+from gmm_spark.core.search.single import choose_finalists
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable, Sample
 from gmm_spark.errors import DataError, DegenerateComponentError

@@ -110,6 +110,11 @@ class RecoverableBlocks:
             raise
 
     @property
+    def cores(self) -> int:
+        """Tasks that Spark runs at once, as far as is known."""
+        return self._cluster.cores
+
+    @property
     def streaming(self) -> bool:
         """Whether blocks stream through Spark."""
         return self._always_streamed or self.misses > MAX_REBUILDS

@@ -28,6 +28,7 @@ from gmm_spark.core.portrait.sums import PortraitSums
 from gmm_spark.core.steps import step
 from gmm_spark.core.table import Sample, SampleTask
 from gmm_spark.spark.columns import Features, require_batch
+from gmm_spark.spark.crew import SparkCrew
 from gmm_spark.spark.descriptions import describe_jobs
 from gmm_spark.spark.packing.answers import Answers, AnswerStore
 from gmm_spark.spark.packing.extent import collect_extent
@@ -132,6 +133,11 @@ class PackedTable:
     def n_partitions(self) -> int:
         """Tasks that packed the table: one for each partition, up to a bound that depends on the cores."""
         return len(self.blocks.packing.handles)
+
+    @property
+    def crew(self) -> SparkCrew:
+        """The cores that a search on a sample may use: those that passes use."""
+        return SparkCrew(self.spark, self.blocks.cores)
 
     @property
     def recalled(self) -> bool:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gmm_spark.core.profile import ColumnProfile
-from gmm_spark.core.search.single import draw_starts, search
+from gmm_spark.core.search.drawing import draw_starts
+from gmm_spark.core.search.single import search
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from tests.examples import run_em

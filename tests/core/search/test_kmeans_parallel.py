@@ -8,9 +8,10 @@ import pytest
 
 from gmm_spark.core.kernels.distance_draw import DrawRequest, DrawResult
 from gmm_spark.core.profile import ColumnProfile
+from gmm_spark.core.search.drawing import draw_starts
 from gmm_spark.core.search.grid import sweep
 from gmm_spark.core.search.kmeans_parallel import complete_sample
-from gmm_spark.core.search.single import choose_finalists, draw_starts, search
+from gmm_spark.core.search.single import choose_finalists, search
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError

@@ -9,9 +9,10 @@ import pytest
 
 from gmm_spark.core.em.ascent import RELOCATED
 from gmm_spark.core.profile import ColumnProfile
+from gmm_spark.core.search.drawing import draw_starts
 from gmm_spark.core.search.racing import Standings
 from gmm_spark.core.search.recording import list_starts
-from gmm_spark.core.search.single import choose_finalists, draw_starts, search
+from gmm_spark.core.search.single import choose_finalists, search
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
 from tests.examples import CountingTable, run_em

@@ -123,7 +123,7 @@ def test_a_gain_that_chance_explains_is_not_accepted(clear, monkeypatch):
 
     def race_to(gain):
         found = EMResult(truth, unmoved.lower_bound + gain, True, unmoved.history)
-        return lambda *_: [found]
+        return lambda *_, **__: [found]
 
     monkeypatch.setattr(relocation_module, "fit", lambda *_, **__: [unmoved])
     monkeypatch.setattr(relocation_module, "race", race_to(0.9 * by_chance))
@@ -202,10 +202,10 @@ def test_if_all_candidates_of_a_round_degenerate_the_result_of_the_round_before_
     stuck = run(table, astray(truth)).parameters
     rounds = iter([1, 2])
 
-    def collapsing(*arguments):
+    def collapsing(*arguments, **more):
         if next(rounds) == 2:
             raise DegenerateComponentError("collapsed")
-        return race(*arguments)
+        return race(*arguments, **more)
 
     expected = relocate(table, stuck, RULE, 1, np.random.default_rng(0))
     monkeypatch.setattr(relocation_module, "race", collapsing)

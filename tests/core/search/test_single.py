@@ -13,7 +13,8 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.profile import ColumnProfile
 from gmm_spark.core.search import racing as racing_module
 from gmm_spark.core.search import single as search_module
-from gmm_spark.core.search.single import choose_finalists, draw_starts, search
+from gmm_spark.core.search.drawing import draw_starts
+from gmm_spark.core.search.single import choose_finalists, search
 from gmm_spark.core.settings import DEFAULTS, Settings
 from gmm_spark.core.table import ArrayTable
 from gmm_spark.errors import DataError, DegenerateComponentError

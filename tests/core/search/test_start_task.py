@@ -7,7 +7,8 @@ import pickle
 import numpy as np
 
 from gmm_spark.core.profile import ColumnProfile
-from gmm_spark.core.search.single import choose_finalists, draw_starts
+from gmm_spark.core.search.drawing import draw_starts
+from gmm_spark.core.search.single import choose_finalists
 from gmm_spark.core.search.start_task import StartTask, read_starts
 from gmm_spark.core.settings import Settings
 from gmm_spark.core.table import ArrayTable
