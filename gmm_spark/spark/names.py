@@ -23,4 +23,4 @@ def quote(name: str) -> str:
 def name_folding(spark: SparkSession) -> Callable[[str], str]:
     """Return the function that makes two names equal if Spark takes them for one: lower case unless case matters."""
     sensitive = str(spark.conf.get("spark.sql.caseSensitive", "false"))
-    return str if sensitive.lower() == "true" else str.lower
+    return str if sensitive.strip().lower() == "true" else str.lower

@@ -16,8 +16,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
-from gmm_spark.spark.columns import Features, column_of
-from gmm_spark.spark.names import name_folding
+from gmm_spark.spark.columns import Features
+from gmm_spark.spark.names import name_folding, quote
 from gmm_spark.spark.packing.parquet_scan import NotPlainError, ParquetScan, Range
 
 PACKINGS = ("auto", "spark", "parquet")
@@ -63,10 +63,10 @@ def find_scan(table: DataFrame, features: Features, selected: DataFrame) -> Parq
     if not hasattr(table, "_jdf"):
         raise NotPlainError("Spark Connect does not tell which files a table is")
     for key in _UNLIKE:
-        if str(spark.conf.get(key, "false")).lower() == "true":
+        if str(spark.conf.get(key, "false")).strip().lower() == "true":
             raise NotPlainError(f"{key} is on")
     names = [*features.columns, *([features.weight] if features.weight else [])]
-    plain = table.select(*(column_of(name).alias(f"c{i}") for i, name in enumerate(names)))
+    plain = table.selectExpr(*map(quote, names))  # texts: a Column takes several calls to the JVM
     types = tuple(_file_type(field.dataType, name) for field, name in zip(plain.schema.fields, names, strict=True))
     try:
         columns = _file_columns(plain, names)
@@ -108,6 +108,8 @@ def _file_columns(plain: DataFrame, names: Sequence[str]) -> tuple[str, ...]:
         raise NotPlainError(f"it is a {_class(relation)}, no files")
     if relation.fileFormat().getClass().getName() != _PLAIN_FORMAT:
         raise NotPlainError(f"its files are of the format {relation.fileFormat().toString()}, not plain Parquet")
+    if not relation.sparkSession().equals(plain.sparkSession._jsparkSession):
+        raise NotPlainError("it is of another session, whose settings may differ")
     if relation.bucketSpec().isDefined():
         raise NotPlainError("it is bucketed")
     given = relation.options().keys().mkString("\n").lower().split("\n")

@@ -146,7 +146,7 @@ def _require_unchanged(file: int, part: Range) -> None:
     """Raise NotPlainError unless an open file is the one that Spark listed."""
     status = os.fstat(file)
     if (status.st_size, status.st_mtime_ns // 1_000_000) != (part.size, part.modified):
-        raise NotPlainError(f"{part.path} has changed since Spark listed it")
+        raise NotPlainError(f"{part.path} has changed since Spark listed it, or is another file on this host")
 
 
 def _require_clear(file: int, part: Range, footer: Any) -> None:

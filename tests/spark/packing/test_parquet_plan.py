@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -194,3 +195,33 @@ def test_what_a_task_finds_out_is_logged_as_a_warning(
     with caplog.at_level(logging.WARNING), PackedTable(table, features_of(table, "a")) as packed:
         assert packed.rows == ROWS
     assert "has changed since Spark listed it" in caplog.text
+
+
+def test_a_table_of_another_session_is_left_to_spark(spark: SparkSession, tmp_path: Path) -> None:
+    """Some of Spark's settings are those of the session that reads, and some of the one that made the table."""
+    table = read_back(spark, tmp_path / "t", pa.table({"a": NUMBERS["double"]}))
+    table.createGlobalTempView("of_another_session")
+    try:
+        assert_left_to_spark(spark.newSession().table("global_temp.of_another_session"), "a", reason="another session")
+    finally:
+        spark.catalog.dropGlobalTempView("of_another_session")
+
+
+def test_a_wide_table_costs_the_driver_a_call_a_column(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"c{i}" for i in range(200)]
+    table = read_back(spark, tmp_path / "t", pa.table({name: [1.0, 2.0] for name in names}))
+    features = features_of(table, *names)
+    selected = features.select(table)
+    jvm = spark.sparkContext._gateway._gateway_client
+    calls: list[str] = []
+
+    def send_counted(command: str, *told: Any, send: Callable[..., str] = jvm.send_command, **how: Any) -> str:
+        if not command.startswith("m\n"):  # the garbage collector's
+            calls.append(command)
+        return send(command, *told, **how)
+
+    monkeypatch.setattr(jvm, "send_command", send_counted)
+    assert len(find_scan(table, features, selected).columns) == 200
+    assert 200 < len(calls) < 400
