@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.kernels.histogram import LogDensityHistogram
 from gmm_spark.core.mixture.identities import Identities
-from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.settings import ANOMALY_FRACTION
 from gmm_spark.errors import ParameterError
@@ -51,8 +50,6 @@ class ExchangedMixture:
         names = require_names("feature_names", feature_names, parameters.n_features)
         if handle_invalid not in HANDLE_INVALID:
             raise ParameterError(f"handle_invalid={show(handle_invalid)}; use one of {', '.join(HANDLE_INVALID)}")
-        if handle_invalid == MARGINAL:
-            refuse_missing(parameters.noise)
         self.parameters = parameters
         self.log_densities = log_densities
         self.log_densities_by_pattern = dict(log_densities_by_pattern or {})

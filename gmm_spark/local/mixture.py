@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from gmm_spark.core.arrays import Array
 from gmm_spark.core.missing.scorer import find_observed_reasons
 from gmm_spark.core.mixture.listing import draw_components, list_components
-from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.sampling import component_counts, draw_chunk, rows_per_chunk, to_int
 from gmm_spark.errors import ParameterError
 from gmm_spark.local.deriving import DerivingMixture
@@ -255,9 +254,8 @@ class Mixture(ScoringMixture, DerivingMixture):
         DataError
             If the table has a column of such a name, or as for :meth:`predict`.
         ParameterError
-            If the suffix is empty, or the mixture has noise.
+            If the suffix is empty.
         """
-        refuse_missing(self.parameters.noise)
         return impute_rows(rows, self._columns, self.handle_invalid, suffix, self._fill)
 
     def sample(self, n: int = 1, seed: int | None = None) -> tuple[Array, NDArray[np.int32]]:

@@ -18,7 +18,6 @@ from gmm_spark.core.missing.marginals import Marginals
 from gmm_spark.core.missing.thresholds import Thresholds
 from gmm_spark.core.mixture.identities import Identities
 from gmm_spark.core.mixture.listing import draw_components
-from gmm_spark.core.mixture.noise import refuse_missing
 from gmm_spark.core.mixture.parameters import MixtureParameters
 from gmm_spark.core.update.memory import Memory
 from gmm_spark.errors import ParameterError
@@ -168,7 +167,7 @@ class GaussianMixtureModel(
         """Fill in missing values, null and NaN, by what the mixture expects given the row's other features.
 
         The value is the conditional mean: each component's regression on the observed features, weighted by its
-        responsibility for them. An observed value stays as it is, in float64.
+        responsibility for them, as if no row were noise. An observed value stays as it is, in float64.
 
         Parameters
         ----------
@@ -188,10 +187,9 @@ class GaussianMixtureModel(
         DataError
             If a column is missing, or the table has one of a name that is appended.
         ParameterError
-            If the suffix is empty, or the mixture has noise.
+            If the suffix is empty.
         """
         self.check_params()
-        refuse_missing(self.parameters.noise)
         if not suffix:
             raise ParameterError("suffix=''; need a text, so that the columns with missing values stay")
         features = replace(self._features(dataset, weight=None), missing=True)
@@ -232,7 +230,7 @@ class GaussianMixtureModel(
     def _find_threshold(self) -> float | Thresholds:
         """Find the log-density, nats, below which a row is an anomaly; or what finds it for each pattern."""
         share, known = self.getAnomalyFraction(), self.logDensitiesByPattern
-        if self.parameters.noise is not None and self.logDensities is not None:
+        if self.parameters.noise is not None and self.logDensities is not None and not self._scores_missing:
             return find_threshold(self.logDensities, share, self.parameters.noise)
         if not self._scores_missing or (self.logDensities is None and not known):
             return self.logDensityQuantile(share)

@@ -124,9 +124,12 @@ class MixtureParams(ScoringParams, HasMaxIter, HasTol, HasSeed):
 
     def _noise_faults(self, noise: bool) -> list[str]:
         """Describe what does not go together with a noise component."""
-        if noise and self.getHandleInvalid() == "marginal":
+        wanted = [one.name for one in (self.anomalyCol, self.reasonsCol) if self.getOrDefault(one)]
+        if noise and wanted and self.getHandleInvalid() == "marginal":
             return [
-                "a noise component with handleInvalid='marginal'; use 'error' or 'skip' with noise, or leave noise out"
+                f"{' and '.join(wanted)} with noise and handleInvalid='marginal': no row is less likely than noise, so "
+                "rows with missing values have no threshold; leave it empty, and take rows that are predicted to be "
+                "noise"
             ]
         return []
 

@@ -52,8 +52,15 @@ def tell_compared(subject: Subject) -> list[Block]:
 def tell_thresholds(subject: Subject, fraction: float) -> list[Block]:
     """Say of how many patterns of missing columns the threshold of anomalies is known, and of how many derived."""
     patterns = subject.facts["rows"]["missing"].number("patterns")
-    if not patterns or subject.parameters.noise is not None:
+    if not patterns:
         return []
+    if subject.parameters.noise is not None:
+        return [
+            Text(
+                "Beside noise, rows with missing values have no threshold, since no row is less likely than noise: "
+                "take the rows that are predicted to be noise."
+            )
+        ]
     measured = count_measured(subject.log_densities, subject.log_densities_by_pattern, fraction)
     derived = max(0.0, patterns - measured)
     said = (

@@ -16,8 +16,8 @@ from gmm_spark.spark.sample_tasks import SPREAD_BYTES, run_on_sample
 
 _logger = logging.getLogger(__name__)
 
-# Seconds that a job has to save: to send the sample, and to start tasks and workers, takes a few tenths.
-WORTH_A_JOB = 0.3
+# Seconds that a job has to save. To send a sample and to start tasks takes about half of that, of one core.
+WORTH_A_JOB = 1.0
 
 
 @dataclass(eq=False)

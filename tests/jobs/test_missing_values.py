@@ -101,3 +101,25 @@ def test_a_model_of_rows_with_missing_values_is_reported_and_compared_with_later
     said = page.read_text()
     assert "5 of the rows used lack 1 column in all" in said
     assert "could not be drawn" not in said
+
+
+def test_noise_goes_with_missing_values_and_only_anomalies_are_refused(
+    run_job: Run, table: Path, tmp_path: Path
+) -> None:
+    marginal = ("--features.handle_invalid", "marginal")
+    fit = ("--input.path", table, "--features.columns", "x", "y", *marginal, "--model.noise", "true")
+    done = run_job("fit", *fit, "--model.n_init", 2, "--output.model", tmp_path / "model")
+    assert done.code == 0, done.err
+    score = ("--model", tmp_path / "model", "--input.path", table, "--output.path", tmp_path / "scored", *marginal)
+    done = run_job("score", *score, "--output.anomaly", "odd")
+    assert done.code == 2, done.err
+    assert "noise" in done.err
+    assert not (tmp_path / "scored").exists()
+    done = run_job("score", *score, "--output.impute", "_filled", "--drift.max_psi", 0.1)
+    assert done.code == 0, done.err
+    found = ds.dataset(tmp_path / "scored").to_table()
+    assert found["x_filled"].null_count == 0
+    assert set(found["prediction"].to_pylist()) <= {0, 1, 2}
+    done = run_job("report", tmp_path / "model", "--output", tmp_path / "page.html")
+    assert done.code == 0, done.err
+    assert "Beside noise, rows with missing values have no threshold" in (tmp_path / "page.html").read_text()

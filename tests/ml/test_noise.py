@@ -186,9 +186,6 @@ def test_anomalies_below_the_share_of_noise_are_refused(model, table):
         (lambda model: model.to_onnx(), "to_onnx"),
         (lambda model: model.to_sklearn(), "scikit-learn"),
         (lambda model: model.local().to_onnx(), "to_onnx"),
-        (lambda model: model.local().impute([[1.0, np.nan]]), "missing values"),
-        (lambda model: Mixture(model.parameters, handle_invalid="marginal"), "missing values"),
-        (lambda model: model.setHandleInvalid("marginal").check_params(), "noise component with handleInvalid"),
         (lambda model: GaussianMixtureSelector(ks=[1], noises=[]).check_params(), "noises"),
         (lambda model: GaussianMixtureSelector(ks=[1], noises=[True, True]).check_params(), "noises"),
         (lambda model: GaussianMixtureSelector(ks=[1], noises=["yes"]), "noises|False and True"),  # type: ignore[list-item]

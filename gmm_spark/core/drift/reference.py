@@ -139,6 +139,7 @@ class TrainingProfile:
             return None
         edges = [histogram.find_edge(q) for q in QUANTILES]
         below = np.array([share for _, share in edges])
+        has_range = bool(np.isfinite([moments.low, moments.high]).all())  # not if a feature is missing everywhere
         return cls(
             rows=evaluation.rows,
             bad_rows=float(bad_rows),
@@ -153,8 +154,8 @@ class TrainingProfile:
             quartiles=columns.quartiles,
             steps=columns.step,
             origins=columns.mode,
-            lows=moments.low,
-            highs=moments.high,
+            lows=moments.low if has_range else None,
+            highs=moments.high if has_range else None,
             missing=None if levels is None else np.maximum(1 - moments.observed / moments.weights.total, 0.0),
             by_pattern=levels,
         )

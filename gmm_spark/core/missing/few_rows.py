@@ -33,8 +33,7 @@ class FewRows(NamedTuple):
     peaks : array (k, n)
         The largest values that these can have.
     expected : array (k, d, n) or None
-        Mean of all features under each component, given the observed ones; if it was asked for. If there is noise, the
-        middle of its box is last.
+        Mean of all features under each Gaussian, given the observed ones; if it was asked for.
     """
 
     at: Indices
@@ -86,10 +85,6 @@ def look_at_few(parameters: MixtureParameters, rows: Block, expected: bool = Fal
         if parameters.noise is not None:
             box = np.log(parameters.noise.high - parameters.noise.low)
             log_prob = np.concatenate([log_prob, (np.log(parameters.noise.weight) - box @ observed)[None]])
-            if found is not None:
-                middle = (parameters.noise.low / 2 + parameters.noise.high / 2)[:, None]
-                middle = np.broadcast_to(middle, (1, d, len(at)))
-                found = np.concatenate([found, middle])
         yield FewRows(at, log_prob, peaks, found)
 
 

@@ -1,8 +1,10 @@
 """Imputation: missing values, given the observed ones of their row, by the conditional mean under a mixture.
 
-Each component's regression on the observed features, weighted by its responsibility for them; noise expects the middle
-of its box. Of all values the mean has the least expected square error. It says nothing of the spread: an imputed column
-varies less than a complete one.
+Each component's regression on the observed features, weighted by its responsibility for them. Of all values the mean
+has the least expected square error. It says nothing of the spread: an imputed column varies less than a complete one.
+
+Noise does not count: it says of a missing value no more than that it lies in the box. The middle of a box that reaches
+to a code of 1e9 would be half of that, and a thousandth of it still far from every row.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def impute(scorer: IncompleteScorer, rows: Block) -> Array:
     filled = np.array(rows, dtype=np.float64, order="C")
     if not has_missing(rows):
         return filled
-    groups = group_rows(rows)
+    scorer, groups = scorer.of_gaussians, group_rows(rows)
     for part in look_at_few(scorer.marginals.parameters, rows[:, groups.few], expected=True):
         assert part.expected is not None
         at = groups.few[part.at]

@@ -90,17 +90,15 @@ class Marginal:
         Parameters
         ----------
         rows : array (g, n)
-        shares : array (n, k), or (n, k + 1) with those of noise last
-            Responsibilities.
+        shares : array (n, k)
+            Responsibilities of the Gaussians.
         """
         whole, missing = self._whole, self.missing
         means = whole.means[:, missing]
-        expected = means.T @ shares.T[: len(means)]
+        expected = means.T @ shares.T
         if self.slopes is not None:
             for j, slope in enumerate(self.slopes):
                 expected += shares[:, j] * (slope @ (rows - self.parameters.means[j][:, None]))
-        if whole.noise is not None:
-            expected += shares[:, -1] * (whole.noise.low / 2 + whole.noise.high / 2)[missing, None]
         return expected
 
 

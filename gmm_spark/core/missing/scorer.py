@@ -7,6 +7,7 @@ patterns few others have are taken together. A batch without a missing value is 
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cached_property
 
 import numpy as np
 
@@ -92,6 +93,14 @@ class IncompleteScorer:
             found.log_density[at] = np.log(total) + largest
             if found.probability is not None:
                 found.probability[at] = (terms / total).T
+
+    @cached_property
+    def of_gaussians(self) -> IncompleteScorer:
+        """What scores rows as if none were noise."""
+        parameters = self.marginals.parameters
+        if parameters.noise is None:
+            return self
+        return IncompleteScorer(Marginals(parameters.without_noise(), self.marginals.precision))
 
     @property
     def whole(self) -> Scorer:

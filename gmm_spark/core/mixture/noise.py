@@ -144,15 +144,6 @@ def refuse_noise(noise: Noise | None, target: str) -> None:
         )
 
 
-def refuse_missing(noise: Noise | None) -> None:
-    """Refuse to look at rows with missing values under a mixture with noise; raises ParameterError."""
-    if noise is not None:
-        raise ParameterError(
-            "rows with missing values cannot be looked at under a mixture with a noise component; set handleInvalid to "
-            "'error', 'skip' or 'keep', or use a model made of model.parameters.without_noise()"
-        )
-
-
 def share_weight(weights: Array, noise_sum: float, noise: Noise | None) -> tuple[Array, Noise | None]:
     """Make weights (k,) that do not sum to 1, and that of noise if there is noise, sum to 1.
 

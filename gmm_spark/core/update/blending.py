@@ -75,7 +75,8 @@ def blend_profiles(before: Known, today: Known, log_densities: LogDensityHistogr
     """Blend the profiles of earlier rows and of today's; None if either is not known.
 
     Means, spreads and shares are exactly those of all rows, at their weights. Of quartiles, which come from samples, it
-    is the mean. The steps that values are rounded to are today's.
+    is the mean. The least and greatest values are those of all rows that were ever counted. The steps that values are
+    rounded to are today's.
 
     Parameters
     ----------
@@ -110,6 +111,8 @@ def blend_profiles(before: Known, today: Known, log_densities: LogDensityHistogr
         means=means,
         spreads=np.sqrt(squares),
         quartiles=mean_of(old.quartiles, new.quartiles),
+        lows=None if old.lows is None or new.lows is None else np.minimum(old.lows, new.lows),
+        highs=None if old.highs is None or new.highs is None else np.maximum(old.highs, new.highs),
     )
 
 

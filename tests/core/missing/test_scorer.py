@@ -227,8 +227,10 @@ def test_noise_is_a_component_of_the_box_of_what_is_observed(covariance_type: st
         assert found.log_density[i] == pytest.approx(density.log_density(some, row[o, None])[0], rel=1e-11)
         np.testing.assert_allclose(found.probability[i], density.responsibilities(some, row[o, None])[:, 0], atol=1e-11)
         if i < 60 and len(o) < 4:
-            expected, _ = regress(parameters, o.tolist(), row[o, None])
+            # Gaussians alone: the middle of the box is no expectation that anybody could use.
+            expected, _ = regress(parameters.without_noise(), o.tolist(), row[o, None])
             np.testing.assert_allclose(np.delete(filled[:, i], o), expected[:, 0], rtol=1e-9)
+        assert np.isfinite(filled[:, i]).all()
     with pytest.raises(ParameterError, match="noise"):
         Thresholds.of_training(Marginals(parameters), 0.01, LogDensityHistogram(0.0, np.ones(N_BINS)))
 

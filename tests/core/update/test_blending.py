@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,7 @@ def test_a_profile_is_that_of_all_rows_at_their_weights(decay, rng):
     mean = rows @ weight / weight.sum()
     np.testing.assert_allclose(found.means, mean, rtol=1e-12)
     np.testing.assert_allclose(found.spreads, np.sqrt((rows - mean[:, None]) ** 2 @ weight / weight.sum()), rtol=1e-9)
+    np.testing.assert_array_equal([found.lows, found.highs], [rows.min(axis=1), rows.max(axis=1)])
     assert found.rows == pytest.approx(weight.sum())
     assert found.effective_rows == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
     if decay == 1.0:
@@ -122,3 +125,13 @@ def test_without_either_profile_there_is_none(rng):
     lacking = Known(blobs(), known.log_densities, None, 500.0)
     for one, other in ((known, lacking), (lacking, known)):
         assert blend_profiles(one, other, known.log_densities[WHOLE]) is None
+
+
+def test_the_range_of_a_profile_of_an_older_version_stays_unknown(rng):
+    known = know(draw_rows(blobs(), 500, rng)[0], blobs())
+    assert known.profile is not None
+    older = replace(known, profile=replace(known.profile, lows=None, highs=None))
+    found = blend_profiles(older, known, known.log_densities[WHOLE])
+    assert found is not None
+    assert found.lows is None
+    assert found.highs is None
