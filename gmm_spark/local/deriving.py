@@ -83,7 +83,7 @@ class DerivingMixture(ExchangedMixture):
         return self._derive(condition(self.parameters, indices, values), rest)
 
     def regress(self, rows: Any, given: Iterable[str | int], targets: Iterable[str | int] | None = None) -> Regression:
-        """Predict features of rows from others: mixture regression.
+        """Predict features of rows from others: mixture regression. A noise component has no part in it.
 
         Parameters
         ----------

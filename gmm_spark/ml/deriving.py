@@ -93,8 +93,8 @@ class DerivingModel(FittedMixture):
         """Append predictions of some features from others to a table: mixture regression.
 
         The prediction is the mean of the conditional mixture: each component's linear regression, weighted by its
-        responsibility for what is given. The table need not have the other features. Rows are read as they pass; a
-        stream will do.
+        responsibility for what is given. A noise component has no part in it. The table need not have the other
+        features. Rows are read as they pass; a stream will do.
 
         Parameters
         ----------

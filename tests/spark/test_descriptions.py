@@ -61,7 +61,7 @@ def test_the_jobs_of_a_fit_say_what_they_do(spark: SparkSession, context: Any) -
     before = {job.jobId() for job in as_list(context, store.jobsList(None))}
     table = spark.range(0, 400, 1, 2).selectExpr("double(id % 7) x", "double(id % 2) * 30 + double(id % 5) y")
     bounds: list[float] = []
-    estimator = GaussianMixture(inputCols=["x", "y"], k=2, maxIter=3, tol=0.0)
+    estimator = GaussianMixture(inputCols=["x", "y"], k=2, maxIter=3, tol=0.0, sampleRows=100)
     estimator.setCallback(lambda record: bounds.append(record.lower_bound)).fit(table)
     context._jsc.sc().listenerBus().waitUntilEmpty()
     jobs = [job for job in as_list(context, store.jobsList(None)) if job.jobId() not in before]

@@ -17,7 +17,7 @@ from gmm_spark.core.mixture.parameters import MixtureParameters
 
 @dataclass(frozen=True, eq=False)
 class Regressor:
-    """Predicts features of rows, the targets, from given ones; tasks receive it.
+    """Predicts features of rows, the targets, from given ones, by the Gaussians alone; tasks receive it.
 
     Attributes
     ----------
@@ -39,9 +39,10 @@ class Regressor:
         Raises
         ------
         ParameterError
-            If an index is not that of a feature, or stands twice, or there is no given feature, or no target.
+            If an index is not that of a feature, or stands twice, or there is no given feature, or no target; or if no
+            Gaussian has weight.
         """
-        split = Split.of(marginal(parameters, [*given, *targets]), range(len(given)))
+        split = Split.of(marginal(parameters.without_noise(), [*given, *targets]), range(len(given)))
         return cls(split, plan_scoring(split.marginal, precision))
 
     def regress(self, rows: Block) -> tuple[Array, Array]:

@@ -113,7 +113,8 @@ def condition(parameters: MixtureParameters, given: Sequence[int], values: Array
 def regress(parameters: MixtureParameters, given: Sequence[int], rows: Block) -> tuple[Array, Array]:
     """Predict the other features of rows from some: the conditional mean, and the standard deviation about it.
 
-    Mixture regression: each component's linear regression, weighted by its responsibility for what is given.
+    Mixture regression: each component's linear regression, weighted by its responsibility for what is given. Noise has
+    no part in it: it says no more of a value than that it lies in the box, whose middle may be far from every row.
 
     Parameters
     ----------
@@ -131,9 +132,9 @@ def regress(parameters: MixtureParameters, given: Sequence[int], rows: Block) ->
     Raises
     ------
     ParameterError
-        If the indices are not such.
+        If the indices are not such, or no Gaussian has weight.
     """
-    split = Split.of(parameters, given)
+    split = Split.of(parameters.without_noise(), given)
     return split.regress(rows, density.responsibilities(split.marginal, rows))
 
 
@@ -198,28 +199,20 @@ class Split:
         return self.means[:, :, None] + self.slopes @ (rows - self.marginal.means[:, :, None])
 
     def regress(self, rows: Block, shares: Array) -> tuple[Array, Array]:
-        """Predict the rest of rows (g, m), given the components' responsibilities for them, (k, m).
-
-        If there is noise, its responsibility is last, (k + 1, m), and it expects the middle of its box.
+        """Predict the rest of rows (g, m) by the Gaussians, given their responsibilities for them, (k, m).
 
         Returns
         -------
         means, deviations : array (r, m)
         """
         means, deviations = np.empty((2, len(self.rest), rows.shape[1]))
-        variances = self.variances
-        if self.noise is not None:
-            variances = np.concatenate([variances, (self.noise.high - self.noise.low)[None] ** 2 / 12])
-        chunk = max(_CENTRES // variances.size, 1)
+        chunk = max(_CENTRES // self.variances.size, 1)
         for start in range(0, rows.shape[1], chunk):
             part = slice(start, start + chunk)
             centres, share = self.locate(rows[:, part]), shares[:, part]
-            if self.noise is not None:  # uniform over its box, whatever the given values are
-                middle = (0.5 * self.noise.low + 0.5 * self.noise.high)[:, None]
-                centres = np.concatenate([centres, np.broadcast_to(middle, centres.shape[1:])[None]])
             means[:, part] = np.einsum("km,krm->rm", share, centres)
             between = np.einsum("km,krm->rm", share, (centres - means[:, part]) ** 2)
-            deviations[:, part] = np.sqrt(variances.T @ share + between)
+            deviations[:, part] = np.sqrt(self.variances.T @ share + between)
         return means, deviations
 
 
