@@ -76,7 +76,7 @@ def update(spark: SparkSession, configuration: UpdateConfiguration) -> None:
         with report.timed("read"):
             rows = faults.attempt(read_table, spark, configuration.input)
         with report.timed("check", spark):
-            workers = check_workers(faults, spark, "gmm_spark.spark.packing.packer")
+            workers = check_workers(faults, spark, "gmm_spark.spark.packing.tasks")
             if found is not None and rows is not None:
                 check_model_features(faults, rows, found[0], None)
                 if found[0].weight_column is not None:

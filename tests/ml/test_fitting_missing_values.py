@@ -25,7 +25,7 @@ from gmm_spark.core.portrait.portrait import Portrait
 from gmm_spark.errors import DataError
 from gmm_spark.ml.facts import list_facts
 from gmm_spark.report import write_report
-from gmm_spark.spark.packing import packer as packer_module
+from gmm_spark.spark.packing import gathering as gathering_module
 from gmm_spark.spark.packing.table import PackedTable
 from gmm_spark.storage.answers import KeptAnswers
 from gmm_spark.storage.files import LocalFiles
@@ -200,7 +200,7 @@ def test_a_fit_goes_on_from_a_model(fitted, flowers) -> None:
 
 def test_too_many_patterns_are_refused_with_the_columns_to_drop(spark, monkeypatch) -> None:
     monkeypatch.setattr(counts, "MAX_PATTERNS", 3)
-    monkeypatch.setattr(packer_module, "MAX_PATTERNS", 3)
+    monkeypatch.setattr(gathering_module, "MAX_PATTERNS", 3)
     with patch.object(counts.require_few_patterns, "__defaults__", (3,)), pytest.raises(DataError) as refusal:
         estimator().fit(to_table(spark, IRIS))
     assert "different patterns of missing columns" in str(refusal.value)

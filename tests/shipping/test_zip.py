@@ -42,8 +42,8 @@ def test_the_same_modules_give_the_same_bytes_and_nothing_else_is_in_it(
 def test_version_documentation_and_the_code_of_tasks_are_there(script: dict[str, Any], tmp_path: Path) -> None:
     script["build"](tmp_path / "gmm_spark.zip")
     program = (
-        "import pydoc, gmm_spark, gmm_spark.spark.packing.packer as packer\n"
-        "assert packer.__file__.startswith(gmm_spark.__path__[0])\n"
+        "import pydoc, gmm_spark, gmm_spark.spark.packing.tasks as tasks\n"
+        "assert tasks.__file__.startswith(gmm_spark.__path__[0])\n"
         "print(gmm_spark.__file__, gmm_spark.__version__, len(pydoc.render_doc('gmm_spark')) > 500)"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "gmm_spark.zip")}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Configuration: TypeAlias = FitConfiguration | SelectConfiguration
 
-_MODULE = "gmm_spark.spark.packing.packer"  # what the tasks of a fit need first
+_MODULE = "gmm_spark.spark.packing.tasks"  # what the tasks of a fit need first
 
 
 @dataclass(frozen=True)

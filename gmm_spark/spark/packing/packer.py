@@ -1,4 +1,4 @@
-"""Packing: each task reads rows of the table, writes them as blocks, and returns a handle.
+"""Packing: the table's rows become blocks, in tasks, and the driver has a handle of each file.
 
 Rows cross from the JVM to Python here, once, or tasks read them from Parquet files themselves (:mod:`.parquet_scan`).
 By default the blocks go to a file in the executor's local directory, and Spark keeps the handles. Otherwise the blocks
@@ -7,41 +7,32 @@ themselves go back to Spark, which keeps them ("streamed").
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from gmm_spark.core.arrays import Array, Block
-from gmm_spark.core.kernels.checksum import add_checksums, checksum_rows
+from gmm_spark.core.kernels.checksum import add_checksums
 from gmm_spark.core.kernels.moments import Moments
-from gmm_spark.core.missing.counts import MAX_PATTERNS, read_counts, write_counts
-from gmm_spark.core.missing.patterns import count_incomplete_patterns, order_by_pattern, write_pattern
+from gmm_spark.core.missing.counts import read_counts
+from gmm_spark.core.missing.patterns import write_pattern
 from gmm_spark.errors import DataError, ResourceError
-from gmm_spark.spark.columns import Features, must_refuse
-from gmm_spark.spark.packing.blocks import Blocks, Handle, local_directories, rows_per_block
-from gmm_spark.spark.packing.carrying import carried_rows
+from gmm_spark.spark.columns import Features
+from gmm_spark.spark.packing.blocks import Handle
 from gmm_spark.spark.packing.cluster import is_local
-from gmm_spark.spark.packing.leftovers import take_possession
+from gmm_spark.spark.packing.gathering import SOURCE
 from gmm_spark.spark.packing.parquet_plan import find_scan
 from gmm_spark.spark.packing.parquet_scan import NotPlainError, ParquetScan
-from gmm_spark.spark.ranges import count_rounded
+from gmm_spark.spark.packing.tasks import HANDLES, STREAM, RemoveFiles, StreamBlocks, WriteBlocks, remove_run
 from gmm_spark.spark.results import collect, count_parts
-from gmm_spark.spark.schema import Schema
-from gmm_spark.spark.worker import freeze_loaded_objects, task_number
 
 _logger = logging.getLogger(__name__)
 
@@ -54,23 +45,6 @@ PACK_TASKS, PACK_TASKS_PER_CORE = 1_000, 16
 def most_tasks(cores: int) -> int:
     """Return how many tasks packing has at most."""
     return PACK_TASKS + PACK_TASKS_PER_CORE * cores
-
-
-# Column after the features: the partition of the table that a row comes from. Answers must not depend on tasks' own
-# numbers: a task may read several partitions, and which ones depends on where Spark finds executors.
-SOURCE = "source"
-# Id offset for tasks without rows, above the id of every partition; id × pieces of a file fits int32.
-_EMPTY = 1 << 23
-
-# Patterns are null unless null and NaN are missing values.
-# The content is that of the file, if the task hands it to the driver too, else null.
-HANDLES = Schema(
-    partition=pa.int32(), handle=pa.string(), moments=pa.binary(), patterns=pa.string(), content=pa.binary()
-)
-# A row for each block, then one for the partition, with moments and no bytes.
-STREAM = Schema(partition=pa.int32(), handle=pa.string(), moments=pa.binary(), patterns=pa.string(), block=pa.binary())
-# Bytes of rows that are ordered by pattern together: runs of a pattern are the longer, and products the faster.
-ORDERED_BYTES = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -294,211 +268,3 @@ class _Packed(NamedTuple):
     moments: bytes
     patterns: str | None
     content: bytes | None = None
-
-
-@dataclass(frozen=True)
-class WriteBlocks:
-    """Task that packs rows into one file and returns its handle, with the rows themselves if they are few.
-
-    They are few if a table of ``held_rows`` may have so many in this task (:func:`.carrying.carried_rows`).
-    """
-
-    features: Features
-    run: str
-    strict: bool
-    by_task: bool
-    application: str = ""
-    scan: ParquetScan | None = None
-    held_rows: int = 0
-
-    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pack what one task reads."""
-        freeze_loaded_objects()
-        directories = local_directories()
-        take_possession(directories, self.application)
-        faults: list[str] = []
-        stream = stream if self.scan is None else self.scan.read(stream, SOURCE, faults)
-        partition, stream = identify(stream, self.by_task)
-        directory = directories[task_number() % len(directories)]  # partition ids may have gaps of one length
-        # A random name: one task may pack two partitions if Spark had lost both their handles.
-        path = os.path.join(directory, f"gmm-{self.run}-{partition}-{uuid.uuid4().hex[:12]}.blocks")
-        bad: Counter[str] = Counter()
-        rounded: Counter[str] = Counter()
-        moments, rows, checksum, failure = Moments.zero(self.features.width), 0, 0, ""
-        most = carried_rows(self.held_rows, task_number()) if self.held_rows else 0
-        content: list[bytes] = []
-        patterns: Counter[bytes] = Counter()
-        try:
-            with _new_private_file(path + ".writing") as file:
-                for block, weight in gather_blocks(stream, self.features, bad, self.strict):
-                    moments += Moments.of(block, weight)
-                    if self.features.missing:
-                        patterns += count_incomplete_patterns(block)
-                    checksum = add_checksums(checksum, checksum_rows(block, weight))
-                    rounded += count_rounded(self.features, block)
-                    rows += block.shape[1]
-                    file.write(block.data)
-                    if weight is not None:
-                        file.write(weight.data)
-                    if rows <= most:
-                        content += [block.tobytes(), b"" if weight is None else weight.tobytes()]
-                    else:
-                        content.clear()
-                    if len(patterns) > MAX_PATTERNS:
-                        break  # the driver refuses the table
-            if rows:
-                os.rename(path + ".writing", path)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            written = Handle.of(self.features, partition, rows).file_bytes
-            failure = (
-                f"the local disk is full: {directory} took {written:,} bytes of partition {partition} and "
-                "needs more; point spark.local.dir at a larger disk or read the table in more partitions"
-            )
-            rows = 0
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path + ".writing")
-        handle = Handle.of(
-            self.features,
-            partition,
-            rows,
-            path=path if rows else "",
-            bad=bad,
-            rounded=rounded,
-            failure=failure,
-            unreadable="".join(faults),
-            checksum=checksum,
-        )
-        vector, counts = moments.vector().tobytes(), write_counts(patterns) if patterns else None
-        carried = b"".join(content) if 0 < rows <= most else None
-        yield HANDLES.row(
-            partition=partition, handle=handle.to_json(), moments=vector, patterns=counts, content=carried
-        )
-
-
-@dataclass(frozen=True)
-class StreamBlocks:
-    """Task that packs rows into blocks that Spark keeps: a row for each block, then the partition's handle."""
-
-    features: Features
-    strict: bool
-    by_task: bool
-    scan: ParquetScan | None = None
-
-    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pack what one task reads."""
-        freeze_loaded_objects()
-        faults: list[str] = []
-        stream = stream if self.scan is None else self.scan.read(stream, SOURCE, faults)
-        partition, stream = identify(stream, self.by_task)
-        bad: Counter[str] = Counter()
-        rounded: Counter[str] = Counter()
-        moments, rows, checksum = Moments.zero(self.features.width), 0, 0
-        patterns: Counter[bytes] = Counter()
-        for block, weight in gather_blocks(stream, self.features, bad, self.strict):
-            moments += Moments.of(block, weight)
-            if self.features.missing:
-                patterns += count_incomplete_patterns(block)
-            checksum = add_checksums(checksum, checksum_rows(block, weight))
-            rounded += count_rounded(self.features, block)
-            rows += block.shape[1]
-            packed = block.tobytes() + (b"" if weight is None else weight.tobytes())
-            head = Handle.of(self.features, partition, block.shape[1])
-            yield STREAM.row(partition=partition, handle=head.to_json(), moments=None, patterns=None, block=packed)
-            if len(patterns) > MAX_PATTERNS:
-                break  # the driver refuses the table
-        handle = Handle.of(
-            self.features,
-            partition,
-            rows,
-            bad=bad,
-            rounded=rounded,
-            unreadable="".join(faults),
-            checksum=checksum,
-        )
-        vector, counts = moments.vector().tobytes(), write_counts(patterns) if patterns else None
-        yield STREAM.row(partition=partition, handle=handle.to_json(), moments=vector, patterns=counts, block=b"")
-
-
-@dataclass(frozen=True)
-class RemoveFiles:
-    """Task that removes all files of a run from its executor's local directories.
-
-    It looks for names, not for handles: Spark would first compute a lost handle again.
-    """
-
-    run: str
-
-    def __call__(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Remove what is there; Spark removes the files of executors that no task reaches, with the application."""
-        remove_run(self.run, local_directories())
-        for batch in stream:
-            yield batch.slice(0, 0)
-
-
-def remove_run(run: str, directories: Iterable[str]) -> None:
-    """Remove all files of a run from directories, as far as possible."""
-    for directory in directories:
-        for path in Path(directory).glob(f"gmm-{run}-*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def identify(stream: Iterator[pa.RecordBatch], by_task: bool) -> tuple[int, Iterator[pa.RecordBatch]]:
-    """Return the partition id of a task's rows, and its batches without the column of partitions.
-
-    The id is the partition of the first row that the task reads; if ``by_task``, the task's own number.
-    """
-    for first in stream:
-        if first.num_rows:
-            columns = range(first.num_columns - 1)
-            partition = task_number() if by_task else first.column(SOURCE)[0].as_py()
-            return partition, (batch.select(columns) for batch in chain([first], stream))
-    return _EMPTY + task_number(), iter(())
-
-
-def gather_blocks(stream: Iterator[pa.RecordBatch], features: Features, bad: Counter[str], strict: bool) -> Blocks:
-    """Regroup the usable rows of a task into blocks; a block is valid until the next is asked for.
-
-    If null and NaN are missing values, the rows of some blocks together are ordered by pattern.
-
-    The parameters are those of :meth:`Features.usable_rows`.
-    """
-    size = rows_per_block(features)
-    row_bytes = features.width * np.dtype(features.dtype).itemsize
-    # Rows that are ordered together: several blocks if there are patterns.
-    most = size * (max(ORDERED_BYTES // (size * row_bytes), 1) if features.missing else 1)
-    buffer = np.empty((features.width, most), features.dtype)
-    weights = np.empty(most) if features.weight else None
-    filled = 0
-    for rows, weight in features.usable_rows(stream, bad, strict):
-        at = 0
-        while at < rows.shape[1]:
-            take = min(most - filled, rows.shape[1] - at)
-            buffer[:, filled : filled + take] = rows[:, at : at + take]
-            if weights is not None and weight is not None:
-                weights[filled : filled + take] = weight[at : at + take]
-            filled, at = filled + take, at + take
-            if filled == most:
-                yield from _cut_blocks(buffer, weights, size, features.missing)
-                filled = 0
-    if filled and not must_refuse(bad, strict):
-        yield from _cut_blocks(
-            buffer[:, :filled], None if weights is None else weights[:filled], size, features.missing
-        )
-
-
-def _cut_blocks(rows: Block, weights: Array | None, size: int, ordered: bool) -> Blocks:
-    """Cut rows into blocks, ordered by pattern before if asked to."""
-    if ordered:
-        rows, weights = order_by_pattern(rows, weights)
-    for start in range(0, rows.shape[1], size):
-        own = slice(start, start + size)
-        yield np.ascontiguousarray(rows[:, own]), None if weights is None else weights[own]
-
-
-def _new_private_file(path: str) -> Any:
-    """Open a file that did not exist, readable by its owner alone."""
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb", buffering=0)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).parents[3]
-MODULE = "gmm_spark.spark.packing.packer"
+MODULE = "gmm_spark.spark.packing.tasks"
 VERSIONS = {"numpy": "2.1.0", "scipy": "1.14.0", "pyarrow": "18.0.0", "gmm_spark": "0.1.0"}
 DRIVER = Worker("driver", "3.12.4", VERSIONS, {})
 

@@ -17,11 +17,13 @@ from gmm_spark.core.missing.expectation import IncompleteStatisticsSums
 from gmm_spark.core.missing.patterns import count_incomplete_patterns, find_runs, order_by_pattern
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.packing import blocks as blocks_module
-from gmm_spark.spark.packing import packer as packer_module
+from gmm_spark.spark.packing import gathering as gathering_module
+from gmm_spark.spark.packing import tasks as tasks_module
 from gmm_spark.spark.packing.blocks import Handle, read_file
-from gmm_spark.spark.packing.packer import SOURCE, StreamBlocks, WriteBlocks
+from gmm_spark.spark.packing.gathering import SOURCE
 from gmm_spark.spark.packing.passes import FoldPieces
 from gmm_spark.spark.packing.pieces import Cut, Piece
+from gmm_spark.spark.packing.tasks import StreamBlocks, WriteBlocks
 from tests.core.missing import textbook
 from tests.examples import draw_rows, random_mixture
 
@@ -56,10 +58,10 @@ def batches(rows: np.ndarray, weight: np.ndarray | None = None, size: int = 700)
 @pytest.fixture
 def on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write blocks of 256 rows, ordered two by two, to a directory of the test's own."""
-    monkeypatch.setattr(packer_module, "task_number", lambda: 0)
-    monkeypatch.setattr(packer_module, "local_directories", lambda: [str(tmp_path)])
+    monkeypatch.setattr(tasks_module, "task_number", lambda: 0)
+    monkeypatch.setattr(tasks_module, "local_directories", lambda: [str(tmp_path)])
     monkeypatch.setattr(blocks_module, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(packer_module, "ORDERED_BYTES", 2 * 256 * D * 8)
+    monkeypatch.setattr(gathering_module, "ORDERED_BYTES", 2 * 256 * D * 8)
 
 
 def as_set(rows: np.ndarray) -> list[tuple[str, ...]]:
@@ -132,7 +134,7 @@ def test_rows_without_a_missing_value_keep_their_order_and_bytes() -> None:
 
 @pytest.mark.usefixtures("on_disk")
 def test_a_task_stops_packing_once_there_are_too_many_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packer_module, "MAX_PATTERNS", 4)
+    monkeypatch.setattr(gathering_module, "MAX_PATTERNS", 4)
     rng = np.random.default_rng(4)
     rows = textbook.with_holes(rng.standard_normal((D, ROWS)), 0.5, rng)
     (answer,) = WriteBlocks(features(), "run", strict=False, by_task=False)(batches(rows))

@@ -16,10 +16,12 @@ from gmm_spark.core.em.ascent import PassRecord
 from gmm_spark.core.kernels.accumulators import StatisticsSums
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.spark.columns import Features
-from gmm_spark.spark.packing import packer as packer_module
+from gmm_spark.spark.packing import gathering as gathering_module
+from gmm_spark.spark.packing import tasks as tasks_module
 from gmm_spark.spark.packing.blocks import Handle
-from gmm_spark.spark.packing.packer import SOURCE, WriteBlocks, identify
+from gmm_spark.spark.packing.gathering import SOURCE, identify
 from gmm_spark.spark.packing.table import PackedTable
+from gmm_spark.spark.packing.tasks import WriteBlocks
 from tests.spark.packing.fits import PASSES, ROWS, START, WEIGHT, Files, fit, peak_of
 from tests.tables import array_table, found_features
 
@@ -94,8 +96,8 @@ def test_memory_of_packing_does_not_grow_with_the_partition(tmp_path: Path, monk
     # Not append_column: pyarrow 15 has none.
     columns = [*batch.columns, pa.array(np.zeros(10_000, np.int32))]
     batch = pa.RecordBatch.from_arrays(columns, names=[*batch.schema.names, SOURCE])
-    monkeypatch.setattr(packer_module, "task_number", lambda: 0)
-    monkeypatch.setattr(packer_module, "local_directories", lambda: [str(tmp_path)])
+    monkeypatch.setattr(tasks_module, "task_number", lambda: 0)
+    monkeypatch.setattr(tasks_module, "local_directories", lambda: [str(tmp_path)])
 
     def pack(batches: int) -> Handle:
         (answer,) = WriteBlocks(features, "run", strict=True, by_task=False)(batch for _ in range(batches))
@@ -140,7 +142,7 @@ def test_each_of_a_few_partitions_is_packed_by_a_task_of_its_own(spark: SparkSes
 
 
 def test_a_partitions_id_is_that_of_its_rows_not_the_tasks_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packer_module, "task_number", lambda: 2)
+    monkeypatch.setattr(gathering_module, "task_number", lambda: 2)
     batches = [
         pa.RecordBatch.from_pydict({"c0": np.arange(float(len(source))), SOURCE: pa.array(source, pa.int32())})
         for source in ([], [7, 7], [3])
@@ -149,7 +151,7 @@ def test_a_partitions_id_is_that_of_its_rows_not_the_tasks_number(monkeypatch: p
     assert number == 7
     assert [batch.to_pydict() for batch in rest] == [{"c0": [0.0, 1.0]}, {"c0": [0.0]}]
     first, nothing = identify(iter(batches[:1]), by_task=False)
-    monkeypatch.setattr(packer_module, "task_number", lambda: 3)
+    monkeypatch.setattr(gathering_module, "task_number", lambda: 3)
     assert list(nothing) == []
     assert 1 << 23 <= first != identify(iter([]), by_task=False)[0]
 

@@ -18,12 +18,13 @@ from gmm_spark.core.kernels.distance_draw import DrawRequest
 from gmm_spark.core.kernels.plan import plan_pass
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.packing import blocks as blocks_module
-from gmm_spark.spark.packing import packer as packer_module
+from gmm_spark.spark.packing import gathering as gathering_module
 from gmm_spark.spark.packing import recovery as recovery_module
 from gmm_spark.spark.packing import sources as sources_module
+from gmm_spark.spark.packing import tasks as tasks_module
 from gmm_spark.spark.packing.blocks import Handle
 from gmm_spark.spark.packing.cluster import Cluster, survey_cluster
-from gmm_spark.spark.packing.packer import SOURCE, StreamBlocks, WriteBlocks
+from gmm_spark.spark.packing.gathering import SOURCE
 from gmm_spark.spark.packing.passes import SUMS, FoldPieces
 from gmm_spark.spark.packing.pieces import Cut, Piece, share_out
 from gmm_spark.spark.packing.sources import (
@@ -37,6 +38,7 @@ from gmm_spark.spark.packing.sources import (
     Streamed,
 )
 from gmm_spark.spark.packing.table import PackedTable
+from gmm_spark.spark.packing.tasks import StreamBlocks, WriteBlocks
 from tests.spark.packing.fits import ROWS, START, Files, peak_of
 from tests.tables import array_table, found_features, rough_start
 
@@ -124,8 +126,9 @@ def test_partitions_without_usable_rows_are_pieces_too(spark: SparkSession) -> N
 
 @pytest.mark.parametrize("rows", [0, 300, 5_000])
 def test_every_reader_yields_the_same_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(packer_module, "task_number", lambda: 0)
-    monkeypatch.setattr(packer_module, "local_directories", lambda: [str(tmp_path)])
+    for module in (tasks_module, gathering_module):
+        monkeypatch.setattr(module, "task_number", lambda: 0)
+    monkeypatch.setattr(tasks_module, "local_directories", lambda: [str(tmp_path)])
     monkeypatch.setattr(blocks_module, "BLOCK_BYTES", 1)  # blocks of 256 rows
     features = Features(("v",), "array", 2, False, "w")
     values = np.random.default_rng(0).normal(size=(rows, 2))
