@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gmm_spark.core.arrays import Array, Block
+from gmm_spark.core.arrays import Array, Block, has_missing
 
 
 def find_extent(rows: Block, sample_weight: Array | None = None) -> Array:
@@ -21,8 +21,12 @@ def find_extent(rows: Block, sample_weight: Array | None = None) -> Array:
     """
     if sample_weight is not None and not sample_weight.all():
         rows = rows[:, sample_weight > 0]
-    # fmin and fmax pass over NaN, which stands for a missing value.
-    low, high = np.fmin.reduce(rows, axis=1, initial=np.inf), np.fmax.reduce(rows, axis=1, initial=-np.inf)
+    least = greatest = rows
+    if has_missing(rows):
+        # Not fmin and fmax: a signalling NaN, such as R's NA, ends them in NaN and then begins them anew.
+        missing = np.isnan(rows)
+        least, greatest = np.where(missing, np.inf, rows), np.where(missing, -np.inf, rows)
+    low, high = least.min(axis=1, initial=np.inf), greatest.max(axis=1, initial=-np.inf)
     return np.stack([low, high]).astype(np.float64)
 
 

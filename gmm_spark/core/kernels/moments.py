@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_spark.core.arrays import Array, Block, has_missing
+from gmm_spark.core.kernels.extent import find_extent
 from gmm_spark.core.kernels.layout import VectorLayout
 from gmm_spark.core.kernels.weight_sums import WeightSums
 
@@ -155,11 +156,10 @@ def _describe_observed(
     missing = np.isnan(rows)
     weight = np.ones(rows.shape[1]) if sample_weight is None else sample_weight / weights.unit
     observed = ~missing @ weight
-    low, high = (np.asarray(one.reduce(rows, axis=1), np.float64) for one in (np.fmin, np.fmax))
-    low[np.isnan(low)], high[np.isnan(high)] = np.inf, -np.inf
+    low, high = find_extent(rows)
     filled = np.where(missing, 0.0, rows)
     mean = np.divide(filled @ weight, observed, out=np.zeros_like(observed), where=observed > 0)
     mean = np.where(low == high, low, mean)
-    centred = np.where(missing, 0.0, rows - mean[:, None])
+    centred = np.where(missing, 0.0, filled - mean[:, None])
     scatter = np.einsum("ij,ij,j->i", centred, centred, weight)
     return mean, scatter, low, high, observed

@@ -147,6 +147,9 @@ def gather_blocks(stream: Iterator[pa.RecordBatch], features: Features, bad: Cou
 def _cut_blocks(rows: Block, weights: Array | None, size: int, ordered: bool) -> Blocks:
     """Cut rows into blocks, ordered by pattern before if asked to."""
     if ordered:
+        # A signalling NaN, such as R's NA, becomes a quiet one: it would cause a warning at each use.
+        with np.errstate(invalid="ignore"):
+            np.multiply(rows, 1.0, out=rows)
         rows, weights = order_by_pattern(rows, weights)
     for start in range(0, rows.shape[1], size):
         own = slice(start, start + size)

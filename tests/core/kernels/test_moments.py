@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gmm_spark.core.kernels.extent import find_extent
 from gmm_spark.core.kernels.moments import Moments, same_rows
 from tests.examples import laws
 from tests.oracles import needs_longdouble
@@ -104,6 +105,19 @@ def test_a_constant_feature_has_variance_zero_and_scale_one_exactly():
         assert moments.variance[0] == 0.0
         assert moments.scale[0] == 1.0
         assert moments.variance[1] > 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_missing_value_is_missing_whatever_the_bits_of_its_nan(dtype):
+    """R writes its NA as a signalling NaN, which numpy's fmin and fmax do not pass over."""
+    rows = np.array([[1.0, 2.0, np.nan, 4.0], [7.0, 5.0, 6.0, 8.0]], dtype)
+    signalling = rows.copy()
+    bits = signalling.view(f"u{rows.itemsize}")
+    bits[0, 2] = {8: 0x7FF00000000007A2, 4: 0x7F8007A2}[rows.itemsize]
+    found = Moments.of(signalling)
+    np.testing.assert_array_equal(found.vector(), Moments.of(rows).vector())
+    np.testing.assert_allclose(found.mean, [7 / 3, 6.5])
+    np.testing.assert_array_equal(find_extent(signalling), [[1.0, 5.0], [4.0, 8.0]])
 
 
 @pytest.mark.parametrize("at", [0, 1, M])
