@@ -71,6 +71,7 @@ def test_a_fits_report_has_what_it_took(run_job: Callable[..., Outcome], table: 
         "bytes_written": 2 * 8 * rows,
         "read_by": "parquet",
         "reason": "",
+        "held": True,
     }
     for one in report["fit"]["history"]:
         assert one["rows_per_second"] * one["seconds"] == rows
