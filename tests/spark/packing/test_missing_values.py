@@ -20,7 +20,7 @@ from gmm_spark.spark.packing import blocks as blocks_module
 from gmm_spark.spark.packing import gathering as gathering_module
 from gmm_spark.spark.packing import tasks as tasks_module
 from gmm_spark.spark.packing.blocks import Handle, read_file
-from gmm_spark.spark.packing.gathering import SOURCE
+from gmm_spark.spark.packing.gathering import SOURCE, gather_blocks
 from gmm_spark.spark.packing.passes import FoldPieces
 from gmm_spark.spark.packing.pieces import Cut, Piece
 from gmm_spark.spark.packing.tasks import StreamBlocks, WriteBlocks
@@ -66,6 +66,17 @@ def on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def as_set(rows: np.ndarray) -> list[tuple[str, ...]]:
     return sorted(tuple(map(repr, row)) for row in rows.T.tolist())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.usefixtures("on_disk")
+def test_a_signalling_nan_is_gathered_as_a_quiet_one(rows: np.ndarray) -> None:
+    signalling = rows.copy()
+    signalling.view(np.uint64)[np.isnan(rows)] = 0x7FF00000000007A2  # R's NA
+    gathered = gather_blocks(batches(signalling), features(), Counter(), strict=False)
+    found = np.concatenate([block.copy() for block, _ in gathered], axis=1)
+    assert as_set(found) == as_set(rows[:, ~np.isnan(rows).all(axis=0)])
+    assert (found.view(np.uint64)[np.isnan(found)] & np.uint64(1 << 51)).all()
 
 
 @pytest.mark.usefixtures("on_disk")
